@@ -1,0 +1,121 @@
+"""Locks between processes that end with the process that holds them, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from tvm_sparse.errors import CacheError
+
+POLL_S = 0.05
+
+
+@contextmanager
+def hold(
+    path: Path,
+    label: str,
+    on_wait: Callable[[str], None] | None = None,
+    timeout_s: float | None = None,
+) -> Iterator[None]:
+    """Hold the lock file `path`; it exists only while somebody does. Not reentrant.
+
+    Parameters
+    ----------
+    path : Path
+        Lock file; its directory is created.
+    label : str
+        What is locked, for messages.
+    on_wait : callable or None
+        Called once, with a line that says who holds the lock, when there is a wait.
+    timeout_s : float or None
+        Seconds to wait before giving up; None waits as long as it takes.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    CacheError
+        `timeout_s` passed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    handle = _try_lock(path)
+    if handle is None and on_wait is not None:
+        on_wait(f"waiting for {label}: {_holder(path)} is working on it")
+    while handle is None:
+        if timeout_s is not None and time.monotonic() - started > timeout_s:
+            raise CacheError(
+                f"gave up on {label} after {timeout_s:g} s: {_holder(path)} is working on it; "
+                "wait for it or end it"
+            )
+        time.sleep(POLL_S)
+        handle = _try_lock(path)
+    try:
+        yield
+    finally:
+        # Removed while still held; `_try_lock` notices a file that lost its name.
+        with suppress(OSError):
+            path.unlink()
+        os.close(handle)
+
+
+def own_directory(path: Path) -> int:
+    """Mark an existing directory as in use until the returned descriptor is closed."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def is_owned(path: Path) -> bool:
+    """Return whether a living process has marked the directory `path` as in use."""
+    try:
+        os.close(own_directory(path))
+    except OSError:
+        return True
+    return False
+
+
+def _try_lock(path: Path) -> int | None:
+    """Lock `path` and write who we are into it; None when somebody else holds it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The last holder may have removed the file between our open and our flock.
+        if os.fstat(handle).st_ino != path.stat().st_ino:
+            raise BlockingIOError
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": shlex.join(sys.argv),
+            "since": datetime.now().strftime("%H:%M:%S"),
+        }
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps(holder).encode())
+    except (BlockingIOError, FileNotFoundError):
+        os.close(handle)
+        return None
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _holder(path: Path) -> str:
+    try:
+        who = json.loads(path.read_text())
+        return f"process {who['pid']} on {who['host']} ({who['command']}, since {who['since']})"
+    except (OSError, ValueError, KeyError):
+        return "another process"
