@@ -1,0 +1,152 @@
+"""Write a compiled model as an artifact directory: `model.so` and `metadata.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse.errors import BuildError
+from tvm_sparse.runtime.artifact import file_sha256
+from tvm_sparse.runtime.metadata import (
+    LIBRARY_FILE,
+    METADATA_FILE,
+    ArtifactMetadata,
+    FileEntry,
+)
+
+#: Tried in this order after $CXX and $CC; all that is needed is a linker of shared libraries.
+_LINKERS = ("g++", "gcc", "clang++", "clang", "cc", "ld", "ld.lld")
+_AARCH64_LINKERS = (
+    *("aarch64-linux-gnu-g++", "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-ld", "ld.lld"),
+)
+
+
+def export_artifact(
+    executable: Any, metadata: ArtifactMetadata, out_dir: str | os.PathLike[str]
+) -> Path:
+    """Write the artifact directory of a compiled model.
+
+    The directory appears complete or not at all: it is written beside its place and renamed.
+
+    Parameters
+    ----------
+    executable : tvm.relax.VMExecutable
+        The compiled module, its weights bound as constants.
+    metadata : ArtifactMetadata
+        Describes the build; `files` is filled in here.
+    out_dir : str or path
+        The directory to make. An older artifact or an empty directory there is replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The artifact directory.
+
+    Raises
+    ------
+    BuildError
+        If something else lies at `out_dir`, it cannot be written, or no linker is installed.
+    """
+    out_path = Path(os.path.abspath(out_dir))
+    _check_replaceable(out_path)
+    try:
+        out_path.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{out_path.name}.", dir=out_path.parent))
+    except OSError as error:
+        raise BuildError(f"{out_path.parent} cannot be written: {error.strerror}") from None
+    try:
+        library = staging / LIBRARY_FILE
+        _link(executable, library, metadata.isa)
+        entry = FileEntry(file_sha256(library), library.stat().st_size)
+        document = replace(metadata, files={LIBRARY_FILE: entry}).to_json()
+        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        (staging / METADATA_FILE).write_text(text, encoding="utf-8")
+        staging.chmod(0o755)
+        _put_in_place(staging, out_path)
+    except OSError as error:
+        raise BuildError(
+            f"the artifact cannot be written to {out_path}: {error.strerror or error}"
+        ) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return out_path
+
+
+def find_linker(isa: str) -> str | None:
+    """Return the command that links shared libraries for `isa`, None when there is none."""
+    foreign = isa == "aarch64" and os.uname().machine not in ("aarch64", "arm64")
+    named = () if foreign else (os.environ.get("CXX", ""), os.environ.get("CC", ""))
+    candidates = (*named, *(_AARCH64_LINKERS if foreign else _LINKERS))
+    return next((name for name in candidates if name and shutil.which(name)), None)
+
+
+def _check_replaceable(path: Path) -> None:
+    if not path.exists() and not path.is_symlink():
+        return
+    if not path.is_dir():
+        raise BuildError(f"{path} exists and is no directory: choose another -o")
+    if any(path.iterdir()) and not (path / METADATA_FILE).is_file():
+        raise BuildError(
+            f"{path} holds other files and no artifact: choose a new or an empty directory"
+        )
+    strangers = sorted(
+        entry.name for entry in path.iterdir() if entry.name not in (LIBRARY_FILE, METADATA_FILE)
+    )
+    if strangers:
+        raise BuildError(
+            f"{path} holds files that are no part of an artifact ({', '.join(strangers[:3])}): "
+            "choose a new or an empty directory"
+        )
+
+
+def _put_in_place(staging: Path, out_path: Path) -> None:
+    """Rename `staging` to `out_path`; what was there before comes back if that fails."""
+    if not out_path.exists():
+        staging.rename(out_path)
+        return
+    retired = Path(tempfile.mkdtemp(prefix=f".{out_path.name}.", dir=out_path.parent))
+    try:
+        # Renaming onto an empty directory replaces it in one step.
+        out_path.rename(retired)
+        try:
+            staging.rename(out_path)
+        except BaseException:
+            retired.rename(out_path)
+            raise
+    finally:
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _link(executable: Any, library: Path, isa: str) -> None:
+    linker = find_linker(isa)
+    if linker is None:
+        raise BuildError(
+            f"no linker for {isa} found: install g++ (or binutils' ld), or set CXX to a compiler"
+        )
+    executable.export_library(str(library), fcompile=_linker_call(linker))
+
+
+def _linker_call(linker: str) -> Callable[..., None]:
+    """Return what TVM calls to link its object files."""
+
+    def link(output: str, objects: Sequence[str], **_options: Any) -> None:
+        bare = Path(linker).name.endswith(("ld", "ld.lld"))
+        command = [linker, "-shared", *(() if bare else ("-fPIC",)), "-o", output, *objects]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip() or "no message").splitlines()[-1]
+            raise BuildError(
+                f"linking {Path(output).name} with {linker} failed: {reason}. "
+                "Set CXX to a working compiler"
+            )
+
+    # TVM writes the objects in the format it finds here.
+    link.object_format = "o"  # type: ignore[attr-defined]
+    return link

@@ -1,0 +1,137 @@
+"""Find the first layer in which two builds of one model compute different values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tvm_sparse.runtime.instrument import trace_calls
+from tvm_sparse.runtime.metadata import KernelCall
+
+if TYPE_CHECKING:
+    from tvm_sparse.runtime.artifact import LoadedModel
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two arrays are apart.
+
+    Attributes
+    ----------
+    max_absolute : float
+        Largest absolute difference; infinite when one side is not finite where the other is.
+    max_relative : float
+        `max_absolute` over the largest magnitude of the reference, 0 when nothing differs.
+    mismatched : float
+        Share of elements beyond the tolerances, 0..1.
+    """
+
+    max_absolute: float
+    max_relative: float
+    mismatched: float
+
+
+@dataclass(frozen=True)
+class LayerDifference:
+    """The first layer that differs, and by how much."""
+
+    layer: str
+    reference_kernel: str
+    kernel: str
+    difference: Difference
+
+    def __str__(self) -> str:
+        return (
+            f"{self.layer} ({self.reference_kernel} against {self.kernel}): "
+            f"{self.difference.mismatched:.1%} of its values differ, at most by "
+            f"{self.difference.max_absolute:.3g}"
+        )
+
+
+def difference(
+    actual: np.ndarray[Any, Any], reference: np.ndarray[Any, Any], atol: float, rtol: float
+) -> Difference:
+    """Compare two arrays of one shape.
+
+    Parameters
+    ----------
+    actual, reference : numpy.ndarray
+        What is checked, and what it should be.
+    atol, rtol : float
+        An element differs when |actual - reference| > atol + rtol * |reference|. Two values that
+        are not finite are equal when they are the same.
+    """
+    left, right = actual.astype(np.float64), reference.astype(np.float64)
+    differing = ~np.isclose(left, right, rtol=rtol, atol=atol, equal_nan=True)
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(left - right)
+    gap = np.where((left == right) | (np.isnan(left) & np.isnan(right)), 0.0, gap)
+    gap = np.where(np.isnan(gap), np.inf, gap)
+    max_absolute = float(gap.max(initial=0.0))
+    scale = float(np.abs(right[np.isfinite(right)]).max(initial=0.0))
+    max_relative = 0.0 if max_absolute == 0 else (max_absolute / scale if scale else np.inf)
+    return Difference(
+        max_absolute, float(max_relative), float(differing.mean()) if differing.size else 0.0
+    )
+
+
+def first_difference(
+    reference: LoadedModel,
+    candidate: LoadedModel,
+    inputs: Mapping[str, np.ndarray[Any, Any]],
+    atol: float,
+    rtol: float,
+) -> LayerDifference | None:
+    """Run two builds of one model and name the first layer whose results differ.
+
+    Parameters
+    ----------
+    reference, candidate : LoadedModel
+        Two builds with the same layer names in their metadata. Layers that only one of them has,
+        or whose results have another shape there, are passed over.
+    inputs : mapping of str to numpy.ndarray
+        Inputs of both.
+    atol, rtol : float
+        Tolerances, see `difference`.
+
+    Returns
+    -------
+    LayerDifference or None
+        None when every layer that both have agrees.
+
+    Raises
+    ------
+    InputError
+        If an input does not fit the models.
+    ArtifactError
+        If the metadata of one lists other kernel calls than are made.
+    """
+    expected: dict[tuple[str, int], tuple[KernelCall, np.ndarray[Any, Any]]] = {}
+    seen: Counter[str] = Counter()
+    found: list[LayerDifference] = []
+
+    def keep(call: KernelCall, result: np.ndarray[Any, Any]) -> None:
+        if call.layer:
+            expected[call.layer, seen[call.layer]] = (call, result.copy())
+            seen[call.layer] += 1
+
+    def compare(call: KernelCall, result: np.ndarray[Any, Any]) -> None:
+        key = (call.layer, seen[call.layer])
+        seen[call.layer] += 1
+        if found or key not in expected:
+            return
+        twin, wanted = expected.pop(key)
+        if wanted.shape != result.shape:
+            return
+        gap = difference(result, wanted, atol, rtol)
+        if gap.mismatched:
+            found.append(LayerDifference(call.layer, twin.kernel, call.kernel, gap))
+
+    trace_calls(reference, inputs, keep)
+    seen.clear()
+    trace_calls(candidate, inputs, compare)
+    return found[0] if found else None

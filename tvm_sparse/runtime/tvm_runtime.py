@@ -1,0 +1,157 @@
+"""TVM's runtime library, loaded without TVM's compiler.
+
+Only `libtvm_runtime.so` and `tvm_ffi` are touched. When the `tvm` package was imported before, its
+already loaded runtime is the same library and is shared.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import os
+import threading
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse.config import available_cores
+from tvm_sparse.errors import ArtifactError, ConfigError, DependencyError
+
+_pool = threading.local()
+_environment_lock = threading.Lock()
+
+
+@functools.cache
+def load_tvm_ffi() -> Any:
+    """Load TVM's runtime library and return the module `tvm_ffi`.
+
+    Raises
+    ------
+    DependencyError
+        If apache-tvm or apache-tvm-ffi is not installed, or its library cannot be loaded.
+    """
+    # TVM pins its workers to cores otherwise, where two processes would fight over the same ones
+    # and a pool lowered to one thread would sit on core 0 whatever else runs there.
+    os.environ.setdefault("TVM_BIND_THREADS", "0")
+    try:
+        import tvm_ffi
+    except ImportError as error:
+        raise DependencyError(
+            f"apache-tvm-ffi cannot be imported ({error}): pip install apache-tvm"
+        ) from None
+    try:
+        ctypes.CDLL(str(find_runtime_library()), ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        raise DependencyError(f"TVM's runtime library cannot be loaded: {error}") from None
+    return tvm_ffi
+
+
+def find_runtime_library() -> Path:
+    """Return the path of `libtvm_runtime.so` in the installed apache-tvm.
+
+    Raises
+    ------
+    DependencyError
+        If it is not installed.
+    """
+    spec = importlib.util.find_spec("tvm")
+    if spec is None or spec.origin is None:
+        raise DependencyError("apache-tvm is not installed: pip install apache-tvm")
+    override = os.environ.get("TVM_LIBRARY_PATH")
+    folders = [Path(override)] if override else []
+    folders.append(Path(spec.origin).parent / "lib")
+    for folder in folders:
+        if (folder / "libtvm_runtime.so").is_file():
+            return folder / "libtvm_runtime.so"
+    raise DependencyError(
+        f"no libtvm_runtime.so in {folders[-1]}: reinstall apache-tvm for this platform"
+    )
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the installed versions of `tvm` and `ffi`, `not installed` where missing."""
+    versions = {}
+    for key, distribution in (("tvm", "apache-tvm"), ("ffi", "apache-tvm-ffi")):
+        try:
+            versions[key] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            versions[key] = "not installed"
+    return versions
+
+
+def check_versions(built_with: dict[str, str]) -> None:
+    """Refuse a build made for other releases of TVM and its FFI.
+
+    Both change their binary interface with the first two numbers of a version; what comes after
+    those are fixes.
+
+    Raises
+    ------
+    ArtifactError
+        If a release differs or the build does not say.
+    """
+    for key, installed in installed_versions().items():
+        built = str(built_with.get(key, "unknown"))
+        if built.split(".")[:2] != installed.split(".")[:2]:
+            package = {"tvm": "apache-tvm", "ffi": "apache-tvm-ffi"}[key]
+            raise ArtifactError(
+                f"the artifact was built with {package} {built}, here is {installed}: "
+                f"pip install {package}=={built}, or export the model again"
+            )
+
+
+def set_threads(threads: int | None) -> int:
+    """Make TVM run the calling thread's kernels on `threads` threads and return that number.
+
+    Every Python thread that runs a model has a pool of its own. Its first use fixes the largest
+    size it can have.
+
+    Parameters
+    ----------
+    threads : int or None
+        Wanted number; None takes `TVM_NUM_THREADS` when set and every available core otherwise.
+
+    Raises
+    ------
+    ConfigError
+        If `threads` is no number of cores of this machine, or over the size of a running pool.
+    """
+    cores = available_cores()
+    wanted = threads if threads is not None else _threads_from_environment(cores)
+    if not isinstance(wanted, int) or not 1 <= wanted <= cores:
+        raise ConfigError(f"threads {wanted} given: use 1 to {cores} on this machine")
+    if getattr(_pool, "size", None) == wanted:
+        return wanted
+    running = _resize_pool(wanted)
+    if running != wanted:
+        raise ConfigError(
+            f"threads {wanted} given, but TVM already runs {running} in this process and cannot "
+            f"raise that: set TVM_NUM_THREADS={wanted} before the first model is loaded"
+        )
+    _pool.size = wanted
+    return wanted
+
+
+def _resize_pool(wanted: int) -> int:
+    """Make or change the calling thread's pool; return the size it has then."""
+    tvm_ffi = load_tvm_ffi()
+    num_threads = tvm_ffi.get_global_func("runtime.NumThreads")
+    with _environment_lock:
+        # TVM reads the variable when it makes a pool, which asking for its size does.
+        previous = os.environ.get("TVM_NUM_THREADS")
+        os.environ["TVM_NUM_THREADS"] = str(wanted)
+        running = int(num_threads())
+        if running != wanted:
+            tvm_ffi.get_global_func("runtime.config_threadpool")(1, wanted)
+            running = int(num_threads())
+        if previous is None:
+            del os.environ["TVM_NUM_THREADS"]
+        else:
+            os.environ["TVM_NUM_THREADS"] = previous
+    return running
+
+
+def _threads_from_environment(cores: int) -> int:
+    text = os.environ.get("TVM_NUM_THREADS", "")
+    return int(text) if text.isdigit() else cores
