@@ -1,0 +1,91 @@
+"""What a model's `config.json` says about it: its task, its limits, its number of layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm_sparse.errors import ConfigError, FrontendError
+
+# Suffix of the architecture class to the task that decides which TF class is built. Pretraining
+# heads are training devices, nothing one deploys: such a checkpoint is taken as its encoder.
+TASKS = {
+    "ForSequenceClassification": "sequence-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMaskedLM": "masked-lm",
+    "ForTokenClassification": "token-classification",
+    "ForImageClassification": "image-classification",
+    "ForPreTraining": "encoder",
+    "Model": "encoder",
+}
+
+# Families that count positions from `pad_token_id + 1`, which costs that many of the maximum.
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "mpnet")
+
+_LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
+
+
+def architecture_of(config: dict[str, Any]) -> str:
+    """Return the class of transformers a config names, without the leading TF; "Model" if none."""
+    named = config.get("architectures") or []
+    return str(named[0]).removeprefix("TF") if named else "Model"
+
+
+def task_of(architecture: str) -> str:
+    """Return the task of an architecture class such as `BertForQuestionAnswering`.
+
+    Raises
+    ------
+    FrontendError
+        It is none of `TASKS`, a text generator for example.
+    """
+    for suffix, task in TASKS.items():
+        if architecture.endswith(suffix):
+            return task
+    raise FrontendError(
+        f"architecture {architecture} given: only encoders are imported "
+        f"({', '.join(sorted(set(TASKS.values())))})"
+    )
+
+
+def max_seq_len(config: dict[str, Any]) -> int | None:
+    """Return the longest sequence in tokens that a config allows, None when there is no limit."""
+    limit = config.get("max_position_embeddings")
+    if limit is None:
+        return None
+    if config.get("model_type") in _OFFSET_POSITIONS:
+        return int(limit) - (int(config.get("pad_token_id") or 0) + 1)
+    return int(limit)
+
+
+def check_seq_len(name: str, config: dict[str, Any], seq_len: int) -> None:
+    """Raise a ConfigError when `seq_len` is over the model's maximum."""
+    limit = max_seq_len(config)
+    if limit is not None and seq_len > limit:
+        raise ConfigError(
+            f"seq-len {seq_len} given: {name} takes at most {limit} tokens, use --seq-len {limit} "
+            "or less"
+        )
+
+
+def num_layers_of(config: dict[str, Any]) -> int | None:
+    """Return the number of encoder layers in a config, None where it has no such count."""
+    key = next((key for key in _LAYER_KEYS if key in config), None)
+    return None if key is None else int(config[key])
+
+
+def with_num_layers(name: str, config: dict[str, Any], num_layers: int | None) -> dict[str, Any]:
+    """Return a copy of `config` that keeps the first `num_layers` layers (None keeps all).
+
+    Raises
+    ------
+    ConfigError
+        The model has fewer layers, or no layer count.
+    """
+    if num_layers is None:
+        return dict(config)
+    key = next((key for key in _LAYER_KEYS if key in config), None)
+    if key is None:
+        raise ConfigError(f"layers {num_layers} given: {name} has no layer count to change")
+    if num_layers > int(config[key]):
+        raise ConfigError(f"layers {num_layers} given: {name} has {config[key]}, use at most that")
+    return {**config, key: num_layers}
