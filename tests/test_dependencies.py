@@ -1,0 +1,95 @@
+"""dependencies: wrong combinations of packages become one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from tvm_sparse.dependencies import RUNTIME, check_dependencies
+from tvm_sparse.errors import DependencyError
+
+pytestmark = pytest.mark.unit
+
+GOOD = {
+    "apache-tvm": "0.27.0.post1",
+    "apache-tvm-ffi": "0.1.14.post1",
+    "tensorflow": "2.21.0",
+    "tf-keras": "2.21.0",
+    "transformers": "4.54.1",
+}
+
+
+def installed(**changes: str | None) -> Callable[[str], str]:
+    """Versions as importlib.metadata would give them; None means not installed."""
+    versions = GOOD | {name.replace("_", "-"): version for name, version in changes.items()}
+
+    def version(name: str) -> str:
+        found = versions.get(name)
+        if found is None:
+            raise PackageNotFoundError(name)
+        return found
+
+    return version
+
+
+def test_what_is_installed_here_works_together():
+    check_dependencies()
+
+
+@pytest.mark.parametrize("transformers", ["4.53.0", "4.53.3", "4.54.1"])
+def test_good_versions_pass(transformers):
+    check_dependencies(installed_version=installed(transformers=transformers))
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"apache_tvm_ffi": "0.1.15.post2"}, "'apache-tvm-ffi==0.1.14.post1'"),
+        ({"apache_tvm_ffi": "0.1.13"}, "'apache-tvm-ffi==0.1.14.post1'"),
+        ({"apache_tvm": "0.28.0"}, "'apache-tvm==0.27.0.post1'"),
+        ({"transformers": "4.55.0"}, "'transformers>=4.53,<4.55'"),
+        ({"transformers": "5.1.0.dev0"}, "'transformers>=4.53,<4.55'"),
+        ({"transformers": "4.52.4"}, "'transformers>=4.53,<4.55'"),
+        ({"tf_keras": "2.20.1"}, "'tf-keras==2.21.*'"),
+        ({"tensorflow": "2.22.0rc0"}, "'tensorflow==2.21.*'"),
+        ({"tensorflow": None}, "'tensorflow==2.21.*'"),
+        ({"transformers": "unknown"}, "'transformers>=4.53,<4.55'"),
+    ],
+)
+def test_wrong_version_is_one_line_with_the_remedy(change, wanted):
+    with pytest.raises(DependencyError) as caught:
+        check_dependencies(installed_version=installed(**change))
+    message = str(caught.value)
+    ((name, version),) = change.items()
+    assert name.replace("_", "-") in message
+    assert (version or "not installed") in message
+    assert message.endswith(f"Run: python -m pip install {wanted}")
+    assert "\n" not in message
+
+
+def test_all_faults_are_named_at_once():
+    with pytest.raises(DependencyError, match=r"pip install 'apache-tvm-ffi.*' 'transformers.*'$"):
+        check_dependencies(installed_version=installed(apache_tvm_ffi="0.1.15", transformers="5.0"))
+
+
+def test_another_distribution_of_tensorflow_will_do():
+    check_dependencies(installed_version=installed(tensorflow=None, tensorflow_cpu="2.21.0"))
+
+
+def test_an_exported_model_needs_no_tensorflow():
+    versions = installed(tensorflow=None, tf_keras=None, transformers=None)
+    check_dependencies(RUNTIME, versions)
+
+
+def test_check_imports_none_of_what_it_checks():
+    heavy = "{'tvm', 'tvm_ffi', 'tensorflow', 'tf_keras', 'transformers', 'numpy'}"
+    code = (
+        "import sys; from tvm_sparse.dependencies import check_dependencies; "
+        f"check_dependencies(); print(sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,164 @@
+"""Find the dense layers: which weights are multiplied, how often, and what else reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from math import prod
+
+from tvm import relax
+from tvm.ir import IRModule, Op
+
+from tvm_sparse.errors import PassError
+
+MATMUL = Op.get("relax.matmul")
+PERMUTE_DIMS = Op.get("relax.permute_dims")
+
+
+@dataclass
+class DenseWeight:
+    """One 2-D weight and everything that reads it.
+
+    Parameters
+    ----------
+    var : relax.Var
+        The function parameter.
+    transposed : bool
+        True when the parameter is (N, K) and a `permute_dims` stands before the matmul, False
+        when it is (K, N) and multiplied as it is.
+    rows : list of int
+        M of every matmul that reads it, in order; more than one when layers share the weight.
+    read_as : set of relax.Var
+        The variables, the parameter or transposes of it, that these matmuls name.
+    other_readers : list of str
+        What reads the weight besides: the weight then cannot change its form.
+    """
+
+    var: relax.Var
+    transposed: bool
+    rows: list[int] = field(default_factory=list)
+    read_as: set[relax.Var] = field(default_factory=set)
+    other_readers: list[str] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, K): outputs, inputs."""
+        first, second = static_shape(self.var)
+        return (first, second) if self.transposed else (second, first)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of all its matmuls, when dense."""
+        n, k = self.shape
+        return sum(2 * m * n * k for m in self.rows)
+
+
+def main_function(mod: IRModule) -> relax.Function:
+    """Return the one Relax function of an imported module.
+
+    Raises
+    ------
+    PassError
+        If there is no Relax function `main`.
+    """
+    for name, func in mod.functions_items():
+        if name.name_hint == "main" and isinstance(func, relax.Function):
+            return func
+    names = ", ".join(name.name_hint for name in mod.get_global_vars()) or "nothing"
+    raise PassError(f"the module holds {names}: a Relax function 'main' is needed")
+
+
+def static_shape(expr: relax.Expr) -> tuple[int, ...]:
+    """Return the shape of a tensor expression as integers.
+
+    Raises
+    ------
+    PassError
+        If a dimension is not known at compile time.
+    """
+    shape = expr.ty.shape
+    if shape is None:
+        raise PassError(f"the shape of {expr} is unknown: import the model with static shapes")
+    try:
+        return tuple(int(dim) for dim in shape.values)
+    except TypeError as error:
+        raise PassError(f"shape {shape} given: all dimensions must be static") from error
+
+
+def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str, DenseWeight]:
+    """Find the 2-D weights that are the right-hand side of a matmul.
+
+    Chains of `permute_dims` between the weight and the matmul are followed.
+
+    Parameters
+    ----------
+    func : relax.Function
+        Function in A-normal form.
+    names : collection of str
+        The parameters that are weights.
+
+    Returns
+    -------
+    dict of str to DenseWeight
+        By parameter name, in the order of the first matmul. A weight that is multiplied both as
+        it is and transposed counts as transposed, and the matmuls of the other kind as other
+        readers.
+    """
+    # Every variable that holds a weight: (parameter, number of transposes is odd).
+    holds = {
+        param: (param, False)
+        for param in func.params
+        if param.name in names
+        and isinstance(param.ty, relax.TensorType)
+        and param.ty.ndim == 2
+        and param.ty.shape is not None
+    }
+    matmuls: dict[relax.Var, list[tuple[relax.Var, bool, int]]] = {}
+    others: dict[relax.Var, list[str]] = {}
+
+    def note_other(expr: relax.Expr, reader: str) -> None:
+        for var in relax.analysis.free_vars(expr):
+            if var in holds:
+                others.setdefault(holds[var][0], []).append(reader)
+
+    for block in func.body.blocks:
+        for binding in block.bindings:
+            value = binding.value
+            if isinstance(value, relax.Var) and isinstance(binding, relax.VarBinding):
+                if value in holds:
+                    holds[binding.var] = holds[value]
+                continue
+            if not isinstance(value, relax.Call):
+                note_other(value, f"{type(value).__name__} {binding.var.name}")
+                continue
+            args = value.args
+            if value.op == PERMUTE_DIMS and args[0] in holds:
+                param, odd = holds[args[0]]
+                holds[binding.var] = (param, odd ^ _swaps_axes(value))
+                continue
+            readers = list(args)
+            if value.op == MATMUL and args[1] in holds:
+                param, odd = holds[readers.pop()]
+                rows = prod(static_shape(args[0])[:-1])
+                matmuls.setdefault(param, []).append((args[1], odd, rows))
+            for arg in readers:
+                note_other(arg, getattr(value.op, "name", "call").removeprefix("relax."))
+    note_other(func.body.body, "the function's result")
+
+    weights = {}
+    for param, uses in matmuls.items():
+        weight = DenseWeight(param, transposed=any(odd for _, odd, _ in uses))
+        for var, odd, rows in uses:
+            if odd == weight.transposed:
+                weight.read_as.add(var)
+                weight.rows.append(rows)
+            else:
+                weight.other_readers.append("matmul with its transpose")
+        weight.other_readers += others.get(param, [])
+        weights[param.name] = weight
+    return weights
+
+
+def _swaps_axes(permute_dims: relax.Call) -> bool:
+    axes = permute_dims.attrs.axes
+    return axes is None or [int(axis) % 2 for axis in axes] == [1, 0]

@@ -1,0 +1,83 @@
+"""Give weights another form: new parameters, and new code wherever they are multiplied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import tvm
+from tvm import relax
+from tvm.relax.expr_functor import PyExprMutator, mutator
+
+from tvm_sparse.passes.dense_layers import MATMUL, DenseWeight
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """The new form of one weight.
+
+    Parameters
+    ----------
+    weight : DenseWeight
+        What is replaced, without other readers.
+    params : sequence of relax.Var
+        The function parameters that take the place of the old one.
+    multiply : callable
+        Takes the activations and the old matmul, returns the expression in its place.
+    """
+
+    weight: DenseWeight
+    params: Sequence[relax.Var]
+    multiply: Callable[[relax.Expr, relax.Call], relax.Expr]
+
+
+def replace_weights(mod: tvm.IRModule, replacements: Sequence[Replacement]) -> tvm.IRModule:
+    """Return `mod` with the weights of `main` replaced; `mod` itself stays as it is.
+
+    Parameters
+    ----------
+    mod : tvm.IRModule
+        Module with the function `main`.
+    replacements : sequence of Replacement
+        At most one per weight.
+
+    Returns
+    -------
+    tvm.IRModule
+        With the new parameters where the old ones were, and without bindings that nothing reads
+        any more.
+    """
+    functions = dict(mod.functions_items())
+    if replacements:
+        main = mod.get_global_var("main")
+        functions[main] = _replace_in_function(functions[main], replacements)
+    return tvm.IRModule(functions, attrs=mod.attrs)
+
+
+def _replace_in_function(
+    func: relax.Function, replacements: Sequence[Replacement]
+) -> relax.Function:
+    new_params = {replacement.weight.var: replacement.params for replacement in replacements}
+    params = [new for old in func.params for new in new_params.get(old, [old])]
+    multiply = {var: new.multiply for new in replacements for var in new.weight.read_as}
+    body = _MatmulRewriter(multiply).visit_expr(func.body)
+    # The transposes of the old parameters are left over and still name them.
+    return relax.analysis.remove_all_unused(
+        relax.Function(params, body, func.ret_ty, func.is_pure, func.attrs)
+    )
+
+
+@mutator
+class _MatmulRewriter(PyExprMutator):
+    """Replace each matmul whose right-hand side is one of the given variables."""
+
+    def __init__(
+        self, multiply: dict[relax.Var, Callable[[relax.Expr, relax.Call], relax.Expr]]
+    ) -> None:
+        super().__init__()
+        self.multiply = multiply
+
+    def visit_call_(self, call: relax.Call) -> relax.Expr:
+        if call.op == MATMUL and call.args[1] in self.multiply:
+            return self.multiply[call.args[1]](self.visit_expr(call.args[0]), call)
+        return super().visit_call_(call)
