@@ -1,0 +1,182 @@
+"""Decide for every dense layer whether it runs sparse, and keep the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from tvm_sparse.errors import SparsityError
+from tvm_sparse.sparsity.bsr import divides
+from tvm_sparse.sparsity.layers import LayerWeight, select_layers
+from tvm_sparse.sparsity.stats import block_sparsity, element_sparsity
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of one dense layer, and why.
+
+    Parameters
+    ----------
+    weight : str
+        Canonical name of the weight.
+    shape : (int, int)
+        (N, K): outputs, inputs.
+    block_shape : (int, int)
+        (bs_r, bs_c) that was asked for.
+    element_sparsity : float
+        Fraction of zero elements, 0..1.
+    block_sparsity : float or None
+        Fraction of zero blocks at `block_shape`, 0..1; None where it does not divide the weight.
+    eligible : bool
+        Whether its name and shape allow it to run sparse.
+    action : {"sparse", "dense"}
+        How it runs.
+    reason : str
+        Why.
+    flops : int
+        Floating-point operations of the layer when dense.
+    size_bytes : int
+        Size of the dense weight.
+    """
+
+    weight: str
+    shape: tuple[int, int]
+    block_shape: tuple[int, int]
+    element_sparsity: float
+    block_sparsity: float | None
+    eligible: bool
+    action: Literal["sparse", "dense"]
+    reason: str
+    flops: int
+    size_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        record = asdict(self)
+        return record | {"shape": list(self.shape), "block_shape": list(self.block_shape)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Decision:
+        """Return the decision that `to_json` described."""
+        pairs = {name: tuple(record[name]) for name in ("shape", "block_shape")}
+        return cls(**{**record, **pairs})
+
+
+def eligible_layers(
+    layers: Sequence[LayerWeight],
+    block_shape: tuple[int, int],
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+) -> dict[str, str]:
+    """Choose the layers that may run sparse, by their names and shapes.
+
+    Parameters
+    ----------
+    layers : sequence of LayerWeight
+        All dense layers of a model.
+    block_shape : (int, int)
+        (bs_r, bs_c).
+    include, exclude : iterable of str
+        Shell patterns, see `select_layers`.
+
+    Returns
+    -------
+    dict of str to str
+        For each layer's name why it stays dense, empty for those that are eligible.
+
+    Raises
+    ------
+    SparsityError
+        A pattern matches no layer, or the blocks divide none of the layers that are chosen.
+    """
+    refusals = select_layers(layers, include, exclude)
+    chosen = [layer for layer in layers if not refusals[layer.name]]
+    bs_r, bs_c = block_shape
+    for layer in chosen:
+        if not divides(block_shape, layer.shape):
+            n, k = layer.shape
+            axis, size, block = ("N", n, bs_r) if n % bs_r else ("K", k, bs_c)
+            refusals[layer.name] = f"{axis} = {size} is no multiple of {block}"
+    if chosen and all(refusals[layer.name] for layer in chosen):
+        shapes = ", ".join(f"{n}x{k}" for n, k in sorted({layer.shape for layer in chosen}))
+        raise SparsityError(
+            f"block {bs_r}x{bs_c} given, which divides none of the {len(chosen)} eligible layers "
+            f"of shapes (N x K) {shapes}: choose a bs-r that divides N and a bs-c that divides K"
+        )
+    return refusals
+
+
+def decide(
+    layers: Sequence[LayerWeight],
+    params: Mapping[str, NDArray[Any]],
+    block_shape: tuple[int, int],
+    sparsity_threshold: float,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+) -> list[Decision]:
+    """Decide for every dense layer, in their order, whether it runs sparse.
+
+    Parameters
+    ----------
+    layers : sequence of LayerWeight
+        All dense layers of a model.
+    params : mapping of str to numpy.ndarray
+        Their stored weights, by name.
+    block_shape : (int, int)
+        (bs_r, bs_c).
+    sparsity_threshold : float
+        An eligible layer runs sparse when its `block_sparsity` is at least this, 0..1.
+    include, exclude : iterable of str
+        Shell patterns, see `select_layers`.
+
+    Returns
+    -------
+    list of Decision
+        One per layer.
+
+    Raises
+    ------
+    SparsityError
+        A pattern matches no layer, the blocks divide none of the eligible layers, or a weight
+        is missing.
+    """
+    refusals = eligible_layers(layers, block_shape, include, exclude)
+    decisions = []
+    for layer in layers:
+        weight = layer.load(params)
+        blocks = block_sparsity(weight, block_shape) if divides(block_shape, layer.shape) else None
+        refusal = refusals[layer.name]
+        sparse = not refusal and blocks is not None and blocks >= sparsity_threshold
+        decisions.append(
+            Decision(
+                weight=layer.canonical_name,
+                shape=layer.shape,
+                block_shape=block_shape,
+                element_sparsity=element_sparsity(weight),
+                block_sparsity=blocks,
+                eligible=not refusal,
+                action="sparse" if sparse else "dense",
+                reason=refusal or _comparison(blocks or 0.0, sparsity_threshold, sparse),
+                flops=layer.flops,
+                size_bytes=weight.nbytes,
+            )
+        )
+    return decisions
+
+
+def sparse_flops_share(decisions: Iterable[Decision]) -> float:
+    """Return the share of all dense layers' FLOPs that runs sparse, 0..1; 0 without layers."""
+    decisions = list(decisions)
+    total = sum(decision.flops for decision in decisions)
+    sparse = sum(decision.flops for decision in decisions if decision.action == "sparse")
+    return sparse / total if total else 0.0
+
+
+def _comparison(value: float, threshold: float, reached: bool) -> str:
+    # Digits until the two differ: "0.4999 is below 0.5", never "0.5 is below 0.5".
+    digits = next((d for d in range(3, 17) if f"{value:.{d}g}" != f"{threshold:.{d}g}"), 3)
+    relation = "reaches" if reached else "is below"
+    return f"block sparsity {value:.{digits}g} {relation} the threshold {threshold:g}"
