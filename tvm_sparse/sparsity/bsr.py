@@ -122,21 +122,22 @@ def as_blocks(weight: NDArray[Any], block_shape: tuple[int, int]) -> NDArray[Any
     if weight.ndim != 2:
         raise SparsityError(f"weight of rank {weight.ndim} given: blocks need a matrix (N, K)")
     rows, cols = block_grid((weight.shape[0], weight.shape[1]), block_shape)
-    return weight.reshape(rows, block_shape[0], cols, block_shape[1]).transpose(0, 2, 1, 3)
+    blocks: NDArray[Any] = weight.reshape(rows, block_shape[0], cols, block_shape[1])
+    return blocks.transpose(0, 2, 1, 3)
 
 
 def block_mask(weight: NDArray[Any], block_shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Tell which blocks hold a non-zero: bool (num_block_rows, num_block_cols)."""
-    mask: NDArray[np.bool_] = as_blocks(weight != 0, block_shape).any(axis=(2, 3))
-    return mask
+    nonzero: NDArray[np.bool_] = weight != 0
+    return np.asarray(as_blocks(nonzero, block_shape).any(axis=(2, 3)))
 
 
 def apply_block_mask(
     weight: NDArray[Any], mask: NDArray[np.bool_], block_shape: tuple[int, int]
 ) -> NDArray[Any]:
-    """Return a copy of `weight` (N, K) with every block outside of `mask` set to zero."""
+    """Return a copy of `weight` (N, K), in C order, with the blocks outside of `mask` zero."""
     elements = np.repeat(np.repeat(mask, block_shape[0], axis=0), block_shape[1], axis=1)
-    return np.where(elements, weight, weight.dtype.type(0))
+    return np.ascontiguousarray(np.where(elements, weight, weight.dtype.type(0)))
 
 
 def to_bsr(weight: NDArray[Any], block_shape: tuple[int, int]) -> BSR:
@@ -175,7 +176,8 @@ def to_dense(bsr: BSR) -> NDArray[Any]:
     rows, cols = block_grid(bsr.shape, bsr.block_shape)
     blocks = np.zeros((rows, cols, *bsr.block_shape), bsr.data.dtype)
     blocks[np.repeat(np.arange(rows), np.diff(bsr.indptr)), bsr.indices] = bsr.data
-    return blocks.transpose(0, 2, 1, 3).reshape(bsr.shape)
+    dense: NDArray[Any] = blocks.transpose(0, 2, 1, 3).reshape(bsr.shape)
+    return dense
 
 
 def _by(shape: tuple[int, int]) -> str:

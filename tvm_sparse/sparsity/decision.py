@@ -9,8 +9,9 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.sparsity.bsr import divides
+from tvm_sparse.sparsity.bsr import block_grid, divides
 from tvm_sparse.sparsity.layers import LayerWeight, select_layers
+from tvm_sparse.sparsity.patterns import zero_block_count
 from tvm_sparse.sparsity.stats import block_sparsity, element_sparsity
 
 
@@ -128,7 +129,8 @@ def decide(
     block_shape : (int, int)
         (bs_r, bs_c).
     sparsity_threshold : float
-        An eligible layer runs sparse when its `block_sparsity` is at least this, 0..1.
+        An eligible layer runs sparse when its `block_sparsity` is at least this, 0..1, in whole
+        blocks: a layer pruned to 0.95 reaches 0.95, however its block count was rounded.
     include, exclude : iterable of str
         Shell patterns, see `select_layers`.
 
@@ -149,7 +151,7 @@ def decide(
         weight = layer.load(params)
         blocks = block_sparsity(weight, block_shape) if divides(block_shape, layer.shape) else None
         refusal = refusals[layer.name]
-        sparse = not refusal and blocks is not None and blocks >= sparsity_threshold
+        sparse = not refusal and _reaches(blocks or 0.0, sparsity_threshold, layer, block_shape)
         decisions.append(
             Decision(
                 weight=layer.canonical_name,
@@ -175,8 +177,17 @@ def sparse_flops_share(decisions: Iterable[Decision]) -> float:
     return sparse / total if total else 0.0
 
 
+def _reaches(
+    value: float, threshold: float, layer: LayerWeight, block_shape: tuple[int, int]
+) -> bool:
+    num_block_rows, num_block_cols = block_grid(layer.shape, block_shape)
+    num_blocks = num_block_rows * num_block_cols
+    return round(value * num_blocks) >= zero_block_count(num_blocks, threshold)
+
+
 def _comparison(value: float, threshold: float, reached: bool) -> str:
+    if reached:
+        return f"block sparsity {value:.3g} reaches the threshold {threshold:g}"
     # Digits until the two differ: "0.4999 is below 0.5", never "0.5 is below 0.5".
-    digits = next((d for d in range(3, 17) if f"{value:.{d}g}" != f"{threshold:.{d}g}"), 3)
-    relation = "reaches" if reached else "is below"
-    return f"block sparsity {value:.{digits}g} {relation} the threshold {threshold:g}"
+    digits = next((d for d in range(3, 17) if f"{value:.{d}g}" != f"{threshold:.{d}g}"), 17)
+    return f"block sparsity {value:.{digits}g} is below the threshold {threshold:g}"
