@@ -1,0 +1,79 @@
+"""Artifacts of a model with one small matrix product, built with TVM directly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tvm_sparse.compiler.export import export_artifact
+from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall, TensorSpec
+from tvm_sparse.runtime.tvm_runtime import installed_versions
+
+INPUTS = (TensorSpec("ids", (2, 4), "int32"), TensorSpec("x", (2, 4, 16), "float32"))
+OUTPUTS = (TensorSpec("hidden", (2, 4, 8), "float32"), TensorSpec("pooled", (2, 8), "float32"))
+WEIGHT = np.linspace(-1, 1, 128, dtype=np.float32).reshape(16, 8)
+
+
+def tiny_inputs(seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "ids": rng.integers(0, 9, (2, 4)).astype(np.int32),
+        "x": rng.standard_normal((2, 4, 16)).astype(np.float32),
+    }
+
+
+def tiny_reference(inputs: dict[str, np.ndarray], weight: np.ndarray = WEIGHT):
+    hidden = inputs["x"] @ weight + inputs["ids"][:, :, None].astype(np.float32)
+    return {"hidden": hidden, "pooled": hidden.sum(axis=1)}
+
+
+def compile_tiny(weight: np.ndarray = WEIGHT):
+    import tvm
+    from tvm import relax
+
+    op = relax.op
+    builder = relax.BlockBuilder()
+    ids, x = (relax.Var(s.name, relax.TensorType(s.shape, s.dtype)) for s in INPUTS)
+    w = relax.Var("w", relax.TensorType(weight.shape, "float32"))
+    with builder.function("main", [ids, x, w], attrs={"num_input": 2}):
+        with builder.dataflow():
+            product = builder.emit(op.matmul(x, w))
+            tokens = builder.emit(op.reshape(op.astype(ids, "float32"), (2, 4, 1)))
+            hidden = builder.emit(op.add(product, tokens))
+            outputs = builder.emit_output(relax.Tuple([hidden, op.sum(hidden, axis=[1])]))
+        builder.emit_func_output(outputs)
+    module = relax.transform.BindParams("main", {"w": weight})(builder.get())
+    target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v2"})
+    return relax.build(module, target=target, relax_pipeline=relax.get_default_pipeline(target))
+
+
+def tiny_metadata(build: str = "dense", **changes) -> ArtifactMetadata:
+    fields = {
+        "name": "tiny",
+        "build": build,
+        "model": {"name": "tiny", "architecture": "TinyModel"},
+        "weights": {"kind": "random", "source": "seed 0", "detail": "a ramp"},
+        "spec": {"model": {"model": "tiny", "batch": 2, "seq_len": 4}},
+        "isa": "x86-64-v2",
+        "required_features": ("sse4_2",),
+        "threads": 2,
+        "inputs": INPUTS,
+        "outputs": OUTPUTS,
+        "versions": {**installed_versions(), "tvm_sparse": "0.1.0"},
+        "calls": (
+            KernelCall(0, "fused_cast_reshape", ""),
+            KernelCall(1, "fused_matmul_add", "layer_0/dense"),
+            KernelCall(2, "sum", "pooler"),
+        ),
+        "weights_bytes": WEIGHT.nbytes,
+        "compile_s": 0.25,
+        **changes,
+    }
+    return ArtifactMetadata(**fields)
+
+
+def build_tiny_artifact(
+    out_dir: Path, build: str = "dense", weight: np.ndarray = WEIGHT, **changes
+) -> Path:
+    return export_artifact(compile_tiny(weight), tiny_metadata(build, **changes), out_dir)

@@ -1,0 +1,216 @@
+"""The record of one benchmark, and its JSON form.
+
+The form is documented in docs/benchmark-record.md; a change of it needs a new `SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.bench.environment import Environment
+from tvm_sparse.errors import BuildError, ConfigError
+from tvm_sparse.runtime.measure import LatencyStats
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CallTime:
+    """Median time of one kernel call, in milliseconds, and the layer it works for."""
+
+    index: int
+    kernel: str
+    layer: str
+    latency_ms: float
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """What was measured of one build.
+
+    Attributes
+    ----------
+    latency_ms : LatencyStats
+        Of all measured iterations, in milliseconds.
+    items_per_s : float
+        Batch items per second: batch size over the mean latency.
+    iterations : int
+        Number of measured iterations.
+    round_median_ms : tuple of float
+        Median latency of each round; round i of one build ran next to round i of the other.
+    weights_bytes, size_on_disk_bytes : int
+        Size of the weights in memory, and of `model.so`, weights included.
+    compile_s, load_s : float
+        Seconds for compiling the build, and for loading it in its worker process.
+    peak_memory_bytes : int
+        Largest resident memory of the worker process, interpreter included.
+    calls : tuple of CallTime
+        Times of the kernel calls in order; empty unless profiling was asked for.
+    """
+
+    latency_ms: LatencyStats
+    items_per_s: float
+    iterations: int
+    round_median_ms: tuple[float, ...]
+    weights_bytes: int
+    size_on_disk_bytes: int
+    compile_s: float
+    load_s: float
+    peak_memory_bytes: int
+    calls: tuple[CallTime, ...] = ()
+
+
+@dataclass(frozen=True)
+class BenchRecord:
+    """One benchmark of one or two builds of a model.
+
+    Attributes
+    ----------
+    created : str
+        Time of the measurement, ISO 8601 in UTC.
+    model, weights, spec : dict
+        As in the artifact's metadata; `spec` also holds the `bench` spec.
+    builds : dict of str to BuildRecord
+        Under `dense` and `sparse`, what of them was measured.
+    speedup : float or None
+        Median latency of dense over that of sparse; None unless both were measured.
+    speedup_p10, speedup_p90 : float or None
+        Percentiles of the same ratio taken round by round, which cancels what slowed both.
+    decisions : tuple of dict
+        One per weight, from the sparse build.
+    sparse_flops_share : float
+        Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
+    environment : Environment
+        Where and with what it ran.
+    check : dict or None
+        Result of comparing the builds' outputs beforehand, None when that was not done.
+    """
+
+    created: str
+    model: dict[str, Any]
+    weights: dict[str, Any]
+    spec: dict[str, Any]
+    builds: dict[str, BuildRecord]
+    environment: Environment
+    speedup: float | None = None
+    speedup_p10: float | None = None
+    speedup_p90: float | None = None
+    decisions: tuple[dict[str, Any], ...] = ()
+    sparse_flops_share: float = 0.0
+    check: dict[str, Any] | None = None
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    @property
+    def batch(self) -> int:
+        """Items per iteration."""
+        return int(self.spec.get("model", {}).get("batch", 1))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON-ready values, the schema version first."""
+        values = asdict(self)
+        return {"schema_version": values.pop("schema_version"), **values}
+
+    @classmethod
+    def from_json(cls, document: Any, origin: str = "the record") -> BenchRecord:
+        """Return the record held by a parsed JSON document.
+
+        Raises
+        ------
+        ConfigError
+            If it is no benchmark record, or one of another schema version.
+        """
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ConfigError(
+                f"{origin} has schema version {version}, {SCHEMA_VERSION} is needed: "
+                "give a file that `tvm-sparse bench --json` of this version wrote"
+            )
+        try:
+            values = dict(document)
+            values["builds"] = {
+                name: _build_record(build) for name, build in document["builds"].items()
+            }
+            values["environment"] = Environment(**document["environment"])
+            values["decisions"] = tuple(document["decisions"])
+            return cls(**values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{origin} is no complete benchmark record: {error}") from None
+
+
+def _build_record(document: dict[str, Any]) -> BuildRecord:
+    values = dict(document)
+    latency = dict(values["latency_ms"])
+    latency["samples"] = tuple(latency["samples"])
+    values["latency_ms"] = LatencyStats(**latency)
+    values["round_median_ms"] = tuple(values["round_median_ms"])
+    values["calls"] = tuple(CallTime(**call) for call in values["calls"])
+    return BuildRecord(**values)
+
+
+def paired_speedups(dense_ms: Sequence[float], sparse_ms: Sequence[float]) -> tuple[float, float]:
+    """Return the 10th and 90th percentile of the round-by-round speed-up.
+
+    Parameters
+    ----------
+    dense_ms, sparse_ms : sequence of float
+        Median latency of each round, in milliseconds; round i of both ran side by side. Surplus
+        rounds of the longer one are left out.
+    """
+    rounds = min(len(dense_ms), len(sparse_ms))
+    ratios = np.asarray(dense_ms[:rounds]) / np.asarray(sparse_ms[:rounds])
+    low, high = np.percentile(ratios, [10, 90])
+    return float(low), float(high)
+
+
+def save_record(record: BenchRecord, path: str | Path) -> None:
+    """Write a record as JSON; the file appears complete or not at all.
+
+    Raises
+    ------
+    BuildError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with open(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        # mkstemp makes files only their owner can read.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise BuildError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def load_record(path: str | Path) -> BenchRecord:
+    """Read a record that `save_record` wrote.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is no record of this schema version.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}") from None
+    return BenchRecord.from_json(document, str(path))

@@ -1,0 +1,179 @@
+"""Measure builds side by side, each in a process of its own.
+
+Both stay loaded and take turns in short rounds, A B A B: whatever else the machine does in the
+meantime slows both, and the round-by-round ratio cancels it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+
+import numpy as np
+
+from tvm_sparse.bench.environment import detect_environment
+from tvm_sparse.bench.record import BenchRecord, BuildRecord, paired_speedups
+from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
+from tvm_sparse.config import BenchSpec, available_cores
+from tvm_sparse.runtime.measure import measure_summary
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, load_metadata
+
+#: Long enough that the dropped first iteration costs little, short enough for many pairs.
+ROUND_S = 0.3
+#: The first iteration of a round meets the other worker's threads still spinning, and cold caches.
+DROPPED_PER_ROUND = 1
+#: A short measurement is split all the same, so that the builds take turns.
+MIN_ROUNDS = 5
+
+#: Called with a line of text and the finished share, 0..1.
+Progress = Callable[[str, float], None]
+
+
+@dataclass
+class _Samples:
+    """What one build has measured so far."""
+
+    samples_ms: list[float] = field(default_factory=list)
+    round_median_ms: list[float] = field(default_factory=list)
+
+    def share(self, spec: BenchSpec) -> float:
+        """Finished share of the measurement, 1 and more when it is done."""
+        if spec.iterations is not None:
+            return len(self.samples_ms) / spec.iterations
+        return sum(self.samples_ms) / 1e3 / spec.time_s
+
+
+def benchmark(
+    artifacts: Mapping[str, str | os.PathLike[str]],
+    inputs: Arrays,
+    spec: BenchSpec,
+    threads: int | None = None,
+    *,
+    profile_repeats: int = 0,
+    progress: Progress | None = None,
+) -> BenchRecord:
+    """Measure one or two builds of a model side by side.
+
+    Parameters
+    ----------
+    artifacts : mapping of str to path
+        Artifact directories under `dense`, `sparse`, or both.
+    inputs : mapping of str to numpy.ndarray
+        Inputs of all builds.
+    spec : BenchSpec
+        How long to measure.
+    threads : int or None
+        Threads every build runs on; None means every available core.
+    profile_repeats : int
+        Runs over which every kernel call is timed afterwards; 0 leaves that out.
+    progress : callable or None
+        Called as the measurement goes on with a line of text and the finished share, 0..1.
+
+    Returns
+    -------
+    BenchRecord
+
+    Raises
+    ------
+    ArtifactError
+        If an artifact does not load here.
+    InputError
+        If the inputs do not fit a build.
+    BuildError
+        If a worker dies.
+    """
+    if not artifacts:
+        raise ValueError("no artifacts to measure")
+    threads = threads or available_cores()
+    report = progress or (lambda _text, _share: None)
+    environment = detect_environment(threads)
+    with contextlib.ExitStack() as stack:
+        workers: dict[str, WorkerProcess] = {}
+        for name, directory in artifacts.items():
+            report(f"loading {name}", 0.0)
+            workers[name] = stack.enter_context(WorkerProcess(directory, threads))
+            workers[name].bind(inputs)
+        measured = _measure_rounds(workers, spec, report)
+        metadata = {name: load_metadata(worker.artifact) for name, worker in workers.items()}
+        builds = {}
+        for name, worker in workers.items():
+            # Asked before profiling, which needs memory of its own.
+            build = _build_record(metadata[name], measured[name], worker)
+            if profile_repeats:
+                report(f"profiling {name}", 1.0)
+                build = replace(build, calls=worker.profile(profile_repeats))
+            builds[name] = build
+    # What runs sparse is the sparse build's to tell.
+    described = metadata.get("sparse") or next(iter(metadata.values()))
+    record = BenchRecord(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        model=described.model,
+        weights=described.weights,
+        spec={**described.spec, "bench": spec.to_json()},
+        builds=builds,
+        environment=environment,
+        decisions=described.decisions,
+        sparse_flops_share=described.sparse_flops_share,
+    )
+    return _with_speedup(record)
+
+
+def _measure_rounds(
+    workers: Mapping[str, WorkerProcess], spec: BenchSpec, report: Progress
+) -> dict[str, _Samples]:
+    for name, worker in workers.items():
+        if spec.warmup_s:
+            report(f"warming up {name}", 0.0)
+            worker.measure(spec.warmup_s)
+    measured = {name: _Samples() for name in workers}
+    round_s = min(ROUND_S, spec.time_s / MIN_ROUNDS)
+    while any(samples.share(spec) < 1 for samples in measured.values()):
+        for name, worker in workers.items():
+            samples = measured[name]
+            if samples.share(spec) >= 1:
+                continue
+            limit = None
+            if spec.iterations is not None:
+                left = spec.iterations - len(samples.samples_ms)
+                limit = min(left, math.ceil(spec.iterations / MIN_ROUNDS))
+            taken = worker.measure(round_s, DROPPED_PER_ROUND, limit)
+            samples.samples_ms += taken
+            samples.round_median_ms.append(float(np.median(taken)))
+        share = min(samples.share(spec) for samples in measured.values())
+        report(f"measuring {' and '.join(workers)}", min(share, 1.0))
+    return measured
+
+
+def _build_record(
+    metadata: ArtifactMetadata, samples: _Samples, worker: WorkerProcess
+) -> BuildRecord:
+    latency = measure_summary(samples.samples_ms)
+    batch = int(metadata.spec.get("model", {}).get("batch", metadata.inputs[0].shape[0]))
+    return BuildRecord(
+        latency_ms=latency,
+        items_per_s=batch / (latency.mean / 1e3),
+        iterations=len(latency.samples),
+        round_median_ms=tuple(samples.round_median_ms),
+        weights_bytes=metadata.weights_bytes,
+        size_on_disk_bytes=metadata.files[LIBRARY_FILE].size_bytes,
+        compile_s=metadata.compile_s,
+        load_s=worker.load_s,
+        peak_memory_bytes=worker.peak_memory_bytes(),
+    )
+
+
+def _with_speedup(record: BenchRecord) -> BenchRecord:
+    if not {"dense", "sparse"} <= record.builds.keys():
+        return record
+    dense, sparse = record.builds["dense"], record.builds["sparse"]
+    low, high = paired_speedups(dense.round_median_ms, sparse.round_median_ms)
+    return replace(
+        record,
+        speedup=dense.latency_ms.median / sparse.latency_ms.median,
+        speedup_p10=low,
+        speedup_p90=high,
+    )
