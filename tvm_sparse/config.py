@@ -1,0 +1,197 @@
+"""What the user asked for, as frozen dataclasses, validated once here.
+
+Every stage takes one of these specs; none of them re-checks what is checked here. What can only
+be known later (whether a model allows a sequence length, whether a block divides a weight) is
+checked by the stage that learns it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+from tvm_sparse.errors import ConfigError
+
+WeightsPolicy = Literal["auto", "checkpoint", "random"]
+PruneMethod = Literal["none", "random", "magnitude"]
+InputForm = Literal["full", "single"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+class _Spec:
+    """Shared behaviour of the frozen specs below."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    def with_(self, **changes: Any) -> Any:
+        """Return a copy with `changes` applied, validated again."""
+        return replace(self, **changes)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class ModelSpec(_Spec):
+    """Which model, with which weights, at which static shape.
+
+    Parameters
+    ----------
+    model : str
+        Preset name, hub id or local directory.
+    weights : {"auto", "checkpoint", "random"}
+        `auto` takes a checkpoint when one is cached or reachable and seeded weights otherwise.
+    batch, seq_len : int
+        Static input shape (batch, seq_len) in sequences and tokens.
+    seed : int
+        Seed of the random weights.
+    num_layers : int or None
+        Keep only the first so many encoder layers; None keeps all.
+    inputs : {"full", "single"}
+        `full` takes every input the model uses, `single` only `input_ids`.
+    """
+
+    model: str
+    weights: WeightsPolicy = "auto"
+    batch: int = 1
+    seq_len: int = 128
+    seed: int = 0
+    num_layers: int | None = None
+    inputs: InputForm = "full"
+
+    def __post_init__(self) -> None:
+        _require(bool(self.model), "no model given: pass a preset, a hub id or a directory")
+        _require(
+            self.weights in get_args(WeightsPolicy),
+            f"weights {self.weights!r} given: use one of {', '.join(get_args(WeightsPolicy))}",
+        )
+        _require(
+            self.inputs in get_args(InputForm),
+            f"inputs {self.inputs!r} given: use one of {', '.join(get_args(InputForm))}",
+        )
+        _require(self.batch >= 1, f"batch {self.batch} given: it must be at least 1")
+        _require(self.seq_len >= 1, f"seq-len {self.seq_len} given: it must be at least 1")
+        _require(self.seed >= 0, f"seed {self.seed} given: it must be 0 or more")
+        _require(
+            self.num_layers is None or self.num_layers >= 1,
+            f"layers {self.num_layers} given: it must be at least 1",
+        )
+
+
+@dataclass(frozen=True)
+class SparsitySpec(_Spec):
+    """How the weights become sparse and which layers run sparse.
+
+    Parameters
+    ----------
+    sparsity : float
+        Target block sparsity of the layers that are filled or pruned, 0..1.
+    block_shape : (int, int)
+        (bs_r, bs_c): rows along the outputs N, columns along the inputs K.
+    sparsity_threshold : float
+        A layer runs sparse when its `block_sparsity` at `block_shape` is at least this, 0..1.
+    prune : {"none", "random", "magnitude"}
+        `none` keeps the zeros the weights have, `random` fills a seeded random block structure,
+        `magnitude` removes the blocks of least L2 norm from the real weights.
+    seed : int
+        Seed of the random structure.
+    include, exclude : tuple of str
+        Shell patterns on layer names; empty `include` means every eligible encoder layer.
+    """
+
+    sparsity: float = 0.95
+    block_shape: tuple[int, int] = (1, 1)
+    sparsity_threshold: float = 0.5
+    prune: PruneMethod = "random"
+    seed: int = 0
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(
+            0.0 <= self.sparsity <= 1.0,
+            f"sparsity {self.sparsity:g} given: it is a fraction between 0 and 1, "
+            "for example 0.95 for 95 % zeros",
+        )
+        _require(
+            0.0 <= self.sparsity_threshold <= 1.0,
+            f"threshold {self.sparsity_threshold:g} given: it is a fraction between 0 and 1",
+        )
+        _require(
+            len(self.block_shape) == 2 and min(self.block_shape) >= 1,
+            f"block shape {'x'.join(map(str, self.block_shape))} given: "
+            "bs-r and bs-c must be at least 1",
+        )
+        _require(
+            self.prune in get_args(PruneMethod),
+            f"prune {self.prune!r} given: use one of {', '.join(get_args(PruneMethod))}",
+        )
+        _require(self.seed >= 0, f"seed {self.seed} given: it must be 0 or more")
+
+
+@dataclass(frozen=True)
+class CompileSpec(_Spec):
+    """For which CPU to build.
+
+    Parameters
+    ----------
+    target : str
+        `native`, an x86-64 level (`x86-64-v2`, `x86-64-v3`, `x86-64-v4`), `aarch64`, or an
+        LLVM CPU name such as `skylake-avx512`.
+    threads : int or None
+        Threads the build is laid out for and run with; None means every core of this process.
+    dump_ir : str or None
+        Directory that receives the module after every phase.
+    """
+
+    target: str = "native"
+    threads: int | None = None
+    dump_ir: str | None = None
+
+    def __post_init__(self) -> None:
+        cores = available_cores()
+        _require(
+            self.threads is None or 1 <= self.threads <= cores,
+            f"threads {self.threads} given: use 1 to {cores} on this machine",
+        )
+
+    @property
+    def num_threads(self) -> int:
+        """Threads to use, the default resolved."""
+        return self.threads or available_cores()
+
+
+@dataclass(frozen=True)
+class BenchSpec(_Spec):
+    """How long and how often to measure.
+
+    Parameters
+    ----------
+    time_s : float
+        Seconds of measuring per build, unless `iterations` is given.
+    iterations : int or None
+        Exact number of measured iterations per build.
+    warmup_s : float
+        Seconds of unmeasured iterations before, per build.
+    """
+
+    time_s: float = 10.0
+    iterations: int | None = None
+    warmup_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self.time_s > 0, f"time {self.time_s:g} given: it must be over 0 seconds")
+        _require(
+            self.iterations is None or self.iterations >= 1,
+            f"iterations {self.iterations} given: it must be at least 1",
+        )
+        _require(self.warmup_s >= 0, f"warmup {self.warmup_s:g} given: it must be 0 or more")
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,130 @@
+"""Vectorised exp, erf, tanh and the activations made of them.
+
+LLVM turns `exp`, `erf` and `tanh` of a vector into scalar libm calls (2 to 17 ns an element).
+These are polynomials on whole registers instead (0.1 to 0.3 ns), accurate to a few float32 ulp.
+
+Sources: exp is Cody and Waite's reduction with Cephes' `expf` coefficients; the rational forms
+of erf and tanh use the minimax coefficients published with Eigen's generic packet math.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from tvm.script.ir_builder import tirx as T
+
+from tvm_sparse.kernels.vector import Bind, Expr
+
+_EXP_COEFFICIENTS = (
+    1.9875691500e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    1.6666665459e-1,
+    5.0000001201e-1,
+)
+_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+
+_ERF_NUMERATOR = (
+    -2.72614225801306e-10,
+    2.77068142495902e-08,
+    -2.10102402082508e-06,
+    -5.69250639462346e-05,
+    -7.34990630326855e-04,
+    -2.95459980854025e-03,
+    -1.60960333262415e-02,
+)
+_ERF_DENOMINATOR = (
+    -1.45660718464996e-05,
+    -2.13374055278905e-04,
+    -1.68282697438203e-03,
+    -7.37332916720468e-03,
+    -1.42647390514189e-02,
+)
+
+_TANH_NUMERATOR = (
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
+)
+_TANH_DENOMINATOR = (
+    1.19825839466702e-06,
+    1.18534705686654e-04,
+    2.26843463243900e-03,
+    4.89352518554385e-03,
+)
+
+
+def _horner(bind: Bind, x: Expr, coefficients: tuple[float, ...]) -> Expr:
+    """Evaluate a polynomial, highest power first."""
+    value = bind.const(coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = value * x + bind.const(coefficient)
+    return value
+
+
+def _clamp(bind: Bind, x: Expr, low: float, high: float) -> Expr:
+    return bind(T.max(T.min(x, bind.const(high)), bind.const(low)))
+
+
+def exp(bind: Bind, x: Expr) -> Expr:
+    """Return e**x, clamped to the normal float32 range."""
+    x = _clamp(bind, x, -87.33654, 88.37626)
+    n = bind(T.floor(x * bind.const(math.log2(math.e)) + bind.const(0.5)))
+    r = bind(x - n * bind.const(_LN2_HIGH) - n * bind.const(_LN2_LOW))
+    mantissa = _horner(bind, r, _EXP_COEFFICIENTS) * r * r + r + bind.const(1.0)
+    exponent = T.Cast(f"int32x{bind.lanes}", n) + T.broadcast(T.int32(127), bind.lanes)
+    scale = T.reinterpret(
+        f"float32x{bind.lanes}", T.shift_left(exponent, T.broadcast(T.int32(23), bind.lanes))
+    )
+    return bind(mantissa * scale)
+
+
+def erf(bind: Bind, x: Expr) -> Expr:
+    """Return the error function of x (absolute error below 5e-7)."""
+    x = _clamp(bind, x, -4.0, 4.0)
+    x2 = bind(x * x)
+    return bind(
+        x * _horner(bind, x2, _ERF_NUMERATOR) / _horner(bind, x2, _ERF_DENOMINATOR)
+    )
+
+
+def tanh(bind: Bind, x: Expr) -> Expr:
+    """Return the hyperbolic tangent of x (absolute error below 5e-7)."""
+    x = _clamp(bind, x, -7.90531110763549805, 7.90531110763549805)
+    x2 = bind(x * x)
+    return bind(
+        x * _horner(bind, x2, _TANH_NUMERATOR) / _horner(bind, x2, _TANH_DENOMINATOR)
+    )
+
+
+def _gelu(bind: Bind, x: Expr) -> Expr:
+    half = bind(x * bind.const(0.5))
+    return half + half * erf(bind, x * bind.const(1 / math.sqrt(2)))
+
+
+def _gelu_tanh(bind: Bind, x: Expr) -> Expr:
+    inner = x * bind.const(math.sqrt(2 / math.pi)) * (x * x * bind.const(0.044715) + bind.const(1.0))
+    half = bind(x * bind.const(0.5))
+    return half + half * tanh(bind, inner)
+
+
+def _sigmoid(bind: Bind, x: Expr) -> Expr:
+    return bind.const(0.5) + bind.const(0.5) * tanh(bind, x * bind.const(0.5))
+
+
+#: Epilogue activations by the name used in op attributes.
+ACTIVATIONS: dict[str, Callable[[Bind, Expr], Expr]] = {
+    "none": lambda bind, x: x,
+    "relu": lambda bind, x: T.max(x, bind.const(0.0)),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "tanh": tanh,
+    "sigmoid": _sigmoid,
+    "silu": lambda bind, x: x * _sigmoid(bind, x),
+}

@@ -1,0 +1,109 @@
+"""Dense product on token tiles: out = activation(weight @ data + bias) + residual.
+
+The weight is packed once, at compile time, into panels of `rows` outputs; a panel (rows x K) stays
+in L1 while it meets one token tile, with rows x vectors accumulators in registers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tvm
+
+from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernels.tiling import TokenLayout, chunk_size
+from tvm_sparse.kernels.vector import (
+    Registers,
+    T,
+    argument,
+    broadcast,
+    load,
+    parallel,
+    prim_func,
+    serial,
+    store,
+)
+
+
+def pack_dense(weight: np.ndarray, rows: int) -> np.ndarray:
+    """Pack a weight into row panels.
+
+    Parameters
+    ----------
+    weight : ndarray of float32, (N, K)
+        As `out = data @ weight.T` takes it.
+    rows : int
+        Output rows of a panel.
+
+    Returns
+    -------
+    ndarray of float32, (ceil(N / rows), K, rows)
+        The last panel is padded with zero rows.
+    """
+    units, depth = weight.shape
+    panels = -(-units // rows)
+    padded = np.zeros((panels * rows, depth), weight.dtype)
+    padded[:units] = weight
+    return np.ascontiguousarray(padded.reshape(panels, rows, depth).transpose(0, 2, 1))
+
+
+def make_packed_dense(
+    layout: TokenLayout, units: int, depth: int, rows: int, epilogue: Epilogue
+) -> tvm.tirx.PrimFunc:
+    """Make the kernel for one (units, depth).
+
+    Parameters
+    ----------
+    layout : TokenLayout
+        Of data, residual and out.
+    units, depth : int
+        N outputs and K inputs.
+    rows : int
+        Output rows of a weight panel.
+    epilogue : Epilogue
+        Fused operations.
+
+    Returns
+    -------
+    PrimFunc
+        (data (tiles, K, T), weight (panels, K, rows), [bias (N,)], [residual], out (tiles, N, T)).
+    """
+    lanes, vectors = layout.lanes, layout.vectors
+    panels = -(-units // rows)
+    full_panels = units // rows
+    per_chunk = chunk_size(panels)
+
+    def body() -> None:
+        data = argument("data", layout.shape(depth))
+        weight = argument("weight", (panels, depth, rows))
+        finish = epilogue.declare(units, layout.shape(units))
+        out = argument("out", layout.shape(units))
+
+        def panel_times_tile(panel: object, tile: object, used_rows: int) -> None:
+            acc = Registers(used_rows * vectors, lanes)
+            acc.fill(0.0)
+            with serial(0, depth) as k:
+                for row in range(used_rows):
+                    factor = broadcast(weight[panel, k, row], lanes)
+                    for vector in range(vectors):
+                        index = row * vectors + vector
+                        acc[index] = acc[index] + factor * load(
+                            data, [tile, k, vector * lanes], lanes
+                        )
+            for row in range(used_rows):
+                for vector in range(vectors):
+                    token = vector * lanes
+                    unit = panel * rows + row
+                    value = finish(acc[row * vectors + vector], tile, unit, token, lanes)
+                    store(out, value, [tile, unit, token], lanes)
+
+        with parallel(-(-panels // per_chunk), "packed_dense") as chunk:
+            with serial(0, layout.num_tiles) as tile:
+                with serial(0, per_chunk) as offset:
+                    panel = chunk * per_chunk + offset
+                    with T.If(panel < full_panels), T.Then():
+                        panel_times_tile(panel, tile, rows)
+                    if units % rows:
+                        with T.If(panel == full_panels), T.Then():
+                            panel_times_tile(full_panels, tile, units % rows)
+
+    return prim_func(body)

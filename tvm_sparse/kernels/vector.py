@@ -1,0 +1,130 @@
+"""Building blocks of the generated kernels: vector loads, stores, register tiles.
+
+Kernels are written with TVM's IRBuilder (ordinary Python control flow, about a millisecond a
+function, where parsing TVMScript takes a hundred). Buffers have int64 extents, which Relax needs;
+every vector access is a `ramp` of `lanes` float32. Register tiles are `local` buffers that are
+only accessed at constant offsets: LLVM keeps them in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import tvm
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+Expr = Any
+Buffer = Any
+
+
+def int64(value: int) -> Expr:
+    """Return `value` as a TIR int64 constant."""
+    return tvm.tirx.IntImm("int64", value)
+
+
+def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> Buffer:
+    """Declare a buffer argument of the function being built."""
+    extents = [int64(dim) if isinstance(dim, int) else dim for dim in shape]
+    return T.arg(name, T.Buffer(tuple(extents), dtype))
+
+
+def local(size: int) -> Buffer:
+    """Allocate `size` float32 values of a register tile (or of stack, when large)."""
+    return T.sblock_alloc_buffer((int64(size),), "float32", scope="local")
+
+
+def workspace(size: int) -> Buffer:
+    """Allocate `size` float32 values of scratch memory private to one parallel iteration."""
+    return T.sblock_alloc_buffer((int64(size),), "float32", scope="global")
+
+
+def broadcast(value: Expr | float, lanes: int) -> Expr:
+    """Return a vector with `value` in every lane."""
+    scalar = T.float32(value) if isinstance(value, int | float) else value
+    return T.broadcast(scalar, lanes)
+
+
+def load(buffer: Buffer, indices: Sequence[Expr | int], lanes: int) -> Expr:
+    """Load `lanes` consecutive values along the last axis, starting at `indices`."""
+    *outer, last = (int64(i) if isinstance(i, int) else i for i in indices)
+    return buffer[(*outer, T.ramp(last, int64(1), lanes))]
+
+
+def store(buffer: Buffer, value: Expr, indices: Sequence[Expr | int], lanes: int) -> None:
+    """Store a vector along the last axis, starting at `indices`."""
+    *outer, last = (int64(i) if isinstance(i, int) else i for i in indices)
+    T.buffer_store(buffer, value, [*outer, T.ramp(last, int64(1), lanes)])
+
+
+class Registers:
+    """A tile of vector registers, addressed by a flat index.
+
+    Parameters
+    ----------
+    count : int
+        Number of vectors.
+    lanes : int
+        Float32 lanes of each.
+    """
+
+    def __init__(self, count: int, lanes: int) -> None:
+        self._buffer = local(count * lanes)
+        self._lanes = lanes
+        self.count = count
+
+    def __getitem__(self, index: int) -> Expr:
+        return load(self._buffer, [index * self._lanes], self._lanes)
+
+    def __setitem__(self, index: int, value: Expr) -> None:
+        store(self._buffer, value, [index * self._lanes], self._lanes)
+
+    def fill(self, value: float) -> None:
+        """Set every register to `value` in all lanes."""
+        for index in range(self.count):
+            self[index] = broadcast(value, self._lanes)
+
+
+class Bind:
+    """Name intermediate vectors, so that an expression used twice is computed once."""
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+
+    def __call__(self, value: Expr) -> Expr:
+        register = Registers(1, self.lanes)
+        register[0] = value
+        return register[0]
+
+    def const(self, value: float) -> Expr:
+        """Return a vector constant."""
+        return broadcast(value, self.lanes)
+
+
+@contextmanager
+def parallel(extent: int, name: str) -> Iterator[Expr]:
+    """Open a parallel loop whose body is one opaque block; yields the loop's block axis."""
+    with T.parallel(int64(0), int64(extent)) as loop, T.sblock(name):
+        axis = T.axis.spatial(int64(extent), loop)
+        T.reads([])
+        T.writes([])
+        yield axis
+
+
+def serial(start: int | Expr, stop: int | Expr) -> Any:
+    """Return a serial loop over [start, stop)."""
+    bounds = [int64(b) if isinstance(b, int) else b for b in (start, stop)]
+    return T.serial(*bounds)
+
+
+def prim_func(body: Callable[[], None]) -> tvm.tirx.PrimFunc:
+    """Build a PrimFunc from `body`, which declares the arguments and emits the statements.
+
+    The function is marked opaque (`op_pattern` 8): FuseOps must leave a hand-made kernel alone.
+    """
+    with IRBuilder() as builder, T.prim_func(s_tir=True, is_private=True):
+        T.func_attr({"tirx.noalias": True, "op_pattern": 8, "tvm_sparse.kernel": True})
+        body()
+    return builder.get()
