@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import warnings
 from typing import Any
 
@@ -32,8 +31,7 @@ ENVIRONMENT = {
 
 def import_tensorflow() -> Any:
     """Import TensorFlow with the settings of `ENVIRONMENT` and return the module."""
-    if "tensorflow" not in sys.modules:
-        os.environ.update(ENVIRONMENT)
+    os.environ.update(ENVIRONMENT)
     import tensorflow as tf
 
     tf.get_logger().setLevel(logging.ERROR)

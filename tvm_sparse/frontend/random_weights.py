@@ -78,7 +78,7 @@ def pruned_nonzeros(
     if not kernels:
         return {}
     sizes = np.array([np.prod(shape) for shape in kernels.values()], dtype=np.int64)
-    total = int(round((1.0 - element_sparsity) * int(sizes.sum())))
+    total = round((1.0 - element_sparsity) * int(sizes.sum()))
     wanted = np.array([_relative_density(name, kernels) for name in kernels]) * sizes
     wanted *= np.random.default_rng(seed).uniform(1 - _JITTER, 1 + _JITTER, len(wanted))
     counts = np.zeros_like(sizes)

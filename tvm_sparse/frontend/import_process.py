@@ -1,0 +1,135 @@
+"""The parent's side of the import worker: start it, show its progress, raise its errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse import errors
+from tvm_sparse.config import ModelSpec
+from tvm_sparse.frontend.source import ModelSource
+
+_STDERR_TAIL_LINES = 5
+
+log = logging.getLogger(__name__)
+
+
+def run_worker(
+    spec: ModelSpec, source: ModelSource, directory: Path, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Import a model in a child process that fills `directory`; return the module's signature.
+
+    The child dies with this process and on any exception here, an interrupt included.
+
+    Raises
+    ------
+    TvmSparseError
+        What the child raised, of the same class.
+    BuildError
+        The child died or failed in a way nobody foresaw.
+    OSError
+        The child could not write.
+    """
+    request = {
+        "spec": spec.to_json(),
+        "source": source.to_json(),
+        "directory": str(directory),
+    }
+    result: dict[str, Any] = {}
+    read_fd, write_fd = os.pipe()
+    with tempfile.TemporaryFile() as stderr, os.fdopen(read_fd, encoding="utf-8") as events:
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "tvm_sparse.frontend.worker", str(write_fd)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=(write_fd,),
+                env=_child_environment(),
+                # Out of reach of the terminal's Ctrl-C: this process decides when it ends.
+                start_new_session=True,
+                text=True,
+            )
+        finally:
+            os.close(write_fd)
+        try:
+            assert child.stdin is not None  # PIPE was asked for
+            _write_request(child.stdin, request)
+            for line in events:
+                event = json.loads(line)
+                if event["event"] == "progress":
+                    progress(event["line"])
+                else:
+                    result = event
+            status = child.wait()
+        finally:
+            _kill(child)
+        if result.get("event") == "done":
+            return result["facts"]
+        stderr.seek(0)
+        text = stderr.read().decode(errors="replace")
+    log.debug("import worker ended with status %s: %s", status, text)
+    raise _failure(result, status, text)
+
+
+def _write_request(stdin: Any, request: dict[str, Any]) -> None:
+    try:
+        stdin.write(json.dumps(request) + "\n")
+        stdin.flush()
+    except BrokenPipeError:
+        log.debug("import worker died before it read its request")  # its status says how
+
+
+def _kill(child: subprocess.Popen[str]) -> None:
+    if child.poll() is None:
+        child.kill()
+        child.wait()
+    if child.stdin is not None:
+        try:
+            child.stdin.close()
+        except BrokenPipeError:
+            log.debug("import worker left its request unread")
+
+
+def _failure(result: dict[str, Any], status: int, stderr: str) -> Exception:
+    """Turn the worker's last event, or its death, into the exception to raise."""
+    event = result.get("event")
+    if event == "error" and result["error"] == "UnsupportedOpError":
+        return errors.UnsupportedOpError((op, node) for op, node in result["unsupported"])
+    if event == "error":
+        error_class: type[Exception] = getattr(errors, result["error"])
+        return error_class(result["message"])
+    if event == "os_error":
+        code = result["errno"]
+        return OSError(code, os.strerror(code), result["filename"])
+    if event == "crash":
+        return errors.BuildError(
+            f"the import failed in a way that should not happen: {result['message']}"
+        )
+    how = f"ended with status {status}"
+    if status < 0:
+        how = f"was ended by {signal.Signals(-status).name}"
+        how += " (often a lack of memory)" if -status == signal.SIGKILL else ""
+    tail = [line.strip() for line in stderr.splitlines() if line.strip()][-_STDERR_TAIL_LINES:]
+    said = f"; it said: {' | '.join(tail)}" if tail else ""
+    return errors.BuildError(f"the process that imports the model {how}{said}")
+
+
+def _child_environment() -> dict[str, str]:
+    """Return the environment of the worker, which must find the package this process runs."""
+    root = str(Path(errors.__file__).resolve().parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # Set by a parent that runs models, but the importer builds modules with the whole library.
+    environment.pop("TVM_USE_RUNTIME_LIB", None)
+    # Whatever is to be fetched is on disk already; no library shall ask the network again.
+    environment["HF_HUB_OFFLINE"] = "1"
+    return environment

@@ -1,0 +1,165 @@
+"""The process that imports a model: all work with TensorFlow and transformers happens here.
+
+    python -m tvm_sparse.frontend.worker EVENTS_FD
+
+reads one JSON request from stdin ({spec, source, directory}), fills the directory, and reports on
+the file descriptor as JSON lines:
+
+    {"event": "progress", "line": ...}
+    {"event": "done", "facts": {"inputs": [...], "outputs": [...]}}
+    {"event": "error", "error": <class name>, "message": ...}      an error of ours
+    {"event": "os_error", "errno": ..., "filename": ...}           e.g. a full disk
+    {"event": "crash", "message": ...}                             anything else
+
+stdin stays open as long as the parent lives: its end is the sign to stop.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.config import ModelSpec
+from tvm_sparse.errors import TvmSparseError, UnsupportedOpError
+from tvm_sparse.frontend.source import ModelSource
+
+MODULE_FILE = "module.json"
+PARAMS_FILE = "params.safetensors"
+REFERENCE_FILE = "reference.npz"
+
+
+def import_into(
+    spec: ModelSpec, source: ModelSource, directory: Path, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Import a model and write module, weights and reference values to `directory`.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Shape, seed and form of the inputs.
+    source : ModelSource
+        As `resolve_source` returns it.
+    directory : Path
+        Receives `module.json`, `params.safetensors` and `reference.npz`.
+    progress : callable
+        Receives one line per step.
+
+    Returns
+    -------
+    dict
+        `inputs` and `outputs` of the module: lists of {name, shape, dtype}.
+
+    Raises
+    ------
+    TvmSparseError
+        As `load_model`, `freeze` and `from_graphdef` do.
+    """
+    progress("starting TensorFlow")
+    from tvm_sparse.frontend.graphdef import freeze, input_signature, run_reference
+    from tvm_sparse.frontend.huggingface import load_model
+    from tvm_sparse.frontend.quiet_tensorflow import import_transformers
+    from tvm_sparse.frontend.reference import reference_inputs
+
+    import_transformers()
+    progress(f"building the TensorFlow model of {source.name} ({source.kind} weights)")
+    model = load_model(source, spec.seed, progress)
+    inputs = input_signature(model, source.config, spec.batch, spec.seq_len, spec.inputs)
+    progress("running TensorFlow for the reference outputs")
+    values = reference_inputs(inputs, source.config, spec.seed)
+    results = run_reference(model, values)
+    progress("freezing the graph")
+    frozen = freeze(model, inputs)
+    # Copies of the weights pile up on this way: drop each holder as soon as it has served.
+    del model
+    progress(f"importing {len(frozen.graph_def.node)} graph nodes into Relax")
+    from tvm_sparse.frontend.from_graphdef import from_graphdef
+
+    mod, params = from_graphdef(frozen)
+    facts = {
+        "inputs": [asdict(i) for i in frozen.inputs],
+        "outputs": [{"name": o.name, "shape": o.shape, "dtype": o.dtype} for o in frozen.outputs],
+    }
+    del frozen
+    progress("writing the module and its weights")
+    _write(directory, mod, params, values, results)
+    return facts
+
+
+def main() -> int:
+    """Serve the one request on stdin and return the exit status."""
+    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as pipe:
+
+        def send(event: str, **fields: Any) -> None:
+            pipe.write(json.dumps({"event": event, **fields}) + "\n")
+            pipe.flush()
+
+        request = json.loads(sys.stdin.readline())
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
+        spec = ModelSpec(**request["spec"])
+        source = ModelSource(**request["source"])
+        try:
+            facts = import_into(
+                spec, source, Path(request["directory"]), lambda line: send("progress", line=line)
+            )
+        except BrokenPipeError:
+            return 1
+        except Exception as error:  # reported to the parent, which raises it
+            traceback.print_exc()
+            send(**_describe(error))
+            return 1
+        send("done", facts=facts)
+    return 0
+
+
+def _write(
+    directory: Path,
+    mod: Any,
+    params: dict[str, np.ndarray],
+    values: dict[str, np.ndarray],
+    results: dict[str, np.ndarray],
+) -> None:
+    import tvm
+    from safetensors.numpy import save_file
+
+    (directory / MODULE_FILE).write_text(tvm.ir.save_json(mod), encoding="utf-8")
+    save_file(
+        {name: np.ascontiguousarray(value) for name, value in params.items()},
+        directory / PARAMS_FILE,
+    )
+    arrays = {f"inputs/{name}": value for name, value in values.items()}
+    arrays |= {f"outputs/{name}": value for name, value in results.items()}
+    np.savez(directory / REFERENCE_FILE, **arrays)
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    if isinstance(error, UnsupportedOpError):
+        return {"event": "error", "error": "UnsupportedOpError", "unsupported": error.unsupported}
+    if isinstance(error, TvmSparseError):
+        return {"event": "error", "error": type(error).__name__, "message": str(error)}
+    # safetensors reports a full disk in words only.
+    full = errno.ENOSPC if "No space left" in str(error) else None
+    code = full or (error.errno if isinstance(error, OSError) else None)
+    if code is not None:
+        filename = getattr(error, "filename", None)
+        return {"event": "os_error", "errno": code, "filename": filename and str(filename)}
+    text = " ".join(str(error).split())[:500]
+    return {"event": "crash", "message": f"{type(error).__name__}: {text}"}
+
+
+def _stop_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
