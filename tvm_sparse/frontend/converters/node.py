@@ -1,0 +1,126 @@
+"""What a converter sees: one TensorFlow node, its input values and a place to emit Relax ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from tvm_sparse.errors import FrontendError
+
+# A TensorFlow tensor during the import: known now (numpy) or computed at run time (Relax).
+Value = np.ndarray | tvm.ir.Expr
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the GraphDef with its attributes decoded to Python values.
+
+    Parameters
+    ----------
+    name, op : str
+        Node name and TF op type.
+    inputs : tuple of (str, int)
+        Data inputs as (node name, output number); control inputs are left out.
+    attrs : dict of str to Any
+        int, float, bool, str, numpy dtype name, shape tuple, or a list of these.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[tuple[str, int], ...] = ()
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    def error(self, message: str) -> FrontendError:
+        """Return an error that names this node and says what it needs."""
+        return FrontendError(f"node {self.name} ({self.op}): {message}")
+
+
+class Emitter:
+    """The open dataflow block that converters emit into.
+
+    Parameters
+    ----------
+    builder : relax.BlockBuilder
+        Builder inside an open dataflow scope.
+    """
+
+    def __init__(self, builder: relax.BlockBuilder) -> None:
+        self._builder = builder
+
+    def __call__(self, expr: tvm.ir.Expr) -> tvm.ir.Expr:
+        """Bind `expr` to a new variable, unless it is one, and return the variable."""
+        return self._builder.emit(expr)
+
+
+Emit = Callable[..., Any]
+Fold = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Converter:
+    """How one TF op becomes Relax.
+
+    Parameters
+    ----------
+    emit : callable
+        `emit(emitter, node, *values)` returns the output value, or a list for several outputs.
+    fold : callable or None
+        `fold(node, *arrays)` computes the outputs in numpy when every input is known at import.
+        None emits Relax ops on constants instead.
+    note : str
+        Restriction or remark for the list of supported ops.
+    """
+
+    emit: Emit
+    fold: Fold | None = None
+    note: str = ""
+
+
+def shape_of(value: Value) -> tuple[int, ...]:
+    """Return the static shape of `value`."""
+    if isinstance(value, np.ndarray):
+        return value.shape
+    return tuple(int(dim) for dim in value.ty.shape.values)
+
+
+def dtype_of(value: Value) -> str:
+    """Return the dtype name of `value`."""
+    return str(value.dtype) if isinstance(value, np.ndarray) else str(value.ty.dtype)
+
+
+def as_expr(value: Value) -> tvm.ir.Expr:
+    """Return `value` as a Relax expression, a constant if it is known."""
+    return relax.const(value) if isinstance(value, np.ndarray) else value
+
+
+def scalar(number: float, like: Value) -> tvm.ir.Expr:
+    """Return the scalar constant `number` with the dtype of `like`."""
+    return relax.const(number, dtype_of(like))
+
+
+def known(node: Node, value: Value, what: str) -> np.ndarray:
+    """Return `value` as an array.
+
+    Raises
+    ------
+    FrontendError
+        If it depends on the model's inputs: Relax wants `what` at import time.
+    """
+    if not isinstance(value, np.ndarray):
+        raise node.error(f"its {what} depends on the inputs of the model; it must be a constant")
+    return value
+
+
+def known_ints(node: Node, value: Value, what: str) -> list[int]:
+    """Return a constant scalar or vector as a list of Python ints (see `known`)."""
+    return [int(v) for v in known(node, value, what).reshape(-1)]
+
+
+def known_axis(node: Node, value: Value, rank: int) -> int:
+    """Return a constant axis, counted from the front of `rank` dimensions (see `known`)."""
+    return int(known(node, value, "axis")) % max(rank, 1)

@@ -1,0 +1,156 @@
+"""Reading and rewriting the one dataflow block of an imported module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tvm
+from tvm import relax
+
+Expr = tvm.ir.Expr
+Emit = Callable[[Expr], Expr]
+# A rule looks at one call and returns what its variable shall be bound to instead, or None.
+Rule = Callable[["Dataflow", relax.Call, Emit], Expr | None]
+
+
+class Dataflow:
+    """What each variable of a block is bound to.
+
+    Parameters
+    ----------
+    block : relax.DataflowBlock
+        A block in A-normal form: the arguments of calls are variables, constants or shapes.
+    """
+
+    def __init__(self, block: relax.DataflowBlock) -> None:
+        self._values: dict[Expr, Expr] = {b.var: b.value for b in block.bindings}
+
+    def define(self, var: Expr, value: Expr) -> None:
+        """Record a new or changed binding."""
+        self._values[var] = value
+
+    def resolve(self, expr: Expr) -> Expr:
+        """Return the variable or constant behind aliases of it."""
+        while isinstance(self._values.get(expr), relax.Var):
+            expr = self._values[expr]
+        return expr
+
+    def same(self, a: Expr, b: Expr) -> bool:
+        """Return whether two expressions are the same variable."""
+        return bool(self.resolve(a).same_as(self.resolve(b)))
+
+    def match(self, expr: Expr, *ops: str) -> relax.Call | None:
+        """Return the call that `expr` is bound to, if it calls one of `ops`."""
+        value = self._values.get(self.resolve(expr))
+        return value if isinstance(value, relax.Call) and op_name(value) in ops else None
+
+    def scaled(self, expr: Expr) -> tuple[float, Expr]:
+        """Return (factor, base) with `expr` = factor * base, scalar constants stripped."""
+        factor = 1.0
+        while (call := self.match(expr, *_SCALINGS)) is not None:
+            if op_name(call) == "relax.negative":
+                factor, expr = -factor, call.args[0]
+                continue
+            left, right = (scalar_value(arg) for arg in call.args)
+            divides = op_name(call) == "relax.divide"
+            if right is not None and not (divides and right == 0):
+                factor = factor / right if divides else factor * right
+                expr = call.args[0]
+            elif left is not None and not divides:
+                factor, expr = factor * left, call.args[1]
+            else:
+                break
+        return factor, self.resolve(expr)
+
+    def factors(self, expr: Expr, stop: Expr | None = None) -> tuple[float, list[Expr]]:
+        """Return (factor, bases) with `expr` = factor * the product of the bases.
+
+        `stop` is a variable that is not taken apart.
+        """
+        if stop is not None and self.same(expr, stop):
+            return 1.0, [self.resolve(expr)]
+        number = scalar_value(expr)
+        if number is not None:
+            return number, []
+        call = self.match(expr, "relax.multiply", "relax.divide", "relax.negative")
+        if call is None:
+            return 1.0, [self.resolve(expr)]
+        if op_name(call) == "relax.negative":
+            factor, bases = self.factors(call.args[0], stop)
+            return -factor, bases
+        if op_name(call) == "relax.divide":
+            divisor = scalar_value(call.args[1])
+            if not divisor:
+                return 1.0, [self.resolve(expr)]
+            factor, bases = self.factors(call.args[0], stop)
+            return factor / divisor, bases
+        (a, left), (b, right) = (self.factors(arg, stop) for arg in call.args)
+        return a * b, left + right
+
+    def sum_of(self, expr: Expr) -> list[tuple[Expr, Expr]]:
+        """Return the two operands of the addition that `expr` is, in both orders."""
+        call = self.match(expr, "relax.add")
+        if call is None:
+            return []
+        left, right = (self.resolve(arg) for arg in call.args)
+        return [(left, right), (right, left)]
+
+
+_SCALINGS = ("relax.multiply", "relax.divide", "relax.negative")
+
+
+def rewrite(mod: tvm.IRModule, rule: Rule) -> tvm.IRModule:
+    """Return `mod` with `rule` applied to each call of `main`, first to last.
+
+    A variable keeps its identity when its value changes, so nothing after it needs to change.
+    """
+    function = mod["main"]
+    (block,) = function.body.blocks
+    flow = Dataflow(block)
+    builder = relax.BlockBuilder()
+    bindings: list[relax.Binding] = []
+
+    def emit(expr: Expr) -> Expr:
+        value = builder.normalize(expr)
+        var = relax.DataflowVar(f"lr{len(bindings)}", value.ty)
+        bindings.append(relax.VarBinding(var, value))
+        flow.define(var, value)
+        return var
+
+    for binding in block.bindings:
+        value = binding.value
+        changed = rule(flow, value, emit) if isinstance(value, relax.Call) else None
+        if changed is not None:
+            changed = builder.normalize(changed)
+            flow.define(binding.var, changed)
+            binding = relax.VarBinding(binding.var, changed)
+        bindings.append(binding)
+
+    body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
+    rewritten = relax.Function(
+        function.params, body, function.ret_ty, function.is_pure, function.attrs
+    )
+    return tvm.IRModule({"main": rewritten}, attrs=mod.attrs)
+
+
+def op_name(call: relax.Call) -> str:
+    """Return the name of the operator a call applies, "" if it is no operator."""
+    return str(call.op.name) if isinstance(call.op, tvm.ir.Op) else ""
+
+
+def scalar_value(expr: Expr) -> float | None:
+    """Return the value of a constant of one element, None for anything else."""
+    if not isinstance(expr, tvm.ir.GenericConst):
+        return None
+    array = expr.value.numpy()
+    return float(array.item()) if array.size == 1 else None
+
+
+def shape_of(expr: Expr) -> tuple[int, ...]:
+    """Return the static shape of an expression."""
+    return tuple(int(dim) for dim in expr.ty.shape.values)
+
+
+def ints(values: object) -> list[int]:
+    """Return an attribute that holds integers as a Python list."""
+    return [int(v) for v in values]  # type: ignore[attr-defined]
