@@ -123,7 +123,7 @@ def as_blocks(weight: NDArray[Any], block_shape: tuple[int, int]) -> NDArray[Any
         raise SparsityError(f"weight of rank {weight.ndim} given: blocks need a matrix (N, K)")
     rows, cols = block_grid((weight.shape[0], weight.shape[1]), block_shape)
     blocks: NDArray[Any] = weight.reshape(rows, block_shape[0], cols, block_shape[1])
-    return blocks.transpose(0, 2, 1, 3)
+    return np.swapaxes(blocks, 1, 2)
 
 
 def block_mask(weight: NDArray[Any], block_shape: tuple[int, int]) -> NDArray[np.bool_]:
