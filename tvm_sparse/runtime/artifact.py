@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,15 +63,7 @@ def load(directory: str | os.PathLike[str], threads: int | None = None) -> Loade
     check_versions(metadata.versions)
     check_files(path, metadata)
     threads = set_threads(threads)
-    tvm_ffi = load_tvm_ffi()
-    library = (path / LIBRARY_FILE).resolve()
-    try:
-        module = tvm_ffi.load_module(str(library), keep_module_alive=False)
-    except (RuntimeError, ValueError, AttributeError, OSError) as error:
-        raise ArtifactError(
-            f"{library} cannot be loaded ({_first_line(error)}): export the model again"
-        ) from None
-    return LoadedModel(metadata, module, threads)
+    return LoadedModel(metadata, _load_library(path / LIBRARY_FILE), threads)
 
 
 def check_cpu(metadata: ArtifactMetadata, features: frozenset[str] | None = None) -> None:
@@ -144,6 +137,23 @@ def file_sha256(path: Path) -> str:
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
     return digest.hexdigest()
+
+
+def _load_library(path: Path) -> Any:
+    """Return the TVM module in a shared library."""
+    tvm_ffi = load_tvm_ffi()
+    # The dynamic linker hands out a library it has loaded under the same name, even when the file
+    # was replaced since. Under a name of its own it looks at the file.
+    with tempfile.TemporaryDirectory(prefix="tvm_sparse-load-") as folder:
+        link = Path(folder) / path.name
+        link.symlink_to(path.resolve())
+        try:
+            return tvm_ffi.load_module(str(link), keep_module_alive=False)
+        except (RuntimeError, ValueError, AttributeError, OSError) as error:
+            reason = _first_line(error).rpartition(str(link))[2].strip(" :")
+            raise ArtifactError(
+                f"{path} cannot be loaded ({reason}): export the model again"
+            ) from None
 
 
 def align(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -140,8 +140,12 @@ def _watched(
     machine = model.machine(fresh=True)
     machine["set_instrument"](load_tvm_ffi().convert(watch))
     function = machine[model.metadata.entry]
-    # The closure keeps the machine alive as long as its function is in use.
-    return lambda _machine=machine: function(*arguments)
+
+    def run(_machine: Any = machine) -> Any:
+        # The default argument keeps the machine alive as long as its function is in use.
+        return function(*arguments)
+
+    return run
 
 
 def _match_calls(model: LoadedModel, names: list[str]) -> tuple[KernelCall, ...]:

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_artifact import build_tiny_artifact, compile_tiny, tiny_inputs, tiny_reference
+
+from tvm_sparse.compiler.export import export_artifact
+from tvm_sparse.errors import ArtifactError, ConfigError, InputError
+from tvm_sparse.runtime.artifact import ALIGNMENT_BYTES, align, load
+from tvm_sparse.runtime.metadata import load_metadata
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def copy_dir(dense_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(dense_dir, tmp_path / "copy"))
+
+
+def edit_metadata(directory: Path, **changes) -> Path:
+    path = directory / "metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return directory
+
+
+def refusal(directory: Path, kind=ArtifactError) -> str:
+    with pytest.raises(kind) as caught:
+        load(directory)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def check_outputs(outputs, inputs) -> None:
+    reference = tiny_reference(inputs)
+    assert list(outputs) == ["hidden", "pooled"]
+    for name, expected in reference.items():
+        assert outputs[name].dtype == np.float32
+        np.testing.assert_allclose(outputs[name], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_runs_and_matches_numpy(dense_dir: Path) -> None:
+    model = load(dense_dir, threads=2)
+    assert [str(spec) for spec in model.inputs] == ["ids int32[2, 4]", "x float32[2, 4, 16]"]
+    assert [spec.name for spec in model.outputs] == ["hidden", "pooled"]
+    for seed in range(3):
+        inputs = tiny_inputs(seed)
+        check_outputs(model.run(**inputs), inputs)
+
+
+def test_outputs_belong_to_the_caller(dense_dir: Path) -> None:
+    model = load(dense_dir)
+    inputs = tiny_inputs()
+    first = model.run(**inputs)
+    kept = first["hidden"].copy()
+    model.run(**tiny_inputs(1))
+    np.testing.assert_array_equal(first["hidden"], kept)
+    first["hidden"][...] = np.nan
+    check_outputs(model.run(**inputs), inputs)
+
+
+def test_inputs_of_any_strides_and_alignment_are_taken_and_left_alone(dense_dir: Path) -> None:
+    model = load(dense_dir)
+    inputs = tiny_inputs()
+    wide = np.zeros((2, 4, 32), np.float32)
+    wide[:, :, ::2] = inputs["x"]
+    raw = np.zeros(inputs["ids"].nbytes + 1, np.uint8)
+    misaligned = raw[1:].view(np.int32).reshape(2, 4)
+    misaligned[...] = inputs["ids"]
+    before = wide.copy()
+    check_outputs(model.run(ids=misaligned, x=wide[:, :, ::2]), inputs)
+    np.testing.assert_array_equal(wide, before)
+
+
+def test_align_copies_to_whole_vectors() -> None:
+    for size in (1, 7, 64):
+        array = np.arange(size, dtype=np.float32)[::-1]
+        copy = align(array)
+        assert copy.ctypes.data % ALIGNMENT_BYTES == 0
+        np.testing.assert_array_equal(copy, array)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": None}, "missing x: the model takes ids int32"),
+        ({"y": np.zeros(3)}, "unknown y: the model takes"),
+        ({"x": np.zeros((2, 5, 16), np.float32)}, r"shape \(2, 5, 16\), the build is for \(2, 4"),
+        ({"x": np.zeros((2, 4, 16))}, "input x is float64, float32 is needed"),
+        ({"ids": np.zeros((2, 4), np.int64)}, r"is int64, int32 is needed.*astype\(np.int32\)"),
+        ({"ids": np.zeros((2, 4), ">i4")}, "int32 is needed"),
+        ({"ids": [[1, 2, 3, 4]] * 2}, "input ids is a list, a numpy array is needed"),
+        ({"ids": np.zeros((), np.int32)}, r"shape \(\)"),
+    ],
+)
+def test_wrong_inputs_are_refused(dense_dir: Path, changes, message: str) -> None:
+    model = load(dense_dir)
+    inputs = {k: v for k, v in {**tiny_inputs(), **changes}.items() if v is not None}
+    with pytest.raises(InputError, match=message) as caught:
+        model.run(**inputs)
+    assert "\n" not in str(caught.value)
+    check_outputs(model.run(**tiny_inputs()), tiny_inputs())
+
+
+def test_no_directory(tmp_path: Path) -> None:
+    assert "no artifact directory" in refusal(tmp_path / "nothing")
+    assert "has no metadata.json" in refusal(tmp_path)
+
+
+def test_an_edited_byte_is_noticed(copy_dir: Path) -> None:
+    content = bytearray((copy_dir / "model.so").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy_dir / "model.so").write_bytes(content)
+    assert "does not match its checksum" in refusal(copy_dir)
+
+
+def test_a_truncated_file_is_noticed(copy_dir: Path) -> None:
+    library = copy_dir / "model.so"
+    library.write_bytes(library.read_bytes()[:-100])
+    assert "bytes instead of" in refusal(copy_dir)
+
+
+def test_a_missing_library_is_noticed(copy_dir: Path) -> None:
+    (copy_dir / "model.so").unlink()
+    assert "model.so is missing" in refusal(copy_dir)
+    edit_metadata(copy_dir, files={})
+    assert "does not list model.so" in refusal(copy_dir)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '"x"', '{"schema_version": 1}'])
+def test_damaged_metadata(copy_dir: Path, text: str) -> None:
+    (copy_dir / "metadata.json").write_text(text)
+    assert "damaged" in refusal(copy_dir)
+
+
+def test_another_schema_version(copy_dir: Path) -> None:
+    assert "schema version 99" in refusal(edit_metadata(copy_dir, schema_version=99))
+
+
+def test_a_cpu_without_the_features(copy_dir: Path) -> None:
+    edit_metadata(copy_dir, isa="x86-64-v9", required_features=["sse4_2", "avx9000"])
+    message = refusal(copy_dir)
+    assert "built for x86-64-v9" in message
+    assert "lacks avx9000: export the model with --target" in message
+
+
+@pytest.mark.parametrize("key", ["tvm", "ffi"])
+def test_other_versions(copy_dir: Path, key: str) -> None:
+    versions = load_metadata(copy_dir).versions
+    message = refusal(edit_metadata(copy_dir, versions={**versions, key: "0.99.0"}))
+    assert "0.99.0" in message
+    edit_metadata(copy_dir, versions={k: v for k, v in versions.items() if k != key})
+    assert "unknown" in refusal(copy_dir)
+
+
+def test_metadata_that_lists_other_inputs(copy_dir: Path) -> None:
+    inputs = json.loads((copy_dir / "metadata.json").read_text())["inputs"]
+    edit_metadata(copy_dir, inputs=inputs[::-1])
+    assert "lists the inputs x, ids" in refusal(copy_dir)
+
+
+def test_an_entry_that_is_not_there(copy_dir: Path) -> None:
+    assert "no function 'forward'" in refusal(edit_metadata(copy_dir, entry="forward"))
+
+
+def relabel(directory: Path) -> None:
+    """Give the metadata the checksum of whatever model.so is."""
+    import hashlib
+
+    content = (directory / "model.so").read_bytes()
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+    edit_metadata(directory, files={"model.so": entry})
+
+
+def test_a_library_for_another_machine(copy_dir: Path) -> None:
+    content = bytearray((copy_dir / "model.so").read_bytes())
+    content[18:20] = (183).to_bytes(2, "little")  # e_machine of the ELF header: AArch64
+    (copy_dir / "model.so").write_bytes(content)
+    relabel(copy_dir)
+    assert "cannot be loaded" in refusal(copy_dir)
+
+
+def test_a_library_that_is_no_model(copy_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.c").write_text("int nothing;\n")
+    command = ["gcc", "-shared", "-o", copy_dir / "model.so", tmp_path / "empty.c"]
+    subprocess.run(command, check=True)
+    relabel(copy_dir)
+    assert "model.so" in refusal(copy_dir)
+    (copy_dir / "model.so").unlink()  # what is mapped must not be written to
+    (copy_dir / "model.so").write_text("no library")
+    relabel(copy_dir)
+    assert "cannot be loaded" in refusal(copy_dir)
+
+
+def test_threads_that_cannot_be_had(dense_dir: Path) -> None:
+    for threads in (0, -1, 10_000):
+        with pytest.raises(ConfigError, match=f"threads {threads} given: use 1 to"):
+            load(dense_dir, threads)
+
+
+def test_two_thread_counts_in_one_process(dense_dir: Path) -> None:
+    one, two = load(dense_dir, threads=1), load(dense_dir, threads=2)
+    assert (one.threads, two.threads) == (1, 2)
+    for model in (one, two, one):
+        check_outputs(model.run(**tiny_inputs()), tiny_inputs())
+
+
+def test_a_pool_that_is_too_small_is_named(dense_dir: Path) -> None:
+    program = f"""
+import os
+os.environ["TVM_NUM_THREADS"] = "1"
+from tvm_sparse.runtime.artifact import load
+from tvm_sparse.errors import ConfigError
+assert load({str(dense_dir)!r}).threads == 1
+try:
+    load({str(dense_dir)!r}, threads=2)
+except ConfigError as error:
+    print(error)
+"""
+    assert "set TVM_NUM_THREADS=2 before" in run_python(program)
+
+
+def test_python_threads_share_a_model(dense_dir: Path) -> None:
+    model = load(dense_dir)
+    failures = []
+
+    def work(seed: int) -> None:
+        try:
+            for _ in range(30):
+                check_outputs(model.run(**tiny_inputs(seed)), tiny_inputs(seed))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_a_replaced_artifact_is_loaded_anew(tmp_path: Path) -> None:
+    directory = build_tiny_artifact(tmp_path / "a")
+    first = load(directory)
+    executable = compile_tiny(np.zeros((16, 8), np.float32))
+    export_artifact(executable, load_metadata(directory), directory)
+    inputs = tiny_inputs()
+    second = load(directory).run(**inputs)["hidden"]
+    np.testing.assert_array_equal(second, np.repeat(inputs["ids"][:, :, None], 8, axis=2))
+    check_outputs(first.run(**inputs), inputs)
+
+
+def test_neither_the_compiler_nor_tensorflow_is_loaded(dense_dir: Path) -> None:
+    program = f"""
+import sys
+import numpy as np
+from tvm_sparse.runtime.artifact import load
+model = load({str(dense_dir)!r})
+zeros = {{spec.name: np.zeros(spec.shape, spec.dtype) for spec in model.inputs}}
+assert not model.run(**zeros)["hidden"].any()
+for name in ("tvm", "tensorflow", "transformers", "scipy", "torch"):
+    assert name not in sys.modules, name
+libraries = open("/proc/self/maps").read()
+assert "libtvm_runtime.so" in libraries
+assert "libtvm_compiler" not in libraries
+print("clean")
+"""
+    assert run_python(program).strip() == "clean"
+
+
+def run_python(program: str) -> str:
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,222 @@
+"""Tables and sentences a person reads: records in, rich renderables out; nothing is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
+
+#: Within this factor of 1, two medians of one machine are not told apart.
+_SAME_SPEED = 1.02
+
+
+def render_benchmark(record: BenchRecord) -> Table:
+    """Return the table of a benchmark, one column per build.
+
+    Parameters
+    ----------
+    record : BenchRecord
+        What was measured.
+    """
+    table = _table(f"{_model_name(record)}, batch {record.batch}{_seq_len(record)}")
+    table.add_column("", style="bold")
+    for name in record.builds:
+        table.add_column(name, justify="right")
+    builds = list(record.builds.values())
+
+    def row(label: str, values: Iterable[str]) -> None:
+        table.add_row(label, *values)
+
+    for statistic in ("mean", "median", "std", "min", "max", "p90", "p95", "p99"):
+        row(
+            f"latency {statistic} (ms)",
+            (_milliseconds(getattr(build.latency_ms, statistic)) for build in builds),
+        )
+    row("items per second", (f"{build.items_per_s:.2f}" for build in builds))
+    row("iterations", (str(build.iterations) for build in builds))
+    row("weights in memory", (_size(build.weights_bytes) for build in builds))
+    row("model.so on disk", (_size(build.size_on_disk_bytes) for build in builds))
+    row("peak memory", (_size(build.peak_memory_bytes) for build in builds))
+    row("compile time (s)", (f"{build.compile_s:.2f}" for build in builds))
+    row("load time (s)", (f"{build.load_s:.2f}" for build in builds))
+    return table
+
+
+def describe_result(record: BenchRecord) -> str:
+    """Return what pruning buys, in sentences backed by the record.
+
+    Parameters
+    ----------
+    record : BenchRecord
+        What was measured.
+    """
+    if record.speedup is None:
+        (name, build), *_ = record.builds.items()
+        return (
+            f"The {name} build takes {_milliseconds(build.latency_ms.median)} ms (median); there "
+            "is no other build to compare it with."
+        )
+    dense, sparse = record.builds["dense"], record.builds["sparse"]
+    medians = (
+        f"{_milliseconds(dense.latency_ms.median)} ms dense, "
+        f"{_milliseconds(sparse.latency_ms.median)} ms sparse (medians)"
+    )
+    span = f"{record.speedup_p10:.2f} to {record.speedup_p90:.2f} in 80 % of the paired rounds"
+    share = f"{record.sparse_flops_share:.1%} of the dense layers' FLOPs run sparse"
+    if record.speedup >= _SAME_SPEED:
+        verdict = f"Pruning makes this model {record.speedup:.2f}x faster: {medians}; {span}."
+    elif record.speedup > 1 / _SAME_SPEED:
+        verdict = f"Pruning buys no speed here: {medians}; {record.speedup:.2f}x, {span}."
+    else:
+        verdict = (
+            f"Pruning makes this model {1 / record.speedup:.2f}x slower: {medians}; "
+            f"speed-up {span}."
+        )
+    return f"{verdict} {_describe_size(dense, sparse)}{share}."
+
+
+def describe_environment(record: BenchRecord) -> str:
+    """Return one line on where and with what the record was measured."""
+    env = record.environment
+    threads = f"{env.threads} thread{'s' if env.threads != 1 else ''} on {env.cores} cores"
+    versions = ", ".join(f"{key} {env.versions[key]}" for key in ("tvm", "numpy", "tvm_sparse"))
+    load = "" if env.load_average_1m is None else f", load {env.load_average_1m:.2f}"
+    return f"{env.cpu_model} ({env.isa}), {threads}{load}, Python {env.python}, {versions}"
+
+
+def render_decisions(decisions: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of what runs sparse, and why what does not.
+
+    Parameters
+    ----------
+    decisions : sequence of mapping
+        Decision records in their JSON form.
+    """
+    table = _table("Layers: eligible, converted, and why not")
+    table.add_column("weight", overflow="fold")
+    table.add_column("shape", justify="right", no_wrap=True)
+    table.add_column("zeros", justify="right")
+    table.add_column("zero blocks", justify="right")
+    table.add_column("eligible")
+    table.add_column("runs")
+    table.add_column("why", overflow="fold")
+    for decision in decisions:
+        sparse = decision["action"] == "sparse"
+        table.add_row(
+            Text(str(decision["weight"])),
+            "x".join(map(str, decision["shape"])),
+            _share(decision["element_sparsity"]),
+            _share(decision["block_sparsity"]),
+            "yes" if decision["eligible"] else "no",
+            Text(str(decision["action"]), style="green" if sparse else ""),
+            Text(str(decision["reason"])),
+        )
+    return table
+
+
+def describe_decisions(decisions: Sequence[Mapping[str, Any]], sparse_flops_share: float) -> str:
+    """Return one line that counts the decisions.
+
+    Parameters
+    ----------
+    decisions : sequence of mapping
+        Decision records in their JSON form.
+    sparse_flops_share : float
+        Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
+    """
+    eligible = sum(bool(decision["eligible"]) for decision in decisions)
+    converted = sum(decision["action"] == "sparse" for decision in decisions)
+    return (
+        f"{converted} of {len(decisions)} layers run sparse ({eligible} eligible), "
+        f"{sparse_flops_share:.1%} of the dense layers' FLOPs"
+    )
+
+
+def render_profile(record: BenchRecord) -> Table:
+    """Return the per-layer times of a profiled benchmark, its builds side by side.
+
+    Calls that work for no layer are summed by kernel. The times are medians of single calls, so
+    their sum is close to a build's latency and not equal to it.
+
+    Parameters
+    ----------
+    record : BenchRecord
+        Measured with profiling.
+    """
+    profiled = {name: build.calls for name, build in record.builds.items() if build.calls}
+    rows: dict[str, dict[str, tuple[list[str], float]]] = {}
+    for build, calls in profiled.items():
+        for call in calls:
+            label = call.layer or f"({call.kernel})"
+            kernels, latency_ms = rows.setdefault(label, {}).get(build, ([], 0.0))
+            if call.kernel not in kernels:
+                kernels = [*kernels, call.kernel]
+            rows[label][build] = (kernels, latency_ms + call.latency_ms)
+    table = _table("Time per layer (median of each kernel call)")
+    table.add_column("layer", overflow="fold")
+    for build in profiled:
+        table.add_column(f"{build} kernel", overflow="fold")
+        table.add_column("ms", justify="right")
+        table.add_column("share", justify="right")
+    totals = {build: _total(calls) for build, calls in profiled.items()}
+    for label, by_build in rows.items():
+        cells: list[str | Text] = []
+        for build in profiled:
+            kernels, latency_ms = by_build.get(build, ([], 0.0))
+            cells += (
+                [Text(", ".join(kernels)), f"{latency_ms:.3f}", f"{latency_ms / totals[build]:.1%}"]
+                if kernels
+                else ["-", "-", "-"]
+            )
+        table.add_row(Text(label), *cells)
+    table.add_section()
+    table.add_row(
+        "all", *(cell for total in totals.values() for cell in ("", f"{total:.3f}", "100.0%"))
+    )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _total(calls: Sequence[CallTime]) -> float:
+    return sum(call.latency_ms for call in calls)
+
+
+def _model_name(record: BenchRecord) -> str:
+    weights = record.weights.get("kind")
+    return f"{record.model.get('name', 'model')}{f' ({weights} weights)' if weights else ''}"
+
+
+def _seq_len(record: BenchRecord) -> str:
+    length = record.spec.get("model", {}).get("seq_len")
+    return f", {length} tokens" if length else ""
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f}" if value >= 1 else f"{value:.4f}"
+
+
+def _size(size_bytes: int) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} B"
+
+
+def _describe_size(dense: BuildRecord, sparse: BuildRecord) -> str:
+    if not dense.weights_bytes:
+        return ""
+    return (
+        f"The weights take {_size(sparse.weights_bytes)} instead of {_size(dense.weights_bytes)}; "
+    )
