@@ -10,6 +10,7 @@ from tvm import relax
 from tvm.ir import IRModule, Op
 
 from tvm_sparse.errors import PassError
+from tvm_sparse.sparsity.layers import LayerWeight
 
 MATMUL = Op.get("relax.matmul")
 PERMUTE_DIMS = Op.get("relax.permute_dims")
@@ -47,10 +48,24 @@ class DenseWeight:
         return (first, second) if self.transposed else (second, first)
 
     @property
-    def flops(self) -> int:
-        """Floating-point operations of all its matmuls, when dense."""
+    def obstacle(self) -> str:
+        """Why the weight cannot become sparse whatever its values are; empty if it can."""
+        if self.other_readers:
+            return f"also read by {', '.join(sorted(set(self.other_readers)))}"
+        dtype = self.var.ty.dtype
+        return "" if dtype == "float32" else f"{dtype} weight: the kernels multiply float32"
+
+    @property
+    def layer(self) -> LayerWeight:
+        """The same weight as the sparsity room, which knows no TVM, sees it."""
         n, k = self.shape
-        return sum(2 * m * n * k for m in self.rows)
+        return LayerWeight(
+            name=self.var.name,
+            shape=(n, k),
+            stored="NK" if self.transposed else "KN",
+            flops=sum(2 * m * n * k for m in self.rows),
+            obstacle=self.obstacle,
+        )
 
 
 def main_function(mod: IRModule) -> relax.Function:
@@ -157,6 +172,29 @@ def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str
         weight.other_readers += others.get(param, [])
         weights[param.name] = weight
     return weights
+
+
+def dense_layers(mod: IRModule, names: Collection[str]) -> list[LayerWeight]:
+    """List the dense layers of a module for `sparsity.sparsify` and `sparsity.decision`.
+
+    Parameters
+    ----------
+    mod : IRModule
+        Module with the function `main`, with or without `simplify_fc_transpose`.
+    names : collection of str
+        The parameters that are weights.
+
+    Returns
+    -------
+    list of LayerWeight
+        One per weight, in the order of the first matmul.
+
+    Raises
+    ------
+    PassError
+        If the module has no function `main` or a shape is not static.
+    """
+    return [weight.layer for weight in find_dense_weights(main_function(mod), names).values()]
 
 
 def _swaps_axes(permute_dims: relax.Call) -> bool:

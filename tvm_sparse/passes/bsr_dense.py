@@ -1,0 +1,93 @@
+"""Decide which dense layers run sparse, pack their weights and rewrite the graph.
+
+The name and the meaning of the arguments are those of TVM's `data_dep_optimization.bsr_dense`, with
+two differences: the threshold is on the sparsity of blocks, and nothing the caller owns is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import tvm
+
+from tvm_sparse.passes.dense_layers import dense_layers
+from tvm_sparse.passes.dense_to_sparse import BlockStructure, DenseToSparse
+from tvm_sparse.sparsity.bsr import BSR, to_bsr
+from tvm_sparse.sparsity.decision import Decision, decide
+from tvm_sparse.sparsity.layers import LayerWeight
+
+
+def convert(
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    block_shape: tuple[int, int],
+    sparsity_threshold: float,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Decision]]:
+    """Turn the dense layers whose blocks are sparse enough into `sparse_dense`.
+
+    Parameters
+    ----------
+    mod : tvm.IRModule
+        Module after `simplify_fc_transpose`; not changed.
+    params : mapping of str to numpy.ndarray
+        Weights by parameter name; neither the mapping nor the arrays are changed.
+    block_shape : (int, int)
+        (bs_r, bs_c): rows along the outputs N, columns along the inputs K.
+    sparsity_threshold : float
+        An eligible layer becomes sparse when its block sparsity is at least this, 0..1.
+    include, exclude : iterable of str
+        Shell patterns on layer names; without `include`, the layers of the encoder.
+
+    Returns
+    -------
+    mod : tvm.IRModule
+        With `tvm_sparse.sparse_dense` in place of the matmuls of the converted layers.
+    params : dict of str to numpy.ndarray
+        In place of each converted `w`: `<w>.data` (nnzb, bs_r, bs_c) float32, `<w>.indices`
+        (nnzb,) int32, `<w>.indptr` (N / bs_r + 1,) int32.
+    decisions : list of Decision
+        One for every dense layer, in the order of the module.
+
+    Raises
+    ------
+    PassError
+        If the module has no function `main` or a shape is not static.
+    SparsityError
+        If a pattern matches no layer, the blocks divide none of the eligible layers, or an array
+        does not have the shape of its parameter.
+    """
+    layers = [_settled(layer) for layer in dense_layers(mod, params.keys())]
+    decisions = decide(layers, params, block_shape, sparsity_threshold, include, exclude)
+    packed = {
+        layer.name: to_bsr(layer.load(params), block_shape)
+        for layer, decision in zip(layers, decisions, strict=True)
+        if decision.action == "sparse"
+    }
+    structures = {name: BlockStructure(bsr.nnzb, bsr.block_shape) for name, bsr in packed.items()}
+    return DenseToSparse(structures)(mod), _replace_params(params, packed), decisions
+
+
+def _settled(layer: LayerWeight) -> LayerWeight:
+    """Refuse weights that are not (N, K): here is no transpose to take away."""
+    if layer.stored == "NK" or layer.obstacle:
+        return layer
+    return replace(layer, obstacle="stored as (K, N): run simplify_fc_transpose first")
+
+
+def _replace_params(
+    params: Mapping[str, np.ndarray], packed: Mapping[str, BSR]
+) -> dict[str, np.ndarray]:
+    new_params = {}
+    for name, value in params.items():
+        if name not in packed:
+            new_params[name] = value
+            continue
+        bsr = packed[name]
+        new_params[f"{name}.data"] = bsr.data
+        new_params[f"{name}.indices"] = bsr.indices
+        new_params[f"{name}.indptr"] = bsr.indptr
+    return new_params
