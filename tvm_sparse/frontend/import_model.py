@@ -20,8 +20,8 @@ from tvm_sparse.cache import Cache, CacheEntry
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies
 from tvm_sparse.frontend.checkpoint import find_weights
-from tvm_sparse.frontend.source import ModelSource
 from tvm_sparse.frontend.import_process import run_worker
+from tvm_sparse.frontend.source import ModelSource
 from tvm_sparse.frontend.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
 
 
