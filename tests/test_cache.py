@@ -333,6 +333,7 @@ def test_discard_spares_an_entry_that_replaced_the_damaged_one(cache, monkeypatc
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
         RuntimeError('IoError(Os { code: 28, message: "No space left on device" })'),
+        OSError("3000000 requested and 1048576 written"),
     ],
 )
 def test_full_disk_is_one_line(cache, error):

@@ -35,6 +35,8 @@ KEY_HEX_DIGITS = 20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PARTIAL = ".partial"
+# Some writers say so in words only: safetensors and TVM, and NumPy's `tofile` and `save`.
+_DISK_FULL_TEXTS = ("No space left", " requested and ")
 
 log = logging.getLogger(__name__)
 
@@ -299,9 +301,8 @@ class Cache:
 
 
 def _is_disk_full(error: Exception) -> bool:
-    # Writers outside of Python (safetensors) report a full disk as text only.
     code = getattr(error, "errno", None)
-    return code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+    return code in (errno.ENOSPC, errno.EDQUOT) or any(t in str(error) for t in _DISK_FULL_TEXTS)
 
 
 def _read_entry(kind: str, path: Path) -> CacheEntry:
