@@ -1,0 +1,181 @@
+"""Find each dense layer with what can be computed in its kernel: bias, activation, residual."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tvm import relax
+
+from tvm_sparse.passes.dense_layers import MATMUL, PERMUTE_DIMS, static_shape
+
+#: Relax operators that a product's epilogue can apply, with the epilogue's name for each.
+EPILOGUE_ACTIVATIONS = {
+    "relax.nn.gelu": "gelu",
+    "relax.nn.gelu_tanh": "gelu_tanh",
+    "relax.nn.relu": "relu",
+    "relax.nn.silu": "silu",
+    "relax.sigmoid": "sigmoid",
+    "relax.tanh": "tanh",
+}
+SPARSE_DENSE = "tvm_sparse.sparse_dense"
+
+
+@dataclass(frozen=True)
+class DenseChain:
+    """One dense layer and the operations fused behind it.
+
+    Attributes
+    ----------
+    data : relax.Var
+        (..., K) activations.
+    weight : tuple of relax.Var
+        The (N, K) weight, or the three parameters of a BSR weight.
+    bias, residual : relax.Var or None
+        (N,) parameter; tensor of the product's shape.
+    activation : str
+        Name of the epilogue's activation.
+    members : tuple of relax.Var
+        Everything the chain computes, in order; the last one is its result.
+    """
+
+    data: relax.Var
+    weight: tuple[relax.Var, ...]
+    bias: relax.Var | None
+    residual: relax.Var | None
+    activation: str
+    members: tuple[relax.Var, ...]
+
+    @property
+    def result(self) -> relax.Var:
+        """The variable the whole chain computes."""
+        return self.members[-1]
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the weight is block-sparse."""
+        return len(self.weight) == 3
+
+
+def op_name(value: relax.Expr) -> str:
+    """Return the operator's name of a call, or an empty string."""
+    return getattr(value.op, "name", "") if isinstance(value, relax.Call) else ""
+
+
+def bindings(func: relax.Function) -> Iterator[relax.Binding]:
+    """Iterate over all bindings of a function in A-normal form."""
+    for block in func.body.blocks:
+        yield from block.bindings
+
+
+class Uses:
+    """Who reads each variable of a function.
+
+    Parameters
+    ----------
+    func : relax.Function
+        Function in A-normal form.
+    """
+
+    def __init__(self, func: relax.Function) -> None:
+        self.value = {binding.var: binding.value for binding in bindings(func)}
+        self._count: Counter[relax.Var] = Counter()
+        self._readers: dict[relax.Var, list[relax.Var]] = {}
+        for binding in bindings(func):
+            args = binding.value.args if isinstance(binding.value, relax.Call) else None
+            reads = args if args is not None else relax.analysis.free_vars(binding.value)
+            for var in reads:
+                if isinstance(var, relax.Var):
+                    self._count[var] += 1
+                    self._readers.setdefault(var, []).append(binding.var)
+        for var in relax.analysis.free_vars(func.body.body):
+            self._count[var] += 1
+
+    def readers(self, var: relax.Var) -> list[relax.Var]:
+        """Return the variables computed from `var`, in order."""
+        return self._readers.get(var, [])
+
+    def only_reader(self, var: relax.Var) -> relax.Var | None:
+        """Return the one variable computed from `var`, or None if there are several or none."""
+        readers = self._readers.get(var, [])
+        return readers[0] if len(readers) == 1 and self._count[var] == 1 else None
+
+
+def find_dense_chains(func: relax.Function, uses: Uses) -> dict[relax.Var, DenseChain]:
+    """Find every dense or sparse layer of a function.
+
+    Parameters
+    ----------
+    func : relax.Function
+        Function after `simplify_fc_transpose` and `bsr_dense`.
+    uses : Uses
+        Of the same function.
+
+    Returns
+    -------
+    dict of relax.Var to DenseChain
+        By the chain's result, in the order of the products.
+    """
+    params = set(func.params)
+    chains: dict[relax.Var, DenseChain] = {}
+    taken: set[relax.Var] = set()
+    for binding in bindings(func):
+        weight = _weight(binding.value, uses, params)
+        if weight is not None:
+            chain = _follow(binding.var, binding.value.args[0], weight, uses, params, taken)
+            chains[chain.result] = chain
+            taken.update(chain.members)
+    return chains
+
+
+def _weight(value: relax.Expr, uses: Uses, params: set[relax.Var]) -> tuple[relax.Var, ...] | None:
+    if op_name(value) == SPARSE_DENSE:
+        return tuple(value.args[1:4])
+    if not isinstance(value, relax.Call) or value.op != MATMUL:
+        return None
+    transpose = uses.value.get(value.args[1])
+    if (
+        isinstance(transpose, relax.Call)
+        and transpose.op == PERMUTE_DIMS
+        and transpose.args[0] in params
+        and transpose.args[0].ty.ndim == 2
+        and value.args[0].ty.dtype == "float32"
+    ):
+        return (transpose.args[0],)
+    return None
+
+
+def _follow(
+    product: relax.Var,
+    data: relax.Var,
+    weight: tuple[relax.Var, ...],
+    uses: Uses,
+    params: set[relax.Var],
+    taken: set[relax.Var],
+) -> DenseChain:
+    """Walk down the only readers as long as the kernel's epilogue can do what they do."""
+    shape = static_shape(product)
+    members, bias, residual, activation = [product], None, None, "none"
+    while (reader := uses.only_reader(members[-1])) is not None:
+        value = uses.value[reader]
+        name = op_name(value)
+        if reader in taken:
+            break
+        if name in EPILOGUE_ACTIVATIONS and activation == "none" and residual is None:
+            activation = EPILOGUE_ACTIVATIONS[name]
+        elif name == "relax.add":
+            other = value.args[1] if value.args[0].same_as(members[-1]) else value.args[0]
+            if not isinstance(other, relax.Var):
+                break
+            vector = other in params and static_shape(other) == shape[-1:]
+            if vector and bias is None and activation == "none" and residual is None:
+                bias = other
+            elif static_shape(other) == shape and other not in params and residual is None:
+                residual = other
+            else:
+                break
+        else:
+            break
+        members.append(reader)
+    return DenseChain(data, weight, bias, residual, activation, tuple(members))

@@ -1,0 +1,109 @@
+"""Pack the weights of dense chains into what the kernels read, each set of weights once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from tvm import relax
+
+from tvm_sparse.kernels.bsr_sparse_dense import pack_bsr
+from tvm_sparse.kernels.packed_dense import pack_dense
+from tvm_sparse.passes.dense_chains import DenseChain
+
+_SUFFIXES = (".data", ".indices", ".indptr", ".packed", ".stacked", ".T")
+
+
+def base_name(param: str) -> str:
+    """Return a parameter's name without the suffixes that passes append."""
+    stripped = True
+    while stripped:
+        stripped = False
+        for suffix in _SUFFIXES:
+            if param.endswith(suffix):
+                param, stripped = param.removesuffix(suffix), True
+    return param
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Name a stack of weights: `layer/{query,key,value}/kernel`."""
+    if len(names) == 1:
+        return names[0]
+    prefix = os.path.commonprefix(names).rpartition("/")[0]
+    endings = [name[len(prefix) :].strip("/").split("/") for name in names]
+    tails = {tuple(ending[1:]) for ending in endings}
+    if len(tails) != 1:
+        return f"{prefix}/{{{','.join('/'.join(ending) for ending in endings)}}}"
+    stem = f"{prefix}/{{{','.join(ending[0] for ending in endings)}}}"
+    return "/".join((stem, *tails.pop()))
+
+
+class PackedWeights:
+    """The parameters of the tiled function, made as they are asked for.
+
+    Parameters
+    ----------
+    params : mapping of str to ndarray
+        Weights by the names the function has now; not changed.
+    """
+
+    def __init__(self, params: Mapping[str, np.ndarray]) -> None:
+        self._source = params
+        self.vars: dict[str, relax.Var] = {}
+        self.values: dict[str, np.ndarray] = {}
+
+    def keep(self, var: relax.Var) -> relax.Var:
+        """Take a parameter over as it is."""
+        return self._add(var.name, self._source[var.name])
+
+    def bias(self, chains: Sequence[DenseChain]) -> relax.Var | None:
+        """Return the stacked bias of the chains, or None if they have none."""
+        if chains[0].bias is None:
+            return None
+        names = [chain.bias.name for chain in chains if chain.bias is not None]
+        if len(names) == 1:
+            return self.keep(chains[0].bias)
+        return self._add(
+            join_names(names) + ".stacked", lambda: np.concatenate([self._source[n] for n in names])
+        )
+
+    def dense(self, chains: Sequence[DenseChain], rows: int) -> relax.Var:
+        """Return the stacked weights (N, K) of the chains, in panels of `rows` outputs."""
+        names = [chain.weight[0].name for chain in chains]
+
+        def pack() -> np.ndarray:
+            weights = [self._source[name] for name in names]
+            return pack_dense(weights[0] if len(weights) == 1 else np.concatenate(weights), rows)
+
+        return self._add(join_names([base_name(name) for name in names]) + ".packed", pack)
+
+    def sparse(self, chains: Sequence[DenseChain]) -> tuple[relax.Var, relax.Var, relax.Var]:
+        """Return the stacked BSR weights of the chains as a `PackedBSR`."""
+        stem = join_names([base_name(chain.weight[0].name) for chain in chains])
+        names = [f"{stem}{suffix}" for suffix in (".data", ".indices", ".indptr")]
+        if names[0] not in self.vars:
+            parts = [[self._source[var.name] for var in chain.weight] for chain in chains]
+            data = np.concatenate([part[0] for part in parts])
+            indices = np.concatenate([part[1] for part in parts])
+            starts = np.cumsum([0, *(len(part[0]) for part in parts)])
+            indptr = np.concatenate(
+                [
+                    np.zeros(1, np.int32),
+                    *(part[2][1:] + start for part, start in zip(parts, starts, strict=False)),
+                ]
+            )
+            packed = pack_bsr(data, indices, indptr)
+            for name, value in zip(
+                names, (packed.data, packed.indices, packed.indptr), strict=True
+            ):
+                self._add(name, value)
+        data_var, indices_var, indptr_var = (self.vars[name] for name in names)
+        return data_var, indices_var, indptr_var
+
+    def _add(self, name: str, value: object) -> relax.Var:
+        if name not in self.vars:
+            array: np.ndarray = value() if callable(value) else value  # type: ignore[assignment]
+            self.values[name] = array
+            self.vars[name] = relax.Var(name, relax.TensorType(array.shape, str(array.dtype)))
+        return self.vars[name]

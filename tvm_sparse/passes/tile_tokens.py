@@ -1,0 +1,362 @@
+"""Move the encoder onto token tiles, fuse around its products, and pack the weights.
+
+Everything that works on (batch, seq_len, features) token by token is rewritten to the tiled
+layout: products with bias, activation and residual in one kernel, attention in one kernel, layer
+norms, element-wise operations. Products of the same data are stacked (Q, K and V become one).
+Whatever else the graph holds stays row-major, and the pass converts at the border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from tvm_sparse.kernels import relax_ops
+from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, dense_rows, split_rows
+from tvm_sparse.passes.dense_chains import (
+    DenseChain,
+    Uses,
+    bindings,
+    find_dense_chains,
+    op_name,
+)
+from tvm_sparse.passes.dense_layers import main_function, static_shape
+from tvm_sparse.passes.packed_weights import PackedWeights
+from tvm_sparse.target import CpuTarget
+
+_UNARY = {
+    f"relax.{name}"
+    for name in ("nn.relu", "nn.gelu", "nn.gelu_tanh", "nn.silu", "tanh", "sigmoid", "negative")
+}
+_BINARY = {f"relax.{name}" for name in ("add", "subtract", "multiply", "divide", "maximum")}
+_ATTENTION = {"relax.nn.attention", "relax.nn.attention_bias"}
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """Where the tiled form of a variable lies.
+
+    Attributes
+    ----------
+    var : relax.Var
+        (tiles, total features, T).
+    layout : TokenLayout
+        Its tiling.
+    offset, features : int
+        The features of `var` that are meant.
+    """
+
+    var: relax.Var
+    layout: TokenLayout
+    offset: int
+    features: int
+
+
+def convert(
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    target: CpuTarget,
+    block_rows: int = 0,
+) -> tuple[tvm.IRModule, dict[str, np.ndarray]]:
+    """Rewrite `main` to token tiles.
+
+    Parameters
+    ----------
+    mod : IRModule
+        After `simplify_fc_transpose` and `bsr_dense`; not changed.
+    params : mapping of str to ndarray
+        Weights by parameter name; not changed.
+    target : CpuTarget
+        The CPU the tiles are chosen for.
+    block_rows : int
+        `bs_r` of the sparse layers; 0 for a dense build.
+
+    Returns
+    -------
+    mod : IRModule
+    params : dict of str to ndarray
+        The weights as the kernels read them.
+
+    Raises
+    ------
+    PassError
+        If the module has no function `main` or a shape is not static.
+    """
+    func = main_function(mod)
+    tiler = _Tiler(func, params, target, block_rows)
+    new_func = tiler.run()
+    functions = {gv: f for gv, f in mod.functions_items() if gv.name_hint != "main"}
+    functions[mod.get_global_var("main")] = new_func
+    return tvm.IRModule(functions, attrs=mod.attrs), tiler.weights.values
+
+
+class _Tiler:
+    def __init__(
+        self,
+        func: relax.Function,
+        params: Mapping[str, np.ndarray],
+        target: CpuTarget,
+        block_rows: int,
+    ) -> None:
+        self.func, self.target, self.block_rows = func, target, block_rows
+        self.weights = PackedWeights(params)
+        self.bb = relax.BlockBuilder()
+        self.uses = Uses(func)
+        self.chains = find_dense_chains(func, self.uses)
+        self.inner = {var for chain in self.chains.values() for var in chain.members[:-1]}
+        self.stacks = self._find_stacks()
+        self.weight_vars = {var for var in func.params if var.name in params}
+        self.rows: dict[relax.Var, relax.Expr] = {
+            var: var for var in func.params if var not in self.weight_vars
+        }
+        self.tiled: dict[relax.Var, Tiled] = {}
+        self.residual_of: dict[relax.Var, tuple[relax.Var, relax.Var]] = {}
+
+    # -- the walk -----------------------------------------------------------------------------
+
+    def run(self) -> relax.Function:
+        inputs = [var for var in self.func.params if var not in self.weight_vars]
+        with self.bb.function("main", attrs={"num_input": len(inputs)}):
+            with self.bb.dataflow():
+                for binding in bindings(self.func):
+                    if binding.var not in self.inner:
+                        self._visit(binding.var, binding.value)
+                result = self.bb.emit_output(self._in_rows(self.func.body.body))
+            self.bb.emit_func_output(result, params=[*inputs, *self.weights.vars.values()])
+        # A border crossing is emitted where it is first needed; what nobody read after all goes.
+        return relax.analysis.remove_all_unused(self.bb.get()["main"])
+
+    def _visit(self, var: relax.Var, value: relax.Expr) -> None:
+        if var in self.tiled:
+            return  # computed already, with the first product of its stack
+        if var in self.chains:
+            self._emit_product(self.chains[var])
+        elif not (
+            self._defer_residual(var, value)
+            or self._emit_layer_norm(var, value)
+            or self._emit_attention(var, value)
+            or self._alias_reshape(var, value)
+            or self._emit_elementwise(var, value)
+        ):
+            self.rows[var] = self.bb.emit(self._in_rows(value))
+
+    # -- both forms of a value ----------------------------------------------------------------
+
+    def _in_rows(self, expr: relax.Expr) -> relax.Expr:
+        """Return `expr` over row-major values."""
+        if isinstance(expr, relax.Var):
+            if expr in self.weight_vars:
+                return self.weights.keep(expr)
+            if expr not in self.rows:
+                tiled = self._whole(self.tiled[expr])
+                rows = self.bb.emit(relax_ops.unpack_tokens(tiled.var, tiled.layout))
+                shape = static_shape(expr)
+                if static_shape(rows) != shape:
+                    rows = self.bb.emit(relax.op.reshape(rows, shape))
+                self.rows[expr] = rows
+            return self.rows[expr]
+        if isinstance(expr, relax.Tuple):
+            return relax.Tuple([self._in_rows(field) for field in expr.fields])
+        if isinstance(expr, relax.TupleGetItem):
+            return relax.TupleGetItem(self._in_rows(expr.tuple_value), expr.index)
+        if isinstance(expr, relax.Call):
+            args = [self._in_rows(arg) for arg in expr.args]
+            return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
+        return expr
+
+    def _in_tiles(self, var: relax.Var) -> Tiled:
+        """Return the tiled form of `var`, whole."""
+        if var not in self.tiled:
+            *lead, features = static_shape(var)
+            batch, seq_len = lead if len(lead) == 2 else (1, prod(lead))
+            layout = choose_layout(batch, seq_len, self.target, self.block_rows)
+            rows = self._in_rows(var)
+            if len(lead) != 2:
+                rows = self.bb.emit(relax.op.reshape(rows, (batch, seq_len, features)))
+            packed = self.bb.emit(relax_ops.pack_tokens(rows, layout))
+            self.tiled[var] = Tiled(packed, layout, 0, features)
+        return self._whole(self.tiled[var])
+
+    def _whole(self, tiled: Tiled) -> Tiled:
+        """Cut a slice of a stacked product out, where somebody needs it alone."""
+        if static_shape(tiled.var)[1] == tiled.features:
+            return tiled
+        stop = tiled.offset + tiled.features
+        cut = relax.op.strided_slice(tiled.var, axes=[1], begin=[tiled.offset], end=[stop])
+        return replace(tiled, var=self.bb.emit(cut), offset=0)
+
+    # -- products -----------------------------------------------------------------------------
+
+    def _find_stacks(self) -> dict[relax.Var, list[DenseChain]]:
+        """Group the chains that only feed attention and multiply the same data alike."""
+        groups: dict[tuple[object, ...], list[DenseChain]] = {}
+        for chain in self.chains.values():
+            if chain.residual is None and chain.activation == "none" and self._feeds_attention(
+                chain.result
+            ):
+                block = static_shape(chain.weight[0])[1:] if chain.is_sparse else None
+                key = (chain.data, chain.is_sparse, block, chain.bias is None)
+                groups.setdefault(key, []).append(chain)
+        return {
+            chain.result: group for group in groups.values() for chain in group if len(group) > 1
+        }
+
+    def _feeds_attention(self, var: relax.Var) -> bool:
+        reshape = self.uses.only_reader(var)
+        if reshape is None or op_name(self.uses.value[reshape]) != "relax.reshape":
+            return False
+        reader = self.uses.only_reader(reshape)
+        return reader is not None and op_name(self.uses.value[reader]) in _ATTENTION
+
+    def _emit_product(self, chain: DenseChain) -> None:
+        stack = self.stacks.get(chain.result, [chain])
+        data = self._in_tiles(chain.data)
+        residual = self._in_tiles(chain.residual).var if chain.residual is not None else None
+        widths = [static_shape(member.result)[-1] for member in stack]
+        bias = self.weights.bias(stack)
+        if chain.is_sparse:
+            product = relax_ops.tiled_sparse_dense(
+                data.var,
+                self.weights.sparse(stack),
+                bias,
+                residual,
+                rows=split_rows(data.layout, self.target),
+                activation=chain.activation,
+                layout=data.layout,
+            )
+        else:
+            product = relax_ops.packed_dense(
+                data.var,
+                self.weights.dense(stack, dense_rows(data.layout, self.target)),
+                bias,
+                residual,
+                units=sum(widths),
+                activation=chain.activation,
+                layout=data.layout,
+            )
+        var = self.bb.emit(product)
+        offset = 0
+        for member, width in zip(stack, widths, strict=True):
+            self.tiled[member.result] = Tiled(var, data.layout, offset, width)
+            offset += width
+
+    # -- everything between products ----------------------------------------------------------
+
+    def _defer_residual(self, var: relax.Var, value: relax.Expr) -> bool:
+        """Leave an addition to the layer norm that alone reads it."""
+        reader = self.uses.only_reader(var)
+        if (
+            op_name(value) != "relax.add"
+            or reader is None
+            or op_name(self.uses.value[reader]) != "relax.nn.layer_norm"
+            or not self.uses.value[reader].args[0].same_as(var)
+            or not all(isinstance(a, relax.Var) and a in self.tiled for a in value.args)
+            or any(static_shape(arg) != static_shape(var) for arg in value.args)
+        ):
+            return False
+        self.residual_of[var] = (value.args[0], value.args[1])
+        return True
+
+    def _emit_layer_norm(self, var: relax.Var, value: relax.Expr) -> bool:
+        if op_name(value) != "relax.nn.layer_norm":
+            return False
+        data, gamma, beta = value.args
+        shape = static_shape(data)
+        axes = [int(axis) % len(shape) for axis in value.attrs.axes]
+        plain = value.attrs.center and value.attrs.scale and data.ty.dtype == "float32"
+        if axes != [len(shape) - 1] or not plain or not {gamma, beta} <= self.weight_vars:
+            return False
+        operands = [self._in_tiles(arg) for arg in self.residual_of.get(data, (data,))]
+        norm = relax_ops.tiled_layer_norm(
+            operands[0].var,
+            self.weights.keep(gamma),
+            self.weights.keep(beta),
+            operands[1].var if len(operands) > 1 else None,
+            epsilon=float(value.attrs.epsilon),
+            layout=operands[0].layout,
+        )
+        self.tiled[var] = replace(operands[0], var=self.bb.emit(norm))
+        return True
+
+    def _emit_attention(self, var: relax.Var, value: relax.Expr) -> bool:
+        if op_name(value) not in _ATTENTION or value.attrs.causal_mask is not None:
+            return False
+        query, key, val, *mask = value.args
+        qkv = [self.tiled.get(arg) for arg in (query, key, val)]
+        if any(operand is None for operand in qkv) or len({o.layout for o in qkv if o}) != 1:
+            return False
+        layout = qkv[0].layout  # type: ignore[union-attr]
+        batch, seq_len, heads, head_dim = static_shape(query)
+        if (batch, seq_len) != (layout.batch, layout.seq_len):
+            return False
+        mask_rows = None
+        if mask:
+            mask_shape = static_shape(mask[0])
+            if mask_shape[0] not in (1, batch) or mask_shape[1:] != (1, 1, seq_len):
+                return False
+            mask_rows = self.bb.emit(
+                relax.op.reshape(self._in_rows(mask[0]), (mask_shape[0], seq_len))
+            )
+        value_dim = static_shape(val)[-1]
+        scale = value.attrs.scale
+        attention = relax_ops.tiled_attention(
+            tuple(o.var for o in qkv if o),  # type: ignore[arg-type]
+            mask_rows,
+            heads=heads,
+            head_dim=head_dim,
+            value_dim=value_dim,
+            offsets=tuple(o.offset for o in qkv if o),  # type: ignore[arg-type]
+            scale=float(scale) if scale is not None else head_dim**-0.5,
+            rows=min(8, split_rows(layout, self.target)),
+            layout=layout,
+        )
+        self.tiled[var] = Tiled(self.bb.emit(attention), layout, 0, heads * value_dim)
+        return True
+
+    def _alias_reshape(self, var: relax.Var, value: relax.Expr) -> bool:
+        """Follow a reshape that only regroups features, or only merges batch and tokens."""
+        if op_name(value) != "relax.reshape" or value.args[0] not in self.tiled:
+            return False
+        tiled, shape = self.tiled[value.args[0]], static_shape(var)
+        leads = ((tiled.layout.batch, tiled.layout.seq_len), (prod(_tokens(tiled)),))
+        if not any(shape[: len(lead)] == lead for lead in leads):
+            return False
+        self.tiled[var] = tiled
+        return True
+
+    def _emit_elementwise(self, var: relax.Var, value: relax.Expr) -> bool:
+        name = op_name(value)
+        if name not in _UNARY | _BINARY:
+            return False
+        first = next((a for a in value.args if isinstance(a, relax.Var) and a in self.tiled), None)
+        if first is None or static_shape(first) != static_shape(var):
+            return False
+        like = self.tiled[first]
+        args = [self._elementwise_operand(arg, first, like) for arg in value.args]
+        if any(arg is None for arg in args):
+            return False
+        call = relax.Call(value.op, args, value.attrs, value.ty_args)
+        self.tiled[var] = Tiled(self.bb.emit(call), like.layout, 0, like.features)
+        return True
+
+    def _elementwise_operand(
+        self, arg: relax.Expr, first: relax.Var, like: Tiled
+    ) -> relax.Expr | None:
+        shape = static_shape(arg)
+        if prod(shape) == 1 and not (isinstance(arg, relax.Var) and arg in self.tiled):
+            return self._in_rows(arg)
+        if isinstance(arg, relax.Var) and shape == static_shape(first):
+            tiled = self._in_tiles(arg)
+            return tiled.var if tiled.layout == like.layout else None
+        if shape == (like.features,):
+            return self.bb.emit(relax.op.reshape(self._in_rows(arg), (like.features, 1)))
+        return None
+
+
+def _tokens(tiled: Tiled) -> tuple[int, int]:
+    return tiled.layout.batch, tiled.layout.seq_len
