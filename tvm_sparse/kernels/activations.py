@@ -89,18 +89,14 @@ def erf(bind: Bind, x: Expr) -> Expr:
     """Return the error function of x (absolute error below 5e-7)."""
     x = _clamp(bind, x, -4.0, 4.0)
     x2 = bind(x * x)
-    return bind(
-        x * _horner(bind, x2, _ERF_NUMERATOR) / _horner(bind, x2, _ERF_DENOMINATOR)
-    )
+    return bind(x * _horner(bind, x2, _ERF_NUMERATOR) / _horner(bind, x2, _ERF_DENOMINATOR))
 
 
 def tanh(bind: Bind, x: Expr) -> Expr:
     """Return the hyperbolic tangent of x (absolute error below 5e-7)."""
     x = _clamp(bind, x, -7.90531110763549805, 7.90531110763549805)
     x2 = bind(x * x)
-    return bind(
-        x * _horner(bind, x2, _TANH_NUMERATOR) / _horner(bind, x2, _TANH_DENOMINATOR)
-    )
+    return bind(x * _horner(bind, x2, _TANH_NUMERATOR) / _horner(bind, x2, _TANH_DENOMINATOR))
 
 
 def _gelu(bind: Bind, x: Expr) -> Expr:
@@ -109,7 +105,9 @@ def _gelu(bind: Bind, x: Expr) -> Expr:
 
 
 def _gelu_tanh(bind: Bind, x: Expr) -> Expr:
-    inner = x * bind.const(math.sqrt(2 / math.pi)) * (x * x * bind.const(0.044715) + bind.const(1.0))
+    inner = (
+        x * bind.const(math.sqrt(2 / math.pi)) * (x * x * bind.const(0.044715) + bind.const(1.0))
+    )
     half = bind(x * bind.const(0.5))
     return half + half * tanh(bind, inner)
 

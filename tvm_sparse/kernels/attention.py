@@ -78,6 +78,7 @@ def make_attention(layout: TokenLayout, shape: AttentionShape, rows: int) -> tvm
     """
     lanes, vectors = layout.lanes, layout.vectors
     tile, tiles = layout.token_tile, layout.tiles_per_sequence
+
     def body() -> None:
         query, key, value = (
             argument(name, layout.shape(extent))
@@ -114,7 +115,9 @@ def make_attention(layout: TokenLayout, shape: AttentionShape, rows: int) -> tvm
                     ]
                     for row in range(count):
                         factor = broadcast(
-                            key[first_tile + key_tile, _feature(shape, 1, head, d), first_key + row],
+                            key[
+                                first_tile + key_tile, _feature(shape, 1, head, d), first_key + row
+                            ],
                             lanes,
                         )
                         for v in range(vectors):
@@ -138,9 +141,7 @@ def make_attention(layout: TokenLayout, shape: AttentionShape, rows: int) -> tvm
             with serial(0, layout.seq_len) as position:
                 for v in range(vectors):
                     bind = Bind(lanes)
-                    weight = exp(
-                        bind, load(scores, [position * tile + v * lanes], lanes) - top[v]
-                    )
+                    weight = exp(bind, load(scores, [position * tile + v * lanes], lanes) - top[v])
                     store(scores, weight, [position * tile + v * lanes], lanes)
                     total[v] = total[v] + weight
             for v in range(vectors):
@@ -199,7 +200,8 @@ def _feature(shape: AttentionShape, operand: int, head: Expr, d: Expr | int) -> 
     return head * dim + (shape.offsets[operand] + d)
 
 
-def _for_each_group(seq_len: int, tile: int, rows: int, emit: Callable[[int | Expr, int | Expr, int], None]
+def _for_each_group(
+    seq_len: int, tile: int, rows: int, emit: Callable[[int | Expr, int | Expr, int], None]
 ) -> None:
     """Call emit(key_tile, first_key, count) so that every key is met once, tails included."""
     full, rest = divmod(seq_len, tile)
@@ -217,4 +219,3 @@ def _for_each_group(seq_len: int, tile: int, rows: int, emit: Callable[[int | Ex
             within(key_tile, tile)
     if rest:
         within(full, rest)
-

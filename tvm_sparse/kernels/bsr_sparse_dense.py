@@ -25,7 +25,6 @@ from tvm_sparse.kernels.vector import (
     parallel,
     prim_func,
     serial,
-    store,
 )
 
 
@@ -129,12 +128,7 @@ def make_bsr_sparse_dense(
                             acc[index] = acc[index] + factor * load(
                                 data, [tile, k, vector * lanes], lanes
                             )
-            for row in range(count):
-                for vector in range(vectors):
-                    token = vector * lanes
-                    unit = block_row * bs_r + start + row
-                    value = finish(acc[row * vectors + vector], tile, unit, token, lanes)
-                    store(out, value, [tile, unit, token], lanes)
+            finish.store(out, acc, tile, block_row * bs_r + start, layout)
 
         with parallel(num_chunks, "bsr_sparse_dense") as chunk:
             with serial(0, layout.num_tiles) as tile, serial(0, per_chunk) as offset:

@@ -101,9 +101,7 @@ def make_layer_norm(
                 return deviation * deviation
 
             variance = sum_over_features(squared_deviation)
-            inverse = bind(
-                broadcast(1.0, lanes) / T.sqrt(variance + broadcast(epsilon, lanes))
-            )
+            inverse = bind(broadcast(1.0, lanes) / T.sqrt(variance + broadcast(epsilon, lanes)))
             with serial(0, features) as f:
                 centred = (load(source, [tile, f, token], lanes) - mean) * inverse
                 value = centred * broadcast(gamma[f], lanes) + broadcast(beta[f], lanes)

@@ -20,7 +20,6 @@ from tvm_sparse.kernels.vector import (
     parallel,
     prim_func,
     serial,
-    store,
 )
 
 
@@ -89,12 +88,7 @@ def make_packed_dense(
                         acc[index] = acc[index] + factor * load(
                             data, [tile, k, vector * lanes], lanes
                         )
-            for row in range(used_rows):
-                for vector in range(vectors):
-                    token = vector * lanes
-                    unit = panel * rows + row
-                    value = finish(acc[row * vectors + vector], tile, unit, token, lanes)
-                    store(out, value, [tile, unit, token], lanes)
+            finish.store(out, acc, tile, panel * rows, layout)
 
         with parallel(-(-panels // per_chunk), "packed_dense") as chunk:
             with serial(0, layout.num_tiles) as tile:

@@ -60,7 +60,9 @@ def _layout(call: relax.Call) -> TokenLayout:
 
 def _epilogue(call: relax.Call) -> Epilogue:
     return Epilogue(
-        bool(call.attrs["has_bias"]), bool(call.attrs["has_residual"]), str(call.attrs["activation"])
+        bool(call.attrs["has_bias"]),
+        bool(call.attrs["has_residual"]),
+        str(call.attrs["activation"]),
     )
 
 

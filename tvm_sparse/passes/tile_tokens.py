@@ -196,8 +196,10 @@ class _Tiler:
         """Group the chains that only feed attention and multiply the same data alike."""
         groups: dict[tuple[object, ...], list[DenseChain]] = {}
         for chain in self.chains.values():
-            if chain.residual is None and chain.activation == "none" and self._feeds_attention(
-                chain.result
+            if (
+                chain.residual is None
+                and chain.activation == "none"
+                and self._feeds_attention(chain.result)
             ):
                 block = static_shape(chain.weight[0])[1:] if chain.is_sparse else None
                 key = (chain.data, chain.is_sparse, block, chain.bias is None)
