@@ -50,7 +50,8 @@ def broadcast(value: Expr | float, lanes: int) -> Expr:
 def load(buffer: Buffer, indices: Sequence[Expr | int], lanes: int) -> Expr:
     """Load `lanes` consecutive values along the last axis, starting at `indices`."""
     *outer, last = (int64(i) if isinstance(i, int) else i for i in indices)
-    return buffer[(*outer, T.ramp(last, int64(1), lanes))]
+    place = (*outer, T.ramp(last, int64(1), lanes))
+    return buffer[place]
 
 
 def store(buffer: Buffer, value: Expr, indices: Sequence[Expr | int], lanes: int) -> None:
