@@ -1,0 +1,81 @@
+"""From an imported module to an executable: the pipeline, then code generation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.errors import BuildError
+from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower
+from tvm_sparse.target import CpuTarget, resolve_target, tvm_target
+
+
+@dataclass(frozen=True)
+class Build:
+    """A compiled model, in memory.
+
+    Attributes
+    ----------
+    executable : tvm.relax.VMExecutable
+        Code and weights.
+    lowered : Lowered
+        Decisions, kernel calls and sizes.
+    target : CpuTarget
+        What it was built for.
+    compile_s : float
+        Seconds from the imported module to the executable.
+    """
+
+    executable: Any
+    lowered: Lowered
+    target: CpuTarget
+    compile_s: float
+
+
+def compile_model(
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    spec: CompileSpec,
+    sparsity: SparsitySpec | None = None,
+    progress: Callable[[str], None] = lambda name: None,
+) -> Build:
+    """Compile an imported module.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Weights as they are to run; not changed.
+    spec : CompileSpec
+        Target and dump directory.
+    sparsity : SparsitySpec or None
+        Block shape, threshold and layer choice; None makes the dense build.
+    progress : callable
+        Receives the name of each phase.
+
+    Raises
+    ------
+    BuildError
+        If code generation fails.
+    PassError, SparsityError
+        From the passes.
+    """
+    target = resolve_target(spec.target)
+    start = time.perf_counter()
+    phases = Phases(spec.dump_ir, progress)
+    lowered = lower(mod, params, target, sparsity, phases)
+    progress("generate_code")
+    try:
+        executable = relax.build(lowered.mod, target=tvm_target(target), relax_pipeline=LOWER)
+    except (tvm.error.TVMError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[-1]
+        raise BuildError(f"code generation for {target.isa} failed: {first_line}") from error
+    return Build(executable, lowered, target, time.perf_counter() - start)

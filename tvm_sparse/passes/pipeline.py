@@ -1,0 +1,176 @@
+"""The compiler as one list: every phase from the imported module to the executable's input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from tvm_sparse.config import SparsitySpec
+from tvm_sparse.passes import bsr_dense, fast_math, simplify_fc_transpose, tile_tokens
+from tvm_sparse.passes.layer_calls import LayerCall, layer_calls
+from tvm_sparse.passes.schedule_fallback import ScheduleFallback
+from tvm_sparse.sparsity.decision import Decision
+from tvm_sparse.target import CpuTarget, tvm_target
+
+_T = relax.transform
+
+#: Relax to virtual-machine code, in TVM's own order.
+LOWER = tvm.transform.Sequential(
+    [
+        _T.ToNonDataflow(),
+        _T.RemovePurityChecking(),
+        _T.CallTIRRewrite(),
+        _T.StaticPlanBlockMemory(),
+        _T.LowerAllocTensor(),
+        _T.KillAfterLastUse(),
+        _T.LowerRuntimeBuiltin(),
+        _T.ComputePrimValue(),
+        _T.VMShapeLower(),
+        _T.AttachGlobalSymbol(),
+    ],
+    name="Lower",
+)
+
+
+@dataclass
+class Lowered:
+    """What the pipeline leaves behind.
+
+    Attributes
+    ----------
+    mod : IRModule
+        Ready for `LOWER`, weights bound as constants.
+    decisions : list of Decision
+        One per dense layer; empty for a dense build.
+    calls : list of LayerCall
+        Kernel calls of `main` in order.
+    weights_bytes : int
+        Size of the bound weights.
+    phase_s : dict of str to float
+        Seconds each phase took.
+    """
+
+    mod: tvm.IRModule
+    decisions: list[Decision]
+    calls: list[LayerCall]
+    weights_bytes: int
+    phase_s: dict[str, float] = field(default_factory=dict)
+
+
+class Phases:
+    """Run named phases: time each, tell progress, and dump the module after it.
+
+    Parameters
+    ----------
+    dump_dir : str or None
+        Directory that receives `NN_name.txt` after each phase.
+    progress : callable
+        Receives the name of each phase as it starts.
+    """
+
+    def __init__(self, dump_dir: str | None, progress: Callable[[str], None]) -> None:
+        self.dump_dir, self.progress = dump_dir, progress
+        self.seconds: dict[str, float] = {}
+
+    def run(self, name: str, phase: Callable[[], tvm.IRModule]) -> tvm.IRModule:
+        """Run one phase and return its module."""
+        self.progress(name)
+        start = time.perf_counter()
+        mod = phase()
+        self.seconds[name] = time.perf_counter() - start
+        if self.dump_dir is not None:
+            path = Path(self.dump_dir) / f"{len(self.seconds):02d}_{name}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(mod.script(show_meta=False), encoding="utf-8")
+        return mod
+
+
+def lower(
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    target: CpuTarget,
+    sparsity: SparsitySpec | None = None,
+    phases: Phases | None = None,
+) -> Lowered:
+    """Take an imported module through all phases up to bound weights.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Its weights, as they are to run; not changed.
+    target : CpuTarget
+        The CPU to build for.
+    sparsity : SparsitySpec or None
+        Block shape, threshold and layer choice of a sparse build; None for a dense one.
+    phases : Phases, optional
+        Timing, progress and dumps.
+
+    Raises
+    ------
+    PassError, SparsityError
+        From the passes.
+    """
+    phases = phases or Phases(None, lambda name: None)
+    decisions: list[Decision] = []
+    state = dict(params)
+
+    def step(name: str, convert: Callable[[tvm.IRModule, dict[str, np.ndarray]], tuple]) -> None:
+        nonlocal mod, state
+
+        def phase() -> tvm.IRModule:
+            nonlocal state
+            new_mod, state, *_ = convert(mod, state)
+            return new_mod
+
+        mod = phases.run(name, phase)
+
+    def to_sparse(mod: tvm.IRModule, state: dict[str, np.ndarray]) -> tuple:
+        assert sparsity is not None
+        mod, state, found = bsr_dense.convert(
+            mod,
+            state,
+            sparsity.block_shape,
+            sparsity.sparsity_threshold,
+            sparsity.include,
+            sparsity.exclude,
+        )
+        decisions.extend(found)
+        return mod, state
+
+    block_rows = sparsity.block_shape[0] if sparsity is not None else 0
+    context = tvm_target(target)
+
+    # 1. Every dense layer multiplies a weight stored (N, K).
+    step("simplify_fc_transpose", simplify_fc_transpose.convert)
+    # 2. Those sparse enough become block-sparse.
+    if sparsity is not None:
+        step("bsr_dense", to_sparse)
+    # 3. Token tiles through the encoder, fused kernels, packed weights.
+    step("tile_tokens", lambda m, p: tile_tokens.convert(m, p, target, block_rows))
+    # 4. Operators become kernels; what is not ours is fused and scheduled plainly.
+    with context:
+        for name, module_pass in (
+            ("legalize", fast_math.legalize()),
+            ("annotate", _T.AnnotateTIROpPattern()),
+            ("fold_constants", _T.FoldConstant()),
+            ("fuse_ops", _T.FuseOps()),
+            ("fuse_tir", _T.FuseTIR()),
+            ("schedule_fallback", ScheduleFallback(target)),
+            ("rewrite_reshape", _T.RewriteDataflowReshape()),
+        ):
+            mod = phases.run(name, lambda p=module_pass: p(mod))  # type: ignore[misc]
+    # 5. The last moment at which a kernel's arguments still carry the names of the weights.
+    calls = layer_calls(mod)
+    # 6. Weights become constants of the executable.
+    values = {name: tvm.runtime.tensor(np.ascontiguousarray(v)) for name, v in state.items()}
+    mod = phases.run("bind_weights", lambda: _T.BindParams("main", values)(mod))
+    weights_bytes = sum(int(value.nbytes) for value in state.values())
+    return Lowered(mod, decisions, calls, weights_bytes, phases.seconds)

@@ -1,0 +1,90 @@
+"""Schedule the kernels that TVM generated: inline, parallelise, vectorise.
+
+Our own kernels come scheduled. What is left over (gathers, masks, small element-wise work, the
+convolutions of an image model) is correct but serial; this pass gives it the plain treatment.
+"""
+
+from __future__ import annotations
+
+import tvm
+from tvm.s_tir import Schedule
+from tvm.s_tir.schedule import LoopRV, SBlockRV, ScheduleError
+
+from tvm_sparse.target import CpuTarget
+
+_OWN_KERNEL = "tvm_sparse.kernel"
+#: Below this many elements a parallel launch costs more than it saves.
+_PARALLEL_ELEMENTS = 4096
+
+
+@tvm.transform.module_pass(opt_level=0, name="ScheduleFallback")
+class ScheduleFallback:
+    """Schedule every PrimFunc that is not one of our kernels.
+
+    Parameters
+    ----------
+    target : CpuTarget
+        Gives the vector width.
+    """
+
+    def __init__(self, target: CpuTarget) -> None:
+        self.target = target
+
+    def transform_module(
+        self, mod: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
+        """Return a module with scheduled copies."""
+        functions = {}
+        for name, func in mod.functions_items():
+            if isinstance(func, tvm.tirx.PrimFunc) and _OWN_KERNEL not in (func.attrs or {}):
+                func = _schedule(func, self.target.lanes)
+            functions[name] = func
+        return tvm.IRModule(functions, attrs=mod.attrs)
+
+
+def _schedule(func: tvm.tirx.PrimFunc, lanes: int) -> tvm.tirx.PrimFunc:
+    sch = Schedule(tvm.IRModule({"main": func}))
+    blocks = _blocks(sch)
+    for block in blocks[:-1]:
+        try:
+            sch.compute_inline(block)
+        except ScheduleError:
+            continue  # a reduction, or read in a way that cannot be inlined
+    for block in _blocks(sch):
+        try:
+            _parallelise(sch, block, lanes)
+        except ScheduleError:
+            continue  # stays serial: slower, never wrong
+    return sch.mod["main"].with_attrs(dict(func.attrs)) if func.attrs else sch.mod["main"]
+
+
+def _blocks(sch: Schedule) -> list[SBlockRV]:
+    root = sch.get_sblock("root", func_name="main")
+    return list(sch.get_child_blocks(root))
+
+
+def _parallelise(sch: Schedule, block: SBlockRV, lanes: int) -> None:
+    iters = sch.get(block).iter_vars
+    loops = sch.get_loops(block)
+    spatial: list[LoopRV] = []
+    for loop, axis in zip(loops, iters, strict=False):
+        if axis.iter_type != tvm.tirx.IterVar.DataPar:
+            break
+        spatial.append(loop)
+    if not spatial or len(loops) != len(iters):
+        return
+    elements = 1
+    for loop in spatial:
+        elements *= int(sch.get(loop).extent)
+    if len(spatial) < len(loops):  # a reduction: its spatial part in parallel
+        if elements > 1:
+            sch.parallel(sch.fuse(*spatial) if len(spatial) > 1 else spatial[0])
+        return
+    inner = spatial[-1]
+    extent = int(sch.get(inner).extent)
+    if extent >= lanes:
+        outer, vector = sch.split(inner, [None, lanes])
+        sch.vectorize(vector)
+        spatial = [*spatial[:-1], outer]
+    if elements >= _PARALLEL_ELEMENTS:
+        sch.parallel(sch.fuse(*spatial) if len(spatial) > 1 else spatial[0])
