@@ -182,7 +182,14 @@ def render_profile(record: BenchRecord) -> Table:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    # At least as wide as its title, which rich would wrap otherwise; names are no markup.
+    return Table(
+        title=Text(title),
+        title_justify="left",
+        min_width=len(title),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
 
 
 def _total(calls: Sequence[CallTime]) -> float:

@@ -6,11 +6,12 @@ the virtual machine sees it: TVM itself answers a misaligned or mistyped buffer 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,18 +143,33 @@ def file_sha256(path: Path) -> str:
 def _load_library(path: Path) -> Any:
     """Return the TVM module in a shared library."""
     tvm_ffi = load_tvm_ffi()
-    # The dynamic linker hands out a library it has loaded under the same name, even when the file
-    # was replaced since. Under a name of its own it looks at the file.
-    with tempfile.TemporaryDirectory(prefix="tvm_sparse-load-") as folder:
-        link = Path(folder) / path.name
-        link.symlink_to(path.resolve())
+    with _own_name(path.resolve()) as name:
         try:
-            return tvm_ffi.load_module(str(link), keep_module_alive=False)
+            return tvm_ffi.load_module(name, keep_module_alive=False)
         except (RuntimeError, ValueError, AttributeError, OSError) as error:
-            reason = _first_line(error).rpartition(str(link))[2].strip(" :")
+            reason = _first_line(error).rpartition(name)[2].strip(" :")
             raise ArtifactError(
                 f"{path} cannot be loaded ({reason}): export the model again"
             ) from None
+
+
+@contextlib.contextmanager
+def _own_name(path: Path) -> Iterator[str]:
+    """Yield a name of the file that the dynamic linker has not seen.
+
+    It hands out a library it has loaded under the same name, even when the file was replaced
+    since; under a new name it looks at the file.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="tvm_sparse-load-")
+    except OSError:
+        # No place for temporary files: right as long as the artifact is loaded once.
+        yield str(path)
+        return
+    with folder:
+        link = Path(folder.name) / path.name
+        link.symlink_to(path)
+        yield str(link)
 
 
 def align(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -1,0 +1,247 @@
+// Run an artifact that `tvm-sparse export` wrote, from C++, without Python.
+//
+//   run_artifact DIR [--iterations N] [--threads N] [--inputs FOLDER] [--outputs FOLDER]
+//
+// --inputs   a folder with one file NAME.bin per input: its raw values in row-major order, in the
+//            machine's byte order. Inputs without a file are filled: random ids, an attention mask
+//            of ones, token types of zeros, floats between -1 and 1.
+// --outputs  a folder that receives one such file per output.
+//
+// Needs libtvm_runtime.so and libtvm_ffi.so only; the Makefile says where their headers lie.
+#include <tvm/ffi/container/array.h>
+#include <tvm/ffi/container/map.h>
+#include <tvm/ffi/container/tensor.h>
+#include <tvm/ffi/extra/json.h>
+#include <tvm/ffi/extra/module.h>
+#include <tvm/ffi/function.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <iomanip>
+#include <iostream>
+#include <iterator>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace ffi = tvm::ffi;
+namespace json = tvm::ffi::json;
+
+namespace {
+
+// The kernels load and store whole vector registers.
+constexpr size_t kAlignment = 64;
+// Memory of the virtual machine: the CPU, device 0, with an allocator that keeps its buffers.
+constexpr int kPooledAllocator = 2;
+
+// Memory for one tensor, as tvm::ffi asks for it.
+struct AlignedAllocator {
+  void AllocData(DLTensor* tensor) {
+    const size_t size = ffi::GetDataSize(*tensor);
+    tensor->data = std::aligned_alloc(kAlignment, (size + kAlignment) / kAlignment * kAlignment);
+    if (tensor->data == nullptr) throw std::bad_alloc();
+  }
+  void FreeData(DLTensor* tensor) { std::free(tensor->data); }
+};
+
+struct TensorSpec {
+  std::string name;
+  std::vector<int64_t> shape;
+  DLDataType dtype;
+};
+
+struct Options {
+  std::string artifact;
+  std::string inputs;
+  std::string outputs;
+  int iterations = 20;
+};
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw std::runtime_error("cannot read " + path);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+template <typename T>
+T Field(const json::Object& object, const char* key) {
+  const auto found = object.Get(ffi::String(key));
+  if (!found.has_value()) throw std::runtime_error(std::string("metadata.json lacks ") + key);
+  return found.value().cast<T>();
+}
+
+std::vector<TensorSpec> ReadSpecs(const json::Object& metadata, const char* key) {
+  std::vector<TensorSpec> specs;
+  for (const auto& item : Field<json::Array>(metadata, key)) {
+    const auto object = item.cast<json::Object>();
+    TensorSpec spec;
+    spec.name = Field<ffi::String>(object, "name");
+    for (const auto& size : Field<json::Array>(object, "shape")) {
+      spec.shape.push_back(size.cast<int64_t>());
+    }
+    spec.dtype = ffi::StringToDLDataType(Field<ffi::String>(object, "dtype"));
+    specs.push_back(std::move(spec));
+  }
+  return specs;
+}
+
+void FillTensor(const TensorSpec& spec, std::mt19937* random, ffi::Tensor* tensor) {
+  const int64_t count = tensor->numel();
+  if (spec.dtype.code == kDLInt && spec.dtype.bits == 32) {
+    auto* values = static_cast<int32_t*>(tensor->data_ptr());
+    std::uniform_int_distribution<int32_t> ids(1, 999);
+    for (int64_t i = 0; i < count; ++i) {
+      if (spec.name == "attention_mask") {
+        values[i] = 1;
+      } else {
+        values[i] = spec.name == "token_type_ids" ? 0 : ids(*random);
+      }
+    }
+  } else if (spec.dtype.code == kDLFloat && spec.dtype.bits == 32) {
+    auto* values = static_cast<float*>(tensor->data_ptr());
+    std::uniform_real_distribution<float> reals(-1.0F, 1.0F);
+    for (int64_t i = 0; i < count; ++i) values[i] = reals(*random);
+  } else {
+    throw std::runtime_error("input " + spec.name + " is neither int32 nor float32");
+  }
+}
+
+ffi::Tensor MakeInput(const TensorSpec& spec, const std::string& folder, std::mt19937* random) {
+  ffi::Tensor tensor = ffi::Tensor::FromNDAlloc(
+      AlignedAllocator(), ffi::ShapeView(spec.shape.data(), spec.shape.size()), spec.dtype,
+      DLDevice{kDLCPU, 0});
+  const std::string path = folder + "/" + spec.name + ".bin";
+  if (folder.empty() || !std::ifstream(path)) {
+    FillTensor(spec, random, &tensor);
+    return tensor;
+  }
+  const std::string content = ReadFile(path);
+  const size_t size = ffi::GetDataSize(tensor);
+  if (content.size() != size) {
+    throw std::runtime_error(path + " has " + std::to_string(content.size()) + " bytes, input " +
+                             spec.name + " needs " + std::to_string(size));
+  }
+  std::memcpy(tensor.data_ptr(), content.data(), size);
+  return tensor;
+}
+
+void PrintOutput(const TensorSpec& spec, const ffi::Tensor& tensor) {
+  std::cout << spec.name << " [";
+  for (size_t i = 0; i < spec.shape.size(); ++i) std::cout << (i ? ", " : "") << spec.shape[i];
+  std::cout << "]:";
+  if (spec.dtype.code == kDLFloat && spec.dtype.bits == 32) {
+    const auto* values = static_cast<const float*>(tensor.data_ptr());
+    const int64_t shown = std::min<int64_t>(tensor.numel(), 6);
+    for (int64_t i = 0; i < shown; ++i) std::cout << ' ' << values[i];
+    if (shown < tensor.numel()) std::cout << " ...";
+  }
+  std::cout << '\n';
+}
+
+void WriteOutput(const TensorSpec& spec, const ffi::Tensor& tensor, const std::string& folder) {
+  const std::string path = folder + "/" + spec.name + ".bin";
+  std::ofstream stream(path, std::ios::binary);
+  stream.write(static_cast<const char*>(tensor.data_ptr()),
+               static_cast<std::streamsize>(ffi::GetDataSize(tensor)));
+  if (!stream.flush()) throw std::runtime_error("cannot write " + path);
+}
+
+Options ParseOptions(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word.rfind("--", 0) != 0) {
+      options.artifact = word;
+      continue;
+    }
+    if (++i == argc) throw std::invalid_argument(word + " needs a value");
+    if (word == "--iterations") {
+      options.iterations = std::max(1, std::stoi(argv[i]));
+    } else if (word == "--threads") {
+      // Read by TVM when it starts its threads, at the first run.
+      setenv("TVM_NUM_THREADS", argv[i], 1);
+    } else if (word == "--inputs") {
+      options.inputs = argv[i];
+    } else if (word == "--outputs") {
+      options.outputs = argv[i];
+    } else {
+      throw std::invalid_argument("unknown option " + word);
+    }
+  }
+  if (options.artifact.empty()) throw std::invalid_argument("no artifact directory given");
+  return options;
+}
+
+void Run(const Options& options) {
+  const auto metadata =
+      json::Parse(ReadFile(options.artifact + "/metadata.json")).cast<json::Object>();
+  const auto input_specs = ReadSpecs(metadata, "inputs");
+  const auto output_specs = ReadSpecs(metadata, "outputs");
+  const std::string entry = Field<ffi::String>(metadata, "entry");
+  // TVM takes half of the cores by itself; a value that is set stays.
+  setenv("TVM_NUM_THREADS", std::to_string(Field<int64_t>(metadata, "threads")).c_str(), 0);
+
+  const ffi::Module library = ffi::Module::LoadFromFile(options.artifact + "/model.so");
+  const auto make_machine = library->GetFunction("vm_load_executable");
+  if (!make_machine.has_value()) throw std::runtime_error("model.so holds no compiled model");
+  const auto machine = (*make_machine)().cast<ffi::Module>();
+  (*machine->GetFunction("vm_initialization"))(static_cast<int>(kDLCPU), 0, kPooledAllocator);
+  const auto forward = machine->GetFunction(entry);
+  if (!forward.has_value()) throw std::runtime_error("model.so has no function " + entry);
+
+  std::mt19937 random(0);
+  std::vector<ffi::Any> inputs;
+  std::vector<ffi::AnyView> arguments;
+  for (const auto& spec : input_specs) {
+    inputs.emplace_back(MakeInput(spec, options.inputs, &random));
+  }
+  arguments.assign(inputs.begin(), inputs.end());
+
+  ffi::Any result;
+  std::vector<double> latencies_ms;
+  for (int i = 0; i < options.iterations + 1; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    forward.value().CallPacked(arguments.data(), static_cast<int>(arguments.size()), &result);
+    const std::chrono::duration<double, std::milli> elapsed =
+        std::chrono::steady_clock::now() - start;
+    // The first run starts the threads.
+    if (i > 0) latencies_ms.push_back(elapsed.count());
+  }
+
+  const auto outputs = result.cast<ffi::Array<ffi::Tensor>>();
+  if (outputs.size() != output_specs.size()) {
+    throw std::runtime_error("the model returned " + std::to_string(outputs.size()) + " outputs");
+  }
+  for (size_t i = 0; i < output_specs.size(); ++i) {
+    const ffi::Tensor output = outputs[static_cast<int64_t>(i)];
+    PrintOutput(output_specs[i], output);
+    if (!options.outputs.empty()) WriteOutput(output_specs[i], output, options.outputs);
+  }
+  std::sort(latencies_ms.begin(), latencies_ms.end());
+  std::cout << std::fixed << std::setprecision(3) << "latency: median "
+            << latencies_ms[latencies_ms.size() / 2] << " ms, min " << latencies_ms.front()
+            << " ms of " << latencies_ms.size() << " runs\n";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    Run(ParseOptions(argc, argv));
+  } catch (const std::invalid_argument& error) {
+    std::cerr << "run_artifact: " << error.what() << "\n"
+              << "usage: run_artifact DIR [--iterations N] [--threads N] [--inputs FOLDER] "
+                 "[--outputs FOLDER]\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << "run_artifact: " << error.what() << "\n";
+    return 1;
+  }
+  return 0;
+}

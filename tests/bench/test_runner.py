@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_artifact import tiny_inputs, tiny_reference
+
+from tvm_sparse.bench.runner import MIN_ROUNDS, benchmark
+from tvm_sparse.bench.worker_process import WorkerProcess
+from tvm_sparse.config import BenchSpec
+from tvm_sparse.errors import ArtifactError, BuildError, InputError
+
+pytestmark = pytest.mark.e2e
+
+QUICK = BenchSpec(iterations=7, warmup_s=0.01)
+
+
+def test_two_builds_side_by_side(dense_dir: Path, other_dir: Path) -> None:
+    said: list[tuple[str, float]] = []
+    record = benchmark(
+        {"dense": dense_dir, "sparse": other_dir},
+        tiny_inputs(),
+        QUICK,
+        threads=2,
+        profile_repeats=2,
+        progress=lambda text, share: said.append((text, share)),
+    )
+    assert list(record.builds) == ["dense", "sparse"]
+    for name, directory in (("dense", dense_dir), ("sparse", other_dir)):
+        build = record.builds[name]
+        assert build.iterations == len(build.latency_ms.samples) == 7
+        assert all(sample > 0 for sample in build.latency_ms.samples)
+        assert build.items_per_s == pytest.approx(2e3 / build.latency_ms.mean)
+        assert build.size_on_disk_bytes == (directory / "model.so").stat().st_size
+        assert build.weights_bytes == 512
+        assert build.compile_s == 0.25
+        assert build.load_s > 0
+        assert 1 << 20 < build.peak_memory_bytes < 1 << 30
+        assert [call.layer for call in build.calls] == ["", "layer_0/dense", "pooler"]
+        # Even a few iterations are spread, so that the builds take turns.
+        assert 2 <= len(build.round_median_ms) <= MIN_ROUNDS
+    dense, sparse = (record.builds[name].latency_ms for name in ("dense", "sparse"))
+    assert record.speedup == dense.median / sparse.median
+    assert record.speedup_p10 is not None
+    assert record.speedup_p90 is not None
+    assert record.speedup_p10 <= record.speedup_p90
+    assert record.environment.threads == 2
+    assert record.spec["bench"]["iterations"] == 7
+    assert record.model["name"] == "tiny"
+    assert [text for text, _ in said[:4]] == [
+        *("loading dense", "loading sparse", "warming up dense", "warming up sparse")
+    ]
+    assert ("measuring dense and sparse", 1.0) in said
+    assert said[-1] == ("profiling sparse", 1.0)
+
+
+def test_one_build_has_no_speedup(dense_dir: Path) -> None:
+    record = benchmark({"dense": dense_dir}, tiny_inputs(), QUICK, threads=1)
+    assert record.speedup is record.speedup_p10 is record.speedup_p90 is None
+    assert record.builds["dense"].calls == ()
+
+
+def test_measuring_by_time(dense_dir: Path) -> None:
+    spec = BenchSpec(time_s=0.01, warmup_s=0)
+    build = benchmark({"dense": dense_dir}, tiny_inputs(), spec, threads=1).builds["dense"]
+    assert sum(build.latency_ms.samples) >= 10
+    assert len(build.round_median_ms) >= MIN_ROUNDS
+
+
+def test_a_worker_runs_the_inputs_it_was_given(dense_dir: Path) -> None:
+    with WorkerProcess(dense_dir, 2) as worker:
+        for seed in range(2):
+            worker.bind(tiny_inputs(seed))
+            outputs = worker.run()
+            for name, expected in tiny_reference(tiny_inputs(seed)).items():
+                np.testing.assert_allclose(outputs[name], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_errors_of_a_worker_are_the_parents(dense_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="no artifact directory"):
+        benchmark({"dense": tmp_path / "nothing"}, tiny_inputs(), QUICK)
+    damaged = Path(shutil.copytree(dense_dir, tmp_path / "damaged"))
+    (damaged / "model.so").write_bytes(b"damaged")
+    with pytest.raises(ArtifactError, match="bytes instead of"):
+        benchmark({"dense": damaged}, tiny_inputs(), QUICK)
+    with pytest.raises(InputError, match="missing x"):
+        benchmark({"dense": dense_dir}, {"ids": tiny_inputs()["ids"]}, QUICK)
+    with pytest.raises(ValueError, match="no artifacts"):
+        benchmark({}, tiny_inputs(), QUICK)
+
+
+def test_a_worker_that_is_killed_is_reported(dense_dir: Path) -> None:
+    with WorkerProcess(dense_dir, 1) as worker:
+        worker.bind(tiny_inputs())
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(BuildError, match=r"was ended by Killed \(out of memory\?\)"):
+            worker.measure(0.01)
+
+
+def test_the_last_words_of_a_worker_are_passed_on(
+    dense_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.exit('no room left')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(BuildError, match="no room left") as caught:
+        WorkerProcess(dense_dir, 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_closing_ends_the_process_and_its_files(dense_dir: Path, tmp_path: Path) -> None:
+    with WorkerProcess(dense_dir, 1) as worker:
+        pid = worker.pid
+        os.kill(pid, 0)
+    worker.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_interrupting_the_parent_ends_the_workers(dense_dir: Path, tmp_path: Path) -> None:
+    program = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from tiny_artifact import tiny_inputs
+from tvm_sparse.bench.runner import benchmark
+from tvm_sparse.config import BenchSpec
+say = lambda text, share: print(text, flush=True)
+try:
+    spec = BenchSpec(time_s=600)
+    benchmark({{"dense": {str(dense_dir)!r}}}, tiny_inputs(), spec, 1, progress=say)
+except KeyboardInterrupt:
+    print("interrupted", os.listdir(os.environ["TMPDIR"]), flush=True)
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert parent.stdout is not None
+    while "measuring" not in parent.stdout.readline():
+        pass
+    (worker,) = children(parent.pid)
+    parent.send_signal(signal.SIGINT)
+    rest, _ = parent.communicate(timeout=60)
+    assert parent.returncode == 0
+    assert rest.splitlines()[-1] == "interrupted []"
+    assert not alive(worker)
+
+
+def test_a_worker_does_not_outlive_a_killed_parent(dense_dir: Path) -> None:
+    program = f"""
+import time
+from tvm_sparse.bench.worker_process import WorkerProcess
+worker = WorkerProcess({str(dense_dir)!r}, 1)
+print(worker.pid, flush=True)
+time.sleep(600)
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 60
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)
+
+
+def children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and waits for a parent to notice does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_artifact import build_tiny_artifact, tiny_inputs
+
+from tvm_sparse.runtime.artifact import load
+
+pytestmark = pytest.mark.e2e
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "cpp"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example, built as its README says; without g++ this fails."""
+    folder = Path(shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("cpp") / "cpp"))
+    command = ["make", "-B", f"PYTHON={sys.executable}", "CXXFLAGS=-O1 -Wall -Wextra -Werror"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "run_artifact"
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_artifact(tmp_path_factory.mktemp("cpp") / "artifact")
+
+
+def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [str(program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_outputs_are_those_of_python(program: Path, artifact: Path, tmp_path: Path) -> None:
+    inputs = tiny_inputs(3)
+    for name, values in inputs.items():
+        values.tofile(tmp_path / f"{name}.bin")
+    out = tmp_path / "out"
+    out.mkdir()
+    done = run(program, artifact, "--inputs", tmp_path, "--outputs", out, "--iterations", 3)
+    assert done.returncode == 0, done.stderr
+    assert "latency: median" in done.stdout
+    assert "of 3 runs" in done.stdout
+    model = load(artifact)
+    expected = model.run(**inputs)
+    for spec in model.outputs:
+        values = np.fromfile(out / f"{spec.name}.bin", dtype=spec.dtype).reshape(spec.shape)
+        np.testing.assert_array_equal(values, expected[spec.name])
+        assert f"{spec.name} [{', '.join(map(str, spec.shape))}]:" in done.stdout
+
+
+def test_inputs_are_made_up_when_none_are_given(program: Path, artifact: Path) -> None:
+    done = run(program, artifact, "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    assert "hidden [2, 4, 8]:" in done.stdout
+
+
+def test_refusals(program: Path, artifact: Path, tmp_path: Path) -> None:
+    assert run(program).returncode == 2
+    assert "unknown option --fast" in run(program, artifact, "--fast", 1).stderr
+    missing = run(program, tmp_path)
+    assert missing.returncode == 1
+    assert "cannot read" in missing.stderr
+    (tmp_path / "x.bin").write_bytes(b"1234")
+    short = run(program, artifact, "--inputs", tmp_path)
+    assert short.returncode == 1
+    assert "x.bin has 4 bytes, input x needs 512" in short.stderr

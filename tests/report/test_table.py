@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from example_record import LAYER, example_record
+from rich.console import Console, RenderableType
+
+from tvm_sparse.report.table import (
+    describe_decisions,
+    describe_environment,
+    describe_result,
+    render_benchmark,
+    render_decisions,
+    render_profile,
+)
+
+pytestmark = pytest.mark.unit
+
+
+def render(renderable: RenderableType, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    console.print(renderable)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def test_benchmark(check_golden) -> None:
+    record = example_record()
+    lines = f"{describe_result(record)}\n{describe_environment(record)}\n"
+    check_golden("benchmark-table.txt", render(render_benchmark(record)) + lines)
+
+
+def test_decisions(check_golden) -> None:
+    record = example_record()
+    line = describe_decisions(record.decisions, record.sparse_flops_share)
+    assert line == "1 of 3 layers run sparse (1 eligible), 87.5% of the dense layers' FLOPs"
+    check_golden("decisions-table.txt", render(render_decisions(record.decisions)) + line + "\n")
+
+
+def test_profile(check_golden) -> None:
+    check_golden("profile-table.txt", render(render_profile(example_record()), width=120))
+
+
+def test_profile_of_one_build() -> None:
+    record = example_record()
+    text = render(render_profile(replace(record, builds={"dense": record.builds["dense"]})))
+    assert LAYER in text
+    assert "sparse" not in text
+    assert "(take)" in text
+    assert "0.750" in text  # both calls of one kernel that works for no layer
+
+
+@pytest.mark.parametrize(
+    ("dense_ms", "sparse_ms", "start"),
+    [
+        (100, 25, "Pruning makes this model 4.00x faster: 100.00 ms dense, 25.00 ms sparse"),
+        (100, 99.5, "Pruning buys no speed here: 100.00 ms dense"),
+        (50, 100, "Pruning makes this model 2.00x slower: 50.00 ms dense"),
+        (0.004, 0.002, "Pruning makes this model 2.00x faster: 0.0040 ms dense, 0.0020 ms sparse"),
+    ],
+)
+def test_the_sentence_says_what_pruning_buys(dense_ms, sparse_ms, start) -> None:
+    sentence = describe_result(example_record(dense_ms, sparse_ms))
+    assert sentence.startswith(start)
+    assert "The weights take 28.0 MB instead of 340.0 MB" in sentence
+    assert "87.5% of the dense layers' FLOPs run sparse." in sentence
+
+
+def test_the_sentence_of_one_build() -> None:
+    record = example_record()
+    alone = replace(record, builds={"sparse": record.builds["sparse"]}, speedup=None)
+    assert describe_result(alone).startswith("The sparse build takes 25.00 ms (median)")
+
+
+def test_markup_in_names_is_shown_as_it_is() -> None:
+    record = example_record()
+    decision = {**record.decisions[0], "weight": "layer[bold]/[0]", "reason": "[red]"}
+    text = render(render_decisions([decision]))
+    assert "layer[bold]/[0]" in text
+    assert "[red]" in text
