@@ -39,7 +39,8 @@ def task_of(architecture: str) -> str:
         It is none of `TASKS`, a text generator for example.
     """
     for suffix, task in TASKS.items():
-        if architecture.endswith(suffix):
+        # GPT2LMHeadModel and its like end in "Model" too, but write text.
+        if architecture.endswith(suffix) and "Head" not in architecture:
             return task
     raise FrontendError(
         f"architecture {architecture} given: only encoders are imported "

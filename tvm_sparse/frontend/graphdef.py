@@ -112,8 +112,6 @@ def freeze(model: Any, inputs: tuple[GraphInput, ...]) -> FrozenGraph:
         The model returns no tensor, or a shape that is not static.
     """
     tf = import_tensorflow()
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     order: list[str] = []
 
     def forward(features: dict[str, Any]) -> dict[str, Any]:
@@ -125,15 +123,12 @@ def freeze(model: Any, inputs: tuple[GraphInput, ...]) -> FrozenGraph:
     # autograph off: the models of transformers are traceable as they stand, and their asserts
     # and branches on Python values must not become graph control flow.
     concrete = tf.function(forward, autograph=False).get_concrete_function(signature)
-    frozen = convert_variables_to_constants_v2(
-        concrete, lower_control_flow=False, aggressive_inlining=True
-    )
     # Flattening a dict of outputs sorts its keys.
-    tensors = dict(zip(sorted(order), frozen.outputs, strict=True))
+    tensors = dict(zip(sorted(order), concrete.outputs, strict=True))
     outputs = tuple(_graph_output(name, tensors[name]) for name in order)
     if not outputs:
         raise FrontendError(f"model {model.name} returns no tensors: nothing to import")
-    graph_def = frozen.graph.as_graph_def()
+    graph_def = _variables_to_constants(concrete)
     return FrozenGraph(graph_def, inputs, outputs, _weight_names(model, concrete, graph_def))
 
 
@@ -155,6 +150,26 @@ def _call(model: Any, features: dict[str, Any]) -> dict[str, Any]:
     switches = {name: False for name in _CALL_SWITCHES if name in accepted}
     results = model(**features, training=False, return_dict=True, **switches)
     return {name: value for name, value in results.items() if hasattr(value, "shape")}
+
+
+def _variables_to_constants(concrete: Any) -> Any:
+    """Return the GraphDef that `convert_variables_to_constants_v2` makes of a function.
+
+    The last step of that function wraps the GraphDef into a callable again, which nobody here
+    calls and which copies all weights several times over (BERT-base: ten times the time, and
+    gigabytes). So its two first steps are taken alone where TensorFlow has them under these
+    names.
+    """
+    from tensorflow.python.framework import convert_to_constants
+
+    options = {"lower_control_flow": False, "aggressive_inlining": True}
+    read_function = getattr(convert_to_constants, "_FunctionConverterDataInEager", None)
+    replace = getattr(convert_to_constants, "_replace_variables_by_constants", None)
+    if read_function is None or replace is None:
+        frozen = convert_to_constants.convert_variables_to_constants_v2(concrete, **options)
+        return frozen.graph.as_graph_def()
+    graph_def, _ = replace(converter_data=read_function(func=concrete, **options))
+    return graph_def
 
 
 def _graph_output(name: str, tensor: Any) -> GraphOutput:
