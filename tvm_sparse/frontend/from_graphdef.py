@@ -77,20 +77,15 @@ def import_graph(frozen: FrozenGraph) -> tuple[tvm.IRModule, dict[str, np.ndarra
                 weights[weight] = relax.Var(weight, relax.TensorType(array.shape, str(array.dtype)))
             values[node.name, 0] = weights[weight]
 
-    builder = relax.BlockBuilder()
-    arguments = [*inputs.values(), *weights.values()]
-    with builder.function("main", arguments, attrs={"num_input": len(inputs)}):
-        with builder.dataflow():
-            emitter = Emitter(builder)
-            for node in order:
-                if node.op not in _LEAVES:
-                    _convert(emitter, node, values)
-                elif (node.name, 0) not in values:
-                    raise node.error("a placeholder that is not among the inputs of the graph")
-            results = [as_expr(values[tensor]) for tensor in outputs]
-            result = builder.emit_output(relax.Tuple(results))
-        builder.emit_func_output(result)
-    return builder.get(), params
+    emitter = Emitter()
+    for node in order:
+        if node.op not in _LEAVES:
+            _convert(emitter, node, values)
+        elif (node.name, 0) not in values:
+            raise node.error("a placeholder that is not among the inputs of the graph")
+    results = [as_expr(values[tensor]) for tensor in outputs]
+    function = emitter.function([*inputs.values(), *weights.values()], results, len(inputs))
+    return tvm.IRModule({"main": function}), params
 
 
 def _convert(emitter: Emitter, node: Node, values: dict[tuple[str, int], Value]) -> None:
@@ -99,7 +94,8 @@ def _convert(emitter: Emitter, node: Node, values: dict[tuple[str, int], Value])
     operands = [values[tensor] for tensor in node.inputs]
     try:
         if converter.fold is not None and all(isinstance(v, np.ndarray) for v in operands):
-            results = converter.fold(node, *operands)
+            with np.errstate(all="ignore"):  # a constant may well be infinite
+                results = converter.fold(node, *operands)
         else:
             results = converter.emit(emitter, node, *operands)
     except (tvm.error.InternalError, TypeError, ValueError, KeyError) as error:

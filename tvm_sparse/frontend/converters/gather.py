@@ -48,7 +48,7 @@ def _emit_batched_gather(
     table = emit(op.reshape(as_expr(x), (entries * length, *shape[batch_dims + 1 :])))
     flat = emit(op.reshape(as_expr(indices), (entries, -1)))
     offsets = (np.arange(entries) * length).reshape(-1, 1).astype(dtype_of(indices))
-    rows = emit(op.take(table, emit(op.add(flat, relax.const(offsets))), 0, mode="clip"))
+    rows = emit(op.take(table, emit(op.add(flat, as_expr(offsets))), 0, mode="clip"))
     return emit(op.reshape(rows, (*picks, *shape[batch_dims + 1 :])))
 
 
@@ -71,7 +71,7 @@ def _emit_gather_nd(emit: Emitter, node: Node, x: Value, indices: Value) -> tvm.
     shape, picks = shape_of(x), shape_of(indices)
     depth = picks[-1]
     steps = [math.prod(shape[i + 1 : depth]) for i in range(depth)]
-    weights = relax.const(np.asarray(steps, dtype_of(indices)))
+    weights = as_expr(np.asarray(steps, dtype_of(indices)))
     rows = emit(op.sum(emit(op.multiply(as_expr(indices), weights)), [len(picks) - 1]))
     table = emit(op.reshape(as_expr(x), (math.prod(shape[:depth]), *shape[depth:])))
     return emit(op.take(table, rows, 0, mode="clip"))
@@ -93,7 +93,7 @@ def _emit_one_hot(
     places = np.arange(count).astype(dtype_of(indices)).reshape(shape)
     spread = list(shape_of(indices))
     spread.insert(axis, 1)
-    hit = emit(op.equal(emit(op.reshape(as_expr(indices), spread)), relax.const(places)))
+    hit = emit(op.equal(emit(op.reshape(as_expr(indices), spread)), as_expr(places)))
     return emit(op.where(hit, as_expr(on), as_expr(off)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tvm
@@ -13,7 +13,7 @@ from tvm import relax
 from tvm_sparse.errors import FrontendError
 
 # A TensorFlow tensor during the import: known now (numpy) or computed at run time (Relax).
-Value = np.ndarray | tvm.ir.Expr
+Value: TypeAlias = np.ndarray | tvm.ir.Expr
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,35 @@ class Node:
 
 
 class Emitter:
-    """The open dataflow block that converters emit into.
+    """The dataflow block that converters emit into, in A-normal form.
 
-    Parameters
-    ----------
-    builder : relax.BlockBuilder
-        Builder inside an open dataflow scope.
+    Unlike an open `relax.BlockBuilder` scope it can simply be dropped when an import fails.
     """
 
-    def __init__(self, builder: relax.BlockBuilder) -> None:
-        self._builder = builder
+    def __init__(self) -> None:
+        self._builder = relax.BlockBuilder()
+        self.bindings: list[relax.Binding] = []
 
     def __call__(self, expr: tvm.ir.Expr) -> tvm.ir.Expr:
-        """Bind `expr` to a new variable, unless it is one, and return the variable."""
-        return self._builder.emit(expr)
+        """Bind the call `expr` to a new variable and return the variable."""
+        value = self._builder.normalize(expr)
+        var = relax.DataflowVar(f"lv{len(self.bindings)}", value.ty)
+        self.bindings.append(relax.VarBinding(var, value))
+        return var
+
+    def function(
+        self, params: list[tvm.ir.Expr], outputs: list[tvm.ir.Expr], num_input: int
+    ) -> relax.Function:
+        """Return the function of one dataflow block that returns the tuple of `outputs`."""
+        result = self._builder.normalize(relax.Tuple(outputs))
+        var = relax.Var("outputs", result.ty)
+        block = relax.DataflowBlock([*self.bindings, relax.VarBinding(var, result)])
+        attrs = tvm.ir.make_node("ir.DictAttrs", num_input=num_input, global_symbol="main")
+        return relax.Function(params, relax.SeqExpr([block], var), result.ty, True, attrs)
 
 
-Emit = Callable[..., Any]
-Fold = Callable[..., Any]
+Emit: TypeAlias = Callable[..., Any]
+Fold: TypeAlias = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,8 @@ def dtype_of(value: Value) -> str:
 
 def as_expr(value: Value) -> tvm.ir.Expr:
     """Return `value` as a Relax expression, a constant if it is known."""
-    return relax.const(value) if isinstance(value, np.ndarray) else value
+    # The dtype is named because `relax.const` turns 64-bit arrays into 32-bit constants.
+    return relax.const(value, str(value.dtype)) if isinstance(value, np.ndarray) else value
 
 
 def scalar(number: float, like: Value) -> tvm.ir.Expr:

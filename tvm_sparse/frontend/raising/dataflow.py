@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import tvm
 from tvm import relax
 
-Expr = tvm.ir.Expr
-Emit = Callable[[Expr], Expr]
+Expr: TypeAlias = tvm.ir.Expr
+Emit: TypeAlias = Callable[[Expr], Expr]
 # A rule looks at one call and returns what its variable shall be bound to instead, or None.
-Rule = Callable[["Dataflow", relax.Call, Emit], Expr | None]
+Rule: TypeAlias = Callable[["Dataflow", relax.Call, Emit], Expr | None]
 
 
 class Dataflow:
@@ -151,6 +152,6 @@ def shape_of(expr: Expr) -> tuple[int, ...]:
     return tuple(int(dim) for dim in expr.ty.shape.values)
 
 
-def ints(values: object) -> list[int]:
+def ints(values: Iterable[int]) -> list[int]:
     """Return an attribute that holds integers as a Python list."""
-    return [int(v) for v in values]  # type: ignore[attr-defined]
+    return [int(v) for v in values]

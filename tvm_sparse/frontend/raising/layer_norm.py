@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 from tvm import relax
 
@@ -41,7 +42,8 @@ def raise_layer_norm(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | Non
     return None
 
 
-Found = tuple[Expr, list[int], float, Expr, Expr]
+# (x, axes, epsilon, gamma, beta)
+Found: TypeAlias = tuple[Expr, list[int], float, Expr, Expr]
 
 
 def _folded_form(flow: Dataflow, scaled: Expr, shift: Expr) -> Found | None:
@@ -154,7 +156,7 @@ def _reshaped(x: Expr, shape: tuple[int, ...]) -> Expr:
     return relax.op.reshape(x, shape)
 
 
-def _both_orders(pair: object) -> Iterator[tuple[Expr, Expr]]:
-    first, second = pair  # type: ignore[misc]
+def _both_orders(pair: Iterable[Expr]) -> Iterator[tuple[Expr, Expr]]:
+    first, second = pair
     yield first, second
     yield second, first
