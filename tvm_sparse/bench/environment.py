@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import tvm_sparse
 from tvm_sparse.target import detect_host
 
 _DISTRIBUTIONS = {
@@ -15,7 +16,6 @@ _DISTRIBUTIONS = {
     "ffi": "apache-tvm-ffi",
     "numpy": "numpy",
     "scipy": "scipy",
-    "tvm_sparse": "tvm_sparse",
 }
 
 
@@ -84,7 +84,10 @@ def detect_environment(threads: int) -> Environment:
         load_average_1m=_load_average(),
         os=platform.platform(),
         python=platform.python_version(),
-        versions={key: _version(name) for key, name in _DISTRIBUTIONS.items()},
+        versions={
+            **{key: _version(name) for key, name in _DISTRIBUTIONS.items()},
+            "tvm_sparse": tvm_sparse.__version__,
+        },
     )
 
 
