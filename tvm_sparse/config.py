@@ -8,13 +8,14 @@ checked by the stage that learns it.
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from tvm_sparse.errors import ConfigError
 
 WeightsPolicy = Literal["auto", "checkpoint", "random"]
-PruneMethod = Literal["none", "random", "magnitude"]
+PruneMethod = Literal["auto", "none", "random", "magnitude"]
 InputForm = Literal["full", "single"]
 
 
@@ -94,9 +95,10 @@ class SparsitySpec(_Spec):
         (bs_r, bs_c): rows along the outputs N, columns along the inputs K.
     sparsity_threshold : float
         A layer runs sparse when its `block_sparsity` at `block_shape` is at least this, 0..1.
-    prune : {"none", "random", "magnitude"}
+    prune : {"auto", "none", "random", "magnitude"}
         `none` keeps the zeros the weights have, `random` fills a seeded random block structure,
-        `magnitude` removes the blocks of least L2 norm from the real weights.
+        `magnitude` removes the blocks of least L2 norm from the real weights; `auto` is `none`
+        for weights that come pruned and `random` otherwise.
     seed : int
         Seed of the random structure.
     include, exclude : tuple of str
@@ -106,7 +108,7 @@ class SparsitySpec(_Spec):
     sparsity: float = 0.95
     block_shape: tuple[int, int] = (1, 1)
     sparsity_threshold: float = 0.5
-    prune: PruneMethod = "random"
+    prune: PruneMethod = "auto"
     seed: int = 0
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -158,6 +160,11 @@ class CompileSpec(_Spec):
             self.threads is None or 1 <= self.threads <= cores,
             f"threads {self.threads} given: use 1 to {cores} on this machine",
         )
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether a build for this target is meant to run on this machine at all."""
+        return self.target != "aarch64" or platform.machine() in ("aarch64", "arm64")
 
     @property
     def num_threads(self) -> int:

@@ -54,6 +54,38 @@ def export_artifact(
     BuildError
         If something else lies at `out_dir`, it cannot be written, or no linker is installed.
     """
+
+    def fill(staging: Path) -> None:
+        library = staging / LIBRARY_FILE
+        _link(executable, library, metadata.isa)
+        entry = FileEntry(file_sha256(library), library.stat().st_size)
+        document = replace(metadata, files={LIBRARY_FILE: entry}).to_json()
+        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        (staging / METADATA_FILE).write_text(text, encoding="utf-8")
+
+    return place_artifact(fill, out_dir)
+
+
+def place_artifact(fill: Callable[[Path], object], out_dir: str | os.PathLike[str]) -> Path:
+    """Make an artifact directory appear complete or not at all.
+
+    Parameters
+    ----------
+    fill : callable
+        Writes the files into the staging directory it is given.
+    out_dir : str or path
+        The directory to make. An older artifact or an empty directory there is replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The artifact directory.
+
+    Raises
+    ------
+    BuildError
+        If something else lies at `out_dir`, or it cannot be written.
+    """
     out_path = Path(os.path.abspath(out_dir))
     _check_replaceable(out_path)
     try:
@@ -62,12 +94,7 @@ def export_artifact(
     except OSError as error:
         raise BuildError(f"{out_path.parent} cannot be written: {error.strerror}") from None
     try:
-        library = staging / LIBRARY_FILE
-        _link(executable, library, metadata.isa)
-        entry = FileEntry(file_sha256(library), library.stat().st_size)
-        document = replace(metadata, files={LIBRARY_FILE: entry}).to_json()
-        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-        (staging / METADATA_FILE).write_text(text, encoding="utf-8")
+        fill(staging)
         staging.chmod(0o755)
         _put_in_place(staging, out_path)
     except OSError as error:

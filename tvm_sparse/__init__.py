@@ -1,0 +1,19 @@
+"""Should we prune this model, and how fast would it be on our CPU?
+
+A Hugging Face transformer goes in; dense and block-sparse CPU builds of it come out, checked
+against each other, measured side by side, and exported as a `.so` that runs without Python.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["benchmark", "compile", "export", "load", "load_model", "sparsify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":  # a deployed model must not pull in the compiler
+        return import_module("tvm_sparse.runtime.artifact").load
+    if name in __all__:
+        return getattr(import_module("tvm_sparse.api"), name)
+    raise AttributeError(f"module 'tvm_sparse' has no attribute {name!r}")

@@ -1,0 +1,195 @@
+"""Builds as artifacts in the cache: made once for equal weights, specs and compiler."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache as memoize
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+
+import tvm_sparse
+from tvm_sparse.cache import Cache
+from tvm_sparse.compiler.compile import Build, compile_model
+from tvm_sparse.compiler.export import export_artifact
+from tvm_sparse.compiler.reference_check import check_against_reference
+from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall, TensorSpec
+from tvm_sparse.runtime.tvm_runtime import set_threads
+from tvm_sparse.sparsity.decision import sparse_flops_share
+from tvm_sparse.target import resolve_target
+
+_ARTIFACT = "artifact"
+#: The rooms whose code decides what an artifact contains.
+_COMPILER_ROOMS = ("compiler", "kernels", "passes", "sparsity", "target.py")
+
+
+@dataclass(frozen=True)
+class CachedArtifact:
+    """An artifact directory in the cache, and what was checked when it was made."""
+
+    directory: Path
+    reference_check: dict[str, float] | None
+
+
+def build_artifact(
+    cache: Cache,
+    name: str,
+    *,
+    facts: Mapping[str, Any],
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    reference: tuple[
+        Mapping[str, np.ndarray], Mapping[str, np.ndarray], Mapping[str, np.ndarray]
+    ],
+    sparsity: SparsitySpec | None,
+    spec: CompileSpec,
+    tolerances: tuple[float, float],
+    progress: Callable[[str], None],
+) -> CachedArtifact:
+    """Return the artifact of one build, compiling it if the cache has none.
+
+    Parameters
+    ----------
+    cache : Cache
+        Receives the artifact under the kind "lib".
+    name : {"dense", "sparse"}
+        Which build.
+    facts : dict
+        Manifest of the imported model.
+    mod, params : IRModule, mapping of str to ndarray
+        The imported module, and the weights to build with.
+    reference : tuple
+        Original weights, reference inputs, reference outputs. A dense build is compared with
+        them before it is kept.
+    sparsity : SparsitySpec or None
+        How `params` became sparse.
+    spec : CompileSpec
+        Target.
+    tolerances : (float, float)
+        atol and rtol of the comparison.
+    progress : callable
+        Receives one line a step.
+
+    Raises
+    ------
+    CheckError
+        If the dense build differs from the reference.
+    BuildError, PassError, SparsityError, CacheError
+        See `errors`.
+    """
+    key = _artifact_key(name, facts, sparsity, spec)
+    # Dumps are asked for to be read: they need the phases to run.
+    if spec.dump_ir is None and (entry := cache.get("lib", key)) is not None:
+        progress(f"{name} build taken from the cache")
+        return CachedArtifact(entry.path / _ARTIFACT, entry.manifest["reference_check"])
+    with cache.lock("lib", key, on_wait=progress):
+        reference_check = None
+        if name == "dense" and spec.runs_here:
+            original, inputs, outputs = reference
+            progress("compiling the dense build with the original weights")
+            build = compile_model(mod, original, spec, None)
+            progress("comparing the dense build with TensorFlow")
+            set_threads(spec.threads)
+            reference_check = check_against_reference(build, inputs, outputs, *tolerances)
+        if name == "sparse" or not reference_check or params is not reference[0]:
+            progress(f"compiling the {name} build")
+            build = compile_model(mod, params, spec, sparsity if name == "sparse" else None)
+        progress(f"writing the {name} build")
+        with cache.create("lib", key, needed_bytes=build.lowered.weights_bytes) as staging:
+            metadata = _describe(name, build, facts, sparsity, spec)
+            export_artifact(build.executable, metadata, staging.path / _ARTIFACT)
+            staging.manifest.update(
+                build=name,
+                model=facts["model"]["name"],
+                isa=build.target.isa,
+                reference_check=reference_check,
+            )
+    assert staging.entry is not None  # `create` sets it or raises
+    return CachedArtifact(staging.entry.path / _ARTIFACT, reference_check)
+
+
+def _artifact_key(
+    name: str, facts: Mapping[str, Any], sparsity: SparsitySpec | None, spec: CompileSpec
+) -> str:
+    return Cache.key(
+        {
+            "build": name,
+            "ir": facts["key"],
+            "sparsity": sparsity.to_json() if sparsity else None,
+            "isa": resolve_target(spec.target).isa,
+            "versions": _versions(),
+            "compiler": _compiler_fingerprint(),
+        }
+    )
+
+
+def _describe(
+    name: str,
+    build: Build,
+    facts: Mapping[str, Any],
+    sparsity: SparsitySpec | None,
+    spec: CompileSpec,
+) -> ArtifactMetadata:
+    decisions = build.lowered.decisions
+    return ArtifactMetadata(
+        name=facts["model"]["name"],
+        build=name,
+        model=facts["model"],
+        weights=facts["weights"],
+        spec={
+            "model": facts["spec"],
+            "sparsity": sparsity.to_json() if sparsity else None,
+            "compile": spec.to_json(),
+        },
+        isa=build.target.isa,
+        required_features=build.target.required_features,
+        threads=spec.num_threads,
+        inputs=_tensors(facts["inputs"]),
+        outputs=_tensors(facts["outputs"]),
+        versions=_versions(),
+        decisions=tuple(decision.to_json() for decision in decisions),
+        sparse_flops_share=sparse_flops_share(decisions),
+        calls=tuple(
+            KernelCall(index, call.kernel, call.layer)
+            for index, call in enumerate(build.lowered.calls)
+        ),
+        weights_bytes=build.lowered.weights_bytes,
+        compile_s=build.compile_s,
+    )
+
+
+def _tensors(described: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in described)
+
+
+@memoize
+def _versions() -> dict[str, str]:
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "unknown"
+
+    return {
+        "tvm": installed("apache-tvm"),
+        "ffi": installed("apache-tvm-ffi"),
+        "tvm_sparse": tvm_sparse.__version__,
+    }
+
+
+@memoize
+def _compiler_fingerprint() -> str:
+    """Return a hash of the code that makes artifacts: an edited kernel makes new builds."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parent.parent
+    for room in _COMPILER_ROOMS:
+        path = package / room
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()
