@@ -114,6 +114,12 @@ def test_the_last_words_of_a_worker_are_passed_on(
     assert "\n" not in str(caught.value)
 
 
+def test_an_unforeseen_failure_of_a_worker_is_passed_on(dense_dir: Path) -> None:
+    said = r"ended with code 1; .*AssertionError: bind comes"
+    with WorkerProcess(dense_dir, 1) as worker, pytest.raises(BuildError, match=said):
+        worker.measure(0.01)
+
+
 def test_closing_ends_the_process_and_its_files(dense_dir: Path, tmp_path: Path) -> None:
     with WorkerProcess(dense_dir, 1) as worker:
         pid = worker.pid
@@ -155,7 +161,7 @@ except KeyboardInterrupt:
     assert not alive(worker)
 
 
-def test_a_worker_does_not_outlive_a_killed_parent(dense_dir: Path) -> None:
+def test_a_worker_does_not_outlive_a_killed_parent(dense_dir: Path, tmp_path: Path) -> None:
     program = f"""
 import time
 from tvm_sparse.bench.worker_process import WorkerProcess
@@ -168,6 +174,7 @@ time.sleep(600)
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
@@ -177,6 +184,7 @@ time.sleep(600)
     while alive(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(worker)
+    assert not list(tmp_path.iterdir())
 
 
 def children(pid: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The process that holds one loaded artifact: `python -m tvm_sparse.bench.worker`.
+"""The process that holds one loaded artifact: `python -m tvm_sparse.bench.worker FOLDER`.
 
 It reads one JSON object per line from its standard input and answers each with one line on its
 standard output. Arrays travel as .npz files. The protocol:
@@ -12,13 +12,14 @@ standard output. Arrays travel as .npz files. The protocol:
     {"do": "memory"}                                   -> {"peak_memory_bytes": N}
 
 A failure is answered with {"error": class name, "message": text}. The end of the input ends the
-process, so that nothing outlives a killed parent.
+process and removes FOLDER, where the parent keeps the files: nothing outlives a killed parent.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -107,6 +108,9 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     serve(sys.stdin, answers)
+    # Only a parent that is gone ends the input; one that lives reads stderr there.
+    for folder in sys.argv[1:]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

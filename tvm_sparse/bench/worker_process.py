@@ -56,7 +56,7 @@ class WorkerProcess:
             with self._stderr.open("wb") as stderr:
                 # A session of its own: Ctrl-C reaches the parent alone, which ends the workers.
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "tvm_sparse.bench.worker"],
+                    [sys.executable, "-m", "tvm_sparse.bench.worker", self._folder.name],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
