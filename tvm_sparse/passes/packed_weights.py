@@ -101,6 +101,11 @@ class PackedWeights:
         data_var, indices_var, indptr_var = (self.vars[name] for name in names)
         return data_var, indices_var, indptr_var
 
+    def keep_only(self, names: set[str]) -> None:
+        """Forget every parameter whose name is not in `names`."""
+        self.vars = {name: var for name, var in self.vars.items() if name in names}
+        self.values = {name: value for name, value in self.values.items() if name in names}
+
     def _add(self, name: str, value: object) -> relax.Var:
         if name not in self.vars:
             array: np.ndarray = value() if callable(value) else value  # type: ignore[assignment]

@@ -128,8 +128,13 @@ class _Tiler:
                         self._visit(binding.var, binding.value)
                 result = self.bb.emit_output(self._in_rows(self.func.body.body))
             self.bb.emit_func_output(result, params=[*inputs, *self.weights.vars.values()])
-        # A border crossing is emitted where it is first needed; what nobody read after all goes.
-        return relax.analysis.remove_all_unused(self.bb.get()["main"])
+        # A border crossing is emitted where it is first needed; what nobody read after all goes,
+        # the transposes in front of packed weights among it.
+        func = relax.analysis.remove_all_unused(self.bb.get()["main"])
+        used = set(relax.analysis.free_vars(func.body))
+        params = [var for var in func.params if var in used or var.name not in self.weights.vars]
+        self.weights.keep_only({var.name for var in params})
+        return relax.Function(params, func.body, func.ret_ty, func.is_pure, func.attrs)
 
     def _visit(self, var: relax.Var, value: relax.Expr) -> None:
         if var in self.tiled:
