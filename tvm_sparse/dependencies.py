@@ -8,7 +8,9 @@ Only the metadata of the packages is read, so the check costs milliseconds and i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -112,6 +114,26 @@ def check_dependencies(
             f"installed packages do not work together: {'; '.join(faults)}. "
             f"Run: python -m pip install {' '.join(installs)}"
         )
+
+
+@contextmanager
+def without_torch() -> Iterator[None]:
+    """Keep PyTorch from being imported in this block, unless the program has done so already.
+
+    tvm_ffi imports PyTorch when it is installed, for nothing that is used here. The Triton of a
+    CUDA build carries an LLVM of its own, and two of them in one process abort it
+    ("inconsistency in registered CommandLine options"), so the first import of TVM in a process
+    of ours belongs into this block. Afterwards PyTorch can be imported again, and libraries that
+    look into `sys.modules` (scipy) find what they expect.
+    """
+    if "torch" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]  # what makes `import` refuse
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]
 
 
 def _fault(requirement: Requirement, installed_version: Callable[[str], str]) -> str | None:

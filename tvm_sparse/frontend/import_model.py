@@ -18,7 +18,7 @@ import numpy as np
 
 from tvm_sparse.cache import Cache, CacheEntry
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies
+from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies, without_torch
 from tvm_sparse.frontend.checkpoint import find_weights
 from tvm_sparse.frontend.import_process import run_worker
 from tvm_sparse.frontend.source import ModelSource
@@ -90,7 +90,8 @@ def import_model(
 
 def load_imported(entry: CacheEntry) -> ImportedModel:
     """Load what an IR entry of the cache holds."""
-    import tvm
+    with without_torch():
+        import tvm
     from safetensors.numpy import load_file
 
     with np.load(entry.file(REFERENCE_FILE), allow_pickle=False) as arrays:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from tvm_sparse.config import ModelSpec
 from tvm_sparse.frontend.source import ModelSource
 
 _STDERR_TAIL_LINES = 5
+# What TensorFlow writes at every start, before it reads its log level.
+_LIBRARY_NOISE = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +121,8 @@ def _failure(result: dict[str, Any], status: int, stderr: str) -> Exception:
     if status < 0:
         how = f"was ended by {signal.Signals(-status).name}"
         how += " (often a lack of memory)" if -status == signal.SIGKILL else ""
-    tail = [line.strip() for line in stderr.splitlines() if line.strip()][-_STDERR_TAIL_LINES:]
+    lines = (line.strip() for line in stderr.splitlines())
+    tail = [line for line in lines if line and not _LIBRARY_NOISE.match(line)][-_STDERR_TAIL_LINES:]
     said = f"; it said: {' | '.join(tail)}" if tail else ""
     return errors.BuildError(f"the process that imports the model {how}{said}")
 

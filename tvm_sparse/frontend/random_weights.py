@@ -79,8 +79,9 @@ def pruned_nonzeros(
         return {}
     sizes = np.array([np.prod(shape) for shape in kernels.values()], dtype=np.int64)
     total = round((1.0 - element_sparsity) * int(sizes.sum()))
-    wanted = np.array([_relative_density(name, kernels) for name in kernels]) * sizes
-    wanted *= np.random.default_rng(seed).uniform(1 - _JITTER, 1 + _JITTER, len(wanted))
+    density = np.array([_relative_density(name, kernels) for name in kernels])
+    jitter = np.random.default_rng(seed).uniform(1 - _JITTER, 1 + _JITTER, len(kernels))
+    wanted = density * jitter * sizes
     counts = np.zeros_like(sizes)
     # Each round fills in proportion what is left; a full matrix passes its surplus on.
     while (left := total - int(counts.sum())) > 0:

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.config import ModelSpec
+from tvm_sparse.dependencies import without_torch
 from tvm_sparse.errors import TvmSparseError, UnsupportedOpError
 from tvm_sparse.frontend.source import ModelSource
 
@@ -108,9 +109,14 @@ def main() -> int:
         spec = ModelSpec(**request["spec"])
         source = ModelSource(**request["source"])
         try:
-            facts = import_into(
-                spec, source, Path(request["directory"]), lambda line: send("progress", line=line)
-            )
+            # All of it: transformers imports PyTorch late and here and there, USE_TORCH=0 or not.
+            with without_torch():
+                facts = import_into(
+                    spec,
+                    source,
+                    Path(request["directory"]),
+                    lambda line: send("progress", line=line),
+                )
         except BrokenPipeError:
             return 1
         except Exception as error:  # reported to the parent, which raises it
@@ -138,7 +144,7 @@ def _write(
     )
     arrays = {f"inputs/{name}": value for name, value in values.items()}
     arrays |= {f"outputs/{name}": value for name, value in results.items()}
-    np.savez(directory / REFERENCE_FILE, **arrays)
+    np.savez(directory / REFERENCE_FILE, **arrays)  # type: ignore[arg-type]
 
 
 def _describe(error: Exception) -> dict[str, Any]:
