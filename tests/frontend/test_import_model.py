@@ -75,6 +75,12 @@ def test_an_import_is_written_once_and_loads(config_dir, store):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "Popen", no_child)
         assert import_model(spec, source, store).path == entry.path
+        # The entry is the same when its weights are asked for explicitly; what is said is not.
+        asked = spec.with_(weights="random")
+        found = import_model(asked, resolve_source(asked), store)
+    assert found.path == entry.path
+    assert found.manifest["weights"]["detail"] == "seeded random weights (seed 0): asked for"
+    assert manifest["weights"]["detail"].endswith("has no weights")
 
 
 POISONED = """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache as memoize
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -73,6 +73,14 @@ def import_model(
         Whatever the import worker raised, of the same class; BuildError if it died; CacheError
         if the cache cannot be written.
     """
+    entry = _find_or_import(spec, source, cache, progress)
+    # The same weights may have been asked for in other words (auto, random) when it was written.
+    return replace(entry, manifest={**entry.manifest, **_manifest(spec, source)})
+
+
+def _find_or_import(
+    spec: ModelSpec, source: ModelSource, cache: Cache, progress: Callable[[str], None]
+) -> CacheEntry:
     key = ir_key(spec, source)
     if (entry := cache.get("ir", key)) is not None:
         return entry
