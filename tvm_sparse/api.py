@@ -328,8 +328,9 @@ def export(
     if name not in builds.directories:
         raise ArtifactError(f"build {name!r} given: compiled are {', '.join(builds.directories)}")
     source = builds.directories[name]
-    return place_artifact(lambda staging: shutil.copytree(source, staging, dirs_exist_ok=True),
-                          directory)
+    return place_artifact(
+        lambda staging: shutil.copytree(source, staging, dirs_exist_ok=True), directory
+    )
 
 
 def load(directory: str | os.PathLike[str], threads: int | None = None) -> LoadedModel:
@@ -345,9 +346,7 @@ def load(directory: str | os.PathLike[str], threads: int | None = None) -> Loade
     return load_artifact(directory, threads)
 
 
-def _zero_share(
-    layers: Iterable[LayerWeight], params: Mapping[str, np.ndarray[Any, Any]]
-) -> float:
+def _zero_share(layers: Iterable[LayerWeight], params: Mapping[str, np.ndarray[Any, Any]]) -> float:
     import numpy as np
 
     weights = [layer.load(params) for layer in layers]

@@ -44,9 +44,7 @@ def build_artifact(
     facts: Mapping[str, Any],
     mod: tvm.IRModule,
     params: Mapping[str, np.ndarray],
-    reference: tuple[
-        Mapping[str, np.ndarray], Mapping[str, np.ndarray], Mapping[str, np.ndarray]
-    ],
+    reference: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray], Mapping[str, np.ndarray]],
     sparsity: SparsitySpec | None,
     spec: CompileSpec,
     tolerances: tuple[float, float],

@@ -12,6 +12,7 @@ import tvm
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.tiling import TokenLayout, chunk_size
 from tvm_sparse.kernels.vector import (
+    Expr,
     Registers,
     T,
     argument,
@@ -77,7 +78,7 @@ def make_packed_dense(
         finish = epilogue.declare(units, layout.shape(units))
         out = argument("out", layout.shape(units))
 
-        def panel_times_tile(panel: object, tile: object, used_rows: int) -> None:
+        def panel_times_tile(panel: Expr | int, tile: Expr, used_rows: int) -> None:
             acc = Registers(used_rows * vectors, lanes)
             acc.fill(0.0)
             with serial(0, depth) as k:

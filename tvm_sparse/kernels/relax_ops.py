@@ -9,7 +9,7 @@ loading a cached module that holds one requires.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -241,6 +241,11 @@ def _infer_tiled_layer_norm(call: relax.Call, _: Any) -> relax.TensorType:
     return _tensor(_shape(call.args[0]))
 
 
+def _three(values: Iterable[Any]) -> tuple[int, int, int]:
+    first, second, third = (int(value) for value in values)
+    return first, second, third
+
+
 # -- legalisation ---------------------------------------------------------------------------------
 
 
@@ -312,8 +317,8 @@ def _legalize_tiled_attention(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
         heads=int(call.attrs["heads"]),
         head_dim=int(call.attrs["head_dim"]),
         value_dim=int(call.attrs["value_dim"]),
-        features=tuple(_shape(arg)[1] for arg in call.args[:3]),
-        offsets=tuple(int(offset) for offset in call.attrs["offsets"]),
+        features=_three(_shape(arg)[1] for arg in call.args[:3]),
+        offsets=_three(call.attrs["offsets"]),
         scale=float(call.attrs["scale"]),
         mask_batch=_shape(mask)[0] if mask is not None else None,
     )

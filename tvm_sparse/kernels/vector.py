@@ -95,6 +95,7 @@ class Bind:
         self.lanes = lanes
 
     def __call__(self, value: Expr) -> Expr:
+        """Return `value`, held in a register of its own."""
         register = Registers(1, self.lanes)
         register[0] = value
         return register[0]

@@ -67,5 +67,4 @@ def layer_calls(mod: tvm.IRModule) -> list[LayerCall]:
 def _common_path(names: list[str]) -> str:
     """Return the layer that owns the weights: their path without `kernel`, `bias`, `gamma`."""
     parents = [name.rpartition("/")[0] or name for name in names]
-    common = os.path.commonprefix([f"{parent}/" for parent in parents]).rpartition("/")[0]
-    return common or parents[0]
+    return os.path.commonpath(parents) or parents[0]

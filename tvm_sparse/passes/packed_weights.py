@@ -30,7 +30,7 @@ def join_names(names: Sequence[str]) -> str:
     """Name a stack of weights: `layer/{query,key,value}/kernel`."""
     if len(names) == 1:
         return names[0]
-    prefix = os.path.commonprefix(names).rpartition("/")[0]
+    prefix = os.path.commonpath(names)
     endings = [name[len(prefix) :].strip("/").split("/") for name in names]
     tails = {tuple(ending[1:]) for ending in endings}
     if len(tails) != 1:

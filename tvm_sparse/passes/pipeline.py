@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import tvm
@@ -19,6 +21,7 @@ from tvm_sparse.sparsity.decision import Decision
 from tvm_sparse.target import CpuTarget, tvm_target
 
 _T = relax.transform
+_Result = TypeVar("_Result")
 
 #: Relax to virtual-machine code, in TVM's own order.
 LOWER = tvm.transform.Sequential(
@@ -74,21 +77,24 @@ class Phases:
         Receives the name of each phase as it starts.
     """
 
-    def __init__(self, dump_dir: str | None, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, dump_dir: str | None = None, progress: Callable[[str], None] = lambda name: None
+    ) -> None:
         self.dump_dir, self.progress = dump_dir, progress
         self.seconds: dict[str, float] = {}
 
-    def run(self, name: str, phase: Callable[[], tvm.IRModule]) -> tvm.IRModule:
-        """Run one phase and return its module."""
+    def run(self, name: str, phase: Callable[[], _Result]) -> _Result:
+        """Run one phase and return what it returns: a module, or a tuple that starts with one."""
         self.progress(name)
         start = time.perf_counter()
-        mod = phase()
+        result = phase()
         self.seconds[name] = time.perf_counter() - start
         if self.dump_dir is not None:
+            mod: tvm.IRModule = result[0] if isinstance(result, tuple) else result
             path = Path(self.dump_dir) / f"{len(self.seconds):02d}_{name}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(mod.script(show_meta=False), encoding="utf-8")
-        return mod
+        return result
 
 
 def lower(
@@ -118,46 +124,35 @@ def lower(
     PassError, SparsityError
         From the passes.
     """
-    phases = phases or Phases(None, lambda name: None)
+    phases = phases or Phases()
     decisions: list[Decision] = []
-    state = dict(params)
-
-    def step(name: str, convert: Callable[[tvm.IRModule, dict[str, np.ndarray]], tuple]) -> None:
-        nonlocal mod, state
-
-        def phase() -> tvm.IRModule:
-            nonlocal state
-            new_mod, state, *_ = convert(mod, state)
-            return new_mod
-
-        mod = phases.run(name, phase)
-
-    def to_sparse(mod: tvm.IRModule, state: dict[str, np.ndarray]) -> tuple:
-        assert sparsity is not None
-        mod, state, found = bsr_dense.convert(
-            mod,
-            state,
-            sparsity.block_shape,
-            sparsity.sparsity_threshold,
-            sparsity.include,
-            sparsity.exclude,
-        )
-        decisions.extend(found)
-        return mod, state
-
-    block_rows = sparsity.block_shape[0] if sparsity is not None else 0
-    context = tvm_target(target)
+    block_rows = 0
 
     # 1. Every dense layer multiplies a weight stored (N, K).
-    step("simplify_fc_transpose", simplify_fc_transpose.convert)
+    mod, params = phases.run(
+        "simplify_fc_transpose", lambda: simplify_fc_transpose.convert(mod, params)
+    )
     # 2. Those sparse enough become block-sparse.
     if sparsity is not None:
-        step("bsr_dense", to_sparse)
+        block_rows = sparsity.block_shape[0]
+        mod, params, decisions = phases.run(
+            "bsr_dense",
+            lambda: bsr_dense.convert(
+                mod,
+                params,
+                sparsity.block_shape,
+                sparsity.sparsity_threshold,
+                sparsity.include,
+                sparsity.exclude,
+            ),
+        )
     # 3. Token tiles through the encoder, fused kernels, packed weights.
-    step("tile_tokens", lambda m, p: tile_tokens.convert(m, p, target, block_rows))
+    mod, params = phases.run(
+        "tile_tokens", lambda: tile_tokens.convert(mod, params, target, block_rows)
+    )
     # 4. Operators become kernels; what is not ours is fused and scheduled plainly.
-    with context:
-        for name, module_pass in (
+    with tvm_target(target):
+        passes: tuple[tuple[str, Callable[[tvm.IRModule], tvm.IRModule]], ...] = (
             ("legalize", fast_math.legalize()),
             ("annotate", _T.AnnotateTIROpPattern()),
             ("fold_constants", _T.FoldConstant()),
@@ -165,12 +160,13 @@ def lower(
             ("fuse_tir", _T.FuseTIR()),
             ("schedule_fallback", ScheduleFallback(target)),
             ("rewrite_reshape", _T.RewriteDataflowReshape()),
-        ):
-            mod = phases.run(name, lambda p=module_pass: p(mod))  # type: ignore[misc]
+        )
+        for name, module_pass in passes:
+            mod = phases.run(name, partial(module_pass, mod))
     # 5. The last moment at which a kernel's arguments still carry the names of the weights.
     calls = layer_calls(mod)
     # 6. Weights become constants of the executable.
-    values = {name: tvm.runtime.tensor(np.ascontiguousarray(v)) for name, v in state.items()}
-    mod = phases.run("bind_weights", lambda: _T.BindParams("main", values)(mod))
-    weights_bytes = sum(int(value.nbytes) for value in state.values())
+    tensors = {name: tvm.runtime.tensor(np.ascontiguousarray(v)) for name, v in params.items()}
+    mod = phases.run("bind_weights", lambda: _T.BindParams("main", tensors)(mod))
+    weights_bytes = sum(int(value.nbytes) for value in params.values())
     return Lowered(mod, decisions, calls, weights_bytes, phases.seconds)
