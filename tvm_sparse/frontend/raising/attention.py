@@ -27,7 +27,7 @@ def raise_attention(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None
     softmax = flow.match(call.args[0], "relax.nn.softmax")
     if softmax is None or int(softmax.attrs.axis) not in (-1, 3):
         return None
-    scores = _scores(flow, softmax.args[0], shape_of(softmax))
+    scores = _scores(flow, emit, softmax.args[0], shape_of(softmax))
     value = call.args[1]
     if scores is None or not _shapes_agree(scores, shape_of(softmax), shape_of(value)):
         return None
@@ -41,7 +41,7 @@ def raise_attention(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None
     return relax.op.permute_dims(emit(attended), [0, 2, 1, 3])
 
 
-def _scores(flow: Dataflow, expr: Expr, shape: tuple[int, ...]) -> _Scores | None:
+def _scores(flow: Dataflow, emit: Emit, expr: Expr, shape: tuple[int, ...]) -> _Scores | None:
     """Take the input of the softmax apart into a scaled product and what is added to it.
 
     A bias stays one term: taking `mask * 1e9 - 1e9` apart would cost all its precision.
@@ -49,8 +49,8 @@ def _scores(flow: Dataflow, expr: Expr, shape: tuple[int, ...]) -> _Scores | Non
     scale, base = flow.scaled(expr)
     product = flow.match(base, "relax.matmul")
     if product is not None and shape_of(base) == shape:
-        query_scale, query = flow.scaled(product.args[0])
-        key_scale, key = flow.scaled(product.args[1])
+        query_scale, query = _unscaled(flow, emit, product.args[0])
+        key_scale, key = _unscaled(flow, emit, product.args[1])
         return _Scores(query, key, scale * query_scale * key_scale, [])
     total = flow.match(expr, "relax.add", "relax.subtract")
     if total is None:
@@ -58,10 +58,24 @@ def _scores(flow: Dataflow, expr: Expr, shape: tuple[int, ...]) -> _Scores | Non
     sign = 1 if op_name(total) == "relax.add" else -1
     left, right = (flow.resolve(arg) for arg in total.args)
     for data, bias in ((left, right), (right, left))[: 1 + (sign > 0)]:
-        found = _scores(flow, data, shape)
+        found = _scores(flow, emit, data, shape)
         if found is not None:
             return found._replace(biases=[*found.biases, (sign, bias)])
     return None
+
+
+def _unscaled(flow: Dataflow, emit: Emit, expr: Expr) -> tuple[float, Expr]:
+    """Return (factor, base) with `expr` = factor * base, also from before the heads were split."""
+    factor, base = flow.scaled(expr)
+    moved = flow.match(base, "relax.permute_dims", "relax.reshape")
+    if moved is None:
+        return factor, base
+    inner, source = _unscaled(flow, emit, moved.args[0])
+    if inner == 1.0:
+        return factor, base
+    if op_name(moved) == "relax.reshape":
+        return factor * inner, emit(relax.op.reshape(source, shape_of(moved)))
+    return factor * inner, emit(relax.op.permute_dims(source, moved.attrs.axes))
 
 
 def _shapes_agree(scores: _Scores, shape: tuple[int, ...], value_shape: tuple[int, ...]) -> bool:

@@ -123,6 +123,8 @@ def rewrite(mod: tvm.IRModule, rule: Rule) -> tvm.IRModule:
         changed = rule(flow, value, emit) if isinstance(value, relax.Call) else None
         if changed is not None:
             changed = builder.normalize(changed)
+        # A constant of one element but many axes may broadcast: then the rule does not apply.
+        if changed is not None and _type_of(changed) == _type_of(binding.var):
             flow.define(binding.var, changed)
             binding = relax.VarBinding(binding.var, changed)
         bindings.append(binding)
@@ -132,6 +134,10 @@ def rewrite(mod: tvm.IRModule, rule: Rule) -> tvm.IRModule:
         function.params, body, function.ret_ty, function.is_pure, function.attrs
     )
     return tvm.IRModule({"main": rewritten}, attrs=mod.attrs)
+
+
+def _type_of(expr: Expr) -> tuple[tuple[int, ...], str]:
+    return shape_of(expr), str(expr.ty.dtype)
 
 
 def op_name(call: relax.Call) -> str:
