@@ -1,4 +1,4 @@
-"""Should we prune this model, and how fast would it be on our CPU?
+"""Decide whether to prune a model, and deploy the answer: dense and block-sparse CPU builds.
 
 A Hugging Face transformer goes in; dense and block-sparse CPU builds of it come out, checked
 against each other, measured side by side, and exported as a `.so` that runs without Python.
