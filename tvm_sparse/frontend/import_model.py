@@ -37,6 +37,8 @@ class ImportedModel:
         The weights by parameter name.
     inputs, outputs : dict of str to np.ndarray
         Reference inputs and TensorFlow's outputs on them, float32.
+    layer_outputs : dict of str to np.ndarray
+        What TensorFlow's layer norms gave on them, by layer, in the order of the calls.
     manifest : dict
         The entry's manifest.
     """
@@ -45,6 +47,7 @@ class ImportedModel:
     params: dict[str, np.ndarray]
     inputs: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
+    layer_outputs: dict[str, np.ndarray]
     manifest: dict[str, Any]
 
 
@@ -109,6 +112,7 @@ def load_imported(entry: CacheEntry) -> ImportedModel:
         params=load_file(entry.file(PARAMS_FILE)),
         inputs=_select(values, "inputs/"),
         outputs=_select(values, "outputs/"),
+        layer_outputs=_select(values, "layers/"),
         manifest=entry.manifest,
     )
 

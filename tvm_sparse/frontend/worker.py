@@ -68,6 +68,7 @@ def import_into(
     progress("starting TensorFlow")
     from tvm_sparse.frontend.graphdef import freeze, input_signature, run_reference
     from tvm_sparse.frontend.huggingface import load_model
+    from tvm_sparse.frontend.layer_reference import recorded_layer_norms
     from tvm_sparse.frontend.quiet_tensorflow import import_transformers
     from tvm_sparse.frontend.reference import reference_inputs
 
@@ -77,7 +78,8 @@ def import_into(
     inputs = input_signature(model, source.config, spec.batch, spec.seq_len, spec.inputs)
     progress("running TensorFlow for the reference outputs")
     values = reference_inputs(inputs, source.config, spec.seed)
-    results = run_reference(model, values)
+    with recorded_layer_norms(model) as layers:
+        results = run_reference(model, values)
     progress("freezing the graph")
     frozen = freeze(model, inputs)
     # Copies of the weights pile up on this way: drop each holder as soon as it has served.
@@ -92,7 +94,7 @@ def import_into(
     }
     del frozen
     progress("writing the module and its weights")
-    _write(directory, mod, params, values, results)
+    _write(directory, mod, params, values, results, layers)
     return facts
 
 
@@ -133,6 +135,7 @@ def _write(
     params: dict[str, np.ndarray],
     values: dict[str, np.ndarray],
     results: dict[str, np.ndarray],
+    layers: dict[str, np.ndarray],
 ) -> None:
     import tvm
     from safetensors.numpy import save_file
@@ -144,6 +147,7 @@ def _write(
     )
     arrays = {f"inputs/{name}": value for name, value in values.items()}
     arrays |= {f"outputs/{name}": value for name, value in results.items()}
+    arrays |= {f"layers/{name}": value for name, value in layers.items()}
     np.savez(directory / REFERENCE_FILE, **arrays)  # type: ignore[arg-type]
 
 
