@@ -1,0 +1,50 @@
+"""Every kernel generates AArch64 object code, whatever machine the tests run on."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+import tvm
+
+from tvm_sparse.kernels.attention import AttentionShape, make_attention
+from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
+from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernels.layer_norm import make_layer_norm
+from tvm_sparse.kernels.packed_dense import make_packed_dense
+from tvm_sparse.kernels.tiling import choose_layout, dense_rows, split_rows
+from tvm_sparse.kernels.token_layout import make_pack_tokens, make_unpack_tokens
+from tvm_sparse.target import resolve_target, tvm_target
+
+pytestmark = pytest.mark.numeric
+
+AARCH64, RELOCATABLE = 183, 1  # e_machine and e_type of the ELF header
+
+
+def test_object_code(tmp_path):
+    target = resolve_target("aarch64")
+    layout = choose_layout(1, 21, target, 4)
+    rows = split_rows(layout, target)
+    everything = Epilogue(bias=True, residual=True, activation="gelu")
+    shape = AttentionShape(2, 8, 8, (16, 16, 16), (0, 0, 0), 0.35, 1)
+    kernels = {
+        "sparse": make_bsr_sparse_dense(layout, 16, 12, (4, 1), rows, everything),
+        "dense": make_packed_dense(layout, 16, 12, dense_rows(layout, target), everything),
+        "attention": make_attention(layout, shape, min(8, rows)),
+        "layer_norm": make_layer_norm(layout, 16, 1e-12, True),
+        "pack": make_pack_tokens(layout, 16),
+        "unpack": make_unpack_tokens(layout, 16),
+    }
+    module = tvm.IRModule(
+        {name: func.with_attr("global_symbol", name) for name, func in kernels.items()}
+    )
+    library = tvm.compile(module, target=tvm_target(target))
+    path = tmp_path / "kernels.o"
+    library.mod.write_to_file(str(path), "o")
+    header = path.read_bytes()[:20]
+    assert header[:4] == b"\x7fELF"
+    assert struct.unpack("<HH", header[16:20]) == (RELOCATABLE, AARCH64)
+    assembly = library.mod.inspect_source("asm")
+    assert "fmla\tv" in assembly, "products use vector multiply-add"
+    for name in kernels:
+        assert f"{name}" in assembly

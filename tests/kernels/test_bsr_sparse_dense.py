@@ -1,0 +1,178 @@
+"""The block-sparse kernel against numpy in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_runner import (
+    RUNNABLE,
+    dense_tolerance,
+    dense_truth,
+    normal,
+    run,
+    to_rows,
+    to_tiles,
+    widest,
+)
+
+from tvm_sparse.kernels.activations import ACTIVATIONS
+from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense, pack_bsr
+from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, split_rows
+from tvm_sparse.sparsity.bsr import to_bsr
+from tvm_sparse.target import resolve_target
+
+pytestmark = pytest.mark.numeric
+
+SPARSITIES = (0.0, 0.5, 0.8, 0.95, 1.0)
+PLAIN = Epilogue()
+
+
+def block_sparse(rng, blocks: tuple[int, int], block_shape: tuple[int, int], sparsity: float):
+    """A weight of which exactly the given share of blocks is zero."""
+    bs_r, bs_c = block_shape
+    total = blocks[0] * blocks[1]
+    keep = np.zeros(total, bool)
+    keep[rng.permutation(total)[: round(total * (1 - sparsity))]] = True
+    values = normal(rng, blocks[0], bs_r, blocks[1], bs_c)
+    values *= keep.reshape(blocks[0], 1, blocks[1], 1)
+    return values.reshape(blocks[0] * bs_r, blocks[1] * bs_c)
+
+
+def check(
+    isa: str,
+    layout: TokenLayout,
+    weights: list[np.ndarray],
+    block_shape: tuple[int, int],
+    epilogue: Epilogue = PLAIN,
+    rows: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Run one kernel on several weights of its shape: the number of blocks is symbolic."""
+    rng = np.random.default_rng(seed)
+    units, depth = weights[0].shape
+    most = split_rows(layout, resolve_target(isa)) if rows is None else rows
+    func = make_bsr_sparse_dense(layout, units, depth, block_shape, most, epilogue)
+    data = normal(rng, layout.batch, layout.seq_len, depth)
+    bias = normal(rng, units) if epilogue.bias else None
+    residual = normal(rng, layout.batch, layout.seq_len, units) if epilogue.residual else None
+    for weight in weights:
+        bsr = to_bsr(weight, block_shape)
+        packed = pack_bsr(bsr.data, bsr.indices, bsr.indptr)
+        out = run(
+            func,
+            [
+                to_tiles(data, layout),
+                packed.data,
+                packed.indices,
+                packed.indptr,
+                bias,
+                to_tiles(residual, layout) if residual is not None else None,
+            ],
+            layout.shape(units),
+            isa,
+        )
+        np.testing.assert_allclose(
+            to_rows(out, layout),
+            dense_truth(data, weight, epilogue, bias, residual),
+            **dense_tolerance(depth, epilogue),
+        )
+
+
+# Tokens, batch, block shape, blocks down and across, epilogue: each value of each at least once.
+CASES = [
+    (128, 1, (1, 1), (40, 56), Epilogue(bias=True)),
+    (127, 1, (4, 1), (13, 64), Epilogue(bias=True, activation="gelu")),
+    (16, 3, (16, 1), (5, 33), Epilogue(bias=True, residual=True)),
+    (3, 1, (32, 1), (3, 24), Epilogue(residual=True)),
+    (1, 3, (4, 4), (9, 7), Epilogue(bias=True, residual=True, activation="relu")),
+    (127, 3, (3, 5), (7, 9), Epilogue(activation="tanh", residual=True)),
+    (128, 1, (31, 1), (2, 40), Epilogue()),
+]
+
+
+@pytest.mark.parametrize("isa", RUNNABLE)
+@pytest.mark.parametrize(
+    ("seq_len", "batch", "block_shape", "blocks", "epilogue"),
+    CASES,
+    ids=[f"{c[0]}x{c[1]}-{c[2][0]}x{c[2][1]}{c[4].suffix}" for c in CASES],
+)
+def test_every_sparsity(isa, seq_len, batch, block_shape, blocks, epilogue):
+    rng = np.random.default_rng(1)
+    weights = [block_sparse(rng, blocks, block_shape, share) for share in SPARSITIES]
+    layout = choose_layout(batch, seq_len, resolve_target(isa), block_shape[0])
+    check(isa, layout, weights, block_shape, epilogue)
+
+
+def test_square_blocks_of_16():
+    rng = np.random.default_rng(2)
+    weights = [block_sparse(rng, (3, 4), (16, 16), share) for share in SPARSITIES]
+    layout = choose_layout(1, 20, widest(), 16)
+    check(widest().isa, layout, weights, (16, 16), Epilogue(bias=True))
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_every_activation(activation):
+    rng = np.random.default_rng(3)
+    weights = [block_sparse(rng, (6, 20), (2, 1), share) for share in (0.0, 0.8)]
+    layout = choose_layout(1, 19, widest(), 2)
+    epilogue = Epilogue(bias=True, residual=activation != "none", activation=activation)
+    check(widest().isa, layout, weights, (2, 1), epilogue)
+
+
+def test_empty_block_rows():
+    rng = np.random.default_rng(4)
+    weight = block_sparse(rng, (9, 12), (4, 1), 0.5)
+    for block_row in (0, 4, 5, 8):
+        weight[block_row * 4 : block_row * 4 + 4] = 0
+    layout = choose_layout(2, 21, widest(), 4)
+    check(widest().isa, layout, [weight], (4, 1), Epilogue(bias=True, residual=True))
+
+
+def test_many_and_few_block_rows():
+    """Chunks for the threads: more block rows than chunks, a last chunk that is not full."""
+    rng = np.random.default_rng(5)
+    layout = choose_layout(1, 5, widest(), 1)
+    for block_rows in (1, 67):
+        check(widest().isa, layout, [block_sparse(rng, (block_rows, 9), (1, 1), 0.6)], (1, 1))
+
+
+@settings(max_examples=12)
+@given(
+    seq_len=st.integers(1, 70),
+    batch=st.integers(1, 3),
+    bs_r=st.integers(1, 12),
+    bs_c=st.integers(1, 4),
+    blocks=st.tuples(st.integers(1, 8), st.integers(1, 8)),
+    sparsity=st.floats(0, 1),
+    vectors=st.integers(1, 4),
+    rows=st.integers(1, 7),
+    bias=st.booleans(),
+    residual=st.booleans(),
+)
+def test_any_shape(seq_len, batch, bs_r, bs_c, blocks, sparsity, vectors, rows, bias, residual):
+    """Correct for every register tile, whatever tile the tuning picks."""
+    lanes = widest().lanes
+    layout = TokenLayout(batch, seq_len, vectors * lanes, lanes)
+    weight = block_sparse(np.random.default_rng(6), blocks, (bs_r, bs_c), sparsity)
+    check(widest().isa, layout, [weight], (bs_r, bs_c), Epilogue(bias, residual), rows)
+
+
+def test_packing_turns_each_block_and_scales_its_column():
+    data = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    packed = pack_bsr(data, np.array([1, 4], np.int32), np.array([0, 1, 2], np.int32))
+    np.testing.assert_array_equal(packed.data, data.transpose(0, 2, 1))
+    np.testing.assert_array_equal(packed.indices, [3, 12])
+    np.testing.assert_array_equal(packed.indptr, [0, 1, 2])
+    assert packed.data.flags.c_contiguous
+    assert packed.indices.dtype == packed.indptr.dtype == np.int32
+
+
+def test_packing_keeps_the_data_given():
+    data = np.arange(4, dtype=np.float32).reshape(2, 2, 1)
+    indices = np.array([0, 1], np.int32)
+    pack_bsr(data, indices, np.array([0, 2], np.int32))
+    np.testing.assert_array_equal(data.ravel(), [0, 1, 2, 3])
+    np.testing.assert_array_equal(indices, [0, 1])

@@ -1,0 +1,34 @@
+"""Moving activations into token tiles and back changes no value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernel_runner import RUNNABLE, normal, run, to_rows, to_tiles
+
+from tvm_sparse.kernels.tiling import choose_layout
+from tvm_sparse.kernels.token_layout import make_pack_tokens, make_unpack_tokens
+from tvm_sparse.target import resolve_target
+
+pytestmark = pytest.mark.numeric
+
+
+@pytest.mark.parametrize("isa", RUNNABLE)
+@pytest.mark.parametrize(
+    ("seq_len", "batch", "features"),
+    [(128, 1, 64), (127, 3, 20), (16, 3, 16), (3, 1, 33), (1, 3, 1)],
+)
+def test_there_and_back(isa, seq_len, batch, features):
+    layout = choose_layout(batch, seq_len, resolve_target(isa))
+    rows = normal(np.random.default_rng(0), batch, seq_len, features)
+    tiles = run(make_pack_tokens(layout, features), [rows], layout.shape(features), isa)
+    np.testing.assert_array_equal(to_rows(tiles, layout), rows)
+    # Tokens past the sequence are zero: whatever is computed of them stays finite.
+    assert np.count_nonzero(tiles) == np.count_nonzero(rows)
+    back = run(
+        make_unpack_tokens(layout, features),
+        [to_tiles(rows, layout)],
+        (batch, seq_len, features),
+        isa,
+    )
+    np.testing.assert_array_equal(back, rows)
