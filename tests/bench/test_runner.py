@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from tiny_artifact import tiny_inputs, tiny_reference
 
-from tvm_sparse.bench.runner import MIN_ROUNDS, benchmark
+from tvm_sparse.bench.rounds import MIN_ROUNDS
+from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import ArtifactError, BuildError, InputError

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from tiny_artifact import tiny_inputs
 
-from tvm_sparse.bench.worker import serve
+from tvm_sparse.bench.worker import Worker, serve
 
 pytestmark = pytest.mark.unit
 
 
 def ask(*requests: dict) -> list[dict]:
     answers = io.StringIO()
-    serve(io.StringIO("".join(json.dumps(request) + "\n" for request in requests)), answers)
+    serve(
+        Worker(), io.StringIO("".join(json.dumps(request) + "\n" for request in requests)), answers
+    )
     return [json.loads(line) for line in answers.getvalue().splitlines()]
 
 

@@ -7,44 +7,18 @@ meantime slows both, and the round-by-round ratio cancels it.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
-
-import numpy as np
 
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, paired_speedups
+from tvm_sparse.bench.rounds import Progress, RoundSamples, measure_rounds
 from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
 from tvm_sparse.config import BenchSpec, available_cores
 from tvm_sparse.runtime.measure import measure_summary
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, load_metadata
-
-#: Long enough that the dropped first iteration costs little, short enough for many pairs.
-ROUND_S = 0.3
-#: The first iteration of a round meets the other worker's threads still spinning, and cold caches.
-DROPPED_PER_ROUND = 1
-#: A short measurement is split all the same, so that the builds take turns.
-MIN_ROUNDS = 5
-
-#: Called with a line of text and the finished share, 0..1.
-Progress = Callable[[str, float], None]
-
-
-@dataclass
-class _Samples:
-    """What one build has measured so far."""
-
-    samples_ms: list[float] = field(default_factory=list)
-    round_median_ms: list[float] = field(default_factory=list)
-
-    def share(self, spec: BenchSpec) -> float:
-        """Finished share of the measurement, 1 and more when it is done."""
-        if spec.iterations is not None:
-            return len(self.samples_ms) / spec.iterations
-        return sum(self.samples_ms) / 1e3 / spec.time_s
 
 
 def benchmark(
@@ -97,7 +71,7 @@ def benchmark(
             report(f"loading {name}", 0.0)
             workers[name] = stack.enter_context(WorkerProcess(directory, threads))
             workers[name].bind(inputs)
-        measured = _measure_rounds(workers, spec, report)
+        measured = measure_rounds(workers, spec, report)
         metadata = {name: load_metadata(worker.artifact) for name, worker in workers.items()}
         builds = {}
         for name, worker in workers.items():
@@ -122,34 +96,8 @@ def benchmark(
     return _with_speedup(record)
 
 
-def _measure_rounds(
-    workers: Mapping[str, WorkerProcess], spec: BenchSpec, report: Progress
-) -> dict[str, _Samples]:
-    for name, worker in workers.items():
-        if spec.warmup_s:
-            report(f"warming up {name}", 0.0)
-            worker.measure(spec.warmup_s)
-    measured = {name: _Samples() for name in workers}
-    round_s = min(ROUND_S, spec.time_s / MIN_ROUNDS)
-    while any(samples.share(spec) < 1 for samples in measured.values()):
-        for name, worker in workers.items():
-            samples = measured[name]
-            if samples.share(spec) >= 1:
-                continue
-            limit = None
-            if spec.iterations is not None:
-                left = spec.iterations - len(samples.samples_ms)
-                limit = min(left, math.ceil(spec.iterations / MIN_ROUNDS))
-            taken = worker.measure(round_s, DROPPED_PER_ROUND, limit)
-            samples.samples_ms += taken
-            samples.round_median_ms.append(float(np.median(taken)))
-        share = min(samples.share(spec) for samples in measured.values())
-        report(f"measuring {' and '.join(workers)}", min(share, 1.0))
-    return measured
-
-
 def _build_record(
-    metadata: ArtifactMetadata, samples: _Samples, worker: WorkerProcess
+    metadata: ArtifactMetadata, samples: RoundSamples, worker: WorkerProcess
 ) -> BuildRecord:
     latency = measure_summary(samples.samples_ms)
     batch = int(metadata.spec.get("model", {}).get("batch", metadata.inputs[0].shape[0]))

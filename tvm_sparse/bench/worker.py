@@ -86,9 +86,8 @@ class Worker:
         raise BuildError("this system does not report the peak memory of a process (no VmHWM)")
 
 
-def serve(requests: TextIO, answers: TextIO) -> None:
+def serve(worker: Worker, requests: TextIO, answers: TextIO) -> None:
     """Answer requests until their end."""
-    worker = Worker()
     for line in requests:
         try:
             answer = worker.answer(json.loads(line))
@@ -99,18 +98,23 @@ def serve(requests: TextIO, answers: TextIO) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def main() -> None:
+def serve_parent(worker: Worker) -> None:
     """Serve the parent over standard input and output."""
-    # tvm_ffi imports PyTorch when it is installed, for nothing that is used here: seconds of
-    # start-up, and hundreds of megabytes in the peak memory that is reported.
-    sys.modules["torch"] = None  # type: ignore[assignment]
     # Whatever a library prints must not end up between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    serve(sys.stdin, answers)
+    serve(worker, sys.stdin, answers)
     # Only a parent that is gone ends the input; one that lives reads stderr there.
     for folder in sys.argv[1:]:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    """Serve artifacts."""
+    # tvm_ffi imports PyTorch when it is installed, for nothing that is used here: seconds of
+    # start-up, and hundreds of megabytes in the peak memory that is reported.
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    serve_parent(Worker())
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ class WorkerProcess:
         Threads its kernels run on.
     """
 
+    #: What the child runs; it speaks the protocol of `tvm_sparse.bench.worker`.
+    _module = "tvm_sparse.bench.worker"
+
     def __init__(self, artifact: str | os.PathLike[str], threads: int) -> None:
         self.artifact = Path(artifact)
         self.load_s = 0.0
@@ -46,17 +49,14 @@ class WorkerProcess:
         python_path = os.environ.get("PYTHONPATH")
         environment = {
             **os.environ,
-            "TVM_USE_RUNTIME_LIB": "1",
-            "TVM_NUM_THREADS": str(threads),
-            # Two workers pinned to the same cores would wait for each other.
-            "TVM_BIND_THREADS": "0",
+            **self._environment(threads),
             "PYTHONPATH": os.pathsep.join(filter(None, (package_root, python_path))),
         }
         try:
             with self._stderr.open("wb") as stderr:
                 # A session of its own: Ctrl-C reaches the parent alone, which ends the workers.
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "tvm_sparse.bench.worker", self._folder.name],
+                    [sys.executable, "-m", self._module, self._folder.name],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
@@ -68,7 +68,7 @@ class WorkerProcess:
             self._folder.cleanup()
             raise BuildError(f"the benchmark worker cannot be started: {error}") from None
         try:
-            answer = self._ask(do="load", artifact=str(self.artifact.resolve()), threads=threads)
+            answer = self._ask(do="load", **self._load_request(threads))
         except BaseException:
             self.close()
             raise
@@ -163,6 +163,17 @@ class WorkerProcess:
             If the worker died.
         """
         return int(self._ask(do="memory")["peak_memory_bytes"])
+
+    def _environment(self, threads: int) -> dict[str, str]:
+        return {
+            "TVM_USE_RUNTIME_LIB": "1",
+            "TVM_NUM_THREADS": str(threads),
+            # Two workers pinned to the same cores would wait for each other.
+            "TVM_BIND_THREADS": "0",
+        }
+
+    def _load_request(self, threads: int) -> dict[str, Any]:
+        return {"artifact": str(self.artifact.resolve()), "threads": threads}
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         stdin, stdout = self._process.stdin, self._process.stdout
