@@ -7,7 +7,7 @@ import pytest
 from tensorflow_graphs import assert_family, graph_of
 
 from tvm_sparse.errors import FrontendError
-from tvm_sparse.frontend.converters import creation, shape, slicing
+from tvm_sparse.frontend.converters import creation, diagonals, shape, slicing
 from tvm_sparse.frontend.from_graphdef import import_graph
 from tvm_sparse.frontend.quiet_tensorflow import import_tensorflow
 
@@ -86,11 +86,6 @@ def test_creation_family(inputs):
     cases = {
         "BroadcastArgs": lambda x: raw.BroadcastArgs(s0=[1, 3, 1], s1=raw.Shape(input=x)),
         "Fill": lambda x: [raw.Fill(dims=[2, 3], value=4), raw.Fill(dims=[3], value=x[0, 0, 0])],
-        "MatrixBandPart": lambda x: [
-            raw.MatrixBandPart(input=x, num_lower=lower, num_upper=upper)
-            for lower, upper in ((1, 0), (-1, 0), (0, -1), (0, 2))
-        ],
-        "MatrixDiag": lambda x: raw.MatrixDiag(diagonal=x),
         "like": lambda x: [raw.OnesLike(x=x), raw.ZerosLike(x=x)],
         "Range": lambda x: [
             tf.range(0, raw.Size(input=x), 5),
@@ -105,6 +100,47 @@ def test_creation_family(inputs):
         ],
     }
     assert_family(creation.CONVERTERS, cases, inputs)
+
+
+def test_diagonals_family(inputs):
+    raw = import_tensorflow().raw_ops
+    cases = {
+        "MatrixBandPart": lambda x: [
+            raw.MatrixBandPart(input=x, num_lower=lower, num_upper=upper)
+            for lower, upper in ((1, 0), (-1, 0), (0, -1), (0, 2))
+        ],
+        "MatrixDiag": lambda x: raw.MatrixDiag(diagonal=x),
+        "padded": lambda x: [
+            diag(diagonal=x, k=0, num_rows=rows, num_cols=-1, padding_value=2.5)
+            for diag in (raw.MatrixDiagV2, raw.MatrixDiagV3)
+            for rows in (-1, 4)
+        ],
+        "MatrixSetDiag": lambda x: [
+            raw.MatrixSetDiag(input=x, diagonal=x[..., 0]),
+            raw.MatrixSetDiagV2(input=x, diagonal=x[..., 1], k=0),
+            raw.MatrixSetDiagV3(input=x, diagonal=x[..., 2], k=0),
+        ],
+    }
+    assert_family(diagonals.CONVERTERS, cases, inputs)
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (lambda raw, x: raw.MatrixSetDiagV3(input=x, diagonal=x[:, :, 0], k=1), "main diagonal"),
+        (lambda raw, x: raw.MatrixSetDiag(input=x[..., :2], diagonal=x[:, :2, 0]), "taller"),
+        (
+            lambda raw, x: raw.MatrixDiagV3(
+                diagonal=x, k=0, num_rows=5, num_cols=4, padding_value=0.0
+            ),
+            "4 diagonal elements given",
+        ),
+    ],
+)
+def test_other_diagonals_are_refused(case, message, inputs):
+    raw = import_tensorflow().raw_ops
+    with pytest.raises(FrontendError, match=message):
+        import_graph(graph_of(lambda x: case(raw, x), inputs))
 
 
 def test_a_shape_computed_from_the_inputs_is_refused(inputs):

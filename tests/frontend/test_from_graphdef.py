@@ -107,6 +107,24 @@ def test_all_unsupported_ops_are_listed_with_their_nodes():
     ]
 
 
+def test_function_calls_are_inlined():
+    tf = import_tensorflow()
+
+    @tf.function
+    def inner(x, y):
+        return tf.split(x * y, [1, 2], axis=1)
+
+    @tf.function
+    def outer(x):
+        head, tail = inner(x, x + 1.0)
+        return tail, head
+
+    frozen = graph_of(outer, X)
+    assert "Mul" not in {node.op for node in frozen.graph_def.node}
+    tail, head = run_module(*from_graphdef(frozen), X)
+    np.testing.assert_allclose(np.concatenate([head, tail], 1), X["x"] * (X["x"] + 1))
+
+
 def test_control_flow_is_unsupported():
     tf = import_tensorflow()
 

@@ -12,6 +12,7 @@ from tvm_sparse.errors import FrontendError, UnsupportedOpError
 from tvm_sparse.frontend.converters.node import Emitter, Node, Value, as_expr
 from tvm_sparse.frontend.converters.table import CONVERTERS
 from tvm_sparse.frontend.graphdef import FrozenGraph
+from tvm_sparse.frontend.inline_calls import inline_calls
 from tvm_sparse.frontend.quiet_tensorflow import import_tensorflow
 from tvm_sparse.frontend.raising.pipeline import raise_patterns
 
@@ -48,7 +49,7 @@ def from_graphdef(frozen: FrozenGraph) -> tuple[tvm.IRModule, dict[str, np.ndarr
 
 def import_graph(frozen: FrozenGraph) -> tuple[tvm.IRModule, dict[str, np.ndarray]]:
     """Import a frozen graph op by op, without raising patterns (see `from_graphdef`)."""
-    protos = {proto.name: proto for proto in frozen.graph_def.node}
+    protos = {proto.name: proto for proto in inline_calls(frozen.graph_def)}
     dtypes = _dtype_names()
     nodes = {name: _read_node(proto, dtypes) for name, proto in protos.items()}
     outputs = [_tensor(output.tensor) for output in frozen.outputs]

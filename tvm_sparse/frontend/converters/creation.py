@@ -70,33 +70,9 @@ def _emit_broadcast_args(emit: Emitter, node: Node, a: Value, b: Value) -> tvm.i
     raise node.error("the shapes depend on the inputs of the model; shapes must be static")
 
 
-def _emit_eye(emit: Emitter, node: Node, diagonal: Value) -> tvm.ir.Expr:
-    size = shape_of(diagonal)[-1]
-    keep = relax.const(np.eye(size, dtype=bool))
-    spread = emit(op.reshape(as_expr(diagonal), (*shape_of(diagonal), 1)))
-    return emit(op.where(keep, spread, relax.const(0, dtype_of(diagonal))))
-
-
-def _emit_band(emit: Emitter, node: Node, x: Value, lower: Value, upper: Value) -> tvm.ir.Expr:
-    keep = _band(node, shape_of(x), lower, upper)
-    return emit(op.where(relax.const(keep), as_expr(x), relax.const(0, dtype_of(x))))
-
-
-def _band(node: Node, shape: tuple[int, ...], lower: Value, upper: Value) -> np.ndarray:
-    (below,), (above,) = known_ints(node, lower, "lower"), known_ints(node, upper, "upper")
-    rows, cols = np.indices(shape[-2:])
-    return ((below < 0) | (rows - cols <= below)) & ((above < 0) | (cols - rows <= above))
-
-
-def _fold_band(node: Node, x: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    return np.where(_band(node, x.shape, lower, upper), x, x.dtype.type(0))
-
-
 CONVERTERS: dict[str, Converter] = {
     "BroadcastArgs": Converter(_emit_broadcast_args, _fold_broadcast_args, "static shapes"),
     "Fill": Converter(_emit_fill, _fold_fill),
-    "MatrixBandPart": Converter(_emit_band, _fold_band),
-    "MatrixDiag": Converter(_emit_eye),
     "OnesLike": Converter(_ones, lambda node, x: _ones(None, node, x)),
     "Range": Converter(_emit_range, _fold_range, "static bounds"),
     "Rank": Converter(_rank, lambda node, x: _rank(None, node, x), "folded"),
