@@ -123,7 +123,6 @@ CONVERTERS: dict[str, Converter] = {
         _emit_invert_permutation, lambda node, x: np.argsort(x).astype(x.dtype), "constants only"
     ),
     "OneHot": Converter(_emit_one_hot, _fold_one_hot),
-    "ResourceGather": Converter(_emit_gather, _fold_gather),
     "Where": Converter(
         _emit_where_index, lambda node, x: np.argwhere(x).astype("int64"), "constants only"
     ),

@@ -160,7 +160,6 @@ CONVERTERS: dict[str, Converter] = {
     "IdentityN": Converter(_identity_n, lambda node, *values: list(values), "removed"),
     "Pack": Converter(_emit_pack, _fold_pack),
     "PreventGradient": _IDENTITY,
-    "ReadVariableOp": _IDENTITY,
     "Reshape": Converter(_emit_reshape, lambda node, x, shape: x.reshape(tuple(shape))),
     "ReverseV2": Converter(
         _emit_reverse, lambda node, x, axes: np.flip(x, tuple(int(a) for a in axes)).copy()
