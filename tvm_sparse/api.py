@@ -124,7 +124,7 @@ def load_model(
 
     model_spec = model if isinstance(model, ModelSpec) else ModelSpec(model, **spec)
     cache = Cache(cache_dir, on_warning=progress)
-    source = resolve_source(model_spec)
+    source = resolve_source(model_spec, progress)
     entry = import_model(model_spec, source, cache, progress)
     progress(f"loading {source.name} from the cache")
     imported = load_imported(entry)
@@ -234,7 +234,7 @@ def compile(
             params=model.params,
             reference=(model.original_params, model.inputs, model.outputs),
             sparsity=model.sparsity,
-            spec=spec,
+            spec=_for_build(spec, name),
             tolerances=(atol, rtol),
             progress=progress,
         )
@@ -344,6 +344,11 @@ def load(directory: str | os.PathLike[str], threads: int | None = None) -> Loade
     from tvm_sparse.runtime.artifact import load as load_artifact
 
     return load_artifact(directory, threads)
+
+
+def _for_build(spec: CompileSpec, name: str) -> CompileSpec:
+    """Return the spec with a dump directory of the build's own."""
+    return spec if spec.dump_ir is None else replace(spec, dump_ir=str(Path(spec.dump_ir) / name))
 
 
 def _zero_share(layers: Iterable[LayerWeight], params: Mapping[str, np.ndarray[Any, Any]]) -> float:

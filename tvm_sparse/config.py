@@ -8,7 +8,6 @@ checked by the stage that learns it.
 from __future__ import annotations
 
 import os
-import platform
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -142,8 +141,7 @@ class CompileSpec(_Spec):
     Parameters
     ----------
     target : str
-        `native`, an x86-64 level (`x86-64-v2`, `x86-64-v3`, `x86-64-v4`), `aarch64`, or an
-        LLVM CPU name such as `skylake-avx512`.
+        `native`, an x86-64 level (`x86-64-v2`, `x86-64-v3`, `x86-64-v4`) or `aarch64`.
     threads : int or None
         Threads the build is laid out for and run with; None means every core of this process.
     dump_ir : str or None
@@ -163,8 +161,16 @@ class CompileSpec(_Spec):
 
     @property
     def runs_here(self) -> bool:
-        """Whether a build for this target is meant to run on this machine at all."""
-        return self.target != "aarch64" or platform.machine() in ("aarch64", "arm64")
+        """Whether this machine's CPU can run a build for this target.
+
+        Raises
+        ------
+        ConfigError
+            If the target is unknown.
+        """
+        from tvm_sparse.target import detect_host, resolve_target  # which imports this module
+
+        return detect_host().features.issuperset(resolve_target(self.target).required_features)
 
     @property
     def num_threads(self) -> int:

@@ -23,7 +23,7 @@ def render_benchmark(record: BenchRecord) -> Table:
     record : BenchRecord
         What was measured.
     """
-    table = _table(f"{_model_name(record)}, batch {record.batch}{_seq_len(record)}")
+    table = make_table(f"{_model_name(record)}, batch {record.batch}{_seq_len(record)}")
     table.add_column("", style="bold")
     for name in record.builds:
         table.add_column(name, justify="right")
@@ -39,9 +39,9 @@ def render_benchmark(record: BenchRecord) -> Table:
         )
     row("items per second", (f"{build.items_per_s:.2f}" for build in builds))
     row("iterations", (str(build.iterations) for build in builds))
-    row("weights in memory", (_size(build.weights_bytes) for build in builds))
-    row("model.so on disk", (_size(build.size_on_disk_bytes) for build in builds))
-    row("peak memory", (_size(build.peak_memory_bytes) for build in builds))
+    row("weights in memory", (describe_size(build.weights_bytes) for build in builds))
+    row("model.so on disk", (describe_size(build.size_on_disk_bytes) for build in builds))
+    row("peak memory", (describe_size(build.peak_memory_bytes) for build in builds))
     row("compile time (s)", (f"{build.compile_s:.2f}" for build in builds))
     row("load time (s)", (f"{build.load_s:.2f}" for build in builds))
     return table
@@ -97,7 +97,7 @@ def render_decisions(decisions: Sequence[Mapping[str, Any]]) -> Table:
     decisions : sequence of mapping
         Decision records in their JSON form.
     """
-    table = _table("Layers: eligible, converted, and why not")
+    table = make_table("Layers: eligible, converted, and why not")
     table.add_column("weight", overflow="fold")
     table.add_column("shape", justify="right", no_wrap=True)
     table.add_column("zeros", justify="right")
@@ -157,7 +157,7 @@ def render_profile(record: BenchRecord) -> Table:
             if call.kernel not in kernels:
                 kernels = [*kernels, call.kernel]
             rows[label][build] = (kernels, latency_ms + call.latency_ms)
-    table = _table("Time per layer (median of each kernel call)")
+    table = make_table("Time per layer (median of each kernel call)")
     table.add_column("layer", overflow="fold")
     for build in profiled:
         table.add_column(f"{build} kernel", overflow="fold")
@@ -181,7 +181,14 @@ def render_profile(record: BenchRecord) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def make_table(title: str) -> Table:
+    """Return an empty table in the style of all tables here.
+
+    Parameters
+    ----------
+    title : str
+        Printed above it, as it stands.
+    """
     # At least as wide as its title, which rich would wrap otherwise; names are no markup.
     return Table(
         title=Text(title),
@@ -214,7 +221,8 @@ def _milliseconds(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:.4f}"
 
 
-def _size(size_bytes: int) -> str:
+def describe_size(size_bytes: int) -> str:
+    """Return a size in bytes as a person reads it: 17.3 MB, decimal units."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size_bytes >= factor:
             return f"{size_bytes / factor:.1f} {unit}"
@@ -224,6 +232,8 @@ def _size(size_bytes: int) -> str:
 def _describe_size(dense: BuildRecord, sparse: BuildRecord) -> str:
     if not dense.weights_bytes:
         return ""
-    return (
-        f"The weights take {_size(sparse.weights_bytes)} instead of {_size(dense.weights_bytes)}; "
+    sparse_size, dense_size = (
+        describe_size(sparse.weights_bytes),
+        describe_size(dense.weights_bytes),
     )
+    return f"The weights take {sparse_size} instead of {dense_size}; "

@@ -1,0 +1,55 @@
+"""Random inputs for an artifact, from its metadata alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.runtime.metadata import ArtifactMetadata, TensorSpec
+
+
+def random_inputs(metadata: ArtifactMetadata, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
+    """Return inputs that the model accepts: ids within its vocabulary, nothing padded.
+
+    Parameters
+    ----------
+    metadata : ArtifactMetadata
+        For the inputs' names, shapes and dtypes, and the model's `vocab_size`.
+    seed : int
+        Seed of all inputs.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        One array per input. Images are standard normal.
+
+    Raises
+    ------
+    ConfigError
+        If the seed is negative, or the metadata does not say what values an input takes.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed {seed} given: it must be 0 or more")
+    rng = np.random.default_rng(seed)
+    config = metadata.model.get("config", {})
+    return {spec.name: _random_input(spec, config, rng) for spec in metadata.inputs}
+
+
+def _random_input(
+    spec: TensorSpec, config: Mapping[str, Any], rng: np.random.Generator
+) -> np.ndarray[Any, Any]:
+    if np.dtype(spec.dtype).kind == "f":
+        return rng.standard_normal(spec.shape).astype(spec.dtype)
+    if spec.name == "attention_mask":
+        return np.ones(spec.shape, spec.dtype)
+    sizes = {"input_ids": "vocab_size", "token_type_ids": "type_vocab_size"}
+    limit = config.get(sizes.get(spec.name, ""))
+    if not limit:
+        raise ConfigError(
+            f"the artifact's metadata does not say what values {spec} takes: run it with "
+            "tvm_sparse.load and inputs of your own"
+        )
+    return rng.integers(0, int(limit), spec.shape).astype(spec.dtype)

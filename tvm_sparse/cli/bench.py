@@ -1,0 +1,73 @@
+"""`tvm-sparse bench`: measure exported builds; needs TVM's runtime and no compiler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tvm_sparse.cli.options import bench_options, output_options, threads_option
+from tvm_sparse.cli.output_paths import check_output_file
+from tvm_sparse.config import BenchSpec, CompileSpec
+from tvm_sparse.dependencies import RUNTIME, check_dependencies
+from tvm_sparse.errors import ConfigError
+
+#: Runs over which `--profile` takes the median of every kernel call.
+_PROFILE_REPEATS = 10
+
+
+@click.command("bench")
+@click.argument("directory", type=click.Path(), metavar="DIR")
+@click.option(
+    "--against",
+    type=click.Path(),
+    metavar="DENSE_DIR",
+    help="A dense build of the same model to measure beside it.",
+)
+@threads_option
+@bench_options
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the random inputs."
+)
+@output_options
+def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
+    """Measure the exported build in DIR on random inputs.
+
+    The inputs are of the shapes the build is made for: ids within the model's vocabulary, no
+    padding. Neither TensorFlow nor TVM's compiler is imported. Times are in milliseconds.
+    """
+    check_output_file("--json", flags["json_path"])
+    threads = CompileSpec(threads=flags["threads"]).threads
+    check_dependencies(RUNTIME)
+    from tvm_sparse.bench.inputs import random_inputs
+    from tvm_sparse.bench.runner import benchmark
+    from tvm_sparse.cli.progress import ProgressDisplay
+    from tvm_sparse.cli.results import report_record
+    from tvm_sparse.runtime.metadata import load_metadata
+
+    metadata = load_metadata(directory)
+    artifacts = {metadata.build: directory}
+    if flags["against"] is not None:
+        against = load_metadata(flags["against"])
+        if (against.build, metadata.build) != ("dense", "sparse"):
+            raise ConfigError(
+                f"{directory} is a {metadata.build} build and --against {flags['against']} a "
+                f"{against.build} one: give a sparse build, and a dense one to --against"
+            )
+        if against.inputs != metadata.inputs:
+            raise ConfigError(
+                f"{directory} takes {', '.join(map(str, metadata.inputs))} and --against "
+                f"{flags['against']} takes {', '.join(map(str, against.inputs))}: give builds of "
+                "one model and shape"
+            )
+        artifacts = {"dense": flags["against"], **artifacts}
+    with ProgressDisplay(flags["quiet"]) as display:
+        record = benchmark(
+            artifacts,
+            random_inputs(metadata, flags["seed"]),
+            bench_spec,
+            threads,
+            profile_repeats=_PROFILE_REPEATS if flags["profile"] else 0,
+            progress=display.measure,
+        )
+    report_record(record, flags["verbose"], flags["json_path"])

@@ -1,0 +1,131 @@
+"""`tvm-sparse cache`: what is kept on disk, and how to get rid of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from tvm_sparse import manifest
+from tvm_sparse.cache import KINDS, Cache, CacheEntry
+from tvm_sparse.cli.options import cache_option
+
+_kind_option = click.option(
+    "--kind", type=click.Choice(KINDS), help="Only imported models (ir) or builds (lib)."
+)
+
+
+@click.group("cache")
+def command() -> None:
+    """List, explain and remove what is kept on disk.
+
+    Everything in it can be made again: imported models (ir) and compiled builds (lib).
+    """
+
+
+@command.command("ls")
+@_kind_option
+@cache_option
+def ls(kind: str | None, cache_dir: str | None) -> None:
+    """List the entries, oldest first."""
+    from rich.text import Text
+
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.table import describe_size, make_table
+
+    cache = Cache(cache_dir)
+    entries = cache.ls(kind)
+    if not entries:
+        print_wide(f"{cache.root} is empty")
+        return
+    table = make_table(str(cache.root))
+    for column in ("entry", "what", "created"):
+        table.add_column(column, overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    for entry in entries:
+        what = f"damaged: {entry.problem}" if entry.problem else _describe(entry)
+        created = str(entry.manifest.get("created", "-"))[:16].replace("T", " ")
+        size = describe_size(entry.size_bytes)
+        table.add_row(f"{entry.kind}/{entry.key}", Text(what), created, size)
+    print_wide(table)
+    total = sum(entry.size_bytes for entry in entries)
+    print_wide(f"{len(entries)} entries, {describe_size(total)}")
+
+
+@command.command("info")
+@click.argument("entry")
+@cache_option
+def info(entry: str, cache_dir: str | None) -> None:
+    """Say what ENTRY is, and check its files.
+
+    ENTRY is a key or the beginning of one, with or without its kind: lib/3f0c.
+    """
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.table import describe_size
+
+    found = Cache(cache_dir).info(entry)
+    facts = {"entry": f"{found.kind}/{found.key}", "what": _describe(found), "path": found.path}
+    facts |= {name: found.manifest.get(name, "-") for name in ("created", "versions")}
+    if found.kind == "ir" and not found.problem:
+        facts |= _facts_of_import(found)
+    problem = found.problem or manifest.verify(found.path, found.manifest, full_check=True)
+    facts["state"] = f"damaged: {problem}" if problem else "intact"
+    for name, value in facts.items():
+        print_wide(f"{name:<10} {_as_text(value)}")
+    for name, file in found.manifest.get("files", {}).items():
+        print_wide(f"{'file':<10} {name}, {describe_size(file['size_bytes'])}")
+
+
+@command.command("clear")
+@click.argument("entry", default="")
+@_kind_option
+@cache_option
+def clear(entry: str, kind: str | None, cache_dir: str | None) -> None:
+    """Remove ENTRY, or everything.
+
+    ENTRY is the beginning of one key or of several, with or without the kind.
+    """
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.table import describe_size
+
+    cache = Cache(cache_dir)
+    freed = {e.path: e.size_bytes for e in cache.ls(kind)}
+    removed = cache.clear(kind, entry)
+    total = describe_size(sum(freed.get(e.path, 0) for e in removed))
+    print_wide(f"removed {len(removed)} entries, {total}, from {cache.root}")
+
+
+def _describe(entry: CacheEntry) -> str:
+    """Return one line on what an entry holds."""
+    facts = entry.manifest
+    spec = facts.get("spec", {})
+    if entry.kind == "ir":
+        return f"{_model_shape(spec)}, {facts.get('weights', {}).get('kind')} weights"
+    build = f"{_model_shape(spec.get('model', {}))}: {facts.get('build')}, {facts.get('isa')}"
+    sparsity = spec.get("sparsity")
+    if not sparsity:
+        return build
+    rows, columns = sparsity["block_shape"]
+    return f"{build}, {sparsity['prune']} {rows}x{columns} {sparsity['sparsity']:g}"
+
+
+def _model_shape(spec: Mapping[str, Any]) -> str:
+    layers = f", {spec['num_layers']} layers" if spec.get("num_layers") else ""
+    return f"{spec.get('model')}{layers}, batch {spec.get('batch')}, {spec.get('seq_len')} tokens"
+
+
+def _facts_of_import(entry: CacheEntry) -> dict[str, Any]:
+    facts = entry.manifest
+    return {
+        "model": f"{facts['model']['architecture']} ({facts['model']['task']})",
+        "weights": facts["weights"]["detail"],
+        "inputs": [f"{t['name']} {t['dtype']}{t['shape']}" for t in facts["inputs"]],
+        "outputs": [f"{t['name']} {t['dtype']}{t['shape']}" for t in facts["outputs"]],
+    }
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {text}" for name, text in value.items())
+    return ", ".join(value) if isinstance(value, list) else str(value)

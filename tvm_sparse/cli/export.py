@@ -1,0 +1,73 @@
+"""`tvm-sparse export`: one build as a directory to deploy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tvm_sparse.cli.options import cache_option, compile_options, model_options, output_options
+from tvm_sparse.cli.output_paths import check_output_directory
+from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.dependencies import check_dependencies
+
+
+@click.command("export")
+@model_options
+@compile_options
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="A new or empty directory, or an older artifact to replace.",
+)
+@click.option(
+    "--build",
+    type=click.Choice(("sparse", "dense")),
+    default="sparse",
+    show_default=True,
+    help="dense: the same weights, zeros included, in dense kernels; "
+    "with --prune none the weights as they come.",
+)
+@cache_option
+@output_options
+def command(
+    model_spec: ModelSpec,
+    sparsity_spec: SparsitySpec,
+    compile_spec: CompileSpec,
+    **flags: Any,
+) -> None:
+    """Write a build as model.so and metadata.json, to run without the compiler.
+
+    Both builds are made and checked as `tvm-sparse run` does, unless --target is a machine that
+    this one is not. `tvm-sparse bench DIR`, `tvm_sparse.load("DIR")` or the C++ example run it.
+    """
+    check_output_directory("-o", flags["output"])
+    check_output_directory("--dump-ir", compile_spec.dump_ir)
+    check_dependencies()
+    from tvm_sparse.cli.progress import ProgressDisplay
+    from tvm_sparse.compiler.export import check_replaceable
+
+    check_replaceable(flags["output"])
+    with ProgressDisplay(flags["quiet"]) as display:
+        display.step("starting the compiler")
+        from tvm_sparse import api
+
+        model = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        display.step("making the weights sparse")
+        model = api.sparsify(model, sparsity_spec)
+        builds = api.compile(
+            model,
+            compile_spec,
+            builds=("dense", "sparse") if flags["build"] == "sparse" else ("dense",),
+            atol=flags["atol"],
+            rtol=flags["rtol"],
+            progress=display.step,
+        )
+        display.step(f"writing {flags['output']}")
+        directory = api.export(builds, flags["output"], flags["build"])
+    from tvm_sparse.cli.results import print_artifact
+
+    print_artifact(directory, flags["verbose"])

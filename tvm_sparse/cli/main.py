@@ -1,0 +1,145 @@
+"""The command line: the group of commands, and how it ends.
+
+    exit code 0      done
+              1      it failed: a build, a check, or something nobody foresaw
+              2      wrong use: a flag, a model, a cache or an artifact that cannot be used
+              128+N  ended by signal N: 130 after Ctrl-C
+
+An error is one line on stderr. TVM_SPARSE_TRACEBACK=1 shows where it came from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import tvm_sparse
+from tvm_sparse.errors import TvmSparseError
+
+#: One module each, imported when the command is asked for.
+_COMMANDS = ("run", "export", "bench", "cache", "models")
+_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+
+
+class _Commands(click.Group):
+    """Finds the commands in modules of their names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"tvm_sparse.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(tvm_sparse.__version__, prog_name="tvm-sparse")
+def cli() -> None:
+    r"""Tell whether pruning a model pays, and how fast it would be on this CPU.
+
+    A Hugging Face transformer goes in; dense and block-sparse CPU builds of it come out, checked
+    against each other, measured side by side, and exported as a .so that runs without Python.
+
+    \b
+      tvm-sparse run --model bert-mini --sparsity 0.95 --bs-r 4
+      tvm-sparse export --model bert-mini --bs-r 4 -o bert-mini-sparse
+      tvm-sparse bench bert-mini-sparse
+
+    Models, weights and builds are kept in ./cache, in $TVM_SPARSE_CACHE or in --cache-dir.
+    TVM_SPARSE_TRACEBACK=1 shows where an error came from.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None
+        Instead of the process's own.
+    """
+    received: list[int] = []
+    _install_signal_handlers(received)
+    try:
+        code = cli.main(arguments, prog_name="tvm-sparse", standalone_mode=False)
+        # Here, where a closed pipe or a full disk can still be told.
+        sys.stdout.flush()
+    except (SystemExit, KeyboardInterrupt, Exception) as error:
+        code = _report(error, received)
+    sys.exit(code)
+
+
+def _install_signal_handlers(received: list[int]) -> None:
+    """Make every deadly signal unwind the program, so that nothing half-written stays.
+
+    The number is also put into `received`: an exception that leaves a callback of TVM comes out
+    as another one.
+    """
+
+    def handle(number: int, _frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    for number in _SIGNALS:
+        # A shell starts background jobs with SIGINT ignored, nohup with SIGHUP: let it be.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handle)
+
+
+def _report(error: BaseException, received: Sequence[int]) -> int:
+    """Say on stderr how the program failed and return the exit code."""
+    if os.environ.get("TVM_SPARSE_TRACEBACK") and not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+    if received:
+        _say(f"{_SIGNALS[signal.Signals(received[0])]}: nothing half-written is left behind")
+        return 128 + received[0]
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has seen enough. The rest must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        _say("interrupted")
+        return 130
+    if isinstance(error, TvmSparseError):
+        _say(f"error: {_one_line(error)}")
+        return error.exit_code
+    if isinstance(error, MemoryError):
+        _say("error: out of memory: give --batch, --seq-len or --layers a smaller value")
+        return 1
+    _say(
+        f"error: {type(error).__name__}: {_one_line(error)} (this should not happen; "
+        "TVM_SPARSE_TRACEBACK=1 shows where)"
+    )
+    return 1
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # stderr is closed: nobody listens
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

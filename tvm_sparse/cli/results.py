@@ -1,0 +1,103 @@
+"""Tell the result of a benchmark: text on stdout, JSON in a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from tvm_sparse.bench.record import BenchRecord, save_record
+from tvm_sparse.report.table import (
+    describe_decisions,
+    describe_environment,
+    describe_result,
+    describe_size,
+    render_benchmark,
+    render_decisions,
+    render_profile,
+)
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, load_metadata
+
+#: Columns of a pipe or a file, which have none.
+_PLAIN_WIDTH = 160
+
+
+def report_record(record: BenchRecord, verbose: bool, json_path: str | None) -> None:
+    """Write a record as JSON, if asked to, and print its tables and sentences.
+
+    Parameters
+    ----------
+    record : BenchRecord
+        What was measured.
+    verbose : bool
+        Print the decision about every layer too.
+    json_path : str or None
+        File for the JSON.
+    """
+    # First: whoever reads our output may close the pipe before its end.
+    if json_path is not None:
+        save_record(record, json_path)
+    if verbose and record.decisions:
+        print_wide(render_decisions(record.decisions))
+    if any(build.calls for build in record.builds.values()):
+        print_wide(render_profile(record))
+    print_wide(render_benchmark(record))
+    if record.decisions:
+        print_wide(f"{describe_decisions(record.decisions, record.sparse_flops_share)}.")
+    print_wide(describe_result(record))
+    print_wide(f"weights: {record.weights.get('detail', 'of unknown origin')}")
+    if pruning := describe_pruning(record.spec):
+        print_wide(f"sparsity: {pruning}")
+    print_wide(f"machine: {describe_environment(record)}")
+
+
+def describe_pruning(spec: Mapping[str, Any]) -> str:
+    """Return one line on where a build's zeros come from; empty when its specs do not say."""
+    sparsity = spec.get("sparsity")
+    if not sparsity:
+        return ""
+    rows, columns = sparsity["block_shape"]
+    blocks, share = f"{rows}x{columns} blocks", f"{sparsity['sparsity']:.1%}"
+    random = f"{share} of all {blocks} are zero, at random (seed {sparsity['seed']})"
+    return {
+        "none": f"the zeros the weights came with, in {blocks}",
+        "random": f"{random}: right for speed, meaningless for accuracy",
+        "magnitude": f"the {share} of all {blocks} with the least L2 norm are removed",
+    }.get(str(sparsity["prune"]), "")
+
+
+def print_wide(what: RenderableType) -> None:
+    """Print on stdout, in a pipe as on a wide terminal; names are no markup."""
+    # Without a terminal rich takes 80 columns, which break the names of layers.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
+    soft_wrap = isinstance(what, str)
+    Console(width=width, highlight=False).print(what, markup=False, soft_wrap=soft_wrap)
+
+
+def print_artifact(directory: Path, verbose: bool) -> None:
+    """Say what an exported artifact is.
+
+    Parameters
+    ----------
+    directory : Path
+        The artifact.
+    verbose : bool
+        Print the decision about every layer too.
+    """
+    metadata = load_metadata(directory)
+    decisions = metadata.decisions
+    if verbose and decisions:
+        print_wide(render_decisions(decisions))
+    size = describe_size(metadata.files[LIBRARY_FILE].size_bytes)
+    print_wide(f"{directory}: {metadata.name}, {metadata.build} build for {metadata.isa}, {size}")
+    if decisions:
+        print_wide(f"{describe_decisions(decisions, metadata.sparse_flops_share)}.")
+    print_wide(f"inputs: {', '.join(map(str, metadata.inputs))}")
+    print_wide(f"outputs: {', '.join(map(str, metadata.outputs))}")
+    print_wide(f"weights: {metadata.weights.get('detail', 'of unknown origin')}")
+    if pruning := describe_pruning(metadata.spec):
+        print_wide(f"sparsity: {pruning}")

@@ -1,0 +1,95 @@
+"""`tvm-sparse run`: import, prune, compile, check and measure, in one go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tvm_sparse.cli.options import (
+    bench_options,
+    cache_option,
+    compile_options,
+    model_options,
+    output_options,
+)
+from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
+from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.errors import ConfigError
+
+#: Runs over which `--profile` takes the median of every kernel call.
+_PROFILE_REPEATS = 10
+
+
+@click.command("run")
+@model_options
+@compile_options
+@bench_options
+@click.option("--dense-only", is_flag=True, help="Build and measure the dense build alone.")
+@click.option(
+    "--sparse-only",
+    is_flag=True,
+    help="Build and measure the sparse build alone; there is nothing to check it against then.",
+)
+@cache_option
+@output_options
+def command(
+    model_spec: ModelSpec,
+    sparsity_spec: SparsitySpec,
+    compile_spec: CompileSpec,
+    bench_spec: BenchSpec,
+    **flags: Any,
+) -> None:
+    """Measure what pruning buys: dense and sparse builds of one model, side by side.
+
+    Imports the model, makes its encoder's weights block-sparse, compiles both builds, checks dense
+    against TensorFlow and sparse against dense, and measures them in turns. Times are in
+    milliseconds, sparsities are fractions 0..1, (bs-r, bs-c) is the block of a weight of shape
+    (outputs, inputs).
+    """
+    if flags["dense_only"] and flags["sparse_only"]:
+        raise click.UsageError(
+            "--dense-only and --sparse-only exclude each other: give neither for both builds"
+        )
+    check_output_file("--json", flags["json_path"])
+    check_output_directory("--dump-ir", compile_spec.dump_ir)
+    if not compile_spec.runs_here:
+        raise ConfigError(
+            f"target {compile_spec.target} given: this CPU cannot run such a build, so there is "
+            "nothing to measure; `tvm-sparse export --target` makes it without running it"
+        )
+    check_dependencies()
+    from tvm_sparse.cli.progress import ProgressDisplay
+
+    with ProgressDisplay(flags["quiet"]) as display:
+        display.step("starting the compiler")
+        from tvm_sparse import api
+
+        model = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        display.step("making the weights sparse")
+        model = api.sparsify(model, sparsity_spec)
+        builds = api.compile(
+            model,
+            compile_spec,
+            builds=_build_names(flags["dense_only"], flags["sparse_only"]),
+            atol=flags["atol"],
+            rtol=flags["rtol"],
+            progress=display.step,
+        )
+        record = api.benchmark(
+            builds,
+            bench_spec,
+            threads=compile_spec.threads,
+            profile_repeats=_PROFILE_REPEATS if flags["profile"] else 0,
+            progress=display.measure,
+        )
+    from tvm_sparse.cli.results import report_record
+
+    report_record(record, flags["verbose"], flags["json_path"])
+
+
+def _build_names(dense_only: bool, sparse_only: bool) -> tuple[Any, ...]:
+    if dense_only:
+        return ("dense",)
+    return ("sparse",) if sparse_only else ("dense", "sparse")
