@@ -14,7 +14,7 @@ import numpy as np
 import tvm
 
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.tiling import TokenLayout, chunk_size, row_chunks
+from tvm_sparse.kernels.tiling import TokenLayout, accumulator_sets, chunk_size, row_chunks
 from tvm_sparse.kernels.vector import (
     Expr,
     Registers,
@@ -116,19 +116,33 @@ def make_bsr_sparse_dense(
         out = argument("out", layout.shape(units))
 
         def block_row_times_tile(block_row: Expr, tile: Expr, start: int, count: int) -> None:
-            acc = Registers(count * vectors, lanes)
+            sets = accumulator_sets(count * vectors)
+            acc = Registers(count * vectors * sets, lanes)
             acc.fill(0.0)
-            with serial(weight_indptr[block_row], weight_indptr[block_row + 1]) as elem_idx:
+
+            def accumulate(elem_idx: Expr, into: int) -> None:
                 for column in range(bs_c):
                     k = weight_indices[elem_idx] + column
                     for row in range(count):
                         factor = broadcast(weight_data[elem_idx, column, start + row], lanes)
                         for vector in range(vectors):
-                            index = row * vectors + vector
+                            index = (into * count + row) * vectors + vector
                             acc[index] = acc[index] + factor * load(
                                 data, [tile, k, vector * lanes], lanes
                             )
-            finish.store(out, acc, tile, block_row * bs_r + start, layout)
+
+            row_start, row_end = weight_indptr[block_row], weight_indptr[block_row + 1]
+            groups = T.floordiv(row_end - row_start, sets)
+            with serial(0, groups) as group:
+                for into in range(sets):
+                    accumulate(row_start + group * sets + into, into)
+            if sets > 1:
+                with serial(row_start + groups * sets, row_end) as elem_idx:
+                    accumulate(elem_idx, 0)
+                for index in range(count * vectors):
+                    for into in range(1, sets):
+                        acc[index] = acc[index] + acc[into * count * vectors + index]
+            finish.store(out, acc, tile, block_row * bs_r + start, count, layout)
 
         with parallel(num_chunks, "bsr_sparse_dense") as chunk:
             with serial(0, layout.num_tiles) as tile, serial(0, per_chunk) as offset:

@@ -64,7 +64,13 @@ class BoundEpilogue:
     residual: Buffer | None
 
     def store(
-        self, out: Buffer, acc: Registers, tile: Expr, unit: Expr, layout: TokenLayout
+        self,
+        out: Buffer,
+        acc: Registers,
+        tile: Expr,
+        unit: Expr,
+        rows: int,
+        layout: TokenLayout,
     ) -> None:
         """Finish and store accumulators of consecutive outputs, `layout.vectors` of each.
 
@@ -75,8 +81,9 @@ class BoundEpilogue:
             Row by row.
         tile, unit : Expr
             Token tile and first output.
+        rows : int
+            Number of outputs.
         """
-        rows = acc.count // layout.vectors
         finish_now = self.spec.activation == "none"
         for row in range(rows):
             for vector in range(layout.vectors):

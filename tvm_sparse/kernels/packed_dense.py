@@ -89,7 +89,7 @@ def make_packed_dense(
                         acc[index] = acc[index] + factor * load(
                             data, [tile, k, vector * lanes], lanes
                         )
-            finish.store(out, acc, tile, panel * rows, layout)
+            finish.store(out, acc, tile, panel * rows, used_rows, layout)
 
         with parallel(-(-panels // per_chunk), "packed_dense") as chunk:
             with serial(0, layout.num_tiles) as tile:

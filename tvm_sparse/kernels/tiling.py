@@ -33,6 +33,8 @@ _TILE_VECTORS = {
 }
 #: Registers that hold neither accumulators nor constants: operands, broadcasts, temporaries.
 _OPERAND_REGISTERS = 4
+#: Multiply-adds in flight on a core with two units of four cycles' latency.
+_INDEPENDENT_CHAINS = 8
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,15 @@ def row_chunks(block_rows: int, most: int) -> list[tuple[int, int]]:
     chunks = -(-block_rows // most)
     size = -(-block_rows // chunks)
     return [(start, min(size, block_rows - start)) for start in range(0, block_rows, size)]
+
+
+def accumulator_sets(accumulators: int) -> int:
+    """Return how many sets of accumulators hide the latency of a multiply-add.
+
+    A register tile of few accumulators waits for its own results: two units of four cycles each
+    want eight independent chains. A second set takes every other block.
+    """
+    return 1 if accumulators >= _INDEPENDENT_CHAINS else 2
 
 
 def chunk_size(rows: int, most_chunks: int = 32) -> int:
