@@ -1,0 +1,107 @@
+"""Read the texts a model is judged on: one a line, and their labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tvm_sparse.errors import InputError
+
+#: Separates the two texts of a pair, such as question and context.
+PAIR_SEPARATOR = "\t"
+_MOST_BYTES = 256 * 1024 * 1024
+
+
+def read_texts(path: str | os.PathLike[str], limit: int | None = None) -> list[str]:
+    """Read a plain text file, one text a line; empty lines are left out.
+
+    Parameters
+    ----------
+    path : path
+        UTF-8 text. A tab separates the two texts of a pair.
+    limit : int, optional
+        Keep at most so many texts, taken evenly from the whole file.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is binary, is too large, or holds no text.
+    """
+    texts = [line.strip(" \r\f\v") for line in _read(path).split("\n")]
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise InputError(f"{path} holds no text: one text a line is needed")
+    if limit is None or len(texts) <= limit:
+        return texts
+    # Evenly: files are often sorted by topic or length.
+    return [texts[i * len(texts) // limit] for i in range(limit)]
+
+
+def read_labels(path: str | os.PathLike[str], count: int) -> list[str]:
+    """Read the labels of the texts, one a line, in the order of the texts.
+
+    Parameters
+    ----------
+    path : path
+        UTF-8 text; empty lines are left out.
+    count : int
+        How many labels there must be.
+
+    Raises
+    ------
+    InputError
+        As `read_texts`, or when their number is another.
+    """
+    labels = read_texts(path)
+    if len(labels) != count:
+        raise InputError(
+            f"{path} holds {len(labels)} labels for {count} texts: one label a line is needed, in "
+            "the order of the texts"
+        )
+    return labels
+
+
+def label_ids(labels: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Return labels as class numbers.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Names of classes, or their numbers.
+    names : sequence of str
+        The model's classes by number.
+
+    Raises
+    ------
+    InputError
+        A label is no class of the model.
+    """
+    numbers = {name.lower(): i for i, name in enumerate(names)}
+    numbers |= {str(i): i for i in range(len(names))}
+    unknown = sorted({label for label in labels if label.strip().lower() not in numbers})
+    if unknown:
+        raise InputError(
+            f"label {unknown[0]!r} given: the model's classes are {', '.join(names)} "
+            f"(or 0 to {len(names) - 1})"
+        )
+    return [numbers[label.strip().lower()] for label in labels]
+
+
+def _read(path: str | os.PathLike[str]) -> str:
+    try:
+        size = os.path.getsize(path)
+        if size > _MOST_BYTES:
+            raise InputError(
+                f"{path} has {size / 1e6:.0f} MB: give a sample, a few hundred texts are enough"
+            )
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(f"{path} is no UTF-8 text: one text a line is needed")
+    return text
