@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from tvm import relax
@@ -83,12 +83,11 @@ class Uses:
         self._count: Counter[relax.Var] = Counter()
         self._readers: dict[relax.Var, list[relax.Var]] = {}
         for binding in bindings(func):
-            args = binding.value.args if isinstance(binding.value, relax.Call) else None
-            reads = args if args is not None else relax.analysis.free_vars(binding.value)
-            for var in reads:
-                if isinstance(var, relax.Var):
-                    self._count[var] += 1
-                    self._readers.setdefault(var, []).append(binding.var)
+            value = binding.value
+            parts = value.args if isinstance(value, relax.Call) else [value]
+            for var in (var for part in parts for var in relax.analysis.free_vars(part)):
+                self._count[var] += 1
+                self._readers.setdefault(var, []).append(binding.var)
         for var in relax.analysis.free_vars(func.body.body):
             self._count[var] += 1
 
@@ -102,7 +101,9 @@ class Uses:
         return readers[0] if len(readers) == 1 and self._count[var] == 1 else None
 
 
-def find_dense_chains(func: relax.Function, uses: Uses) -> dict[relax.Var, DenseChain]:
+def find_dense_chains(
+    func: relax.Function, uses: Uses, weights: Set[relax.Var]
+) -> dict[relax.Var, DenseChain]:
     """Find every dense or sparse layer of a function.
 
     Parameters
@@ -111,34 +112,38 @@ def find_dense_chains(func: relax.Function, uses: Uses) -> dict[relax.Var, Dense
         Function after `simplify_fc_transpose` and `bsr_dense`.
     uses : Uses
         Of the same function.
+    weights : set of relax.Var
+        Its parameters that are weights; the others are inputs.
 
     Returns
     -------
     dict of relax.Var to DenseChain
         By the chain's result, in the order of the products.
     """
-    params = set(func.params)
     chains: dict[relax.Var, DenseChain] = {}
     taken: set[relax.Var] = set()
     for binding in bindings(func):
-        weight = _weight(binding.value, uses, params)
+        weight = _weight(binding.value, uses, weights)
         if weight is not None:
-            chain = _follow(binding.var, binding.value.args[0], weight, uses, params, taken)
+            chain = _follow(binding.var, binding.value.args[0], weight, uses, weights, taken)
             chains[chain.result] = chain
             taken.update(chain.members)
     return chains
 
 
-def _weight(value: relax.Expr, uses: Uses, params: set[relax.Var]) -> tuple[relax.Var, ...] | None:
+def _weight(value: relax.Expr, uses: Uses, weights: Set[relax.Var]) -> tuple[relax.Var, ...] | None:
     if op_name(value) == SPARSE_DENSE:
-        return tuple(value.args[1:4])
+        triple = tuple(value.args[1:4])
+        # With an epilogue of its own it was written by hand: it is lowered by itself.
+        plain = not value.attrs["has_bias"] and value.attrs["activation"] == "none"
+        return triple if plain and weights.issuperset(triple) else None
     if not isinstance(value, relax.Call) or value.op != MATMUL:
         return None
     transpose = uses.value.get(value.args[1])
     if (
         isinstance(transpose, relax.Call)
         and transpose.op == PERMUTE_DIMS
-        and transpose.args[0] in params
+        and transpose.args[0] in weights
         and transpose.args[0].ty.ndim == 2
         and value.args[0].ty.dtype == "float32"
     ):
@@ -151,7 +156,7 @@ def _follow(
     data: relax.Var,
     weight: tuple[relax.Var, ...],
     uses: Uses,
-    params: set[relax.Var],
+    weights: Set[relax.Var],
     taken: set[relax.Var],
 ) -> DenseChain:
     """Walk down the only readers as long as the kernel's epilogue can do what they do."""
@@ -168,10 +173,10 @@ def _follow(
             other = value.args[1] if value.args[0].same_as(members[-1]) else value.args[0]
             if not isinstance(other, relax.Var):
                 break
-            vector = other in params and static_shape(other) == shape[-1:]
+            vector = other in weights and static_shape(other) == shape[-1:]
             if vector and bias is None and activation == "none" and residual is None:
                 bias = other
-            elif static_shape(other) == shape and other not in params and residual is None:
+            elif static_shape(other) == shape and other not in weights and residual is None:
                 residual = other
             else:
                 break

@@ -107,14 +107,15 @@ class _Tiler:
         self.weights = PackedWeights(params)
         self.bb = relax.BlockBuilder()
         self.uses = Uses(func)
-        self.chains = find_dense_chains(func, self.uses)
+        self.weight_vars = {var for var in func.params if var.name in params}
+        self.chains = find_dense_chains(func, self.uses, self.weight_vars)
         self.inner = {var for chain in self.chains.values() for var in chain.members[:-1]}
         self.stacks = self._find_stacks()
-        self.weight_vars = {var for var in func.params if var.name in params}
         self.rows: dict[relax.Var, relax.Expr] = {
             var: var for var in func.params if var not in self.weight_vars
         }
         self.tiled: dict[relax.Var, Tiled] = {}
+        self.packed: dict[tuple[relax.Var, TokenLayout], Tiled] = {}
         self.residual_of: dict[relax.Var, tuple[relax.Var, relax.Var]] = {}
 
     # -- the walk -----------------------------------------------------------------------------
@@ -174,18 +175,40 @@ class _Tiler:
             return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
         return expr
 
-    def _in_tiles(self, var: relax.Var) -> Tiled:
-        """Return the tiled form of `var`, whole."""
-        if var not in self.tiled:
-            *lead, features = static_shape(var)
-            batch, seq_len = lead if len(lead) == 2 else (1, prod(lead))
+    def _in_tiles(
+        self, var: relax.Var, layout: TokenLayout | None = None, features: int | None = None
+    ) -> Tiled:
+        """Return the tiled form of `var`, whole.
+
+        Parameters
+        ----------
+        var : relax.Var
+            A float32 tensor.
+        layout : TokenLayout, optional
+            The tiling it is needed in; any by default.
+        features : int, optional
+            What counts as the features of a token; by default the extent of the last axis. A
+            tensor split into heads, (batch, seq_len, heads, dim), may lie in tiles with all heads
+            together, which is another tensor to somebody who reduces over `dim`.
+        """
+        shape = static_shape(var)
+        features = features or shape[-1]
+        tiled = self.tiled.get(var)
+        if tiled is not None and tiled.features == features and layout in (None, tiled.layout):
+            return self._whole(tiled)
+        if layout is None:
+            batch, seq_len = shape[:2] if len(shape) == 3 else (1, prod(shape[:-1]))
             layout = choose_layout(batch, seq_len, self.target, self.block_rows)
+        if (var, layout) not in self.packed:
             rows = self._in_rows(var)
-            if len(lead) != 2:
-                rows = self.bb.emit(relax.op.reshape(rows, (batch, seq_len, features)))
+            if shape != (layout.batch, layout.seq_len, features):
+                rows = self.bb.emit(
+                    relax.op.reshape(rows, (layout.batch, layout.seq_len, features))
+                )
             packed = self.bb.emit(relax_ops.pack_tokens(rows, layout))
-            self.tiled[var] = Tiled(packed, layout, 0, features)
-        return self._whole(self.tiled[var])
+            self.packed[var, layout] = Tiled(packed, layout, 0, features)
+            self.tiled.setdefault(var, self.packed[var, layout])
+        return self.packed[var, layout]
 
     def _whole(self, tiled: Tiled) -> Tiled:
         """Cut a slice of a stacked product out, where somebody needs it alone."""
@@ -223,7 +246,9 @@ class _Tiler:
     def _emit_product(self, chain: DenseChain) -> None:
         stack = self.stacks.get(chain.result, [chain])
         data = self._in_tiles(chain.data)
-        residual = self._in_tiles(chain.residual).var if chain.residual is not None else None
+        residual = None
+        if chain.residual is not None:
+            residual = self._in_tiles(chain.residual, data.layout).var
         widths = [static_shape(member.result)[-1] for member in stack]
         bias = self.weights.bias(stack)
         if chain.is_sparse:
@@ -260,7 +285,7 @@ class _Tiler:
         if (
             op_name(value) != "relax.add"
             or reader is None
-            or op_name(self.uses.value[reader]) != "relax.nn.layer_norm"
+            or not self._is_token_norm(self.uses.value[reader])
             or not self.uses.value[reader].args[0].same_as(var)
             or not all(isinstance(a, relax.Var) and a in self.tiled for a in value.args)
             or any(static_shape(arg) != static_shape(var) for arg in value.args)
@@ -269,16 +294,26 @@ class _Tiler:
         self.residual_of[var] = (value.args[0], value.args[1])
         return True
 
-    def _emit_layer_norm(self, var: relax.Var, value: relax.Expr) -> bool:
+    def _is_token_norm(self, value: relax.Expr) -> bool:
+        """Whether `value` normalises the features of each token, as our kernel does."""
         if op_name(value) != "relax.nn.layer_norm":
             return False
         data, gamma, beta = value.args
-        shape = static_shape(data)
-        axes = [int(axis) % len(shape) for axis in value.attrs.axes]
-        plain = value.attrs.center and value.attrs.scale and data.ty.dtype == "float32"
-        if axes != [len(shape) - 1] or not plain or not {gamma, beta} <= self.weight_vars:
+        last = len(static_shape(data)) - 1
+        return (
+            [int(axis) % (last + 1) for axis in value.attrs.axes] == [last]
+            and bool(value.attrs.center and value.attrs.scale)
+            and data.ty.dtype == "float32"
+            and {gamma, beta} <= self.weight_vars
+        )
+
+    def _emit_layer_norm(self, var: relax.Var, value: relax.Expr) -> bool:
+        if not self._is_token_norm(value):
             return False
-        operands = [self._in_tiles(arg) for arg in self.residual_of.get(data, (data,))]
+        data, gamma, beta = value.args
+        first, *added = self.residual_of.get(data, (data,))
+        operands = [self._in_tiles(first)]
+        operands += [self._in_tiles(arg, operands[0].layout) for arg in added]
         norm = relax_ops.tiled_layer_norm(
             operands[0].var,
             self.weights.keep(gamma),
@@ -356,10 +391,11 @@ class _Tiler:
     ) -> relax.Expr | None:
         shape = static_shape(arg)
         if prod(shape) == 1 and not (isinstance(arg, relax.Var) and arg in self.tiled):
-            return self._in_rows(arg)
+            rows = self._in_rows(arg)
+            # A scalar of more axes than tiles have would add them to the result.
+            return self.bb.emit(relax.op.reshape(rows, ())) if len(shape) > 3 else rows
         if isinstance(arg, relax.Var) and shape == static_shape(first):
-            tiled = self._in_tiles(arg)
-            return tiled.var if tiled.layout == like.layout else None
+            return self._in_tiles(arg, like.layout, like.features).var
         if shape == (like.features,):
             return self.bb.emit(relax.op.reshape(self._in_rows(arg), (like.features, 1)))
         return None

@@ -1,0 +1,108 @@
+"""Small Relax modules built in a few lines, and what they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tvm
+from tolerances import MODEL
+from tvm import relax
+
+from tvm_sparse.passes import bsr_dense, simplify_fc_transpose, tile_tokens
+from tvm_sparse.passes.dense_chains import op_name
+from tvm_sparse.target import resolve_target, tvm_target
+
+Arrays = dict[str, np.ndarray]
+Emit = Callable[[relax.Expr], relax.Var]
+Body = Callable[..., relax.Expr]
+
+
+def make_module(
+    inputs: Mapping[str, tuple[int, ...]], weights: Mapping[str, tuple[int, ...]], body: Body
+) -> tvm.IRModule:
+    """Build `main(inputs..., weights...)`, one dataflow block; `body(emit, *vars)` fills it.
+
+    A name that ends in `ids` is int32, every other float32.
+    """
+    variables = [
+        relax.Var(name, relax.TensorType(shape, "int32" if name.endswith("ids") else "float32"))
+        for name, shape in {**inputs, **weights}.items()
+    ]
+    bb = relax.BlockBuilder()
+    with bb.function("main", variables, attrs={"num_input": len(inputs)}):
+        with bb.dataflow():
+            out = bb.emit_output(body(bb.emit, *variables))
+        bb.emit_func_output(out)
+    return bb.get()
+
+
+def random_values(mod: tvm.IRModule, seed: int = 0) -> tuple[Arrays, Arrays]:
+    """Random inputs and weights of a module, the weights scaled to keep values near one."""
+    rng = np.random.default_rng(seed)
+    func = mod["main"]
+    values = {}
+    for var in func.params:
+        shape = tuple(int(dim) for dim in var.ty.shape.values)
+        if var.ty.dtype == "int32":
+            values[var.name] = rng.integers(0, 2, shape, dtype=np.int32)
+        else:
+            values[var.name] = rng.standard_normal(shape, dtype=np.float32)
+            if len(shape) == 2 and "w" in var.name:
+                values[var.name] /= np.float32(min(shape) ** 0.5)
+    num_inputs = int(func.attrs["num_input"])
+    names = [var.name for var in func.params]
+    return (
+        {name: values[name] for name in names[:num_inputs]},
+        {name: values[name] for name in names[num_inputs:]},
+    )
+
+
+def evaluate(mod: tvm.IRModule, params: Arrays, inputs: Arrays) -> list[np.ndarray]:
+    """Run a module as TVM's own default pipeline compiles it."""
+    target = tvm_target(resolve_target())
+    executable = relax.build(mod, target=target, relax_pipeline=relax.get_default_pipeline(target))
+    machine = relax.VirtualMachine(executable, tvm.cpu())
+    values = {**inputs, **params}
+    result = machine["main"](*(tvm.runtime.tensor(values[var.name]) for var in mod["main"].params))
+    return [value.numpy() for value in ([result] if hasattr(result, "numpy") else result)]
+
+
+def tile(
+    mod: tvm.IRModule,
+    params: Arrays,
+    block_shape: tuple[int, int] | None = None,
+    include: tuple[str, ...] = ("*",),
+    exclude: tuple[str, ...] = (),
+) -> tuple[tvm.IRModule, Arrays]:
+    """Take a module through the passes up to `tile_tokens`; well-formed all the way."""
+    mod, params = simplify_fc_transpose.convert(mod, params)
+    if block_shape is not None:
+        mod, params, _ = bsr_dense.convert(mod, params, block_shape, 0.0, include, exclude)
+    mod, params = tile_tokens.convert(
+        mod, params, resolve_target(), block_shape[0] if block_shape else 0
+    )
+    relax.analysis.well_formed(mod)
+    num_inputs = int(mod["main"].attrs["num_input"])
+    assert [var.name for var in mod["main"].params][num_inputs:] == list(params)
+    return mod, params
+
+
+def assert_computes_the_same(
+    mod: tvm.IRModule, block_shape: tuple[int, int] | None = None, **layers
+) -> tvm.IRModule:
+    """Compare a module before and after tiling on random values; return the tiled one."""
+    inputs, params = random_values(mod)
+    tiled, packed = tile(mod, params, block_shape, **layers)
+    for found, wanted in zip(
+        evaluate(tiled, packed, inputs), evaluate(mod, params, inputs), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, **MODEL)
+    return tiled
+
+
+def op_names(mod: tvm.IRModule) -> list[str]:
+    """The operators of `main` in order, without `relax.` and `tvm_sparse.`."""
+    (block,) = mod["main"].body.blocks
+    names = (op_name(binding.value) for binding in block.bindings)
+    return [name.removeprefix("relax.").removeprefix("tvm_sparse.") for name in names if name]
