@@ -12,10 +12,15 @@ import tvm
 from tvm import relax, te, topi
 
 
+def _default(bb: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
+    """Legalise as TVM does: the polynomials are for float32."""
+    return call.op.get_attr("FLegalize")(bb, call)
+
+
 def _elementwise(compute: Callable[[te.Tensor], te.Tensor]) -> Callable[..., relax.Expr]:
     def legalize(bb: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         if call.args[0].ty.dtype != "float32":
-            return call
+            return _default(bb, call)
         return bb.call_te(compute, call.args[0], primfunc_name_hint=call.op.name.split(".")[-1])
 
     return legalize
@@ -41,7 +46,7 @@ def _sigmoid(x: te.Tensor) -> te.Tensor:
 
 def _softmax(bb: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     if call.args[0].ty.dtype != "float32":
-        return call
+        return _default(bb, call)
     axis = int(call.attrs.axis)
     return bb.call_te(topi.nn.fast_softmax, call.args[0], axis, primfunc_name_hint="softmax")
 
