@@ -26,30 +26,134 @@ from tvm_sparse.config import (
 Command = Callable[..., Any]
 
 
+_SPARSITY = (
+    click.option(
+        "--sparsity",
+        type=float,
+        default=0.95,
+        show_default=True,
+        metavar="FRACTION",
+        help="Share of zero blocks to reach in every eligible layer, 0..1. A model "
+        "that comes pruned keeps its own zeros.",
+    ),
+)
+_BLOCKS = (
+    click.option(
+        "--bs-r",
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Block rows: outputs of a layer that are pruned together.",
+    ),
+    click.option(
+        "--bs-c",
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Block columns: inputs of a layer that are pruned together.",
+    ),
+    click.option(
+        "--threshold",
+        type=float,
+        default=0.5,
+        show_default=True,
+        metavar="FRACTION",
+        help="A layer runs sparse when its *block sparsity*, the share of blocks of "
+        "bs-r x bs-c that are all zero, is at least this, 0..1.",
+    ),
+)
+_PRUNE = (
+    click.option(
+        "--prune",
+        type=click.Choice(get_args(PruneMethod)),
+        default="auto",
+        show_default=True,
+        help="none: the zeros the weights have; random: a seeded "
+        "random pattern; magnitude: drop the blocks of least L2 norm; auto: none for "
+        "a model that comes pruned, else random.",
+    ),
+)
+_CHOICE = (
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Only layers whose name "
+        "matches this shell pattern may run sparse; may be given more than once.",
+    ),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="PATTERN",
+        help="Layers whose name matches stay dense; may be given more than once.",
+    ),
+)
+_SOURCE = (
+    click.option(
+        "--weights",
+        type=click.Choice(get_args(WeightsPolicy)),
+        default="auto",
+        show_default=True,
+        help="checkpoint: real weights or an error; random: "
+        "seeded ones; auto: a checkpoint if one is cached or reachable, else random.",
+    ),
+    click.option(
+        "--batch",
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Sequences in one run.",
+    ),
+    click.option(
+        "--seq-len",
+        type=int,
+        default=128,
+        show_default=True,
+        metavar="N",
+        help="Tokens of every sequence.",
+    ),
+    click.option(
+        "--layers",
+        type=int,
+        metavar="N",
+        help="Keep only the first N encoder layers; all by default.",
+    ),
+    click.option(
+        "--inputs",
+        type=click.Choice(get_args(InputForm)),
+        default="full",
+        show_default=True,
+        help="full: every input the model takes; single: input_ids alone.",
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="Seed of random weights and of random patterns.",
+    ),
+)
+
+
 def model_options(command: Command) -> Command:
     """Add what to import and how to make it sparse: `model_spec` and `sparsity_spec`."""
 
     @functools.wraps(command)
     def with_specs(**flags: Any) -> Any:
-        seed = flags.pop("seed")
-        model_spec = ModelSpec(
-            model=flags.pop("model"),
-            weights=flags.pop("weights"),
-            batch=flags.pop("batch"),
-            seq_len=flags.pop("seq_len"),
-            seed=seed,
-            num_layers=flags.pop("layers"),
-            inputs=flags.pop("inputs"),
-        )
         sparsity_spec = SparsitySpec(
             sparsity=flags.pop("sparsity"),
             block_shape=(flags.pop("bs_r"), flags.pop("bs_c")),
             sparsity_threshold=flags.pop("threshold"),
             prune=flags.pop("prune"),
-            seed=seed,
+            seed=flags["seed"],
             include=flags.pop("include"),
             exclude=flags.pop("exclude"),
         )
+        model_spec = _model_spec(flags)
         return command(model_spec=model_spec, sparsity_spec=sparsity_spec, **flags)
 
     return _add(
@@ -61,108 +165,38 @@ def model_options(command: Command) -> Command:
             help="Preset (see "
             "`tvm-sparse models`), hub id, or directory with config.json and weights.",
         ),
-        click.option(
-            "--sparsity",
-            type=float,
-            default=0.95,
-            show_default=True,
-            metavar="FRACTION",
-            help="Share of zero blocks to reach in every eligible layer, 0..1. A model "
-            "that comes pruned keeps its own zeros.",
-        ),
-        click.option(
-            "--bs-r",
-            type=int,
-            default=1,
-            show_default=True,
-            metavar="N",
-            help="Block rows: outputs of a layer that are pruned together.",
-        ),
-        click.option(
-            "--bs-c",
-            type=int,
-            default=1,
-            show_default=True,
-            metavar="N",
-            help="Block columns: inputs of a layer that are pruned together.",
-        ),
-        click.option(
-            "--threshold",
-            type=float,
-            default=0.5,
-            show_default=True,
-            metavar="FRACTION",
-            help="A layer runs sparse when its *block sparsity*, the share of blocks of "
-            "bs-r x bs-c that are all zero, is at least this, 0..1.",
-        ),
-        click.option(
-            "--prune",
-            type=click.Choice(get_args(PruneMethod)),
-            default="auto",
-            show_default=True,
-            help="none: the zeros the weights have; random: a seeded "
-            "random pattern; magnitude: drop the blocks of least L2 norm; auto: none for "
-            "a model that comes pruned, else random.",
-        ),
-        click.option(
-            "--include",
-            multiple=True,
-            metavar="PATTERN",
-            help="Only layers whose name "
-            "matches this shell pattern may run sparse; may be given more than once.",
-        ),
-        click.option(
-            "--exclude",
-            multiple=True,
-            metavar="PATTERN",
-            help="Layers whose name matches stay dense; may be given more than once.",
-        ),
-        click.option(
-            "--weights",
-            type=click.Choice(get_args(WeightsPolicy)),
-            default="auto",
-            show_default=True,
-            help="checkpoint: real weights or an error; random: "
-            "seeded ones; auto: a checkpoint if one is cached or reachable, else random.",
-        ),
-        click.option(
-            "--batch",
-            type=int,
-            default=1,
-            show_default=True,
-            metavar="N",
-            help="Sequences in one run.",
-        ),
-        click.option(
-            "--seq-len",
-            type=int,
-            default=128,
-            show_default=True,
-            metavar="N",
-            help="Tokens of every sequence.",
-        ),
-        click.option(
-            "--layers",
-            type=int,
-            metavar="N",
-            help="Keep only the first N encoder layers; all by default.",
-        ),
-        click.option(
-            "--inputs",
-            type=click.Choice(get_args(InputForm)),
-            default="full",
-            show_default=True,
-            help="full: every input the model takes; single: input_ids alone.",
-        ),
-        click.option(
-            "--seed",
-            type=int,
-            default=0,
-            show_default=True,
-            metavar="N",
-            help="Seed of random weights and of random patterns.",
-        ),
+        *_SPARSITY,
+        *_BLOCKS,
+        *_PRUNE,
+        *_CHOICE,
+        *_SOURCE,
     )
+
+
+def model_argument(command: Command) -> Command:
+    """Add MODEL, its weights and its shape: `model_spec`."""
+
+    @functools.wraps(command)
+    def with_spec(**flags: Any) -> Any:
+        model_spec = _model_spec(flags)
+        return command(model_spec=model_spec, **flags)
+
+    return _add(with_spec, click.argument("model", metavar="MODEL"), *_SOURCE)
+
+
+def block_options(command: Command) -> Command:
+    """Add which blocks and layers count: `block_shape`, `threshold`, `include`, `exclude`."""
+
+    @functools.wraps(command)
+    def with_block_shape(**flags: Any) -> Any:
+        # The spec knows what values are allowed.
+        spec = SparsitySpec(
+            block_shape=(flags.pop("bs_r"), flags.pop("bs_c")),
+            sparsity_threshold=flags["threshold"],
+        )
+        return command(block_shape=spec.block_shape, **flags)
+
+    return _add(with_block_shape, *_BLOCKS, *_CHOICE)
 
 
 def compile_options(command: Command) -> Command:
@@ -304,6 +338,19 @@ def _tolerance(_context: click.Context, parameter: click.Parameter, value: float
     if not (value >= 0 and math.isfinite(value)):
         raise click.BadParameter(f"{value:g} given: it must be 0 or more", param=parameter)
     return value
+
+
+def _model_spec(flags: dict[str, Any]) -> ModelSpec:
+    """Take the flags of `_SOURCE`, and the model, out of `flags`."""
+    return ModelSpec(
+        model=flags.pop("model"),
+        weights=flags.pop("weights"),
+        batch=flags.pop("batch"),
+        seq_len=flags.pop("seq_len"),
+        seed=flags.pop("seed"),
+        num_layers=flags.pop("layers"),
+        inputs=flags.pop("inputs"),
+    )
 
 
 def _add(command: Command, *options: Callable[[Command], Command]) -> Command:
