@@ -1,0 +1,88 @@
+"""An imported model's weights as the checkpoint directory every other engine reads.
+
+Weights have TensorFlow's names and (K, N) kernels here; the directory has the names and (N, K)
+weights that transformers' PyTorch classes save, which its TensorFlow classes read as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+INPUTS_FILE = "inputs.npz"
+
+_LAST_PART = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "beta": "bias"}
+
+
+def write_checkpoint(
+    directory: Path,
+    facts: Mapping[str, Any],
+    params: Mapping[str, NDArray[Any]],
+    inputs: Mapping[str, NDArray[Any]],
+) -> Path:
+    """Write weights, configuration and inputs, and return the directory.
+
+    Parameters
+    ----------
+    directory : Path
+        Made if it is missing.
+    facts : mapping
+        Manifest of the imported model: `model.config` and `model.architecture` are used.
+    params : mapping of str to numpy.ndarray
+        Weights by TensorFlow's names.
+    inputs : mapping of str to numpy.ndarray
+        Inputs that fix the static shapes of engines that need them.
+    """
+    from safetensors.numpy import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = dict(to_torch(name, value) for name, value in params.items())
+    save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+    config = {**facts["model"]["config"], "architectures": [facts["model"]["architecture"]]}
+    (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2), encoding="utf-8")
+    np.savez(directory / INPUTS_FILE, **dict(inputs))  # type: ignore[arg-type]
+    return directory
+
+
+def to_torch(name: str, value: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    """Return a weight's name and value as transformers' PyTorch classes have them.
+
+    Parameters
+    ----------
+    name : str
+        TensorFlow's name, e.g. `bert/encoder/layer_._0/output/dense/kernel`.
+    value : numpy.ndarray
+        TensorFlow's value; kernels of dense layers are (K, N).
+
+    Returns
+    -------
+    (str, numpy.ndarray)
+        E.g. `bert.encoder.layer.0.output.dense.weight` and the (N, K) weight, contiguous.
+    """
+    # `a___b` is TensorFlow's scope for a PyTorch module b below a list; `_._` an index in a list.
+    parts = [part.rpartition("___")[2] for part in name.replace("_._", "/").split("/")]
+    last = parts[-1]
+    parts[-1] = _LAST_PART.get(last, last)
+    if last == "kernel":
+        # (K, N) of dense layers, (H, W, in, out) of convolutions.
+        value = value.T if value.ndim == 2 else value.transpose(3, 2, 0, 1)
+    return ".".join(parts), np.ascontiguousarray(value)
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Return the configuration in a checkpoint directory."""
+    config: dict[str, Any] = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    return config
+
+
+def read_inputs(directory: Path) -> dict[str, NDArray[Any]]:
+    """Return the inputs in a checkpoint directory by name."""
+    with np.load(directory / INPUTS_FILE, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -1,0 +1,220 @@
+"""Measure this package's builds and other engines in turns, after comparing what they compute."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+import tvm_sparse
+from tvm_sparse.bench.peers.engine import Engine
+from tvm_sparse.bench.peers.process import PeerProcess
+from tvm_sparse.bench.peers.record import EngineResult, summarise
+from tvm_sparse.bench.rounds import Progress, measure_rounds
+from tvm_sparse.bench.worker_process import WorkerProcess
+from tvm_sparse.config import BenchSpec
+from tvm_sparse.errors import BuildError, TvmSparseError
+from tvm_sparse.runtime.compare import difference
+
+#: fp32 engines add in different orders; INT8 is not held to this, its error is shown.
+TOLERANCE = 1e-3
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to measure: how to start it, and what it has to compute.
+
+    Attributes
+    ----------
+    result : EngineResult
+        What is known of it before it runs; `status` other than "measured" leaves it out.
+    start : callable
+        Takes a number of threads and returns its loaded worker.
+    inputs : mapping of str to numpy.ndarray
+        Its inputs.
+    reference : mapping of str to numpy.ndarray
+        Outputs on the same weights and inputs, from elsewhere.
+    """
+
+    result: EngineResult
+    start: Callable[[int], WorkerProcess]
+    inputs: Arrays
+    reference: Arrays
+
+
+def own_build(
+    artifact: Path,
+    inputs: Arrays,
+    reference: Arrays,
+    reference_name: str,
+    sparsity: float | None = None,
+    block_shape: tuple[int, int] | None = None,
+) -> Contender:
+    """Return the contender of one of this package's artifacts.
+
+    Parameters
+    ----------
+    artifact : Path
+        Artifact directory.
+    inputs, reference : mapping of str to numpy.ndarray
+        Inputs, and outputs on the same weights from the engine `reference_name`.
+    sparsity : float, optional
+        Block sparsity of a sparse build.
+    block_shape : (int, int), optional
+        Its block shape.
+    """
+    sparse = sparsity is not None and block_shape is not None
+    weights = f"{sparsity:.0%} {block_shape[0]}x{block_shape[1]}" if sparse else "dense"  # type: ignore[index]
+    result = EngineResult(
+        name="tvm_sparse",
+        label=f"tvm_sparse, {weights}",
+        threads=0,
+        status="measured",
+        sparsity=sparsity,
+        block_shape=block_shape,
+        version=tvm_sparse.__version__,
+        reference=reference_name,
+    )
+    return Contender(result, lambda threads: WorkerProcess(artifact, threads), inputs, reference)
+
+
+def peer(
+    engine: Engine, checkpoint: Path, inputs: Arrays, reference: Arrays, reference_name: str
+) -> Contender:
+    """Return the contender of another engine on a checkpoint directory."""
+    missing = engine.missing()
+    result = EngineResult(
+        name=engine.name,
+        label=engine.label,
+        threads=0,
+        status="not installed" if missing else "measured",
+        detail=f"pip install {' '.join(missing)}" if missing else "",
+        precision=engine.precision,
+        is_rival=engine.is_rival,
+        version=engine.version,
+        reference=reference_name,
+    )
+    return Contender(
+        result,
+        lambda threads: PeerProcess(engine.module, checkpoint, threads, engine.name),
+        inputs,
+        reference,
+    )
+
+
+def prepare_engines(engines: Iterable[Engine], checkpoint: Path, report: Progress) -> str:
+    """Write what the installed engines load into a checkpoint directory.
+
+    Returns
+    -------
+    str
+        Why a preparation failed, empty when none did; the engines then fail one by one.
+    """
+    steps = [step for engine in engines if not engine.missing() for step in engine.prepares]
+    for step in dict.fromkeys(steps):
+        report(f"preparing {step}", 0.0)
+        try:
+            PeerProcess(step, checkpoint, 1, prepare=True).close()
+        except TvmSparseError as error:
+            return str(error)
+    return ""
+
+
+def run_once(engine: Engine, checkpoint: Path, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """Return an engine's outputs on a checkpoint directory.
+
+    Raises
+    ------
+    BuildError
+        If the engine cannot run it.
+    """
+    with PeerProcess(engine.module, checkpoint, 1, engine.name) as worker:
+        worker.bind(inputs)
+        return worker.run()
+
+
+def compare(
+    contenders: Sequence[Contender], threads: int, spec: BenchSpec, report: Progress
+) -> list[EngineResult]:
+    """Check every contender against its reference, then measure all that passed in turns.
+
+    Parameters
+    ----------
+    contenders : sequence of Contender
+        In the order of the rounds and of the result.
+    threads : int
+        Threads of each; they never run at the same time.
+    spec : BenchSpec
+        How long to measure each.
+    report : callable
+        Progress.
+    """
+    results = {
+        contender.result.label: replace(contender.result, threads=threads)
+        for contender in contenders
+    }
+    with contextlib.ExitStack() as stack:
+        workers: dict[str, WorkerProcess] = {}
+        for contender in contenders:
+            label = contender.result.label
+            if results[label].status != "measured":
+                continue
+            report(f"checking {label}", 0.0)
+            try:
+                worker = contender.start(threads)
+                stack.callback(worker.close)
+                results[label] = _checked(results[label], contender, worker)
+            except TvmSparseError as failure:
+                results[label] = replace(results[label], status="failed", detail=str(failure))
+                continue
+            if results[label].status == "measured":
+                workers[label] = worker
+            else:
+                worker.close()
+        measured = measure_rounds(workers, spec, report) if workers else {}
+        for label, samples in measured.items():
+            results[label] = replace(
+                results[label],
+                latency_ms=summarise(samples.samples_ms, samples.round_median_ms),
+                peak_memory_bytes=workers[label].peak_memory_bytes(),
+            )
+    return list(results.values())
+
+
+def _checked(result: EngineResult, contender: Contender, worker: WorkerProcess) -> EngineResult:
+    """Run a loaded worker once and return the result with what that told."""
+    worker.bind(contender.inputs)
+    error = max_error(worker.run(), contender.reference)
+    wrong = error > TOLERANCE and result.precision == "fp32"
+    return replace(
+        result,
+        status="failed" if wrong else "measured",
+        detail=f"differs from {result.reference} by {error:.3g}" if wrong else "",
+        max_absolute_error=error,
+        facts=worker.facts() if isinstance(worker, PeerProcess) else {},
+        load_s=worker.load_s,
+    )
+
+
+def max_error(found: Arrays, reference: Arrays) -> float:
+    """Return the largest absolute difference over all outputs of the reference.
+
+    Raises
+    ------
+    BuildError
+        If an output is missing or has another shape.
+    """
+    gaps = [0.0]
+    for name, wanted in reference.items():
+        value = found.get(name)
+        if value is None or value.shape != wanted.shape:
+            came = "none" if value is None else f"shape {value.shape}"
+            raise BuildError(f"output {name} of shape {wanted.shape} is needed, {came} came")
+        gaps.append(difference(value, wanted, TOLERANCE, 0.0).max_absolute)
+    return max(gaps)

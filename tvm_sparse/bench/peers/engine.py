@@ -1,0 +1,163 @@
+"""The other engines: what each is called, needs, and has to offer to be measured."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tvm_sparse.errors import ConfigError
+
+Inputs = Mapping[str, NDArray[Any]]
+
+
+class PeerModel(ABC):
+    """A checkpoint loaded by another engine; its class lives in that engine's module.
+
+    Attributes
+    ----------
+    facts : dict
+        JSON-ready: how it runs, such as operator counts.
+    """
+
+    facts: dict[str, Any]
+
+    @abstractmethod
+    def bind(self, inputs: Inputs) -> Callable[[], Any]:
+        """Put inputs in place and return a call that only runs the model."""
+
+    @abstractmethod
+    def outputs(self, result: Any) -> dict[str, NDArray[Any]]:
+        """Return what a bound call returned as arrays by output name."""
+
+    def run(self, **inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Run once."""
+        return self.outputs(self.bind(inputs)())
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way of running a checkpoint outside of this package.
+
+    Attributes
+    ----------
+    name : str
+        As `--engines` takes it.
+    label : str
+        As a table shows it.
+    module : str
+        Module of this room with `load(checkpoint, threads, name) -> PeerModel`.
+    distributions : tuple of str
+        What has to be installed; the first one's version is recorded.
+    prepares : tuple of str
+        Modules of this room whose `prepare(checkpoint)` runs first, once per checkpoint.
+    precision : {"fp32", "int8"}
+        Of the products.
+    is_rival : bool
+        Whether it counts as an open dense fp32 engine to be compared with.
+    """
+
+    name: str
+    label: str
+    module: str
+    distributions: tuple[str, ...]
+    prepares: tuple[str, ...] = ()
+    precision: str = "fp32"
+    is_rival: bool = True
+
+    def missing(self) -> list[str]:
+        """Return the distributions that are not installed."""
+        return [name for name in self.distributions if installed_version(name) is None]
+
+    @property
+    def version(self) -> str | None:
+        """Installed version, None when it is not installed."""
+        return installed_version(self.distributions[0])
+
+
+# ONNX graphs are exported by PyTorch, as their users do.
+_EXPORTER = ("torch", "transformers", "onnx")
+
+ENGINES: dict[str, Engine] = {
+    engine.name: engine
+    for engine in (
+        Engine(
+            "onnxruntime",
+            "ONNX Runtime, fused",
+            "onnxruntime",
+            ("onnxruntime", *_EXPORTER),
+            ("onnx_export", "onnxruntime"),
+        ),
+        Engine(
+            "onnxruntime-int8",
+            "ONNX Runtime, dynamic INT8",
+            "onnxruntime",
+            ("onnxruntime", *_EXPORTER),
+            ("onnx_export", "onnxruntime"),
+            precision="int8",
+            is_rival=False,
+        ),
+        Engine(
+            "openvino",
+            "OpenVINO, LATENCY",
+            "openvino",
+            ("openvino", *_EXPORTER),
+            ("onnx_export",),
+        ),
+        Engine("torch", "PyTorch eager", "torch", ("torch", "transformers")),
+        Engine("torch-compile", "PyTorch compiled", "torch", ("torch", "transformers")),
+        Engine(
+            "tensorflow",
+            "TensorFlow",
+            "tensorflow",
+            ("tensorflow", "tf-keras", "transformers"),
+            is_rival=False,
+        ),
+    )
+}
+
+
+def find_engines(names: Iterable[str]) -> list[Engine]:
+    """Return the engines of these names.
+
+    Raises
+    ------
+    ConfigError
+        If there is no engine of a name.
+    """
+    names = list(names)
+    unknown = [name for name in names if name not in ENGINES]
+    if unknown:
+        raise ConfigError(
+            f"engine {', '.join(map(repr, unknown))} given: use some of {', '.join(ENGINES)}"
+        )
+    return [ENGINES[name] for name in names]
+
+
+def load_peer(module: str, directory: Path, threads: int, name: str) -> PeerModel:
+    """Load a checkpoint (or a product) with the engine in `module`."""
+    model: PeerModel = _import(module).load(directory, threads, name)
+    return model
+
+
+def prepare_peer(module: str, directory: Path) -> None:
+    """Have the engine in `module` write into the checkpoint directory what loading needs."""
+    _import(module).prepare(directory)
+
+
+def installed_version(distribution: str) -> str | None:
+    """Return the installed version of a distribution, None when there is none."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _import(module: str) -> Any:
+    return importlib.import_module(f"tvm_sparse.bench.peers.{module}")

@@ -1,0 +1,54 @@
+"""A checkpoint as an ONNX graph, exported through PyTorch."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse.bench.peers.checkpoint import read_inputs
+
+MODEL_FILE = "model.onnx"
+# The newest opset of the TorchScript exporter, whose graphs ONNX Runtime's optimiser knows.
+_OPSET = 17
+
+
+def prepare(checkpoint: Path) -> None:
+    """Write `MODEL_FILE` with static shapes into a checkpoint directory.
+
+    Attention is exported as the plain matrix products and softmax ("eager"): that is the form
+    which ONNX Runtime's transformer optimiser and OpenVINO recognise and fuse.
+    """
+    os.environ["USE_TF"] = "0"
+    import torch
+
+    from tvm_sparse.bench.peers.torch import load_model
+
+    model = load_model(checkpoint, attention="eager")
+    inputs = {name: torch.from_numpy(v).long() for name, v in read_inputs(checkpoint).items()}
+    with torch.no_grad():
+        names = [key for key, value in model(**inputs).items() if hasattr(value, "shape")]
+
+    class Positional(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
+        """The model with positional inputs and outputs, which the exporter names."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *values: Any) -> tuple[Any, ...]:
+            outputs = self.model(**dict(zip(inputs, values, strict=True)))
+            return tuple(outputs[name] for name in names)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Positional(),
+            tuple(inputs.values()),
+            str(checkpoint / MODEL_FILE),
+            input_names=list(inputs),
+            output_names=names,
+            opset_version=_OPSET,
+            dynamo=False,
+        )

@@ -1,0 +1,87 @@
+"""ONNX Runtime: fp32 through its transformer optimiser, and dynamic INT8."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.bench.peers.checkpoint import read_config
+from tvm_sparse.bench.peers.engine import Inputs, PeerModel
+from tvm_sparse.bench.peers.onnx_export import MODEL_FILE
+
+FUSED_FILE = "fused.onnx"
+INT8_FILE = "int8.onnx"
+
+# What config files call the number of heads and the width, by model family.
+_HEADS = ("num_attention_heads", "n_heads")
+_WIDTH = ("hidden_size", "dim")
+
+
+def prepare(checkpoint: Path) -> None:
+    """Fuse and quantise the exported graph, each into a file of its own.
+
+    `opt_level=0` keeps ONNX Runtime's general passes away until the optimiser has seen the graph
+    as exported: they rewrite the patterns that attention is recognised by.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.transformers import optimizer
+
+    config = read_config(checkpoint)
+    fused = optimizer.optimize_model(
+        str(checkpoint / MODEL_FILE),
+        model_type="bert",
+        num_heads=next((int(config[key]) for key in _HEADS if key in config), 0),
+        hidden_size=next((int(config[key]) for key in _WIDTH if key in config), 0),
+        opt_level=0,
+    )
+    fused.save_model_to_file(str(checkpoint / FUSED_FILE))
+    quantize_dynamic(
+        str(checkpoint / FUSED_FILE),
+        str(checkpoint / INT8_FILE),
+        weight_type=QuantType.QInt8,
+        # Shape inference does not know the types behind the fused operators.
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+    )
+
+
+def load(checkpoint: Path, threads: int, name: str) -> PeerModel:
+    """Load the fused graph, or the quantised one for the name `onnxruntime-int8`."""
+    file = INT8_FILE if name.endswith("int8") else FUSED_FILE
+    return _Session(checkpoint / file, threads)
+
+
+class _Session(PeerModel):
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnx
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        graph = onnx.load(str(path), load_external_data=False).graph
+        counts = Counter(str(node.op_type) for node in graph.node)
+        self.facts = {"operators": dict(counts.most_common())}
+        self._binding: Any = None
+
+    def bind(self, inputs: Inputs) -> Callable[[], Any]:
+        binding = self._session.io_binding()
+        for value in self._session.get_inputs():
+            dtype = np.int64 if value.type == "tensor(int64)" else np.int32
+            binding.bind_cpu_input(value.name, inputs[value.name].astype(dtype))
+        for value in self._session.get_outputs():
+            binding.bind_output(value.name, "cpu")
+        self._binding = binding
+        return lambda: self._session.run_with_iobinding(binding)
+
+    def outputs(self, result: Any) -> dict[str, NDArray[Any]]:
+        names = [value.name for value in self._session.get_outputs()]
+        return dict(zip(names, self._binding.copy_outputs_to_cpu(), strict=True))

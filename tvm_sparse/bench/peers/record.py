@@ -1,0 +1,245 @@
+"""The record of one comparison of engines, and its JSON form.
+
+The form is documented in docs/benchmarks/README.md; a change of it needs a new `SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.bench.environment import Environment
+from tvm_sparse.errors import BuildError, ConfigError
+
+SCHEMA_VERSION = 1
+# A tenth of a microsecond: finer than any clock used, and half the size on disk.
+_SAMPLE_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Latency samples of one engine, in milliseconds, and what is said about them.
+
+    Attributes
+    ----------
+    median, p10, p90, mean, min : float
+        Of all samples; percentiles are interpolated linearly.
+    iterations : int
+        Number of samples.
+    round_median : tuple of float
+        Median of each round; round i of all engines ran next to each other.
+    samples : tuple of float
+        In the order they were taken.
+    """
+
+    median: float
+    p10: float
+    p90: float
+    mean: float
+    min: float
+    iterations: int
+    round_median: tuple[float, ...]
+    samples: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """One engine at one number of threads.
+
+    Attributes
+    ----------
+    name, label : str
+        The engine, and how a table shows it.
+    threads : int
+        Threads it ran on.
+    status : {"measured", "not installed", "failed"}
+        A peer that is not installed, or does not run or compute the same, is a result too.
+    detail : str
+        Why it was not measured.
+    precision : {"fp32", "int8"}
+        Of the products.
+    is_rival : bool
+        Whether it is an open dense fp32 engine that ours is compared with.
+    sparsity : float or None
+        Block sparsity of the weights, None for the dense checkpoint.
+    block_shape : (int, int) or None
+        (bs_r, bs_c).
+    version : str or None
+        Of the engine.
+    max_absolute_error : float or None
+        Largest difference from the reference on the same weights, over all outputs.
+    reference : str
+        What it was compared with.
+    latency_ms : Latency or None
+        None unless measured.
+    load_s : float or None
+        Seconds for loading it in its process; what it compiles at its first run is not in it.
+    peak_memory_bytes : int or None
+        Largest resident memory of its process.
+    facts : dict
+        How it runs: operator counts and the like.
+    """
+
+    name: str
+    label: str
+    threads: int
+    status: str
+    detail: str = ""
+    precision: str = "fp32"
+    is_rival: bool = False
+    sparsity: float | None = None
+    block_shape: tuple[int, int] | None = None
+    version: str | None = None
+    max_absolute_error: float | None = None
+    reference: str = ""
+    latency_ms: Latency | None = None
+    load_s: float | None = None
+    peak_memory_bytes: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PeersRecord:
+    """One comparison: every engine on the same weights, inputs and threads.
+
+    Attributes
+    ----------
+    created : str
+        ISO 8601 in UTC.
+    subject : str
+        What was measured: a model's name, or "products".
+    spec : dict
+        What was asked for: model spec, threads, bench spec.
+    weights : dict
+        Where the weights come from.
+    results : tuple of EngineResult
+        In the order of the table; one per engine and number of threads.
+    environment : Environment
+        Where it ran; its `threads` is the largest number used.
+    """
+
+    created: str
+    subject: str
+    spec: dict[str, Any]
+    weights: dict[str, Any]
+    results: tuple[EngineResult, ...]
+    environment: Environment
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    @property
+    def threads(self) -> list[int]:
+        """Numbers of threads measured, in order."""
+        return list(dict.fromkeys(result.threads for result in self.results))
+
+    def at(self, threads: int) -> list[EngineResult]:
+        """Return the results at a number of threads."""
+        return [result for result in self.results if result.threads == threads]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON-ready values, the schema version first."""
+        values = asdict(self)
+        return {"schema_version": values.pop("schema_version"), **values}
+
+    @classmethod
+    def from_json(cls, document: Any, origin: str = "the record") -> PeersRecord:
+        """Return the record held by a parsed JSON document.
+
+        Raises
+        ------
+        ConfigError
+            If it is no such record, or one of another schema version.
+        """
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ConfigError(
+                f"{origin} has schema version {version}, {SCHEMA_VERSION} is needed: "
+                "give a file that scripts/bench_peers.py of this version wrote"
+            )
+        try:
+            results = tuple(_result(values) for values in document["results"])
+            environment = Environment(**document["environment"])
+            return cls(**{**document, "results": results, "environment": environment})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{origin} is no complete record of engines: {error}") from None
+
+
+def summarise(samples_ms: Sequence[float], round_median_ms: Iterable[float]) -> Latency:
+    """Return the statistics of at least one latency sample, in milliseconds."""
+    values = np.asarray(samples_ms, dtype=np.float64)
+    p10, median, p90 = (float(value) for value in np.percentile(values, [10, 50, 90]))
+    return Latency(
+        median=median,
+        p10=p10,
+        p90=p90,
+        mean=float(values.mean()),
+        min=float(values.min()),
+        iterations=len(values),
+        round_median=tuple(round(value, _SAMPLE_DIGITS) for value in round_median_ms),
+        samples=tuple(values.round(_SAMPLE_DIGITS).tolist()),
+    )
+
+
+def best_rival(results: Iterable[EngineResult]) -> EngineResult | None:
+    """Return the fastest open dense fp32 engine that was measured, None if there is none."""
+    rivals = [result for result in results if result.is_rival and result.latency_ms is not None]
+    return min(rivals, key=lambda r: r.latency_ms.median if r.latency_ms else 0.0, default=None)
+
+
+def save_peers_record(record: PeersRecord, path: Path) -> None:
+    """Write a record as JSON; the file appears complete or not at all.
+
+    Raises
+    ------
+    BuildError
+        If the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(_dump(record.to_json()) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise BuildError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def load_peers_record(path: Path) -> PeersRecord:
+    """Read a record that `save_peers_record` wrote.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is no record of this schema version.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}") from None
+    return PeersRecord.from_json(document, str(path))
+
+
+def _dump(document: dict[str, Any]) -> str:
+    """Return indented JSON with one line per result, which samples would make thousands."""
+    results = ",\n  ".join(json.dumps(r, allow_nan=False) for r in document["results"])
+    rest = json.dumps({**document, "results": []}, indent=1, allow_nan=False)
+    return rest.replace('"results": []', f'"results": [\n  {results}\n ]', 1)
+
+
+def _result(document: dict[str, Any]) -> EngineResult:
+    values = dict(document)
+    if values["latency_ms"] is not None:
+        latency = dict(values["latency_ms"])
+        for key in ("samples", "round_median"):
+            latency[key] = tuple(latency[key])
+        values["latency_ms"] = Latency(**latency)
+    if values["block_shape"] is not None:
+        values["block_shape"] = tuple(values["block_shape"])
+    return EngineResult(**values)

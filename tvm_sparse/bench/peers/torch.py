@@ -1,0 +1,63 @@
+"""PyTorch through transformers: eager, and compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.bench.peers.checkpoint import read_config
+from tvm_sparse.bench.peers.engine import Inputs, PeerModel
+
+
+def load(checkpoint: Path, threads: int, name: str) -> PeerModel:
+    """Load a checkpoint; the name `torch-compile` runs it through `torch.compile`."""
+    import torch
+
+    torch.set_num_threads(threads)
+    return _Module(load_model(checkpoint), compiled=name == "torch-compile")
+
+
+def load_model(checkpoint: Path, attention: str | None = None) -> Any:
+    """Return the torch module of a checkpoint, of the class its configuration names.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        As `write_checkpoint` wrote it.
+    attention : str, optional
+        transformers' attention implementation; its own choice by default.
+    """
+    os.environ["USE_TF"] = "0"
+    import transformers
+
+    model_class = getattr(transformers, read_config(checkpoint)["architectures"][0])
+    options = {"attn_implementation": attention} if attention else {}
+    return model_class.from_pretrained(str(checkpoint), **options).eval()
+
+
+class _Module(PeerModel):
+    def __init__(self, model: Any, compiled: bool) -> None:
+        import torch
+
+        self._torch = torch
+        self.facts = {"attention": str(model.config._attn_implementation)}
+        self._model = torch.compile(model, dynamic=False) if compiled else model
+
+    def bind(self, inputs: Inputs) -> Callable[[], Any]:
+        torch, model = self._torch, self._model
+        values = {name: torch.from_numpy(value).long() for name, value in inputs.items()}
+
+        def call() -> Any:
+            with torch.no_grad():
+                return model(**values)
+
+        return call
+
+    def outputs(self, result: Any) -> dict[str, NDArray[Any]]:
+        found = {key: value for key, value in result.items() if hasattr(value, "shape")}
+        return {name: np.array(value.numpy()) for name, value in found.items()}

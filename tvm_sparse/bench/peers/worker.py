@@ -1,0 +1,45 @@
+"""The process that holds one model in another engine: `python -m tvm_sparse.bench.peers.worker`.
+
+It speaks the protocol of `tvm_sparse.bench.worker`, with these differences:
+
+    {"do": "load", "module": M, "name": N, "directory": DIR, "threads": N}
+                                                      -> {"load_s": seconds}
+    {"do": "load", "module": M, "directory": DIR, "prepare": true}
+                                                      -> {"load_s": seconds}
+    {"do": "facts"}                                   -> {"facts": {...}}
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse.bench.peers.engine import load_peer, prepare_peer
+from tvm_sparse.bench.worker import Worker, serve_parent
+
+
+class PeerWorker(Worker):
+    """Carries out the commands on the model of another engine."""
+
+    def _do_load(  # type: ignore[override]  # the protocol's `load` differs
+        self,
+        module: str,
+        directory: str,
+        name: str = "",
+        threads: int = 1,
+        prepare: bool = False,
+    ) -> dict[str, Any]:
+        start = time.perf_counter()
+        if prepare:
+            prepare_peer(module, Path(directory))
+        else:
+            self._model = load_peer(module, Path(directory), threads, name)
+        return {"load_s": time.perf_counter() - start}
+
+    def _do_facts(self) -> dict[str, Any]:
+        return {"facts": self._model.facts}
+
+
+if __name__ == "__main__":
+    serve_parent(PeerWorker())
