@@ -28,14 +28,14 @@ def tiny_reference(inputs: dict[str, np.ndarray], weight: np.ndarray = WEIGHT):
     return {"hidden": hidden, "pooled": hidden.sum(axis=1)}
 
 
-def compile_tiny(weight: np.ndarray = WEIGHT):
+def compile_tiny():
     import tvm
     from tvm import relax
 
     op = relax.op
     builder = relax.BlockBuilder()
     ids, x = (relax.Var(s.name, relax.TensorType(s.shape, s.dtype)) for s in INPUTS)
-    w = relax.Var("w", relax.TensorType(weight.shape, "float32"))
+    w = relax.Var("w", relax.TensorType(WEIGHT.shape, "float32"))
     with builder.function("main", [ids, x, w], attrs={"num_input": 2}):
         with builder.dataflow():
             product = builder.emit(op.matmul(x, w))
@@ -43,9 +43,9 @@ def compile_tiny(weight: np.ndarray = WEIGHT):
             hidden = builder.emit(op.add(product, tokens))
             outputs = builder.emit_output(relax.Tuple([hidden, op.sum(hidden, axis=[1])]))
         builder.emit_func_output(outputs)
-    module = relax.transform.BindParams("main", {"w": weight})(builder.get())
     target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v2"})
-    return relax.build(module, target=target, relax_pipeline=relax.get_default_pipeline(target))
+    pipeline = relax.get_default_pipeline(target)
+    return relax.build(builder.get(), target=target, relax_pipeline=pipeline)
 
 
 def tiny_metadata(build: str = "dense", **changes) -> ArtifactMetadata:
@@ -76,4 +76,5 @@ def tiny_metadata(build: str = "dense", **changes) -> ArtifactMetadata:
 def build_tiny_artifact(
     out_dir: Path, build: str = "dense", weight: np.ndarray = WEIGHT, **changes
 ) -> Path:
-    return export_artifact(compile_tiny(weight), tiny_metadata(build, **changes), out_dir)
+    metadata = tiny_metadata(build, **changes)
+    return export_artifact(compile_tiny(), {"w": weight}, metadata, out_dir)

@@ -15,6 +15,8 @@
 #include <tvm/ffi/extra/module.h>
 #include <tvm/ffi/function.h>
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -48,6 +50,12 @@ struct AlignedAllocator {
     if (tensor->data == nullptr) throw std::bad_alloc();
   }
   void FreeData(DLTensor* tensor) { std::free(tensor->data); }
+};
+
+// A tensor on memory that lies somewhere already and stays there.
+struct ExistingMemory {
+  void AllocData(DLTensor* tensor, const char* data) { tensor->data = const_cast<char*>(data); }
+  void FreeData(DLTensor*) {}
 };
 
 struct TensorSpec {
@@ -131,6 +139,27 @@ ffi::Tensor MakeInput(const TensorSpec& spec, const std::string& folder, std::mt
   return tensor;
 }
 
+// The weights lie in the library; its table says for each: offset in bytes, type code, bits, number
+// of dimensions, dimensions. The library is never closed: the tensors only point into it.
+std::vector<ffi::Tensor> MapWeights(const std::string& path) {
+  // TVM has loaded it already: this only finds it again.
+  void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
+  if (library == nullptr) throw std::runtime_error(dlerror());
+  const auto* weights = static_cast<const char*>(dlsym(library, "tvm_sparse_weights"));
+  const auto* word = static_cast<const int64_t*>(dlsym(library, "tvm_sparse_weight_table"));
+  if (weights == nullptr || word == nullptr) throw std::runtime_error(path + " holds no weights");
+  std::vector<ffi::Tensor> tensors;
+  for (int64_t remaining = *word++; remaining > 0; --remaining) {
+    const char* data = weights + word[0];
+    const DLDataType dtype{static_cast<uint8_t>(word[1]), static_cast<uint8_t>(word[2]), 1};
+    const ffi::ShapeView shape(word + 4, static_cast<size_t>(word[3]));
+    tensors.push_back(ffi::Tensor::FromNDAlloc(ExistingMemory(), shape, dtype,
+                                               DLDevice{kDLCPU, 0}, data));
+    word += 4 + shape.size();
+  }
+  return tensors;
+}
+
 void PrintOutput(const TensorSpec& spec, const ffi::Tensor& tensor) {
   std::cout << spec.name << " [";
   for (size_t i = 0; i < spec.shape.size(); ++i) std::cout << (i ? ", " : "") << spec.shape[i];
@@ -196,12 +225,14 @@ void Run(const Options& options) {
   if (!forward.has_value()) throw std::runtime_error("model.so has no function " + entry);
 
   std::mt19937 random(0);
-  std::vector<ffi::Any> inputs;
-  std::vector<ffi::AnyView> arguments;
+  std::vector<ffi::Any> tensors;
   for (const auto& spec : input_specs) {
-    inputs.emplace_back(MakeInput(spec, options.inputs, &random));
+    tensors.emplace_back(MakeInput(spec, options.inputs, &random));
   }
-  arguments.assign(inputs.begin(), inputs.end());
+  for (const auto& weight : MapWeights(options.artifact + "/model.so")) {
+    tensors.emplace_back(weight);
+  }
+  const std::vector<ffi::AnyView> arguments(tensors.begin(), tensors.end());
 
   ffi::Any result;
   std::vector<double> latencies_ms;

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tiny_artifact import compile_tiny, tiny_inputs, tiny_metadata, tiny_reference
+from tiny_artifact import WEIGHT, compile_tiny, tiny_inputs, tiny_metadata, tiny_reference
 
 from tvm_sparse.compiler import export
 from tvm_sparse.compiler.export import export_artifact, find_linker
@@ -15,6 +15,8 @@ from tvm_sparse.errors import BuildError
 from tvm_sparse.runtime.artifact import load
 
 pytestmark = pytest.mark.unit
+
+WEIGHTS = {"w": WEIGHT}
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +26,13 @@ def executable():
 
 def refusal(executable, out_dir: Path) -> str:
     with pytest.raises(BuildError) as caught:
-        export_artifact(executable, tiny_metadata(), out_dir)
+        export_artifact(executable, WEIGHTS, tiny_metadata(), out_dir)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_an_artifact_is_two_files_that_know_each_other(executable, tmp_path: Path) -> None:
-    out_dir = export_artifact(executable, tiny_metadata(), tmp_path / "new" / "artifact")
+    out_dir = export_artifact(executable, WEIGHTS, tiny_metadata(), tmp_path / "new" / "artifact")
     assert sorted(path.name for path in out_dir.iterdir()) == ["metadata.json", "model.so"]
     assert [path.name for path in out_dir.parent.iterdir()] == ["artifact"]
     document = json.loads((out_dir / "metadata.json").read_text())
@@ -46,7 +48,7 @@ def test_an_older_artifact_and_an_empty_directory_are_replaced(executable, tmp_p
     out_dir = tmp_path / "artifact"
     out_dir.mkdir()
     for name in ("first", "second"):
-        export_artifact(executable, tiny_metadata(name=name), out_dir)
+        export_artifact(executable, WEIGHTS, tiny_metadata(name=name), out_dir)
         assert load(out_dir).metadata.name == name
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
 
@@ -55,7 +57,7 @@ def test_other_directories_and_files_are_left_alone(executable, tmp_path: Path) 
     (tmp_path / "notes.txt").write_text("mine")
     assert "holds other files and no artifact" in refusal(executable, tmp_path)
     assert "is no directory" in refusal(executable, tmp_path / "notes.txt")
-    out_dir = export_artifact(executable, tiny_metadata(), tmp_path / "artifact")
+    out_dir = export_artifact(executable, WEIGHTS, tiny_metadata(), tmp_path / "artifact")
     (out_dir / "notes.txt").write_text("mine too")
     assert "no part of an artifact (notes.txt)" in refusal(executable, out_dir)
     assert (out_dir / "notes.txt").read_text() == "mine too"
@@ -64,7 +66,7 @@ def test_other_directories_and_files_are_left_alone(executable, tmp_path: Path) 
 @pytest.mark.parametrize("linker", ["gcc", "ld"])
 def test_any_linker_does(executable, tmp_path: Path, monkeypatch, linker: str) -> None:
     monkeypatch.setenv("CXX", linker)
-    out_dir = export_artifact(executable, tiny_metadata(), tmp_path / "artifact")
+    out_dir = export_artifact(executable, WEIGHTS, tiny_metadata(), tmp_path / "artifact")
     outputs = load(out_dir).run(**tiny_inputs())
     assert outputs["hidden"] == pytest.approx(tiny_reference(tiny_inputs())["hidden"], rel=1e-5)
 
@@ -89,7 +91,7 @@ def test_a_linker_that_fails(executable, tmp_path: Path, monkeypatch) -> None:
 
 
 def test_a_full_disk_leaves_the_old_artifact(executable, tmp_path: Path, monkeypatch) -> None:
-    out_dir = export_artifact(executable, tiny_metadata(name="old"), tmp_path / "artifact")
+    out_dir = export_artifact(executable, WEIGHTS, tiny_metadata(name="old"), tmp_path / "artifact")
 
     def full(*_args: object, **_kwargs: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -102,7 +104,7 @@ def test_a_full_disk_leaves_the_old_artifact(executable, tmp_path: Path, monkeyp
 
 
 def test_ctrl_c_leaves_nothing_half_written(executable, tmp_path: Path, monkeypatch) -> None:
-    out_dir = export_artifact(executable, tiny_metadata(name="old"), tmp_path / "artifact")
+    out_dir = export_artifact(executable, WEIGHTS, tiny_metadata(name="old"), tmp_path / "artifact")
     put_in_place, rename = export._put_in_place, Path.rename
 
     def interrupt(*_args: object) -> None:
@@ -116,13 +118,13 @@ def test_ctrl_c_leaves_nothing_half_written(executable, tmp_path: Path, monkeypa
         return rename(path, target)
 
     for holder, name, stand_in in (
-        (export, "_link", interrupt),
+        (export, "link_library", interrupt),
         (export, "_put_in_place", interrupt),
         (Path, "rename", interrupt_second_rename),
     ):
         monkeypatch.setattr(holder, name, stand_in)
         with pytest.raises(KeyboardInterrupt):
-            export_artifact(executable, tiny_metadata(), out_dir)
+            export_artifact(executable, WEIGHTS, tiny_metadata(), out_dir)
         monkeypatch.undo()
         assert load(out_dir).metadata.name == "old"
         assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
@@ -136,5 +138,5 @@ def test_a_place_that_cannot_be_written(executable, tmp_path: Path) -> None:
 
 def test_numbers_json_does_not_have(executable, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        export_artifact(executable, tiny_metadata(compile_s=float("nan")), tmp_path / "a")
+        export_artifact(executable, WEIGHTS, tiny_metadata(compile_s=float("nan")), tmp_path / "a")
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_artifact import build_tiny_artifact, compile_tiny, tiny_inputs, tiny_reference
+from tiny_artifact import (
+    WEIGHT,
+    build_tiny_artifact,
+    compile_tiny,
+    tiny_inputs,
+    tiny_metadata,
+    tiny_reference,
+)
 
 from tvm_sparse.compiler.export import export_artifact
 from tvm_sparse.errors import ArtifactError, ConfigError, InputError
@@ -170,6 +177,27 @@ def test_an_entry_that_is_not_there(copy_dir: Path) -> None:
     assert "no function 'forward'" in refusal(edit_metadata(copy_dir, entry="forward"))
 
 
+def test_other_weights_than_the_code_takes(tmp_path: Path) -> None:
+    for weights in ({}, {"w": WEIGHT, "v": WEIGHT}):
+        directory = export_artifact(compile_tiny(), weights, tiny_metadata(), tmp_path / "a")
+        assert "lists the inputs ids, x, model.so takes ids" in refusal(directory)
+
+
+def test_the_weights_are_read_where_the_library_lies(dense_dir: Path) -> None:
+    model = load(dense_dir)
+    (weight,) = map(np.from_dlpack, model.arguments(tiny_inputs())[2:])
+    np.testing.assert_array_equal(weight, WEIGHT)
+    assert weight.ctypes.data % ALIGNMENT_BYTES == 0
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, flags, *_, name = line.split()
+        start, end = (int(address, 16) for address in span.split("-"))
+        if start <= weight.ctypes.data < end:
+            assert (flags, name) == ("r--p", str(dense_dir / "model.so"))
+            break
+    else:
+        pytest.fail("the weight lies in no mapping")
+
+
 def relabel(directory: Path) -> None:
     """Give the metadata the checksum of whatever model.so is."""
     import hashlib
@@ -192,7 +220,7 @@ def test_a_library_that_is_no_model(copy_dir: Path, tmp_path: Path) -> None:
     command = ["gcc", "-shared", "-o", copy_dir / "model.so", tmp_path / "empty.c"]
     subprocess.run(command, check=True)
     relabel(copy_dir)
-    assert "model.so" in refusal(copy_dir)
+    assert "model.so cannot be loaded (undefined symbol: tvm_sparse_weights" in refusal(copy_dir)
     (copy_dir / "model.so").unlink()  # what is mapped must not be written to
     (copy_dir / "model.so").write_text("no library")
     relabel(copy_dir)
@@ -249,8 +277,8 @@ def test_python_threads_share_a_model(dense_dir: Path) -> None:
 def test_a_replaced_artifact_is_loaded_anew(tmp_path: Path) -> None:
     directory = build_tiny_artifact(tmp_path / "a")
     first = load(directory)
-    executable = compile_tiny(np.zeros((16, 8), np.float32))
-    export_artifact(executable, load_metadata(directory), directory)
+    zeros = {"w": np.zeros((16, 8), np.float32)}
+    export_artifact(compile_tiny(), zeros, load_metadata(directory), directory)
     inputs = tiny_inputs()
     second = load(directory).run(**inputs)["hidden"]
     np.testing.assert_array_equal(second, np.repeat(inputs["ids"][:, :, None], 8, axis=2))

@@ -15,7 +15,7 @@ import tvm
 
 import tvm_sparse
 from tvm_sparse.cache import Cache
-from tvm_sparse.compiler.compile import Build, compile_model
+from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.export import export_artifact
 from tvm_sparse.compiler.reference_check import check_against_reference
 from tvm_sparse.config import CompileSpec, SparsitySpec
@@ -26,7 +26,7 @@ from tvm_sparse.target import resolve_target
 
 _ARTIFACT = "artifact"
 #: The rooms whose code decides what an artifact contains.
-_COMPILER_ROOMS = ("compiler", "kernels", "passes", "sparsity", "target.py")
+_COMPILER_ROOMS = ("compiler", "kernels", "passes", "sparsity", "runtime/weights.py", "target.py")
 
 
 @dataclass(frozen=True)
@@ -87,29 +87,43 @@ def build_artifact(
         progress(f"{name} build taken from the cache")
         return CachedArtifact(entry.path / _ARTIFACT, entry.manifest["reference_check"])
     with cache.lock("lib", key, on_wait=progress):
+        original, inputs, outputs = reference
         reference_check = None
-        if name == "dense" and spec.runs_here:
-            original, inputs, outputs = reference
-            progress("compiling the dense build with the original weights")
-            build = compile_model(mod, original, spec, None)
+        checked = name == "dense" and spec.runs_here
+        # TensorFlow's outputs belong to the original weights. The code is the same for others.
+        build = compile_model(
+            mod,
+            original if checked else params,
+            spec,
+            sparsity if name == "sparse" else None,
+            _phases(f"compiling the {name} build", progress),
+        )
+        if checked:
             progress("comparing the dense build with TensorFlow")
             set_threads(spec.threads)
             reference_check = check_against_reference(build, inputs, outputs, *tolerances)
-        if name == "sparse" or not reference_check or params is not reference[0]:
-            progress(f"compiling the {name} build")
-            build = compile_model(mod, params, spec, sparsity if name == "sparse" else None)
+            if params is not original:
+                build = replace_weights(build, mod, params)
         progress(f"writing the {name} build")
         with cache.create("lib", key, needed_bytes=build.lowered.weights_bytes) as staging:
             metadata = _describe(name, build, facts, sparsity, spec)
-            export_artifact(build.executable, metadata, staging.path / _ARTIFACT)
+            directory = staging.path / _ARTIFACT
+            export_artifact(build.executable, build.lowered.params, metadata, directory)
             staging.manifest.update(
                 build=name,
                 model=facts["model"]["name"],
                 isa=build.target.isa,
+                spec=metadata.spec,
                 reference_check=reference_check,
             )
     assert staging.entry is not None  # `create` sets it or raises
     return CachedArtifact(staging.entry.path / _ARTIFACT, reference_check)
+
+
+def _phases(what: str, progress: Callable[[str], None]) -> Callable[[str], None]:
+    """Tell that a step begins, and return a progress of its phases."""
+    progress(what)
+    return lambda phase: progress(f"{what}: {phase}")
 
 
 def _artifact_key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from tvm import relax
 
 from tvm_sparse.config import CompileSpec, SparsitySpec
 from tvm_sparse.errors import BuildError
-from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower
+from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower, pack
 from tvm_sparse.target import CpuTarget, resolve_target, tvm_target
 
 
@@ -24,9 +24,9 @@ class Build:
     Attributes
     ----------
     executable : tvm.relax.VMExecutable
-        Code and weights.
+        Code; `main` takes the inputs, then the weights.
     lowered : Lowered
-        Decisions, kernel calls and sizes.
+        Weights, decisions and kernel calls.
     target : CpuTarget
         What it was built for.
     compile_s : float
@@ -79,3 +79,37 @@ def compile_model(
         first_line = str(error).strip().splitlines()[-1]
         raise BuildError(f"code generation for {target.isa} failed: {first_line}") from error
     return Build(executable, lowered, target, time.perf_counter() - start)
+
+
+def replace_weights(build: Build, mod: tvm.IRModule, params: Mapping[str, np.ndarray]) -> Build:
+    """Return a dense build with the same code and other weights.
+
+    Parameters
+    ----------
+    build : Build
+        A dense build of `mod`; not changed.
+    mod : IRModule
+        As the frontend imported it; not changed.
+    params : mapping of str to ndarray
+        The other weights, of the same names, shapes and dtypes; not changed.
+
+    Raises
+    ------
+    BuildError
+        If the weights have other shapes than those it was compiled for.
+    PassError
+        From the passes.
+    """
+    _, packed, _ = pack(mod, params, build.target)
+    lowered = build.lowered
+    weights = {name: packed[name] for name in lowered.params if name in packed}
+    if _types(weights) != _types(lowered.params):
+        raise BuildError(
+            "the weights do not have the names, shapes and dtypes the code was compiled for: "
+            "compile the model with them"
+        )
+    return replace(build, lowered=replace(lowered, params=weights))
+
+
+def _types(params: Mapping[str, np.ndarray]) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {name: (value.shape, str(value.dtype)) for name, value in params.items()}

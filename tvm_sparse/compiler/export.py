@@ -1,17 +1,24 @@
-"""Write a compiled model as an artifact directory: `model.so` and `metadata.json`."""
+"""Write a compiled model as an artifact directory: `model.so` and `metadata.json`.
+
+The library holds code, the program of TVM's virtual machine, and the weights as they lie in memory.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tvm_sparse.compiler.weights_object import write_weights_object
 from tvm_sparse.errors import BuildError
 from tvm_sparse.runtime.artifact import file_sha256
 from tvm_sparse.runtime.metadata import (
@@ -29,7 +36,10 @@ _AARCH64_LINKERS = (
 
 
 def export_artifact(
-    executable: Any, metadata: ArtifactMetadata, out_dir: str | os.PathLike[str]
+    executable: Any,
+    weights: Mapping[str, np.ndarray],
+    metadata: ArtifactMetadata,
+    out_dir: str | os.PathLike[str],
 ) -> Path:
     """Write the artifact directory of a compiled model.
 
@@ -38,7 +48,9 @@ def export_artifact(
     Parameters
     ----------
     executable : tvm.relax.VMExecutable
-        The compiled module, its weights bound as constants.
+        The compiled module; its function takes the inputs, then the weights.
+    weights : mapping of str to ndarray
+        The weights in that order.
     metadata : ArtifactMetadata
         Describes the build; `files` is filled in here.
     out_dir : str or path
@@ -57,13 +69,45 @@ def export_artifact(
 
     def fill(staging: Path) -> None:
         library = staging / LIBRARY_FILE
-        _link(executable, library, metadata.isa)
+        link_library(executable, list(weights.values()), library, metadata.isa)
         entry = FileEntry(file_sha256(library), library.stat().st_size)
         document = replace(metadata, files={LIBRARY_FILE: entry}).to_json()
         text = json.dumps(document, indent=1, allow_nan=False) + "\n"
         (staging / METADATA_FILE).write_text(text, encoding="utf-8")
 
     return place_artifact(fill, out_dir)
+
+
+def link_library(executable: Any, weights: Sequence[np.ndarray], library: Path, isa: str) -> None:
+    """Link a compiled module and weights into a shared library.
+
+    Parameters
+    ----------
+    executable : tvm.relax.VMExecutable
+        The compiled module.
+    weights : sequence of ndarray
+        In order of its function's parameters; none to have the code alone.
+    library : pathlib.Path
+        The file to write, in a directory with room for another copy of the weights.
+    isa : str
+        What the module was compiled for.
+
+    Raises
+    ------
+    BuildError
+        If no linker is installed, or it fails.
+    OSError
+        If the library cannot be written.
+    """
+    linker = find_linker(isa)
+    if linker is None:
+        raise BuildError(
+            f"no linker for {isa} found: install g++ (or binutils' ld), or set CXX to a compiler"
+        )
+    weights_object = library.with_name("weights.o")
+    write_weights_object(weights, isa, weights_object)
+    executable.export_library(str(library), fcompile=_linker_call(linker, weights_object))
+    weights_object.unlink()
 
 
 def place_artifact(fill: Callable[[Path], object], out_dir: str | os.PathLike[str]) -> Path:
@@ -87,7 +131,7 @@ def place_artifact(fill: Callable[[Path], object], out_dir: str | os.PathLike[st
         If something else lies at `out_dir`, or it cannot be written.
     """
     out_path = Path(os.path.abspath(out_dir))
-    _check_replaceable(out_path)
+    check_replaceable(out_path)
     try:
         out_path.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{out_path.name}.", dir=out_path.parent))
@@ -114,7 +158,20 @@ def find_linker(isa: str) -> str | None:
     return next((name for name in candidates if name and shutil.which(name)), None)
 
 
-def _check_replaceable(path: Path) -> None:
+def check_replaceable(directory: str | os.PathLike[str]) -> None:
+    """Refuse a directory that an artifact must not replace.
+
+    Parameters
+    ----------
+    directory : str or path
+        New, empty, or an older artifact: anything else holds what somebody may need.
+
+    Raises
+    ------
+    BuildError
+        If something else lies there.
+    """
+    path = Path(directory)
     if not path.exists() and not path.is_symlink():
         return
     if not path.is_dir():
@@ -151,23 +208,18 @@ def _put_in_place(staging: Path, out_path: Path) -> None:
         shutil.rmtree(retired, ignore_errors=True)
 
 
-def _link(executable: Any, library: Path, isa: str) -> None:
-    linker = find_linker(isa)
-    if linker is None:
-        raise BuildError(
-            f"no linker for {isa} found: install g++ (or binutils' ld), or set CXX to a compiler"
-        )
-    executable.export_library(str(library), fcompile=_linker_call(linker))
-
-
-def _linker_call(linker: str) -> Callable[..., None]:
-    """Return what TVM calls to link its object files."""
+def _linker_call(linker: str, weights_object: Path) -> Callable[..., None]:
+    """Return what TVM calls to link its object files; the weights go with them."""
 
     def link(output: str, objects: Sequence[str], **_options: Any) -> None:
         bare = Path(linker).name.endswith(("ld", "ld.lld"))
-        command = [linker, "-shared", *(() if bare else ("-fPIC",)), "-o", output, *objects]
+        options = ("-shared", *(() if bare else ("-fPIC",)), "-o", output)
+        command = [linker, *options, *objects, str(weights_object)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
+            # Linkers pass on the system's words for it, before a last line that says nothing.
+            if os.strerror(errno.ENOSPC) in done.stderr:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), output)
             reason = (done.stderr.strip() or "no message").splitlines()[-1]
             raise BuildError(
                 f"linking {Path(output).name} with {linker} failed: {reason}. "

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import tvm
 from tvm import relax
 
 from tvm_sparse.compiler.compile import Build
+from tvm_sparse.compiler.export import link_library
 from tvm_sparse.errors import CheckError
 from tvm_sparse.runtime.compare import difference
 
@@ -40,9 +43,17 @@ def check_against_reference(
     ------
     CheckError
         If an output differs.
+    BuildError
+        If the code cannot be linked.
     """
-    machine = relax.VirtualMachine(build.executable, tvm.cpu())
-    results = machine["main"](*(tvm.runtime.tensor(value) for value in inputs.values()))
+    with tempfile.TemporaryDirectory(prefix="tvm_sparse-check-") as folder:
+        # Not the executable itself: a virtual machine leaves entries in it that TVM would export,
+        # and warn about whenever the artifact is loaded.
+        library = Path(folder) / "code.so"
+        link_library(build.executable, [], library, build.target.isa)
+        machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
+    arguments = (*inputs.values(), *build.lowered.params.values())
+    results = machine["main"](*map(tvm.runtime.tensor, arguments))
     gaps = {}
     for (name, wanted), result in zip(outputs.items(), results, strict=True):
         gap = difference(result.numpy(), wanted, atol, rtol)

@@ -48,22 +48,27 @@ class Lowered:
     Attributes
     ----------
     mod : IRModule
-        Ready for `LOWER`, weights bound as constants.
+        Ready for `LOWER`: `main` takes the inputs, then the weights.
+    params : dict of str to ndarray
+        The weights as the kernels read them, in the order in which `main` takes them.
     decisions : list of Decision
         One per dense layer; empty for a dense build.
     calls : list of LayerCall
         Kernel calls of `main` in order.
-    weights_bytes : int
-        Size of the bound weights.
     phase_s : dict of str to float
         Seconds each phase took.
     """
 
     mod: tvm.IRModule
+    params: dict[str, np.ndarray]
     decisions: list[Decision]
     calls: list[LayerCall]
-    weights_bytes: int
     phase_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Size of the weights in memory."""
+        return sum(int(value.nbytes) for value in self.params.values())
 
 
 class Phases:
@@ -97,27 +102,28 @@ class Phases:
         return result
 
 
-def lower(
+def pack(
     mod: tvm.IRModule,
     params: Mapping[str, np.ndarray],
     target: CpuTarget,
     sparsity: SparsitySpec | None = None,
     phases: Phases | None = None,
-) -> Lowered:
-    """Take an imported module through all phases up to bound weights.
+) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Decision]]:
+    """Take an imported module through the phases that look at its weights.
 
     Parameters
     ----------
+    mod, params, target, sparsity, phases
+        As `lower` takes them.
+
+    Returns
+    -------
     mod : IRModule
-        As the frontend imports it; not changed.
-    params : mapping of str to ndarray
-        Its weights, as they are to run; not changed.
-    target : CpuTarget
-        The CPU to build for.
-    sparsity : SparsitySpec or None
-        Block shape, threshold and layer choice of a sparse build; None for a dense one.
-    phases : Phases, optional
-        Timing, progress and dumps.
+        Operators on token tiles and packed weights.
+    params : dict of str to ndarray
+        The packed weights.
+    decisions : list of Decision
+        One per dense layer; empty for a dense build.
 
     Raises
     ------
@@ -147,9 +153,42 @@ def lower(
             ),
         )
     # 3. Token tiles through the encoder, fused kernels, packed weights.
-    mod, params = phases.run(
+    mod, packed = phases.run(
         "tile_tokens", lambda: tile_tokens.convert(mod, params, target, block_rows)
     )
+    return mod, packed, decisions
+
+
+def lower(
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    target: CpuTarget,
+    sparsity: SparsitySpec | None = None,
+    phases: Phases | None = None,
+) -> Lowered:
+    """Take an imported module through all phases up to kernels.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Its weights, as they are to run; not changed.
+    target : CpuTarget
+        The CPU to build for.
+    sparsity : SparsitySpec or None
+        Block shape, threshold and layer choice of a sparse build; None for a dense one.
+    phases : Phases, optional
+        Timing, progress and dumps.
+
+    Raises
+    ------
+    PassError, SparsityError
+        From the passes.
+    """
+    phases = phases or Phases()
+    # 1. to 3. What depends on the weights.
+    mod, packed, decisions = pack(mod, params, target, sparsity, phases)
     # 4. Operators become kernels; what is not ours is fused and scheduled plainly.
     with tvm_target(target):
         passes: tuple[tuple[str, Any], ...] = (
@@ -165,8 +204,8 @@ def lower(
             mod = phases.run(name, partial(module_pass, mod))
     # 5. The last moment at which a kernel's arguments still carry the names of the weights.
     calls = layer_calls(mod)
-    # 6. Weights become constants of the executable.
-    tensors = {name: tvm.runtime.tensor(np.ascontiguousarray(v)) for name, v in params.items()}
-    mod = phases.run("bind_weights", lambda: _T.BindParams("main", tensors)(mod))
-    weights_bytes = sum(int(value.nbytes) for value in params.values())
-    return Lowered(mod, decisions, calls, weights_bytes, phases.seconds)
+    # The weights stay parameters: code and weights are exported side by side, and the same code
+    # serves other weights of the same shapes.
+    main = mod["main"]
+    weights = {var.name: packed[var.name] for var in main.params[int(main.attrs["num_input"]) :]}
+    return Lowered(mod, weights, decisions, calls, phases.seconds)

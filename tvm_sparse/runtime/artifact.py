@@ -25,13 +25,12 @@ from tvm_sparse.runtime.metadata import (
     load_metadata,
 )
 from tvm_sparse.runtime.tvm_runtime import check_versions, load_tvm_ffi, set_threads
+from tvm_sparse.runtime.weights import ALIGNMENT_BYTES, map_weights
 from tvm_sparse.target import detect_host
 
 if TYPE_CHECKING:
     from tvm_sparse.runtime.instrument import ProfiledCall
 
-#: Kernels load and store whole vector registers at addresses they take to be aligned to this.
-ALIGNMENT_BYTES = 64
 _DEVICE_CPU, _DEVICE_INDEX, _POOLED_ALLOCATOR = 1, 0, 2
 
 
@@ -64,7 +63,8 @@ def load(directory: str | os.PathLike[str], threads: int | None = None) -> Loade
     check_versions(metadata.versions)
     check_files(path, metadata)
     threads = set_threads(threads)
-    return LoadedModel(metadata, _load_library(path / LIBRARY_FILE), threads)
+    module, weights = _load_library(path / LIBRARY_FILE)
+    return LoadedModel(metadata, module, weights, threads)
 
 
 def check_cpu(metadata: ArtifactMetadata, features: frozenset[str] | None = None) -> None:
@@ -140,12 +140,13 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _load_library(path: Path) -> Any:
-    """Return the TVM module in a shared library."""
+def _load_library(path: Path) -> tuple[Any, list[np.ndarray[Any, Any]]]:
+    """Return the TVM module in a shared library, and the weights in it."""
     tvm_ffi = load_tvm_ffi()
     with _own_name(path.resolve()) as name:
         try:
-            return tvm_ffi.load_module(name, keep_module_alive=False)
+            module = tvm_ffi.load_module(name, keep_module_alive=False)
+            return module, map_weights(name)
         except (RuntimeError, ValueError, AttributeError, OSError) as error:
             reason = _first_line(error).rpartition(name)[2].strip(" :")
             raise ArtifactError(
@@ -195,10 +196,17 @@ class LoadedModel:
         Threads its kernels run on.
     """
 
-    def __init__(self, metadata: ArtifactMetadata, module: Any, threads: int) -> None:
+    def __init__(
+        self,
+        metadata: ArtifactMetadata,
+        module: Any,
+        weights: list[np.ndarray[Any, Any]],
+        threads: int,
+    ) -> None:
         self.metadata = metadata
         self.threads = threads
         self._module = module
+        self._weights = [load_tvm_ffi().from_dlpack(weight) for weight in weights]
         self._local = threading.local()
         self._check_signature(self.machine())
 
@@ -268,10 +276,15 @@ class LoadedModel:
         """
         arguments = self.arguments(inputs)
         function = self.machine()[self.metadata.entry]
-        return lambda: function(*arguments)
+
+        def call(_model: LoadedModel = self) -> Any:
+            # The default argument keeps the library loaded, whose weights are among the arguments.
+            return function(*arguments)
+
+        return call
 
     def arguments(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> list[Any]:
-        """Return the checked inputs as aligned TVM tensors in positional order.
+        """Return what the function takes: the checked inputs as aligned tensors, the weights.
 
         Raises
         ------
@@ -280,7 +293,8 @@ class LoadedModel:
         """
         check_inputs(self.inputs, inputs)
         tvm_ffi = load_tvm_ffi()
-        return [tvm_ffi.from_dlpack(align(inputs[spec.name])) for spec in self.inputs]
+        tensors = [tvm_ffi.from_dlpack(align(inputs[spec.name])) for spec in self.inputs]
+        return [*tensors, *self._weights]
 
     def machine(self, fresh: bool = False) -> Any:
         """Return the calling thread's virtual machine, or a `fresh` one to instrument."""
@@ -306,7 +320,8 @@ class LoadedModel:
         entry = self.metadata.entry
         try:
             arity = int(machine["get_function_arity"](entry))
-            names = [str(machine["get_function_param_name"](entry, i)) for i in range(arity)]
+            count = max(arity - len(self._weights), 0)
+            names = [str(machine["get_function_param_name"](entry, i)) for i in range(count)]
         except (RuntimeError, ValueError, AttributeError) as error:
             raise ArtifactError(
                 f"{LIBRARY_FILE} has no function {entry!r} ({_first_line(error)}): "
