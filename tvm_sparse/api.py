@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache import Cache, CacheEntry
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
-from tvm_sparse.errors import ArtifactError, ConfigError
+from tvm_sparse.errors import ArtifactError, CacheError, ConfigError
 from tvm_sparse.sparsity.layers import LayerWeight
 
 if TYPE_CHECKING:
@@ -119,28 +119,44 @@ def load_model(
     ConfigError, FrontendError, CacheError, BuildError
         See `errors`.
     """
-    from tvm_sparse.frontend.import_model import import_model, load_imported
+    from tvm_sparse.frontend.import_model import import_model
     from tvm_sparse.frontend.source import resolve_source
 
     model_spec = model if isinstance(model, ModelSpec) else ModelSpec(model, **spec)
     cache = Cache(cache_dir, on_warning=progress)
     source = resolve_source(model_spec, progress)
     entry = import_model(model_spec, source, cache, progress)
-    progress(f"loading {source.name} from the cache")
-    imported = load_imported(entry)
-    from tvm_sparse.passes.dense_layers import dense_layers
+    return _load_entry(model_spec, entry, cache, progress)
 
-    return Model(
-        spec=model_spec,
-        facts=imported.manifest,
-        mod=imported.mod,
-        params=imported.params,
-        layers=dense_layers(imported.mod, imported.params.keys()),
-        inputs=imported.inputs,
-        outputs=imported.outputs,
-        cache=cache,
-        original_params=imported.params,
-    )
+
+def load_cached_model(
+    key: str,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: Progress = lambda line: None,
+) -> Model:
+    """Load an imported model by its key in the cache; nothing is imported anew.
+
+    Parameters
+    ----------
+    key : str
+        Key of an entry of kind `ir`, or the beginning of one.
+    cache_dir : path, optional
+        Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
+    progress : callable
+        Receives one line a step.
+
+    Raises
+    ------
+    CacheError
+        If no entry begins like that, or more than one does, or it is damaged.
+    """
+    cache = Cache(cache_dir, on_warning=progress)
+    found = cache.info(f"ir/{key.removeprefix('ir/')}")
+    entry = cache.get("ir", found.key)
+    if entry is None:
+        raise CacheError(f"cache entry ir/{found.key} is damaged: import the model again")
+    return _load_entry(ModelSpec(**entry.manifest["spec"]), entry, cache, progress)
 
 
 def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> Model:
@@ -344,6 +360,25 @@ def load(directory: str | os.PathLike[str], threads: int | None = None) -> Loade
     from tvm_sparse.runtime.artifact import load as load_artifact
 
     return load_artifact(directory, threads)
+
+
+def _load_entry(spec: ModelSpec, entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
+    from tvm_sparse.frontend.import_model import load_imported
+    from tvm_sparse.passes.dense_layers import dense_layers
+
+    progress(f"loading {entry.manifest['model']['name']} from the cache")
+    imported = load_imported(entry)
+    return Model(
+        spec=spec,
+        facts=imported.manifest,
+        mod=imported.mod,
+        params=imported.params,
+        layers=dense_layers(imported.mod, imported.params.keys()),
+        inputs=imported.inputs,
+        outputs=imported.outputs,
+        cache=cache,
+        original_params=imported.params,
+    )
 
 
 def _for_build(spec: CompileSpec, name: str) -> CompileSpec:
