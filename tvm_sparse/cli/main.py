@@ -25,7 +25,7 @@ import tvm_sparse
 from tvm_sparse.errors import TvmSparseError
 
 #: One module each, imported when the command is asked for.
-_COMMANDS = ("run", "export", "bench", "cache", "models")
+_COMMANDS = ("run", "export", "bench", "analyze", "cache", "models")
 _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
