@@ -1,0 +1,224 @@
+"""`tvm-sparse analyze`: what each layer costs, how sparse it is, and what would run sparse."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from tvm_sparse.cli.options import block_options, cache_option, model_argument, threads_option
+from tvm_sparse.cli.output_paths import check_output_file
+from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.dependencies import RUNTIME, check_dependencies
+from tvm_sparse.errors import BuildError, ConfigError
+
+if TYPE_CHECKING:
+    from tvm_sparse.cli.progress import ProgressDisplay
+    from tvm_sparse.whatif.analysis import Analysis
+
+#: Runs over which the median of every kernel call is taken.
+_PROFILE_REPEATS = 20
+_BENCH = BenchSpec(time_s=2.0, warmup_s=0.5)
+_KEY = re.compile(r"(?P<kind>ir|lib)/(?P<key>[0-9a-f]+)|[0-9a-f]{6,}")
+_METADATA_FILE = "metadata.json"
+
+
+@click.command("analyze", short_help="Tell what each layer costs and what would run sparse.")
+@model_argument
+@block_options
+@click.option(
+    "--sparsity",
+    type=float,
+    default=0.95,
+    show_default=True,
+    metavar="FRACTION",
+    help="Block sparsity for which the times of eligible layers are predicted, unless their own "
+    "zeros suffice, 0..1.",
+)
+@threads_option
+@click.option("--no-time", is_flag=True, help="Measure nothing: weights and shapes alone.")
+@click.option(
+    "--json", "json_path", type=click.Path(), metavar="FILE", help="Write the analysis as JSON."
+)
+@click.option(
+    "--csv", "csv_path", type=click.Path(), metavar="FILE", help="Write the layers as CSV."
+)
+@cache_option
+@click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only.")
+def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -> None:
+    """Tell of every dense layer of MODEL what it costs and whether it would run sparse.
+
+    MODEL is a preset, a hub id, a directory with config.json and weights, the key of an imported
+    model in the cache (`tvm-sparse cache ls`), or a directory that `tvm-sparse export` wrote. The
+    weights are analysed as they are: nothing is pruned. The times are those of the dense build,
+    or of the exported one.
+    """
+    check_output_file("--json", flags["json_path"])
+    check_output_file("--csv", flags["csv_path"])
+    spec = SparsitySpec(
+        sparsity=flags["sparsity"],
+        block_shape=block_shape,
+        sparsity_threshold=flags["threshold"],
+        include=flags["include"],
+        exclude=flags["exclude"],
+    )
+    threads = CompileSpec(threads=flags["threads"]).threads
+    from tvm_sparse.cli.progress import ProgressDisplay
+
+    with ProgressDisplay(flags["quiet"]) as display:
+        artifact = _find_artifact(model_spec.model, flags["cache_dir"])
+        if artifact is not None:
+            _refuse_given(("batch", "seq_len", "layers", "inputs", "weights", "seed"))
+            _refuse_given(("bs_r", "bs_c", "threshold", "include", "exclude"))
+            check_dependencies(RUNTIME)
+            analysis = _analyze_artifact(artifact, threads, flags["no_time"], display)
+        else:
+            check_dependencies()
+            analysis = _analyze_model(model_spec, spec, threads, flags, display)
+    _report(analysis, flags["json_path"], flags["csv_path"])
+
+
+def _find_artifact(model: str, cache_dir: str | None) -> Path | None:
+    """Return the artifact directory that MODEL names, as a path or as a key in the cache."""
+    if (Path(model) / _METADATA_FILE).is_file():
+        return Path(model)
+    entry = _find_entry(model, cache_dir)
+    return entry.path / "artifact" if entry is not None and entry.kind == "lib" else None
+
+
+def _find_entry(model: str, cache_dir: str | None) -> Any:
+    """Return the one cache entry whose key MODEL begins, or None when MODEL is no key."""
+    match = _KEY.fullmatch(model)
+    if match is None or Path(model).is_dir():
+        return None
+    from tvm_sparse.cache import Cache
+
+    cache = Cache(cache_dir)
+    known = any(entry.key.startswith(model) for entry in cache.ls())
+    return cache.info(model) if match["kind"] or known else None
+
+
+def _refuse_given(names: Sequence[str]) -> None:
+    """Refuse flags that an analysis of something finished cannot follow."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} given: an exported build or an import in the cache "
+                "has its own; leave the flag out, or name the model"
+            )
+
+
+def _analyze_artifact(
+    directory: Path, threads: int | None, no_time: bool, display: ProgressDisplay
+) -> Analysis:
+    from tvm_sparse.bench.inputs import random_inputs
+    from tvm_sparse.bench.runner import benchmark
+    from tvm_sparse.runtime.metadata import load_metadata
+    from tvm_sparse.whatif import analysis as whatif
+
+    display.step("reading the artifact")
+    metadata = load_metadata(directory)
+    if not metadata.decisions:
+        raise ConfigError(
+            f"{directory} is a {metadata.build} build that tells nothing of its layers: give a "
+            "sparse build, or the model it was made from"
+        )
+    layers = whatif.analyze_decisions(metadata.decisions)
+    rows, columns = metadata.decisions[0]["block_shape"]
+    analysis = whatif.Analysis(
+        model=metadata.model,
+        weights=metadata.weights,
+        spec=metadata.spec,
+        origin=f"artifact {directory}",
+        block_shape=(rows, columns),
+        layers=layers,
+    )
+    if no_time:
+        return analysis
+    record = benchmark(
+        {metadata.build: directory},
+        random_inputs(metadata, 0),
+        _BENCH,
+        threads,
+        profile_repeats=_PROFILE_REPEATS,
+        progress=display.measure,
+    )
+    return whatif.add_measurement(analysis, metadata.build, record)
+
+
+def _analyze_model(
+    model_spec: ModelSpec,
+    spec: SparsitySpec,
+    threads: int | None,
+    flags: dict[str, Any],
+    display: ProgressDisplay,
+) -> Analysis:
+    display.step("starting the compiler")
+    from tvm_sparse import api
+    from tvm_sparse.whatif import analysis as whatif
+
+    cache_dir = flags["cache_dir"]
+    entry = _find_entry(model_spec.model, cache_dir)
+    if entry is not None:
+        _refuse_given(("batch", "seq_len", "layers", "inputs", "weights", "seed"))
+        model = api.load_cached_model(entry.key, cache_dir=cache_dir, progress=display.step)
+    else:
+        model = api.load_model(model_spec, cache_dir=cache_dir, progress=display.step)
+    display.step("counting zeros")
+    layers = whatif.analyze_weights(
+        model.layers,
+        model.params,
+        spec.block_shape,
+        spec.sparsity_threshold,
+        spec.include,
+        spec.exclude,
+    )
+    analysis = whatif.Analysis(
+        model=model.facts["model"],
+        weights=model.facts["weights"],
+        spec={"model": model.spec.to_json(), "sparsity": spec.to_json()},
+        origin=f"{'model' if entry is None else 'cache'} {model_spec.model}",
+        block_shape=spec.block_shape,
+        layers=layers,
+    )
+    if flags["no_time"]:
+        return analysis
+    compile_spec = CompileSpec(threads=threads)
+    builds = api.compile(model, compile_spec, builds=("dense",), progress=display.step)
+    record = api.benchmark(
+        builds,
+        _BENCH,
+        threads=threads,
+        profile_repeats=_PROFILE_REPEATS,
+        progress=display.measure,
+    )
+    return whatif.add_measurement(analysis, "dense", record)
+
+
+def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> None:
+    """Write the files that were asked for, then print the table and the sentences."""
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.analysis_table import analysis_csv, describe_analysis, render_layers
+
+    if json_path is not None:
+        text = json.dumps(analysis.to_json(), indent=1, allow_nan=False)
+        _write("--json", json_path, f"{text}\n")
+    if csv_path is not None:
+        _write("--csv", csv_path, analysis_csv(analysis))
+    print_wide(render_layers(analysis))
+    for line in describe_analysis(analysis):
+        print_wide(f"{line}.")
+    print_wide(f"weights: {analysis.weights.get('detail', 'of unknown origin')}")
+
+
+def _write(flag: str, path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BuildError(f"{flag} {path} cannot be written: {error.strerror}") from None

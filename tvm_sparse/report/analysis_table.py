@@ -1,0 +1,200 @@
+"""An analysis as a table, as sentences and as CSV: `tvm_sparse.whatif.analysis` in, text out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+
+from rich.table import Table
+from rich.text import Text
+
+from tvm_sparse.report.table import describe_size, make_table
+from tvm_sparse.whatif.analysis import Analysis, LayerAnalysis, block_name
+
+_UNKNOWN = "-"
+
+
+def render_layers(analysis: Analysis) -> Table:
+    """Return one row per dense layer, and their sums.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        With or without times and predictions.
+    """
+    blocks = _blocks(analysis)
+    timed = analysis.timed_build is not None
+    predicted = any(layer.predicted_sparse_ms is not None for layer in analysis.layers)
+    table = make_table(f"Dense layers, and their zeros in blocks of {', '.join(blocks)}")
+    table.add_column("layer", overflow="fold")
+    for column in ("shape", "params", "MFLOP", *blocks):
+        table.add_column(column, justify="right", no_wrap=True)
+    if timed:
+        table.add_column(f"{analysis.timed_build} ms", justify="right", no_wrap=True)
+        table.add_column("share", justify="right", no_wrap=True)
+    if predicted:
+        table.add_column("predicted sparse ms", justify="right")
+    table.add_column(
+        "runs" if analysis.origin.startswith("artifact") else "would run", overflow="fold"
+    )
+    prefix = _common_path([layer.weight for layer in analysis.layers])
+    for layer in analysis.layers:
+        table.add_row(*_row(layer, prefix, blocks, timed, predicted))
+    totals = analysis.totals
+    table.add_section()
+    table.add_row(
+        f"all {totals['layers']} layers",
+        "",
+        _count(totals["num_params"]),
+        _mega(totals["flops"]),
+        *_total_zeros(analysis, blocks),
+        *([_number(totals["latency_ms"]), _share(totals["latency_share"])] if timed else []),
+        *([_number(totals["predicted_sparse_ms"])] if predicted else []),
+        f"{totals['sparse']} sparse of {totals['eligible']} eligible, "
+        f"{totals['sparse_flops_share']:.1%} of the FLOPs",
+    )
+    return table
+
+
+def describe_analysis(analysis: Analysis) -> list[str]:
+    """Return what the table does not say, in lines.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        With or without times and predictions.
+    """
+    totals = analysis.totals
+    lines = [
+        f"{_count(totals['num_params'])} parameters in {totals['layers']} dense layers, "
+        f"{describe_size(totals['size_bytes'])}, {totals['element_sparsity']:.1%} of them zero"
+    ]
+    if analysis.parts_ms:
+        total = sum(analysis.parts_ms.values())
+        parts = ", ".join(
+            f"{name} {_number(ms)} ms ({ms / total:.1%})" if total else name
+            for name, ms in analysis.parts_ms.items()
+        )
+        lines.append(
+            f"the {analysis.timed_build} build takes {_number(analysis.latency_ms)} ms (median); "
+            f"of its kernels' {_number(total)} ms: {parts}"
+        )
+    if totals["predicted_sparse_ms"] is not None:
+        lines.append(_describe_prediction(analysis))
+    if any(layer.timed_with for layer in analysis.layers):
+        lines.append("layers that one kernel call multiplies share its time by their FLOPs")
+    return lines
+
+
+def analysis_csv(analysis: Analysis) -> str:
+    """Return the layers as CSV, one line each, with the names of the JSON form's fields.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        With or without times and predictions.
+    """
+    blocks = _blocks(analysis)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    plain = ("num_params", "flops", "size_bytes", "element_sparsity")
+    late = ("eligible", "action", "reason", "latency_ms", "latency_share")
+    predicted = ("predicted_sparse_ms", "predicted_at_sparsity")
+    writer.writerow(
+        ["weight", "n", "k", *plain, *(f"block_sparsity_{b}" for b in blocks), *late, *predicted]
+    )
+    for layer in analysis.layers:
+        writer.writerow(
+            [
+                layer.weight,
+                *layer.shape,
+                *(getattr(layer, name) for name in plain),
+                *(layer.block_sparsities.get(block) for block in blocks),
+                *(getattr(layer, name) for name in (*late, *predicted)),
+            ]
+        )
+    return stream.getvalue()
+
+
+def _describe_prediction(analysis: Analysis) -> str:
+    layers = [layer for layer in analysis.layers if layer.predicted_sparse_ms is not None]
+    sparse_ms = sum(layer.predicted_sparse_ms or 0.0 for layer in layers)
+    assumed = sorted({layer.predicted_at_sparsity or 0.0 for layer in layers})
+    span = f"{assumed[0]:.1%}" if len(assumed) == 1 else f"{assumed[0]:.1%} to {assumed[-1]:.1%}"
+    line = (
+        f"predicted at {span} zero blocks of {block_name(analysis.block_shape)}: the "
+        f"{len(layers)} eligible layers take {_number(sparse_ms)} ms"
+    )
+    if analysis.timed_build == "dense" and analysis.latency_ms is not None:
+        dense_ms = sum(layer.latency_ms or 0.0 for layer in layers)
+        whole_ms = analysis.latency_ms - dense_ms + sparse_ms
+        line += (
+            f" instead of {_number(dense_ms)} ms, the model {_number(whole_ms)} ms instead of "
+            f"{_number(analysis.latency_ms)} ms ({analysis.latency_ms / whole_ms:.2f}x)"
+        )
+    return line
+
+
+def _row(
+    layer: LayerAnalysis, prefix: str, blocks: list[str], timed: bool, predicted: bool
+) -> list[str | Text]:
+    row: list[str | Text] = [
+        Text(layer.weight.removeprefix(prefix).removesuffix("/kernel")),
+        "x".join(map(str, layer.shape)),
+        _count(layer.num_params),
+        _mega(layer.flops),
+        *(_share(layer.block_sparsities.get(block)) for block in blocks),
+    ]
+    if timed:
+        row += [_number(layer.latency_ms), _share(layer.latency_share)]
+    if predicted:
+        row.append(_number(layer.predicted_sparse_ms))
+    style = "green" if layer.action == "sparse" else ""
+    return [*row, Text.assemble((layer.action, style), f": {layer.reason}")]
+
+
+def _common_path(weights: list[str]) -> str:
+    """Return the path that all names begin with, to leave it out: `bert/`."""
+    prefix = os.path.commonpath(weights) if len(weights) > 1 else ""
+    return f"{prefix}/" if prefix else ""
+
+
+def _blocks(analysis: Analysis) -> list[str]:
+    """Return every block shape whose zeros are known of some layer, in the layers' order."""
+    return list(dict.fromkeys(b for layer in analysis.layers for b in layer.block_sparsities))
+
+
+def _total_zeros(analysis: Analysis, blocks: list[str]) -> list[str]:
+    """Return the share of zero blocks over the layers that have blocks of each shape."""
+    cells = []
+    for block in blocks:
+        known = [
+            (zeros, layer.num_params)
+            for layer in analysis.layers
+            if (zeros := layer.block_sparsities.get(block)) is not None
+        ]
+        # All blocks of one shape hold equally many weights, so weights may stand for blocks.
+        total = sum(size for _, size in known)
+        cells.append(_share(sum(z * size for z, size in known) / total if total else None))
+    return cells
+
+
+def _share(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return _UNKNOWN
+    return f"{value:.2f}" if value >= 10 else f"{value:.3f}"
+
+
+def _mega(flops: int) -> str:
+    return f"{flops / 1e6:.1f}"
+
+
+def _count(value: int) -> str:
+    if value < 1_000_000:
+        return f"{value / 1e3:.1f} k"
+    return f"{value / 1e6:.2f} M"

@@ -1,0 +1,372 @@
+"""What each layer of a model costs, how sparse it is, and what would become of it.
+
+Free of TVM: the layers, the weights and the times of kernel calls come in as plain values, so an
+exported artifact can be analysed where no compiler is installed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tvm_sparse.bench.environment import Environment
+from tvm_sparse.bench.record import BenchRecord, CallTime
+from tvm_sparse.sparsity.decision import Decision, decide
+from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.sparsity.stats import block_sparsities
+
+SCHEMA_VERSION = 1
+#: Blocks whose sparsity is told of every layer, (bs_r, bs_c).
+BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1), (4, 4))
+#: What the time of an inference is divided into.
+PARTS = ("products", "attention", "norms", "rest")
+
+#: Predicts the time of a sparse layer in milliseconds from (flops, (N, K), block shape, block
+#: sparsity); None where it cannot tell.
+PredictSparse = Callable[[int, tuple[int, int], tuple[int, int], float], float | None]
+
+_STACK = re.compile(r"(?P<before>.*)\{(?P<names>[^{}]*)\}(?P<after>.*)")
+
+
+@dataclass(frozen=True)
+class LayerAnalysis:
+    """What is known about one dense layer.
+
+    Attributes
+    ----------
+    weight : str
+        Name of its weight.
+    shape : (int, int)
+        (N, K): outputs, inputs.
+    num_params, flops, size_bytes : int
+        Weights, floating-point operations of one inference and bytes, all when dense.
+    element_sparsity : float
+        Fraction of zero weights, 0..1.
+    block_sparsities : dict of str to (float or None)
+        Fraction of zero blocks by block shape (`4x1`), 0..1. None where the blocks do not divide
+        the weight; a shape that is missing was not looked at.
+    eligible : bool
+        Whether name and shape allow it to run sparse.
+    action, reason : str
+        `sparse` or `dense`, and why.
+    latency_ms, latency_share : float or None
+        Time in its kernel, and the share of the time of all kernels, 0..1; None if not measured.
+    timed_with : tuple of str
+        Other weights that the same kernel call multiplies: its time is divided by FLOPs.
+    predicted_sparse_ms, predicted_at_sparsity : float or None
+        Predicted time when sparse, and the block sparsity that was assumed for it.
+    """
+
+    weight: str
+    shape: tuple[int, int]
+    num_params: int
+    flops: int
+    size_bytes: int
+    element_sparsity: float
+    block_sparsities: dict[str, float | None]
+    eligible: bool
+    action: str
+    reason: str
+    latency_ms: float | None = None
+    latency_share: float | None = None
+    timed_with: tuple[str, ...] = ()
+    predicted_sparse_ms: float | None = None
+    predicted_at_sparsity: float | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The layers of one model, and their sums.
+
+    Attributes
+    ----------
+    model, weights, spec : dict
+        As in an artifact's metadata.
+    origin : str
+        What was analysed: `model`, `cache` or `artifact`, and its name.
+    block_shape : (int, int)
+        Blocks (bs_r, bs_c) that decide what runs sparse.
+    layers : tuple of LayerAnalysis
+        In the order in which the model runs them.
+    timed_build : str or None
+        The build whose times these are, `dense` or `sparse`; None if nothing was measured.
+    latency_ms : float or None
+        Its median latency.
+    parts_ms : dict of str to float
+        Time by `PARTS`; empty if not measured.
+    environment : Environment or None
+        Where it was measured.
+    """
+
+    model: dict[str, Any]
+    weights: dict[str, Any]
+    spec: dict[str, Any]
+    origin: str
+    block_shape: tuple[int, int]
+    layers: tuple[LayerAnalysis, ...]
+    timed_build: str | None = None
+    latency_ms: float | None = None
+    parts_ms: dict[str, float] | None = None
+    environment: Environment | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """Sums over the layers, under the names of the layers' fields."""
+        layers = self.layers
+        total = sum(layer.num_params for layer in layers)
+        zeros = sum(layer.element_sparsity * layer.num_params for layer in layers)
+        flops = sum(layer.flops for layer in layers)
+        sparse = [layer for layer in layers if layer.action == "sparse"]
+        return {
+            "layers": len(layers),
+            "eligible": sum(layer.eligible for layer in layers),
+            "sparse": len(sparse),
+            "num_params": total,
+            "flops": flops,
+            "size_bytes": sum(layer.size_bytes for layer in layers),
+            "element_sparsity": zeros / total if total else 0.0,
+            "sparse_flops_share": sum(layer.flops for layer in sparse) / flops if flops else 0.0,
+            "latency_ms": _sum_known(layer.latency_ms for layer in layers),
+            "latency_share": _sum_known(layer.latency_share for layer in layers),
+            "predicted_sparse_ms": _sum_known(layer.predicted_sparse_ms for layer in layers),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the analysis as JSON-ready values, sums included."""
+        values = asdict(self)
+        layers = values.pop("layers")
+        return {
+            "schema_version": values.pop("schema_version"),
+            **values,
+            "totals": self.totals,
+            "layers": list(layers),
+        }
+
+
+def analyze_weights(
+    layers: Sequence[LayerWeight],
+    params: Mapping[str, NDArray[Any]],
+    block_shape: tuple[int, int],
+    sparsity_threshold: float,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> tuple[LayerAnalysis, ...]:
+    """Look at the weights of a model's dense layers.
+
+    Parameters
+    ----------
+    layers : sequence of LayerWeight
+        All dense layers.
+    params : mapping of str to numpy.ndarray
+        Their stored weights.
+    block_shape : (int, int)
+        (bs_r, bs_c) that decides what would run sparse.
+    sparsity_threshold : float
+        Block sparsity from which on a layer would, 0..1.
+    include, exclude : sequence of str
+        Shell patterns, see `sparsity.layers.select_layers`.
+
+    Raises
+    ------
+    SparsityError
+        A pattern matches no layer, or the blocks divide none of the eligible layers.
+    """
+    decisions = decide(layers, params, block_shape, sparsity_threshold, include, exclude)
+    return tuple(
+        _from_decision(decision, block_sparsities(layer.load(params), {*BLOCK_SHAPES, block_shape}))
+        for layer, decision in zip(layers, decisions, strict=True)
+    )
+
+
+def analyze_decisions(decisions: Sequence[Mapping[str, Any]]) -> tuple[LayerAnalysis, ...]:
+    """Describe the layers of an exported build by the decisions it was made with.
+
+    Block sparsity is known at the build's own block shape, and at 1x1.
+
+    Parameters
+    ----------
+    decisions : sequence of mapping
+        Decision records in their JSON form.
+    """
+    found = [Decision.from_json(decision) for decision in decisions]
+    return tuple(
+        _from_decision(
+            decision,
+            {(1, 1): decision.element_sparsity, decision.block_shape: decision.block_sparsity},
+        )
+        for decision in found
+    )
+
+
+def add_times(
+    layers: Sequence[LayerAnalysis], calls: Sequence[CallTime]
+) -> tuple[tuple[LayerAnalysis, ...], dict[str, float]]:
+    """Give every layer the time its kernel took.
+
+    Parameters
+    ----------
+    layers : sequence of LayerAnalysis
+        Without times.
+    calls : sequence of CallTime
+        Every kernel call of one inference.
+
+    Returns
+    -------
+    layers : tuple of LayerAnalysis
+        With `latency_ms`, `latency_share` and `timed_with`. Layers multiplied by one call share
+        its time in proportion to their FLOPs.
+    parts_ms : dict of str to float
+        Time by `PARTS`.
+    """
+    by_name: dict[str, list[LayerAnalysis]] = {}
+    for layer in layers:
+        by_name.setdefault(_layer_name(layer.weight), []).append(layer)
+    times = {layer.weight: 0.0 for layer in layers}
+    partners: dict[str, tuple[str, ...]] = {}
+    parts_ms = dict.fromkeys(PARTS, 0.0)
+    for call in calls:
+        parts_ms[part_of(call.kernel)] += call.latency_ms
+        if not _is_product(call.kernel):
+            continue
+        members = [m for name in expand_stack(call.layer) for m in by_name.get(name, ())]
+        flops = sum(member.flops for member in members)
+        for member in members:
+            share = member.flops / flops if flops else 1 / len(members)
+            times[member.weight] += share * call.latency_ms
+            partners[member.weight] = tuple(m.weight for m in members if m is not member)
+    total = sum(call.latency_ms for call in calls)
+    timed = tuple(
+        replace(
+            layer,
+            latency_ms=times[layer.weight],
+            latency_share=times[layer.weight] / total if total else 0.0,
+            timed_with=partners.get(layer.weight, ()),
+        )
+        for layer in layers
+    )
+    return timed, parts_ms
+
+
+def add_predictions(
+    layers: Sequence[LayerAnalysis],
+    block_shape: tuple[int, int],
+    assumed_sparsity: float,
+    predict: PredictSparse,
+) -> tuple[LayerAnalysis, ...]:
+    """Predict for every eligible layer how long it would take sparse.
+
+    Parameters
+    ----------
+    layers : sequence of LayerAnalysis
+        The layers.
+    block_shape : (int, int)
+        (bs_r, bs_c).
+    assumed_sparsity : float
+        Block sparsity of layers whose own zeros do not make them sparse, 0..1. The others are
+        predicted as they are.
+    predict : callable
+        See `PredictSparse`.
+    """
+    predicted = []
+    for layer in layers:
+        own = layer.block_sparsities.get(block_name(block_shape))
+        if not layer.eligible or own is None:
+            predicted.append(layer)
+            continue
+        sparsity = own if layer.action == "sparse" else max(own, assumed_sparsity)
+        latency_ms = predict(layer.flops, layer.shape, block_shape, sparsity)
+        predicted.append(
+            replace(
+                layer,
+                predicted_sparse_ms=latency_ms,
+                predicted_at_sparsity=None if latency_ms is None else sparsity,
+            )
+        )
+    return tuple(predicted)
+
+
+def add_measurement(analysis: Analysis, build: str, record: BenchRecord) -> Analysis:
+    """Return the analysis with what was measured of one of its builds.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Without times.
+    build : {"dense", "sparse"}
+        Which build of the record.
+    record : BenchRecord
+        Measured with profiling.
+    """
+    measured = record.builds[build]
+    layers, parts_ms = add_times(analysis.layers, measured.calls)
+    return replace(
+        analysis,
+        layers=layers,
+        timed_build=build,
+        latency_ms=measured.latency_ms.median,
+        parts_ms=parts_ms,
+        environment=record.environment,
+    )
+
+
+def part_of(kernel: str) -> str:
+    """Return to which of `PARTS` a kernel belongs, by its name."""
+    if _is_product(kernel):
+        return "products"
+    if kernel.startswith("attention"):
+        return "attention"
+    return "norms" if "layer_norm" in kernel else "rest"
+
+
+def expand_stack(layer: str) -> list[str]:
+    """Return the layers behind a call's: `self/{query,key}` is `self/query` and `self/key`."""
+    stack = _STACK.fullmatch(layer)
+    if stack is None:
+        return [layer]
+    return [f"{stack['before']}{name}{stack['after']}" for name in stack["names"].split(",")]
+
+
+def block_name(block_shape: tuple[int, int]) -> str:
+    """Return the name of a block shape: 4x1."""
+    return f"{block_shape[0]}x{block_shape[1]}"
+
+
+def _is_product(kernel: str) -> bool:
+    return any(word in kernel for word in ("dense", "matmul"))
+
+
+def _layer_name(weight: str) -> str:
+    """Return the layer's path, as kernel calls name it: the weight's without `kernel`."""
+    return weight.rpartition("/")[0] or weight
+
+
+def _from_decision(
+    decision: Decision, zeros: Mapping[tuple[int, int], float | None]
+) -> LayerAnalysis:
+    n, k = decision.shape
+    return LayerAnalysis(
+        weight=decision.weight,
+        shape=decision.shape,
+        num_params=n * k,
+        flops=decision.flops,
+        size_bytes=decision.size_bytes,
+        element_sparsity=decision.element_sparsity,
+        block_sparsities={block_name(shape): zeros[shape] for shape in sorted(zeros, key=_order)},
+        eligible=decision.eligible,
+        action=decision.action,
+        reason=decision.reason,
+    )
+
+
+def _order(block_shape: tuple[int, int]) -> tuple[int, int]:
+    return block_shape[1], block_shape[0]
+
+
+def _sum_known(values: Any) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
