@@ -11,10 +11,13 @@ An error is one line on stderr. TVM_SPARSE_TRACEBACK=1 shows where it came from.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
+import math
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -25,8 +28,10 @@ import tvm_sparse
 from tvm_sparse.errors import TvmSparseError
 
 #: One module each, imported when the command is asked for.
-_COMMANDS = ("run", "export", "bench", "analyze", "cache", "models")
+_COMMANDS = ("run", "export", "bench", "analyze", "evaluate", "cache", "models")
 _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+#: A second Ctrl-C so soon after the first must not stop the cleaning up.
+_CLEAN_UP_S = 1.0
 
 
 class _Commands(click.Group):
@@ -49,7 +54,7 @@ class _Commands(click.Group):
 )
 @click.version_option(tvm_sparse.__version__, prog_name="tvm-sparse")
 def cli() -> None:
-    r"""Tell whether pruning a model pays, and how fast it would be on this CPU.
+    """Tell whether pruning a model pays, and how fast it would be on this CPU.
 
     A Hugging Face transformer goes in; dense and block-sparse CPU builds of it come out, checked
     against each other, measured side by side, and exported as a .so that runs without Python.
@@ -61,7 +66,7 @@ def cli() -> None:
 
     Models, weights and builds are kept in ./cache, in $TVM_SPARSE_CACHE or in --cache-dir.
     TVM_SPARSE_TRACEBACK=1 shows where an error came from.
-    """
+    """  # noqa: D301 - the \b is what tells click to keep the lines that follow it
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,9 +95,15 @@ def _install_signal_handlers(received: list[int]) -> None:
     as another one.
     """
 
+    last_s = -math.inf
+
     def handle(number: int, _frame: Any) -> None:
+        nonlocal last_s
         received.append(number)
-        raise KeyboardInterrupt
+        impatient = time.monotonic() - last_s < _CLEAN_UP_S
+        last_s = time.monotonic()
+        if not impatient:
+            raise KeyboardInterrupt
 
     for number in _SIGNALS:
         # A shell starts background jobs with SIGINT ignored, nohup with SIGHUP: let it be.
@@ -105,7 +116,7 @@ def _report(error: BaseException, received: Sequence[int]) -> int:
     if os.environ.get("TVM_SPARSE_TRACEBACK") and not isinstance(error, SystemExit):
         traceback.print_exception(error)
     if received:
-        _say(f"{_SIGNALS[signal.Signals(received[0])]}: nothing half-written is left behind")
+        _say(_SIGNALS[signal.Signals(received[0])])
         return 128 + received[0]
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
@@ -121,7 +132,11 @@ def _report(error: BaseException, received: Sequence[int]) -> int:
         return 130
     if isinstance(error, TvmSparseError):
         _say(f"error: {_one_line(error)}")
-        return error.exit_code
+        return 2 if _is_disk_full(error) else error.exit_code
+    if _is_disk_full(error):
+        where = getattr(error, "filename", None) or "the output"
+        _say(f"error: {where} cannot be written: the disk is full")
+        return 2
     if isinstance(error, MemoryError):
         _say("error: out of memory: give --batch, --seq-len or --layers a smaller value")
         return 1
@@ -130,6 +145,15 @@ def _report(error: BaseException, received: Sequence[int]) -> int:
         "TVM_SPARSE_TRACEBACK=1 shows where)"
     )
     return 1
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether a full disk is behind an error, however far."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _one_line(error: BaseException) -> str:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from tvm_sparse.errors import InputError
 
 #: Separates the two texts of a pair, such as question and context.
 PAIR_SEPARATOR = "\t"
 _MOST_BYTES = 256 * 1024 * 1024
+_Item = TypeVar("_Item")
 
 
-def read_texts(path: str | os.PathLike[str], limit: int | None = None) -> list[str]:
+def read_texts(path: str | os.PathLike[str]) -> list[str]:
     """Read a plain text file, one text a line; empty lines are left out.
 
     Parameters
     ----------
     path : path
         UTF-8 text. A tab separates the two texts of a pair.
-    limit : int, optional
-        Keep at most so many texts, taken evenly from the whole file.
 
     Raises
     ------
@@ -32,10 +32,14 @@ def read_texts(path: str | os.PathLike[str], limit: int | None = None) -> list[s
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise InputError(f"{path} holds no text: one text a line is needed")
-    if limit is None or len(texts) <= limit:
-        return texts
-    # Evenly: files are often sorted by topic or length.
-    return [texts[i * len(texts) // limit] for i in range(limit)]
+    return texts
+
+
+def take_evenly(items: Sequence[_Item], limit: int | None) -> list[_Item]:
+    """Return at most `limit` items spread over all: files are often sorted by topic or length."""
+    if limit is None or len(items) <= limit:
+        return list(items)
+    return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def read_labels(path: str | os.PathLike[str], count: int) -> list[str]:
@@ -60,32 +64,6 @@ def read_labels(path: str | os.PathLike[str], count: int) -> list[str]:
             "the order of the texts"
         )
     return labels
-
-
-def label_ids(labels: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Return labels as class numbers.
-
-    Parameters
-    ----------
-    labels : sequence of str
-        Names of classes, or their numbers.
-    names : sequence of str
-        The model's classes by number.
-
-    Raises
-    ------
-    InputError
-        A label is no class of the model.
-    """
-    numbers = {name.lower(): i for i, name in enumerate(names)}
-    numbers |= {str(i): i for i in range(len(names))}
-    unknown = sorted({label for label in labels if label.strip().lower() not in numbers})
-    if unknown:
-        raise InputError(
-            f"label {unknown[0]!r} given: the model's classes are {', '.join(names)} "
-            f"(or 0 to {len(names) - 1})"
-        )
-    return [numbers[label.strip().lower()] for label in labels]
 
 
 def _read(path: str | os.PathLike[str]) -> str:

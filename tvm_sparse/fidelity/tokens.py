@@ -32,10 +32,17 @@ class Tokens:
         `input_ids`, `attention_mask` and `token_type_ids`, int32 (texts, seq_len), padded.
     truncated : int
         How many texts were longer than `seq_len` tokens.
+    texts : tuple of str
+        The texts.
+    offsets : ndarray of int32
+        (texts, seq_len, 3): which text of a pair (0, 1, or -1 for a special token) a token is
+        from, and its first and last + 1 character there.
     """
 
     arrays: Arrays
     truncated: int
+    texts: tuple[str, ...]
+    offsets: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.arrays["input_ids"])
@@ -57,12 +64,18 @@ class Tokens:
         """
         unknown = [name for name in names if name not in self.arrays]
         if unknown:
-            raise InputError(
-                f"the model takes {', '.join(unknown)}: only text models are evaluated"
-            )
+            raise InputError(f"the model takes {', '.join(unknown)}: give a model of texts")
         for start in range(0, len(self), batch):
             rows = np.minimum(np.arange(start, start + batch), len(self) - 1)
             yield {name: self.arrays[name][rows] for name in names}, min(batch, len(self) - start)
+
+    def words(self, row: int, first: int, last: int) -> str:
+        """Return the characters between two tokens of a text, empty if they are not of one."""
+        part, begin, _ = map(int, self.offsets[row, first])
+        other, _, end = map(int, self.offsets[row, last])
+        if part < 0 or part != other:
+            return ""
+        return self.texts[row].split(PAIR_SEPARATOR, 1)[part][begin:end]
 
 
 class TextTokenizer:
@@ -104,18 +117,20 @@ class TextTokenizer:
         encoded = [self._encode(text) for text in texts]
         ids = np.full((len(texts), seq_len), self.pad_id, np.int32)
         mask, types = np.zeros_like(ids), np.zeros_like(ids)
+        offsets = np.full((*ids.shape, 3), -1, np.int32)
         for row, one in enumerate(encoded):
             length = len(one.ids)
             ids[row, :length], types[row, :length], mask[row, :length] = one.ids, one.type_ids, 1
+            offsets[row, :length, 0] = [-1 if part is None else part for part in one.sequence_ids]
+            offsets[row, :length, 1:] = one.offsets
         if vocab_size is not None and ids.size and ids.max() >= vocab_size:
             raise InputError(
                 f"the tokenizer gives id {ids.max()}, the model has a vocabulary of {vocab_size}: "
                 "the two do not belong together"
             )
         truncated = sum(bool(one.overflowing) for one in encoded)
-        return Tokens(
-            {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}, truncated
-        )
+        arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        return Tokens(arrays, truncated, tuple(texts), offsets)
 
     def _encode(self, text: str) -> Any:
         first, separator, second = text.partition(PAIR_SEPARATOR)

@@ -1,0 +1,129 @@
+"""Compare a pruned model with the dense one on texts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse.bench.environment import detect_environment
+from tvm_sparse.errors import ConfigError, InputError
+from tvm_sparse.fidelity.compare import compare
+from tvm_sparse.fidelity.labels import score
+from tvm_sparse.fidelity.record import EvaluationRecord
+from tvm_sparse.fidelity.sides import Side
+from tvm_sparse.fidelity.tokens import TOKENIZER_FILE, VOCABULARY_FILE, Tokens, load_tokenizer
+from tvm_sparse.fidelity.views import View, check_task, collect
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What the models are compared on: texts, and labels if there are any, one a text."""
+
+    texts: Sequence[str]
+    labels: Sequence[str] | None = None
+    text_source: str | None = None
+    labels_source: str | None = None
+
+
+def evaluate(
+    candidate: Side,
+    reference: Side,
+    texts: Texts,
+    threads: int,
+    tokenizer_dir: str | None = None,
+    progress: Callable[[str, float], None] = lambda line, share: None,
+) -> EvaluationRecord:
+    """Run two models on the same texts and compare what they say.
+
+    Parameters
+    ----------
+    candidate, reference : Side
+        The pruned model and the dense one, as `open_side` returns them.
+    texts : Texts
+        Texts, and labels if there are any.
+    threads : int
+        Threads they run on, for the record.
+    tokenizer_dir : str, optional
+        Directory of the tokenizer; by default that of either model.
+    progress : callable
+        Receives a line and the finished share, 0..1.
+
+    Raises
+    ------
+    ConfigError
+        The models are for different tasks or shapes, or for a task that texts do not judge.
+    InputError
+        There is no tokenizer, or texts and models do not fit.
+    """
+    check_pair(candidate, reference)
+    tokenizer = load_tokenizer(tokenizer_dir or find_tokenizer(candidate, reference))
+    vocab_size = reference.config.get("vocab_size")
+    tokens = tokenizer.encode(texts.texts, reference.seq_len, vocab_size)
+    start = time.perf_counter()
+    views: list[View] = []
+    described: list[dict[str, Any]] = []
+    for side, role in ((reference, "dense"), (candidate, "pruned")):
+        line = f"running the {role} model on {len(tokens)} texts"
+        progress(line, 0.0)
+        views.append(run_side(side, tokens, lambda share, line=line: progress(line, share)))  # type: ignore[misc]
+        scores = {}
+        if texts.labels is not None:
+            scores = score(side.task, views[-1], texts.labels, tokens, side.config)
+        described.append({**side.describe(), "scores": scores})
+    return EvaluationRecord(
+        task=reference.task,
+        reference=described[0],
+        candidate=described[1],
+        measures=compare(reference.task, *views),
+        texts=len(tokens),
+        truncated=tokens.truncated,
+        seq_len=reference.seq_len,
+        seconds=time.perf_counter() - start,
+        environment=detect_environment(threads),
+        text_source=texts.text_source,
+        labels_source=texts.labels_source,
+    )
+
+
+def run_side(
+    side: Side, tokens: Tokens, progress: Callable[[float], None] = lambda share: None
+) -> View:
+    """Run one model on all texts and keep what its task is judged by, see `views.collect`."""
+    return collect(side.forward, tokens, side.input_names, side.batch, side.task, progress)
+
+
+def check_pair(candidate: Side, reference: Side) -> None:
+    """Raise a ConfigError when two models cannot be compared."""
+    check_task(reference.task)
+    if candidate.task != reference.task:
+        raise ConfigError(
+            f"{candidate.name} is for {candidate.task}, --against {reference.name} for "
+            f"{reference.task}: give two versions of one model"
+        )
+    if candidate.seq_len != reference.seq_len:
+        raise ConfigError(
+            f"{candidate.name} takes {candidate.seq_len} tokens, --against {reference.name} "
+            f"{reference.seq_len}: export both for one sequence length"
+        )
+
+
+def find_tokenizer(*sides: Side) -> str:
+    """Return the first directory of the models that holds a tokenizer.
+
+    Raises
+    ------
+    InputError
+        None does.
+    """
+    directories = [side.directory for side in sides if side.directory]
+    for directory in directories:
+        if any((Path(directory) / name).is_file() for name in (TOKENIZER_FILE, VOCABULARY_FILE)):
+            return directory
+    looked = ", ".join(directories) or "these models come without a directory"
+    raise InputError(
+        f"no {TOKENIZER_FILE} or {VOCABULARY_FILE} found ({looked}): name its directory with "
+        "--tokenizer"
+    )

@@ -1,0 +1,180 @@
+"""Run a model on texts: code compiled once for an architecture, weights exchanged at will."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.config import CompileSpec
+from tvm_sparse.errors import BuildError
+
+Arrays = Mapping[str, NDArray[Any]]
+#: Inputs of one run to its outputs by name.
+Forward = Callable[[Arrays], dict[str, NDArray[Any]]]
+
+_STACK = re.compile(r"(?P<head>.*)\{(?P<members>.*)\}(?P<tail>.*)")
+
+
+@dataclass(frozen=True)
+class DenseCode:
+    """Dense code of one architecture at one shape, loaded into this process.
+
+    Made by `compile_dense`. Nothing here changes: weights are packed into new arguments.
+
+    Attributes
+    ----------
+    input_names, output_names : tuple of str
+        In the order of the function's.
+    batch, seq_len : int
+        Static shape of the ids.
+    """
+
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    batch: int
+    seq_len: int
+    _mod: Any
+    _build: Any
+    _machine: Any
+
+    def pack(self, params: Arrays) -> PackedModel:
+        """Return the model with these weights.
+
+        Parameters
+        ----------
+        params : mapping of str to ndarray
+            All weights by name, as the frontend imports them; not changed.
+
+        Raises
+        ------
+        BuildError
+            The weights are those of another architecture.
+        """
+        import tvm
+
+        from tvm_sparse.compiler.compile import replace_weights
+
+        packed = replace_weights(self._build, self._mod, params).lowered.params
+        return PackedModel(self, {name: tvm.runtime.tensor(v) for name, v in packed.items()})
+
+    def run(self, arguments: Sequence[Any], inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run the code on packed weights."""
+        import tvm
+
+        values = [tvm.runtime.tensor(np.ascontiguousarray(inputs[n])) for n in self.input_names]
+        results = self._machine["main"](*values, *arguments)
+        return {
+            name: result.numpy() for name, result in zip(self.output_names, results, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """Code and weights; call it with the inputs of one run."""
+
+    code: DenseCode
+    arguments: Mapping[str, Any]
+
+    def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Return the outputs by name."""
+        return self.code.run(list(self.arguments.values()), inputs)
+
+    def with_layers(self, changed: Arrays, params: Arrays) -> PackedModel:
+        """Return the model with some dense layers changed; only these are packed anew.
+
+        Parameters
+        ----------
+        changed : mapping of str to ndarray
+            New weights (N, K) of dense layers, by the parameter's name.
+        params : mapping of str to ndarray
+            All weights, as `DenseCode.pack` took them: layers may be packed together.
+        """
+        import tvm
+
+        from tvm_sparse.kernels.packed_dense import pack_dense
+        from tvm_sparse.passes.packed_weights import base_name
+
+        arguments, left = dict(self.arguments), set(changed)
+        for name, old in self.arguments.items():
+            members = member_names(base_name(name))
+            if not name.endswith(".packed") or left.isdisjoint(members):
+                continue
+            left -= set(members)
+            weights = [changed[m] if m in changed else params[m].T for m in members]
+            packed = pack_dense(np.concatenate(weights), int(old.shape[2]))
+            if packed.shape != tuple(old.shape):
+                raise BuildError(f"weight {name} has the shape {packed.shape}, not {old.shape}")
+            arguments[name] = tvm.runtime.tensor(packed)
+        if left:
+            # Layers that our kernels do not multiply: rare, so the whole model is packed again.
+            new = {name: np.ascontiguousarray(weight.T) for name, weight in changed.items()}
+            return self.code.pack({**params, **new})
+        return PackedModel(self.code, arguments)
+
+
+def compile_dense(
+    mod: Any,
+    params: Arrays,
+    facts: Mapping[str, Any],
+    spec: CompileSpec,
+    progress: Callable[[str], None] = lambda line: None,
+) -> DenseCode:
+    """Compile a model's dense build and load the code into this process.
+
+    Parameters
+    ----------
+    mod : tvm.IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Any weights of the architecture; only their shapes matter.
+    facts : mapping
+        The manifest of the import: inputs and outputs.
+    spec : CompileSpec
+        Target and threads.
+    progress : callable
+        Receives one line a step.
+
+    Raises
+    ------
+    BuildError, PassError
+        From the compiler.
+    """
+    import tvm
+    from tvm import relax
+
+    from tvm_sparse.compiler.compile import compile_model
+    from tvm_sparse.compiler.export import link_library
+    from tvm_sparse.runtime.tvm_runtime import set_threads
+
+    progress("compiling the dense code")
+    build = compile_model(mod, params, spec)
+    set_threads(spec.threads)
+    with tempfile.TemporaryDirectory(prefix="tvm_sparse-forward-") as folder:
+        library = Path(folder) / "code.so"
+        link_library(build.executable, [], library, build.target.isa)
+        machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
+    batch, seq_len = facts["inputs"][0]["shape"][:2]
+    return DenseCode(
+        input_names=tuple(i["name"] for i in facts["inputs"]),
+        output_names=tuple(o["name"] for o in facts["outputs"]),
+        batch=int(batch),
+        seq_len=int(seq_len),
+        _mod=mod,
+        _build=build,
+        _machine=machine,
+    )
+
+
+def member_names(stem: str) -> list[str]:
+    """Return the weights a packed parameter is made of: `layer/{query,key}/kernel` is two."""
+    match = _STACK.fullmatch(stem)
+    if match is None:
+        return [stem]
+    return [f"{match['head']}{member}{match['tail']}" for member in match["members"].split(",")]

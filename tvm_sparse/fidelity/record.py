@@ -1,0 +1,76 @@
+"""The record of one evaluation, and its JSON form."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse.bench.environment import Environment
+from tvm_sparse.errors import BuildError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """How close a model is to another on texts.
+
+    Attributes
+    ----------
+    task : str
+        What the models are for.
+    reference, candidate : dict
+        Of the dense and the pruned model: `name`, `kind` (`model` or `artifact`), `weights`,
+        `seeded` (whether the weights mean nothing), `scores` against labels (empty without).
+    measures : dict of str to float
+        See `compare.compare`.
+    texts, truncated : int
+        Number of texts, and how many were cut to `seq_len` tokens.
+    seq_len : int
+        Tokens of every text, padding included.
+    text_source, labels_source : str or None
+        Files.
+    seconds : float
+        Time for running both models.
+    environment : Environment
+        Where it ran.
+    """
+
+    task: str
+    reference: dict[str, Any]
+    candidate: dict[str, Any]
+    measures: dict[str, float]
+    texts: int
+    truncated: int
+    seq_len: int
+    seconds: float
+    environment: Environment
+    text_source: str | None = None
+    labels_source: str | None = None
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self)
+
+
+def save_json(document: Any, path: str | os.PathLike[str]) -> None:
+    """Write a record's JSON form; the file appears complete or not at all.
+
+    Raises
+    ------
+    BuildError
+        If the file cannot be written.
+    """
+    file = Path(path)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        text = json.dumps(document, indent=1, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise BuildError(f"{file} cannot be written: {error.strerror or error}") from None
