@@ -55,6 +55,8 @@ class Model:
         Its dense layers.
     inputs, outputs : dict of str to numpy.ndarray
         Reference inputs, and TensorFlow's outputs on them.
+    layer_outputs : dict of str to numpy.ndarray
+        What TensorFlow's layer norms gave, by layer.
     cache : Cache
         Where builds go.
     original_params : dict of str to numpy.ndarray
@@ -70,6 +72,7 @@ class Model:
     layers: list[LayerWeight]
     inputs: dict[str, np.ndarray[Any, Any]]
     outputs: dict[str, np.ndarray[Any, Any]]
+    layer_outputs: dict[str, np.ndarray[Any, Any]] = field(repr=False)
     cache: Cache
     original_params: dict[str, np.ndarray[Any, Any]] = field(repr=False)
     sparsity: SparsitySpec | None = None
@@ -234,6 +237,7 @@ def compile(
     """
     from tvm_sparse.bench.check import check_builds
     from tvm_sparse.compiler.build_cache import build_artifact
+    from tvm_sparse.compiler.reference_check import Reference
 
     spec = spec or CompileSpec(**fields)
     names = list(builds)
@@ -248,7 +252,9 @@ def compile(
             facts=model.facts,
             mod=model.mod,
             params=model.params,
-            reference=(model.original_params, model.inputs, model.outputs),
+            reference=Reference(
+                model.original_params, model.inputs, model.outputs, model.layer_outputs
+            ),
             sparsity=model.sparsity,
             spec=_for_build(spec, name),
             tolerances=(atol, rtol),
@@ -344,9 +350,12 @@ def export(
     if name not in builds.directories:
         raise ArtifactError(f"build {name!r} given: compiled are {', '.join(builds.directories)}")
     source = builds.directories[name]
-    return place_artifact(
-        lambda staging: shutil.copytree(source, staging, dirs_exist_ok=True), directory
-    )
+
+    def fill(staging: Path) -> None:
+        for file in source.iterdir():
+            shutil.copy2(file, staging)
+
+    return place_artifact(fill, directory)
 
 
 def load(directory: str | os.PathLike[str], threads: int | None = None) -> LoadedModel:
@@ -376,6 +385,7 @@ def _load_entry(spec: ModelSpec, entry: CacheEntry, cache: Cache, progress: Prog
         layers=dense_layers(imported.mod, imported.params.keys()),
         inputs=imported.inputs,
         outputs=imported.outputs,
+        layer_outputs=imported.layer_outputs,
         cache=cache,
         original_params=imported.params,
     )

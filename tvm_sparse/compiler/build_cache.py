@@ -17,8 +17,13 @@ import tvm_sparse
 from tvm_sparse.cache import Cache
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.export import export_artifact
-from tvm_sparse.compiler.reference_check import check_against_reference
+from tvm_sparse.compiler.reference_check import (
+    Reference,
+    check_against_reference,
+    first_differing_layer,
+)
 from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.errors import CheckError
 from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall, TensorSpec
 from tvm_sparse.runtime.tvm_runtime import set_threads
 from tvm_sparse.sparsity.decision import sparse_flops_share
@@ -44,7 +49,7 @@ def build_artifact(
     facts: Mapping[str, Any],
     mod: tvm.IRModule,
     params: Mapping[str, np.ndarray],
-    reference: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray], Mapping[str, np.ndarray]],
+    reference: Reference,
     sparsity: SparsitySpec | None,
     spec: CompileSpec,
     tolerances: tuple[float, float],
@@ -62,9 +67,9 @@ def build_artifact(
         Manifest of the imported model.
     mod, params : IRModule, mapping of str to ndarray
         The imported module, and the weights to build with.
-    reference : tuple
-        Original weights, reference inputs, reference outputs. A dense build is compared with
-        them before it is kept.
+    reference : Reference
+        Original weights and what TensorFlow computed with them. A dense build is compared with
+        that before it is kept.
     sparsity : SparsitySpec or None
         How `params` became sparse.
     spec : CompileSpec
@@ -87,7 +92,7 @@ def build_artifact(
         progress(f"{name} build taken from the cache")
         return CachedArtifact(entry.path / _ARTIFACT, entry.manifest["reference_check"])
     with cache.lock("lib", key, on_wait=progress):
-        original, inputs, outputs = reference
+        original = reference.params
         reference_check = None
         checked = name == "dense" and spec.runs_here
         # TensorFlow's outputs belong to the original weights. The code is the same for others.
@@ -101,7 +106,7 @@ def build_artifact(
         if checked:
             progress("comparing the dense build with TensorFlow")
             set_threads(spec.threads)
-            reference_check = check_against_reference(build, inputs, outputs, *tolerances)
+            reference_check = _check(build, mod, reference, spec, tolerances, progress)
             if params is not original:
                 build = replace_weights(build, mod, params)
         progress(f"writing the {name} build")
@@ -124,6 +129,23 @@ def _phases(what: str, progress: Callable[[str], None]) -> Callable[[str], None]
     """Tell that a step begins, and return a progress of its phases."""
     progress(what)
     return lambda phase: progress(f"{what}: {phase}")
+
+
+def _check(
+    build: Build,
+    mod: tvm.IRModule,
+    reference: Reference,
+    spec: CompileSpec,
+    tolerances: tuple[float, float],
+    progress: Callable[[str], None],
+) -> dict[str, float]:
+    try:
+        return check_against_reference(build, reference, *tolerances)
+    except CheckError as error:
+        progress("looking for the first layer that differs")
+        layer = first_differing_layer(mod, reference, spec, *tolerances)
+        where = f"first differing layer: {layer}" if layer else "no layer norm differs by itself"
+        raise CheckError(f"{error}; {where}") from None
 
 
 def _artifact_key(

@@ -1,36 +1,55 @@
-"""Compare a build with the outputs that TensorFlow gave for the same inputs."""
+"""Compare a dense build with TensorFlow, and find where they part when they do."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.compiler.compile import Build
+from tvm_sparse.compiler.compile import Build, compile_model
 from tvm_sparse.compiler.export import link_library
+from tvm_sparse.compiler.layer_outputs import expose_layer_norms
+from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import CheckError
 from tvm_sparse.runtime.compare import difference
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What TensorFlow computed.
+
+    Attributes
+    ----------
+    params : mapping of str to ndarray
+        The weights it had.
+    inputs, outputs : mapping of str to ndarray
+        In positional order.
+    layer_outputs : mapping of str to ndarray
+        Results of its layer norms by layer, in order; empty when they are not known.
+    """
+
+    params: Mapping[str, np.ndarray]
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+    layer_outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
 def check_against_reference(
-    build: Build,
-    inputs: Mapping[str, np.ndarray],
-    outputs: Mapping[str, np.ndarray],
-    atol: float,
-    rtol: float,
+    build: Build, reference: Reference, atol: float, rtol: float
 ) -> dict[str, float]:
     """Run a build in this process and compare every output with its reference.
 
     Parameters
     ----------
     build : Build
-        Compiled for this machine.
-    inputs, outputs : mapping of str to ndarray
-        Reference inputs and outputs, in positional order.
+        Compiled for this machine, with the reference's weights.
+    reference : Reference
+        What the build should give.
     atol, rtol : float
         Tolerances, as `difference` takes them.
 
@@ -46,17 +65,10 @@ def check_against_reference(
     BuildError
         If the code cannot be linked.
     """
-    with tempfile.TemporaryDirectory(prefix="tvm_sparse-check-") as folder:
-        # Not the executable itself: a virtual machine leaves entries in it that TVM would export,
-        # and warn about whenever the artifact is loaded.
-        library = Path(folder) / "code.so"
-        link_library(build.executable, [], library, build.target.isa)
-        machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
-    arguments = (*inputs.values(), *build.lowered.params.values())
-    results = machine["main"](*map(tvm.runtime.tensor, arguments))
     gaps = {}
-    for (name, wanted), result in zip(outputs.items(), results, strict=True):
-        gap = difference(result.numpy(), wanted, atol, rtol)
+    results = _run(build, reference.inputs)
+    for (name, wanted), result in zip(reference.outputs.items(), results, strict=True):
+        gap = difference(result, wanted, atol, rtol)
         if gap.mismatched:
             raise CheckError(
                 f"the dense build differs from TensorFlow in {name}: {gap.mismatched:.1%} of its "
@@ -64,3 +76,50 @@ def check_against_reference(
             )
         gaps[name] = gap.max_absolute
     return gaps
+
+
+def first_differing_layer(
+    mod: tvm.IRModule, reference: Reference, spec: CompileSpec, atol: float, rtol: float
+) -> str | None:
+    """Name the first layer of a dense build that differs from TensorFlow's.
+
+    The module is compiled once more with its layer norms as outputs, so this is for when
+    `check_against_reference` has failed.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imported it; not changed.
+    reference : Reference
+        What it should give.
+    spec : CompileSpec
+        How the build was compiled.
+    atol, rtol : float
+        Tolerances.
+
+    Returns
+    -------
+    str or None
+        None when no layer norm that both have differs.
+    """
+    exposed, names = expose_layer_norms(mod)
+    build = compile_model(exposed, reference.params, spec)
+    layers = _run(build, reference.inputs)[-len(names) :] if names else []
+    for name, value in zip(names, layers, strict=True):
+        wanted = reference.layer_outputs.get(name)
+        if wanted is None or wanted.shape != value.shape:
+            continue
+        if difference(value, wanted, atol, rtol).mismatched:
+            return name
+    return None
+
+
+def _run(build: Build, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    with tempfile.TemporaryDirectory(prefix="tvm_sparse-check-") as folder:
+        # Not the executable itself: a virtual machine leaves entries in it that TVM would export,
+        # and warn about whenever the artifact is loaded.
+        library = Path(folder) / "code.so"
+        link_library(build.executable, [], library, build.target.isa)
+        machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
+    arguments = (*inputs.values(), *build.lowered.params.values())
+    return [result.numpy() for result in machine["main"](*map(tvm.runtime.tensor, arguments))]
