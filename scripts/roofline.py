@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Measure what this machine can do at most, and how near to it each product kernel comes.
+
+    python scripts/roofline.py --threads 1 --out roofline.json
+
+GFLOP/s count the non-zeros alone (all elements of non-zero blocks). A block of bs_r rows uses each
+activation that is loaded bs_r times; "from L1" and "from L2" say what that allows when the
+activations come from there: min(FMA peak, bandwidth / (2 / bs_r bytes per operation)).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tvm_sparse.bench.environment import detect_environment
+from tvm_sparse.dependencies import without_torch
+from tvm_sparse.sparsity.patterns import fill_random
+
+if TYPE_CHECKING:
+    from tvm_sparse.bench.machine import Roofline
+
+SCHEMA_VERSION = 1
+# (N, K) of BERT-base and MiniLM: attention, feed-forward up and down.
+SHAPES = "768x768,3072x768,768x3072,384x384,1536x384,384x1536"
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class KernelPoint:
+    """Where one kernel stands.
+
+    Attributes
+    ----------
+    kernel : str
+        `dense`, or the block shape.
+    units, depth, tokens : int
+        N, K and M.
+    sparsity : float
+        Block sparsity, 0 for the dense kernel.
+    latency_ms, gflop_s : float
+        Median time of a call, and operations on the non-zeros per second over it, 1e9.
+    peak_share : float
+        `gflop_s` over the machine's FMA peak, 0..1.
+    l1_limit_gflop_s, l2_limit_gflop_s : float or None
+        What loading the activations from L1 or L2 allows; None for the dense kernel.
+    """
+
+    kernel: str
+    units: int
+    depth: int
+    tokens: int
+    sparsity: float
+    latency_ms: float
+    gflop_s: float
+    peak_share: float
+    l1_limit_gflop_s: float | None
+    l2_limit_gflop_s: float | None
+
+
+def measure_kernels(
+    roofline: Roofline,
+    shapes: list[tuple[int, int]],
+    tokens: int,
+    kinds: list[tuple[tuple[int, int] | None, float]],
+    seconds: float,
+) -> Iterator[KernelPoint]:
+    """Yield a point for each shape and kind (block shape or None, sparsity)."""
+    from tvm_sparse.bench.product_kernel import build_product
+
+    bandwidth = {b.level: b.bandwidth_gb_s for b in roofline.bandwidths}
+    rng = np.random.default_rng(0)
+    for units, depth in shapes:
+        data = rng.standard_normal((tokens, depth)).astype(np.float32)
+        full = rng.standard_normal((units, depth)).astype(np.float32)
+        for block_shape, sparsity in kinds:
+            weight = fill_random(full, block_shape, sparsity, rng) if block_shape else full
+            kernel = build_product(weight, tokens, block_shape)
+            latency_ms = kernel.measure_ms(data, seconds)
+            gflop_s = kernel.flops / latency_ms / 1e6
+            limits = [
+                min(roofline.fma_gflop_s, bandwidth[level] * block_shape[0] / 2)
+                if block_shape
+                else None
+                for level in ("L1", "L2")
+            ]
+            yield KernelPoint(
+                "x".join(map(str, block_shape)) if block_shape else "dense",
+                *(units, depth, tokens, sparsity, latency_ms, gflop_s),
+                gflop_s / roofline.fma_gflop_s,
+                *limits,
+            )
+
+
+def render_machine(roofline: Roofline) -> Table:
+    """Return the table of the machine's limits."""
+    table = Table(title=f"Limits with {roofline.threads} thread(s)", box=box.SIMPLE_HEAD)
+    table.add_column("what")
+    table.add_column("measured", justify="right")
+    table.add_row("multiply-adds, float32", f"{roofline.fma_gflop_s:.1f} GFLOP/s")
+    for item in roofline.bandwidths:
+        size = f"{item.working_set_bytes / 1024:.0f} KiB"
+        table.add_row(f"reading {item.level} ({size})", f"{item.bandwidth_gb_s:.1f} GB/s")
+    return table
+
+
+def render_kernels(points: list[KernelPoint]) -> Table:
+    """Return the table of the kernels."""
+    table = Table(title=f"Products at M = {points[0].tokens}", box=box.SIMPLE_HEAD)
+    for name in ("kernel", "N x K", "zeros", "ms", "GFLOP/s", "of peak", "from L1", "from L2"):
+        table.add_column(name, justify="left" if name == "kernel" else "right")
+    shape = None
+    for point in points:
+        if shape not in (None, (point.units, point.depth)):
+            table.add_section()
+        shape = (point.units, point.depth)
+        limits = (point.l1_limit_gflop_s, point.l2_limit_gflop_s)
+        table.add_row(
+            point.kernel,
+            f"{point.units} x {point.depth}",
+            f"{point.sparsity:.0%}",
+            f"{point.latency_ms:.4f}",
+            f"{point.gflop_s:.1f}",
+            f"{point.peak_share:.1%}",
+            *("-" if limit is None else f"{limit:.0f}" for limit in limits),
+        )
+    return table
+
+
+def pairs(text: str) -> list[tuple[int, int]]:
+    """Return the pairs in an option such as `768x768,3072x768`."""
+    parts = [part.split("x") for part in text.split(",") if part]
+    return [(int(first), int(second)) for first, second in parts]
+
+
+@click.command(help=__doc__)
+@click.option("--shapes", default=SHAPES, show_default=True, help="N x K of the weights.")
+@click.option("--tokens", default=128, show_default=True)
+@click.option("--threads", default=1, show_default=True)
+@click.option("--sparsity", default=".95,.8", show_default=True)
+@click.option("--block-shapes", default="1x1,4x1,16x1", show_default=True)
+@click.option("--time", "seconds", default=0.5, show_default=True, help="Seconds per kernel.")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON record.")
+def main(
+    shapes: str,
+    tokens: int,
+    threads: int,
+    sparsity: str,
+    block_shapes: str,
+    seconds: float,
+    out: Path | None,
+) -> None:
+    """Measure and print what the options ask for."""
+    # TVM reads it when it makes its thread pool.
+    os.environ["TVM_NUM_THREADS"] = str(threads)
+    os.environ.setdefault("TVM_BIND_THREADS", "0")
+    with without_torch():
+        from tvm_sparse.bench.machine import measure_roofline
+    environment = detect_environment(threads)
+    roofline = measure_roofline(threads, lambda line: console.print(f"[dim]{line}[/dim]"))
+    console.print(render_machine(roofline))
+    kinds: list[tuple[tuple[int, int] | None, float]] = [(None, 0.0)]
+    for share in sparsity.split(","):
+        kinds += [(block_shape, float(share)) for block_shape in pairs(block_shapes)]
+    points = list(measure_kernels(roofline, pairs(shapes), tokens, kinds, seconds))
+    console.print(render_kernels(points))
+    if out is not None:
+        document: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "environment": asdict(environment),
+            "roofline": asdict(roofline),
+            "kernels": [asdict(point) for point in points],
+        }
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        console.print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    main()

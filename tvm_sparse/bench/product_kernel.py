@@ -1,0 +1,187 @@
+"""One dense layer's kernel by itself, as the pipeline makes and packs it for a whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+from numpy.typing import NDArray
+from tvm import relax
+
+from tvm_sparse.config import SparsitySpec
+from tvm_sparse.errors import BuildError
+from tvm_sparse.passes.pipeline import lower
+from tvm_sparse.sparsity.bsr import block_mask
+from tvm_sparse.target import resolve_target, tvm_target
+
+# A name the layer choice takes for an encoder's.
+_LAYER = "encoder/layer_._0/dense"
+_PRODUCTS = ("packed_dense", "sparse_dense")
+# Calls that tell how long one takes, and how many are enough for a median.
+_TRIAL_CALLS = 10
+_MOST_CALLS = 10_000
+
+
+@dataclass(frozen=True)
+class ProductKernel:
+    """A compiled product out = data @ weight.T + 0, with its packed weight in place.
+
+    Attributes
+    ----------
+    name : str
+        The kernel's name.
+    tokens, units, depth : int
+        M, N and K.
+    nonzeros : int
+        Elements of the weight that the kernel multiplies: those of its non-zero blocks.
+    library : tvm.runtime.Executable
+        Has `pack_tokens`, `product` and `unpack_tokens`.
+    operands : tuple of tvm.runtime.Tensor
+        What the product takes besides data and out.
+    tiled_shapes : (tuple of int, tuple of int)
+        Of the tiled data and the tiled out.
+    """
+
+    name: str
+    tokens: int
+    units: int
+    depth: int
+    nonzeros: int
+    library: Any
+    operands: tuple[Any, ...]
+    tiled_shapes: tuple[tuple[int, ...], tuple[int, ...]]
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of one call, on the non-zeros."""
+        return 2 * self.tokens * self.nonzeros
+
+    def bind(self, data: NDArray[Any]) -> tuple[Callable[[], Any], Callable[[], NDArray[Any]]]:
+        """Tile the data and return a call of the product alone, and one that reads its result.
+
+        Parameters
+        ----------
+        data : numpy.ndarray
+            (M, K) float32.
+        """
+        arguments = self._arguments(data)
+        product = self.library["product"]
+
+        def read() -> NDArray[Any]:
+            rows = tvm.runtime.tensor(np.zeros((1, self.tokens, self.units), np.float32))
+            self.library["unpack_tokens"](arguments[-1], rows)
+            return np.array(rows.numpy()[0])
+
+        return lambda: product(*arguments), read
+
+    def measure_ms(self, data: NDArray[Any], seconds: float) -> float:
+        """Return the median time of a call in milliseconds, timed inside TVM.
+
+        Calls are timed one by one: the median then passes over those that were interrupted.
+
+        Parameters
+        ----------
+        data : numpy.ndarray
+            (M, K) float32.
+        seconds : float
+            How long to measure, about.
+        """
+        arguments = self._arguments(data)
+
+        def times(repeat: int) -> NDArray[Any]:
+            timer = self.library.mod.time_evaluator("product", tvm.cpu(), number=1, repeat=repeat)
+            return np.asarray(timer(*arguments).results)
+
+        calls = int(np.clip(seconds / np.median(times(_TRIAL_CALLS)), _TRIAL_CALLS, _MOST_CALLS))
+        return float(np.median(times(calls))) * 1e3
+
+    def _arguments(self, data: NDArray[Any]) -> list[Any]:
+        rows = tvm.runtime.tensor(np.ascontiguousarray(data, np.float32)[None])
+        tiled, out = (
+            tvm.runtime.tensor(np.zeros(shape, np.float32)) for shape in self.tiled_shapes
+        )
+        self.library["pack_tokens"](rows, tiled)
+        return [tiled, *self.operands, out]
+
+
+def build_product(
+    weight: NDArray[Any], tokens: int, block_shape: tuple[int, int] | None = None
+) -> ProductKernel:
+    """Compile the kernel of one weight for this machine.
+
+    Parameters
+    ----------
+    weight : numpy.ndarray
+        (N, K) float32.
+    tokens : int
+        M.
+    block_shape : (int, int), optional
+        (bs_r, bs_c) of the sparse kernel; the dense one without.
+
+    Raises
+    ------
+    BuildError
+        If the pipeline made no kernel of ours for it.
+    """
+    units, depth = weight.shape
+    params = {
+        f"{_LAYER}/kernel": np.ascontiguousarray(weight.T),
+        f"{_LAYER}/bias": np.zeros(units, np.float32),
+    }
+    target = resolve_target()
+    sparsity = None
+    if block_shape is not None:
+        sparsity = SparsitySpec(block_shape=block_shape, sparsity_threshold=0.0, prune="none")
+    lowered = lower(_layer(tokens, units, depth), params, target, sparsity)
+    module, main = lowered.mod, lowered.mod["main"]
+    packed = dict(zip(main.params[1:], lowered.params.values(), strict=True))
+    values = [binding.value for binding in main.body.blocks[0].bindings]
+    calls = {
+        value.args[0].name_hint: value
+        for value in values
+        if isinstance(value, relax.Call) and isinstance(value.args[0], tvm.ir.GlobalVar)
+    }
+    name = next((name for name in calls if name.startswith(_PRODUCTS)), None)
+    if name is None or not {"pack_tokens", "unpack_tokens"} <= calls.keys():
+        raise BuildError(f"no product kernel for {units}x{depth}: the calls are {list(calls)}")
+    call = calls[name]
+    data, *operands = call.args[1].fields
+    functions = {
+        alias: module[kernel].with_attr("global_symbol", alias)
+        for alias, kernel in (("pack_tokens",) * 2, ("product", name), ("unpack_tokens",) * 2)
+    }
+    block_size = block_shape[0] * block_shape[1] if block_shape else 1
+    mask = block_mask(weight, block_shape) if block_shape else np.ones(weight.shape, np.bool_)
+    return ProductKernel(
+        name,
+        tokens,
+        units,
+        depth,
+        int(np.count_nonzero(mask)) * block_size,
+        tvm.compile(tvm.IRModule(functions), target=tvm_target(target)),
+        tuple(tvm.runtime.tensor(np.ascontiguousarray(packed[var])) for var in operands),
+        (_shape(data), _shape(call)),
+    )
+
+
+def _layer(tokens: int, units: int, depth: int) -> tvm.IRModule:
+    def tensor(*shape: int) -> relax.TensorType:
+        return relax.TensorType(shape, "float32")
+
+    data = relax.Var("data", tensor(1, tokens, depth))
+    kernel = relax.Var(f"{_LAYER}/kernel", tensor(depth, units))
+    bias = relax.Var(f"{_LAYER}/bias", tensor(units))
+    builder = relax.BlockBuilder()
+    with builder.function("main", [data, kernel, bias], attrs={"num_input": 1}):
+        with builder.dataflow():
+            product = relax.op.add(relax.op.matmul(data, kernel), bias)
+            out = builder.emit_output(product)
+        builder.emit_func_output(relax.Tuple([out]))
+    return builder.get()
+
+
+def _shape(expr: Any) -> tuple[int, ...]:
+    return tuple(int(dim) for dim in expr.ty.shape.values)
