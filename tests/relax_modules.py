@@ -37,6 +37,70 @@ def make_module(
     return bb.get()
 
 
+def make_encoder(
+    num_layers: int = 2, batch: int = 2, seq_len: int = 5, width: int = 24, heads: int = 3
+) -> tvm.IRModule:
+    """Build what the frontend makes of a small BERT: ids and mask to hidden states and a pool."""
+    weights: dict[str, tuple[int, ...]] = {
+        "embeddings/w": (2, width),
+        "embeddings/position": (seq_len, width),
+    }
+
+    def norm(name: str) -> None:
+        weights.update({f"{name}/gamma": (width,), f"{name}/beta": (width,)})
+
+    def dense(name: str, depth: int, units: int) -> None:
+        weights.update({f"{name}/kernel_w": (depth, units), f"{name}/bias": (units,)})
+
+    norm("embeddings/norm")
+    for layer in range(num_layers):
+        for part in ("query", "key", "value"):
+            dense(f"encoder/layer_{layer}/attention/{part}", width, width)
+        dense(f"encoder/layer_{layer}/attention/output", width, width)
+        norm(f"encoder/layer_{layer}/attention/norm")
+        dense(f"encoder/layer_{layer}/inner", width, 2 * width)
+        dense(f"encoder/layer_{layer}/outer", 2 * width, width)
+        norm(f"encoder/layer_{layer}/norm")
+    dense("pooler", width, width)
+
+    def body(emit: Emit, ids: relax.Var, mask: relax.Var, *values: relax.Var) -> relax.Expr:
+        op = relax.op
+        weight = dict(zip(weights, values, strict=True))
+
+        def apply(name: str, x: relax.Var) -> relax.Var:
+            product = emit(op.matmul(x, weight[f"{name}/kernel_w"]))
+            return emit(op.add(product, weight[f"{name}/bias"]))
+
+        def normal(name: str, x: relax.Var) -> relax.Var:
+            gamma, beta = weight[f"{name}/gamma"], weight[f"{name}/beta"]
+            return emit(op.nn.layer_norm(x, gamma, beta, axes=[-1], epsilon=1e-12))
+
+        one, low = relax.const(1.0, "float32"), relax.const(-1e9, "float32")
+        kept = emit(op.astype(emit(op.reshape(mask, (batch, 1, 1, seq_len))), "float32"))
+        bias = emit(op.multiply(emit(op.subtract(one, kept)), low))
+        rows = emit(op.take(weight["embeddings/w"], ids, axis=0, mode="clip"))
+        x = normal("embeddings/norm", emit(op.add(rows, weight["embeddings/position"])))
+        split = (batch, seq_len, heads, width // heads)
+        for layer in range(num_layers):
+            name = f"encoder/layer_{layer}"
+            q, k, v = (
+                emit(op.reshape(apply(f"{name}/attention/{part}", x), split))
+                for part in ("query", "key", "value")
+            )
+            context = emit(op.nn.attention(q, k, v, bias=bias, scale=(width // heads) ** -0.5))
+            context = emit(op.reshape(context, (batch, seq_len, width)))
+            output = apply(f"{name}/attention/output", context)
+            x = normal(f"{name}/attention/norm", emit(op.add(output, x)))
+            inner = emit(op.nn.gelu(apply(f"{name}/inner", x)))
+            x = normal(f"{name}/norm", emit(op.add(apply(f"{name}/outer", inner), x)))
+        first = emit(op.strided_slice(x, axes=[1], begin=[0], end=[1]))
+        pooled = emit(op.tanh(apply("pooler", emit(op.reshape(first, (batch, width))))))
+        return relax.Tuple([x, pooled])
+
+    inputs = {"input_ids": (batch, seq_len), "mask_ids": (batch, seq_len)}
+    return make_module(inputs, weights, body)
+
+
 def random_values(mod: tvm.IRModule, seed: int = 0) -> tuple[Arrays, Arrays]:
     """Random inputs and weights of a module, the weights scaled to keep values near one."""
     rng = np.random.default_rng(seed)

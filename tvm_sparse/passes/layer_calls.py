@@ -58,7 +58,7 @@ def layer_calls(mod: tvm.IRModule) -> list[LayerCall]:
             layer = _common_path(names)
             layer_of[binding.var] = layer
         else:
-            layer = f"{os.path.dirname(source)}/{kernel}" if source else kernel
+            layer = os.path.join(os.path.dirname(source), kernel)
             layer_of[binding.var] = source
         calls.append(LayerCall(kernel, layer))
     return calls

@@ -30,12 +30,14 @@ def join_names(names: Sequence[str]) -> str:
     """Name a stack of weights: `layer/{query,key,value}/kernel`."""
     if len(names) == 1:
         return names[0]
-    prefix = os.path.commonpath(names)
-    endings = [name[len(prefix) :].strip("/").split("/") for name in names]
+    # Of the directories: equal names keep their last part.
+    prefix = os.path.commonpath([os.path.dirname(name) for name in names])
+    owner = f"{prefix}/" if prefix else ""
+    endings = [name.removeprefix(owner).split("/") for name in names]
     tails = {tuple(ending[1:]) for ending in endings}
     if len(tails) != 1:
-        return f"{prefix}/{{{','.join('/'.join(ending) for ending in endings)}}}"
-    stem = f"{prefix}/{{{','.join(ending[0] for ending in endings)}}}"
+        return f"{owner}{{{','.join('/'.join(ending) for ending in endings)}}}"
+    stem = f"{owner}{{{','.join(ending[0] for ending in endings)}}}"
     return "/".join((stem, *tails.pop()))
 
 

@@ -199,6 +199,8 @@ def lower(
             ("fuse_tir", _T.FuseTIR()),
             ("schedule_fallback", ScheduleFallback(target)),
             ("rewrite_reshape", _T.RewriteDataflowReshape()),
+            # The reshapes that became views leave their kernels behind.
+            ("remove_unused", _T.DeadCodeElimination(["main"])),
         )
         for name, module_pass in passes:
             mod = phases.run(name, partial(module_pass, mod))

@@ -1,0 +1,79 @@
+"""Kernel calls carry the names of the layers they work for, the same in every build."""
+
+from __future__ import annotations
+
+import pytest
+from relax_modules import make_encoder, make_module, random_values
+from tvm import relax
+
+from tvm_sparse.config import SparsitySpec
+from tvm_sparse.passes.layer_calls import LayerCall
+from tvm_sparse.passes.pipeline import lower
+from tvm_sparse.target import resolve_target
+
+pytestmark = pytest.mark.ir
+
+op = relax.op
+
+
+def calls_of(mod, block_shape=None, **layers) -> list[LayerCall]:
+    _, params = random_values(mod)
+    spec = None
+    if block_shape:
+        spec = SparsitySpec(block_shape=block_shape, sparsity_threshold=0.0, **layers)
+    return lower(mod, params, resolve_target(), spec).calls
+
+
+def layers_of(num: int) -> list[str]:
+    parts = ("{query,key,value}", "attention_3x8", "output", "norm")
+    attention = [f"encoder/layer_{num}/attention/{part}" for part in parts]
+    return [*attention, *(f"encoder/layer_{num}/{part}" for part in ("inner", "outer", "norm"))]
+
+
+def test_every_layer_of_an_encoder_is_named_in_order():
+    names = [call.layer for call in calls_of(make_encoder())]
+    start = names.index("embeddings/norm") + 1
+    assert names[start : start + 14] == [*layers_of(0), *layers_of(1)]
+    assert names[-2] == "pooler"
+    assert set(names[: start - 1]) <= {"embeddings", "pack_tokens", names[0]}
+    # What has no weights is named after its kernel, beside the layer its data came from.
+    assert "encoder/layer_1/unpack_tokens" in names
+
+
+def test_dense_and_sparse_builds_name_the_same_layers():
+    dense = [call.layer for call in calls_of(make_encoder())]
+    sparse = [call.layer for call in calls_of(make_encoder(), (4, 1))]
+    assert dense == sparse
+
+
+def test_projections_stacked_apart_are_named_apart():
+    names = [call.layer for call in calls_of(make_encoder(1), (4, 1), exclude=("*query*",))]
+    assert "encoder/layer_0/attention/query" in names
+    assert "encoder/layer_0/attention/{key,value}" in names
+
+
+def test_kernels_are_those_of_the_module():
+    mod = make_encoder()
+    _, params = random_values(mod)
+    lowered = lower(mod, params, resolve_target())
+    defined = {gv.name_hint for gv in lowered.mod.get_global_vars()} - {"main"}
+    assert {call.kernel for call in lowered.calls} == defined
+
+
+def test_a_shared_layer_is_named_at_each_of_its_calls():
+    def body(emit, x, w, b):
+        for _ in range(3):
+            x = emit(op.tanh(emit(op.add(emit(op.matmul(x, w)), b))))
+        return x
+
+    mod = make_module({"x": (2, 5, 8)}, {"shared/w": (8, 8), "shared/b": (8,)}, body)
+    assert [call.layer for call in calls_of(mod)].count("shared") == 3
+
+
+def test_names_without_a_path():
+    mod = make_module(
+        {"x": (2, 5, 8)},
+        {"w": (8, 8), "b": (8,)},
+        lambda emit, x, w, b: op.add(emit(op.matmul(x, w)), b),
+    )
+    assert [call.layer for call in calls_of(mod)] == ["pack_tokens", "w", "unpack_tokens"]
