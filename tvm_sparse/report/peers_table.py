@@ -33,7 +33,7 @@ def render_peers(record: PeersRecord, threads: int) -> Table:
     # At least as wide as its title, which rich would wrap otherwise.
     table.min_width = len(title)
     table.add_column("engine", no_wrap=True)
-    for name in ("median (ms)", "p10", "p90", "vs best open dense", "max error"):
+    for name in ("median ms", "p10 ms", "p90 ms", "vs best", "max error"):
         table.add_column(name, justify="right")
     for result in results:
         table.add_row(Text(result.label), *_numbers(result, rival))
@@ -50,7 +50,11 @@ def describe_rival(record: PeersRecord, threads: int) -> str:
     rival = best_rival(record.at(threads))
     if rival is None:
         return "No open dense engine was measured: there is nothing to compare with."
-    return f"Best open dense engine at {threads} thread(s): {rival.label} {rival.version}."
+    plural = "s" if threads != 1 else ""
+    return (
+        f"vs best: the median of the best open dense engine with {threads} thread{plural}, "
+        f"{rival.label} {rival.version}, over that of the row."
+    )
 
 
 def _numbers(result: EngineResult, rival: EngineResult | None) -> list[str]:
