@@ -1,0 +1,258 @@
+"""The report of a study: one HTML file that needs no network, with pictures and CSV beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse.errors import BuildError, DependencyError
+from tvm_sparse.report import study_charts as charts
+from tvm_sparse.report.html_tables import (
+    render_alternatives,
+    render_facts,
+    render_layers,
+    render_rows,
+)
+from tvm_sparse.report.study_plots import save_plots
+from tvm_sparse.report.study_rows import blocks_of, rows_csv, shapes_of
+from tvm_sparse.report.study_view import StudyView, layers_csv, view_of
+
+#: Nothing in the page may load anything, whatever a name in the study contains.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
+_CHARTS = {
+    "speedup": (
+        "Speed-up over sparsity",
+        "How many times faster than the dense build. Lines are predictions, symbols measurements "
+        "with the range of 80 % of their rounds. Below break-even pruning costs time; above "
+        "Amdahl's limit nothing gets, because the rest of the model takes as long as before.",
+    ),
+    "parts": (
+        "Latency by part",
+        "Where the time goes: products that can run sparse and those that cannot, attention, "
+        "norms, and everything else.",
+    ),
+    "memory": ("Memory of the weights", "Non-zero blocks and their indices, and what is dense."),
+    "prediction": (
+        "Predicted and measured",
+        "Every build that was both predicted and measured, at every shape. On the line the two "
+        "are equal.",
+    ),
+    "pareto": (
+        "Speed-up and fidelity",
+        "How much agreement with the dense model each build keeps for its speed. What lies up and "
+        "to the right is better; the dotted line joins the builds that no other one beats.",
+    ),
+}
+_WIDE = {"speedup", "pareto"}
+
+
+def write_report(study: Any, directory: str | Path) -> list[Path]:
+    """Write the report of a what-if study.
+
+    Parameters
+    ----------
+    study : Study or mapping
+        The study's record, or its JSON form.
+    directory : path
+        Where the files go; made if it does not exist.
+
+    Returns
+    -------
+    list of Path
+        `report.html`, the PNG files, `points.csv` and `layers.csv`.
+
+    Raises
+    ------
+    DependencyError
+        If plotly or matplotlib is not installed.
+    ConfigError
+        If the study is no study of this version.
+    BuildError
+        If a file cannot be written.
+    """
+    view = view_of(study)
+    directory = Path(directory)
+    page = render_page(view, load_plotly())
+    texts = {"report.html": page, "points.csv": rows_csv(view.rows)}
+    if view.layers:
+        texts["layers.csv"] = layers_csv(view.layers)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        written = []
+        for name, text in texts.items():
+            (directory / name).write_text(text, encoding="utf-8")
+            written.append(directory / name)
+        return [*written, *save_plots(view, directory)]
+    except OSError as error:
+        raise BuildError(f"the report in {directory} cannot be written: {error}") from None
+
+
+def load_plotly() -> str:
+    """Return the text of Plotly's JavaScript library.
+
+    Raises
+    ------
+    DependencyError
+        If plotly is not installed.
+    """
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise DependencyError(
+            f"plotly cannot be imported ({error}): pip install 'tvm_sparse[report]'"
+        ) from None
+    return str(get_plotlyjs())
+
+
+def render_page(view: StudyView, plotly: str) -> str:
+    """Return the page as text.
+
+    Parameters
+    ----------
+    view : StudyView
+        What to show.
+    plotly : str
+        The JavaScript library that draws the charts.
+    """
+    title = f"What if {view.name} were pruned?"
+    figures = _figures(view)
+    body = "\n".join(
+        part
+        for part in (
+            f"<h1>{escape(title)}</h1>",
+            f'<p class="soft">{escape(view.summary)}</p>',
+            f'<p class="warning">{escape(view.warning)}</p>' if view.warning else "",
+            _answers(view),
+            "<h2>Charts</h2>",
+            _controls(view),
+            '<div class="charts">',
+            *(_card(name) for name in figures),
+            "</div>",
+            "<h2>All builds</h2>",
+            render_rows(view.rows),
+            *_section("Layers", render_layers(view.layers), view.layers),
+            *_section("Alternatives", render_alternatives(view.alternatives), view.alternatives),
+            "<h2>Environment</h2>",
+            render_facts(view.environment),
+            "<h2>Repeat it</h2>",
+            f'<pre id="command">{escape(view.command)}</pre>',
+            '<p><button id="copy" type="button" hidden>copy</button></p>',
+            "<h2>What the numbers mean</h2>",
+            _definitions(view),
+        )
+        if part
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>
+{_page_file("style.css")}</style>
+</head>
+<body>
+{body}
+<script type="application/json" id="study">{_script_json({"figures": figures})}</script>
+<script>{plotly}</script>
+<script>
+{_page_file("page.js")}</script>
+</body>
+</html>
+"""
+
+
+def _figures(view: StudyView) -> dict[str, Any]:
+    """Return the charts by name; those that depend on a choice, by shape and block shape."""
+    rows, blocks = view.rows, blocks_of(view.rows)
+
+    def by_shape(draw: Callable[..., charts.Figure]) -> dict[str, Any]:
+        return {"by_shape": {str(shape): draw(rows, shape) for shape in shapes_of(rows)}}
+
+    parts = {
+        str(shape): {
+            "by_block": {block: charts.parts_chart(rows, shape, block) for block in blocks}
+        }
+        for shape in shapes_of(rows)
+    }
+    figures: dict[str, Any] = {
+        "speedup": by_shape(charts.speedup_chart),
+        "parts": {"by_shape": parts},
+        "memory": by_shape(charts.memory_chart),
+        "prediction": charts.prediction_chart(rows),
+    }
+    if any(row.fidelity is not None for row in rows):
+        figures["pareto"] = by_shape(charts.pareto_chart)
+    return figures
+
+
+def _answers(view: StudyView) -> str:
+    if not view.answers:
+        return ""
+    items = "\n".join(f"<li>{escape(answer)}</li>" for answer in view.answers)
+    return f'<section class="answers"><h3>In plain words</h3><ul>\n{items}\n</ul></section>'
+
+
+def _controls(view: StudyView) -> str:
+    """Return the choices above the charts: only where there is something to choose."""
+    shapes = [str(shape) for shape in shapes_of(view.rows)]
+    blocks = blocks_of(view.rows)
+    controls = (
+        _choice("shape", "shape", shapes),
+        _choice("block", "blocks of “Latency by part”", blocks),
+    )
+    return f'<div class="controls">{"".join(controls)}</div>'
+
+
+def _choice(name: str, label: str, values: Sequence[str]) -> str:
+    options = "".join(f'<option value="{escape(v)}">{escape(v)}</option>' for v in values)
+    return f'<label>{escape(label)} <select id="{name}">{options}</select></label>'
+
+
+def _card(name: str) -> str:
+    title, caption = _CHARTS[name]
+    wide = " wide" if name in _WIDE else ""
+    return (
+        f'<figure class="card{wide}" style="margin:0"><h3>{escape(title)}</h3>'
+        f'<p class="soft">{escape(caption)}</p>'
+        f'<div class="plot" data-chart="{name}" role="img" aria-label="{escape(title)}"></div>'
+        "</figure>"
+    )
+
+
+def _section(title: str, body: str, content: Sequence[Any]) -> list[str]:
+    return [f"<h2>{escape(title)}</h2>", body] if content else []
+
+
+def _definitions(view: StudyView) -> str:
+    lines = {
+        "latency": "of one inference, in milliseconds; measured ones are medians",
+        "speed-up": "latency of the dense build over that of the sparse one; measured ones come "
+        "from dense and sparse builds that ran in turns",
+        "sparsity": "share of blocks (outputs x inputs) of the eligible layers' weights that are "
+        "zero; at 1x1 a block is one weight",
+        "error": "(predicted - measured) / measured",
+        "Amdahl's limit": "speed-up if the layers that can run sparse took no time at all",
+        "memory": "weights as the kernels read them: non-zero blocks and their indices; "
+        "1 MB is 10^6 bytes",
+    }
+    if any(row.fidelity is not None for row in view.rows):
+        lines["fidelity"] = view.fidelity_meaning or "agreement with the dense model, 1 for equal"
+    return render_facts(lines)
+
+
+def _script_json(value: Mapping[str, Any]) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _page_file(name: str) -> str:
+    return (resources.files("tvm_sparse.report") / "page" / name).read_text(encoding="utf-8")

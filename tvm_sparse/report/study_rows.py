@@ -1,0 +1,195 @@
+"""A what-if study as flat rows: what its CSV holds, its tables show and its charts draw."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, order=True)
+class Shape:
+    """The static shape and the threads that builds are compared at."""
+
+    batch: int
+    seq_len: int
+    threads: int
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
+        tokens = f", {self.seq_len} tokens" if self.seq_len else ""
+        return f"batch {self.batch}{tokens}, {threads}"
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One build at one shape: predicted, measured, or both.
+
+    Attributes
+    ----------
+    batch, seq_len, threads : int
+        Its shape.
+    build : str
+        `dense` or `sparse`.
+    block_shape : str
+        Blocks of a sparse build, `4x1`; empty for a dense one.
+    sparsity : float
+        Share of zero blocks in the eligible layers, 0..1.
+    method : str
+        How the zeros were chosen.
+    predicted_ms, measured_ms : float or None
+        Latency of one inference; the measured one is a median.
+    adjusted_ms : float or None
+        The prediction at the speed the machine had when the build was measured, which the dense
+        build beside it tells.
+    prediction_error : float or None
+        (adjusted - measured) / measured.
+    predicted_speedup, measured_speedup, speedup_p10, speedup_p90 : float or None
+        Over the dense build at the same shape; the percentiles are over paired rounds.
+    amdahl_limit : float or None
+        Of a sparse build: its speed-up if what runs sparse took no time; None without bound.
+    products_ms, attention_ms, norms_ms, rest_ms : float or None
+        The latency by part.
+    parts_from : str
+        `measured` or `predicted`; empty when the parts are not known.
+    weights_bytes, peak_memory_bytes : int or None
+        Size of the weights in memory, and the largest resident memory of the process.
+    fidelity : float or None
+        How well the outputs agree with those of the dense model, 1 for equal.
+    """
+
+    batch: int
+    seq_len: int
+    threads: int
+    build: str
+    block_shape: str
+    sparsity: float
+    method: str = ""
+    predicted_ms: float | None = None
+    measured_ms: float | None = None
+    adjusted_ms: float | None = None
+    prediction_error: float | None = None
+    predicted_speedup: float | None = None
+    measured_speedup: float | None = None
+    speedup_p10: float | None = None
+    speedup_p90: float | None = None
+    amdahl_limit: float | None = None
+    products_ms: float | None = None
+    attention_ms: float | None = None
+    norms_ms: float | None = None
+    rest_ms: float | None = None
+    parts_from: str = ""
+    weights_bytes: int | None = None
+    peak_memory_bytes: int | None = None
+    fidelity: float | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Batch, tokens and threads."""
+        return Shape(self.batch, self.seq_len, self.threads)
+
+    @property
+    def parts_ms(self) -> dict[str, float]:
+        """Time by part, empty when it is not known."""
+        parts = {
+            "products": self.products_ms,
+            "attention": self.attention_ms,
+            "norms": self.norms_ms,
+            "rest": self.rest_ms,
+        }
+        return {name: value for name, value in parts.items() if value is not None}
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Measured latency, or the predicted one where nothing was measured."""
+        return self.predicted_ms if self.measured_ms is None else self.measured_ms
+
+    @property
+    def speedup(self) -> float | None:
+        """Measured speed-up, or the predicted one where nothing was measured."""
+        return self.predicted_speedup if self.measured_speedup is None else self.measured_speedup
+
+
+@dataclass(frozen=True)
+class StudyLayer:
+    """One product of the dense build, and what it would take sparse.
+
+    Attributes
+    ----------
+    shape : Shape
+        Where.
+    layer, kernel : str
+        The layers that one kernel call multiplies, and the kernel.
+    dense_ms : float
+        Time of the call in the dense build.
+    share : float
+        Of the dense build's latency, 0..1.
+    sparse_ms : dict of str to float
+        Predicted time, by block shape and sparsity: `4x1 at 95 %`.
+    stays_dense : dict of str to str
+        By block shape why it stays dense, empty if it would not.
+    """
+
+    shape: Shape
+    layer: str
+    kernel: str
+    dense_ms: float
+    share: float
+    sparse_ms: dict[str, float]
+    stays_dense: dict[str, str]
+
+
+def shapes_of(rows: Iterable[StudyRow]) -> list[Shape]:
+    """Return the shapes of a study, smallest first."""
+    return sorted({row.shape for row in rows})
+
+
+def blocks_of(rows: Iterable[StudyRow]) -> list[str]:
+    """Return the block shapes of a study, by their size."""
+
+    def size(block: str) -> tuple[int, int]:
+        block_rows, block_columns = map(int, block.split("x"))
+        return block_columns, block_rows
+
+    return sorted({row.block_shape for row in rows if row.block_shape}, key=size)
+
+
+def dense_row(rows: Iterable[StudyRow], shape: Shape) -> StudyRow | None:
+    """Return the dense build at a shape, None if the study has none."""
+    return next((row for row in rows if row.build == "dense" and row.shape == shape), None)
+
+
+def sparse_rows(rows: Iterable[StudyRow], shape: Shape, block: str) -> list[StudyRow]:
+    """Return the builds with one block shape at one shape, least sparse first."""
+    found = [row for row in rows if row.block_shape == block and row.shape == shape]
+    return sorted(found, key=lambda row: (row.sparsity, row.method))
+
+
+def limit_of(rows: Iterable[StudyRow], shape: Shape, block: str) -> float | None:
+    """Return Amdahl's limit of a block shape at a shape, None without bound."""
+    return next((row.amdahl_limit for row in sparse_rows(rows, shape, block)), None)
+
+
+def ideal_speedup(limit: float, sparsity: float) -> float:
+    """Return the speed-up if what runs sparse cost what its non-zeros cost, and no more.
+
+    Parameters
+    ----------
+    limit : float
+        Amdahl's limit: the speed-up if that cost nothing.
+    sparsity : float
+        Share of zeros, 0..1.
+    """
+    convertible = 1 - 1 / limit
+    return 1 / (1 - sparsity * convertible)
+
+
+def rows_csv(rows: Sequence[StudyRow]) -> str:
+    """Return the rows as CSV, a column per field; what is not known is empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = [field.name for field in fields(StudyRow)]
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    return stream.getvalue()

@@ -1,0 +1,226 @@
+"""What a report shows of a what-if study, taken from the study's JSON form."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.report.study_rows import Shape, StudyLayer, StudyRow
+from tvm_sparse.whatif.analysis import PARTS
+from tvm_sparse.whatif.study import SCHEMA_VERSION
+
+#: Layers are shown at the sparsity of the grid next to this.
+_LAYER_SPARSITY = 0.95
+_RANDOM_FILL = (
+    "The zeros of this study are a random pattern: right for speed and memory, and no statement "
+    "about accuracy. What pruning costs in accuracy is for `tvm-sparse prune` and "
+    "`tvm-sparse evaluate` to tell."
+)
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """What a report shows.
+
+    Attributes
+    ----------
+    name, summary, warning, command : str
+        The model's name, a line on what was studied and where, a warning (or nothing), and the
+        command that repeats it.
+    answers : tuple of str
+        Sentences.
+    rows : tuple of StudyRow
+        All builds: for each shape the dense one, then the points.
+    layers : tuple of StudyLayer
+        The products of the dense builds.
+    environment : dict
+        Names and values.
+    alternatives : tuple of dict
+        What other engines give.
+    refused : tuple of str
+        Records that were left out, and why.
+    fidelity_meaning : str
+        What the fidelity is, if there is one.
+    """
+
+    name: str
+    summary: str
+    command: str
+    rows: tuple[StudyRow, ...]
+    warning: str = ""
+    answers: tuple[str, ...] = ()
+    layers: tuple[StudyLayer, ...] = ()
+    environment: dict[str, Any] = field(default_factory=dict)
+    alternatives: tuple[dict[str, Any], ...] = ()
+    refused: tuple[str, ...] = ()
+    fidelity_meaning: str = ""
+
+
+def view_of(study: Any) -> StudyView:
+    """Return what a report shows of a study.
+
+    Parameters
+    ----------
+    study : Study or mapping
+        A study, or its JSON form.
+
+    Raises
+    ------
+    ConfigError
+        If it is no study, or one of another schema version.
+    """
+    document = study.to_json() if hasattr(study, "to_json") else study
+    version = document.get("schema_version") if isinstance(document, Mapping) else None
+    if version != SCHEMA_VERSION:
+        raise ConfigError(
+            f"a study of schema version {version} given, {SCHEMA_VERSION} is needed: "
+            "run `tvm-sparse what-if` again"
+        )
+    try:
+        return _view(document)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"the study is not complete: {error!r}") from None
+
+
+def layers_csv(layers: Sequence[StudyLayer]) -> str:
+    """Return the products as CSV, one line each."""
+    columns = list(dict.fromkeys(name for layer in layers for name in layer.sparse_ms))
+    blocks = list(dict.fromkeys(name for layer in layers for name in layer.stays_dense))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        ["batch", "seq_len", "threads", "layer", "kernel", "dense_ms", "share"]
+        + [f"predicted_ms {name}" for name in columns]
+        + [f"stays_dense {block}" for block in blocks]
+    )
+    for layer in layers:
+        shape = layer.shape
+        writer.writerow(
+            [shape.batch, shape.seq_len, shape.threads, layer.layer, layer.kernel]
+            + [layer.dense_ms, layer.share]
+            + [layer.sparse_ms.get(name) for name in columns]
+            + [layer.stays_dense.get(block, "") for block in blocks]
+        )
+    return stream.getvalue()
+
+
+def _view(study: Mapping[str, Any]) -> StudyView:
+    rows: list[StudyRow] = []
+    layers: list[StudyLayer] = []
+    for setting in study["settings"]:
+        points = [point for point in study["points"] if _shape(point) == _shape(setting)]
+        rows.append(_dense_row(setting))
+        rows += [_sparse_row(point, setting) for point in points]
+        layers += _layers(setting, points)
+    environment = study["environment"]
+    measured = sum(point["measured"] is not None for point in study["points"])
+    weights = study["weights"]
+    return StudyView(
+        name=str(study["model"].get("name", "the model")),
+        summary=f"{len(study['points'])} builds predicted, {measured} of them measured, on "
+        f"{environment['cpu_model']} ({environment['isa']}, {environment['cores']} cores), "
+        f"{str(study['created'])[:16].replace('T', ' ')} UTC. "
+        f"Weights: {weights.get('detail', weights.get('kind', 'of unknown origin'))}.",
+        command=study["command"],
+        rows=tuple(rows),
+        warning="" if any(row.fidelity is not None for row in rows) else _RANDOM_FILL,
+        answers=tuple(answer["text"] for answer in study["answers"]),
+        layers=tuple(layers),
+        environment={**environment, "mode of the study": study["mode"]},
+        alternatives=tuple(study["alternatives"]),
+        refused=tuple(study["refused"]),
+    )
+
+
+def _shape(entry: Mapping[str, Any]) -> Shape:
+    return Shape(int(entry["batch"]), int(entry["seq_len"]), int(entry["threads"]))
+
+
+def _dense_row(setting: Mapping[str, Any]) -> StudyRow:
+    shape = _shape(setting)
+    return StudyRow(
+        batch=shape.batch,
+        seq_len=shape.seq_len,
+        threads=shape.threads,
+        build="dense",
+        block_shape="",
+        sparsity=0.0,
+        measured_ms=setting["latency_ms"],
+        weights_bytes=setting["weights_bytes"],
+        parts_from="measured",
+        **_parts(setting["parts_ms"]),
+    )
+
+
+def _sparse_row(point: Mapping[str, Any], setting: Mapping[str, Any]) -> StudyRow:
+    shape, predicted, measured = _shape(point), point["predicted"], point["measured"]
+    by_measurement: dict[str, Any] = {}
+    if measured is not None:
+        by_measurement = {
+            "measured_ms": measured["latency_ms"],
+            "adjusted_ms": measured["dense_latency_ms"] / predicted["speedup"],
+            "prediction_error": point["error"],
+            "measured_speedup": measured["speedup"],
+            "speedup_p10": measured["speedup_p10"],
+            "speedup_p90": measured["speedup_p90"],
+            "peak_memory_bytes": measured["peak_memory_bytes"],
+        }
+    # A measured point without a profile has no parts of its own.
+    source = measured if measured and measured["parts_ms"] else predicted
+    return StudyRow(
+        batch=shape.batch,
+        seq_len=shape.seq_len,
+        threads=shape.threads,
+        build="sparse",
+        block_shape=point["block"],
+        sparsity=point["sparsity"],
+        method=point.get("method", ""),
+        predicted_ms=predicted["latency_ms"],
+        predicted_speedup=predicted["speedup"],
+        amdahl_limit=setting["amdahl_limit"].get(point["block"]),
+        weights_bytes=(measured or predicted)["weights_bytes"],
+        parts_from="measured" if source is measured else "predicted",
+        fidelity=point.get("fidelity"),
+        **_parts(source["parts_ms"]),
+        **by_measurement,
+    )
+
+
+def _parts(parts_ms: Mapping[str, float]) -> dict[str, float]:
+    return {f"{name}_ms": parts_ms[name] for name in PARTS if name in parts_ms}
+
+
+def _layers(setting: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> list[StudyLayer]:
+    by_block: dict[str, Mapping[str, Any]] = {}
+    for point in points:
+        best = by_block.get(point["block"])
+        if best is None or _from_shown(point) < _from_shown(best):
+            by_block[point["block"]] = point
+    found = []
+    for layer in setting["layers"]:
+        product = layer["product"]
+        times = {
+            f"{block} at {100 * point['sparsity']:.4g} %": point["predicted"]["products_ms"]
+            for block, point in by_block.items()
+        }
+        stays_dense = layer.get("stays_dense", {})
+        found.append(
+            StudyLayer(
+                shape=_shape(setting),
+                layer=layer["layer"],
+                kernel=layer["kernel"],
+                dense_ms=layer["latency_ms"],
+                share=layer["latency_ms"] / setting["latency_ms"],
+                sparse_ms={name: ms[product] for name, ms in times.items() if product in ms},
+                stays_dense=dict(stays_dense),
+            )
+        )
+    return found
+
+
+def _from_shown(point: Mapping[str, Any]) -> float:
+    return abs(point["sparsity"] - _LAYER_SPARSITY)
