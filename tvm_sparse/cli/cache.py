@@ -16,7 +16,7 @@ _kind_option = click.option(
 )
 
 
-@click.group("cache")
+@click.group("cache", short_help="List, explain and remove what is kept on disk.")
 def command() -> None:
     """List, explain and remove what is kept on disk.
 

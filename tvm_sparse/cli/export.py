@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from tvm_sparse.cli.options import cache_option, compile_options, model_options, output_options
-from tvm_sparse.cli.output_paths import check_output_directory
+from tvm_sparse.cli.output_paths import check_cache_directory, check_output_directory
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.errors import BuildError, ConfigError
 
 
-@click.command("export")
+@click.command("export", short_help="Write a build as a directory to deploy.")
 @model_options
 @compile_options
 @click.option(
@@ -46,11 +47,15 @@ def command(
     """
     check_output_directory("-o", flags["output"])
     check_output_directory("--dump-ir", compile_spec.dump_ir)
+    check_cache_directory(flags["cache_dir"])
     check_dependencies()
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.compiler.export import check_replaceable
 
-    check_replaceable(flags["output"])
+    try:
+        check_replaceable(flags["output"])
+    except BuildError as error:
+        raise ConfigError(f"-o: {error}") from None
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
         from tvm_sparse import api

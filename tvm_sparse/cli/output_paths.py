@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from tvm_sparse.cache import Cache
 from tvm_sparse.errors import ConfigError
 
 
@@ -57,6 +58,27 @@ def check_output_directory(flag: str, path: str | None) -> None:
     if not folder.is_dir():
         raise ConfigError(f"{flag} {path} given: {folder} exists and is no directory")
     _try_writing(flag, path, folder)
+
+
+def check_cache_directory(cache_dir: str | None) -> None:
+    """Refuse a cache that does not exist and cannot be made.
+
+    One that exists is let through: whatever is asked for may be in it, so that it need not be
+    written.
+
+    Parameters
+    ----------
+    cache_dir : str or None
+        As given to `Cache`.
+
+    Raises
+    ------
+    ConfigError
+        Something that is no directory is in the way, or its place cannot be written.
+    """
+    root = Cache(cache_dir).root
+    if not root.is_dir():
+        check_output_directory("cache directory", str(root))
 
 
 def _try_writing(flag: str, path: str, folder: Path) -> None:

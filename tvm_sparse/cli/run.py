@@ -13,7 +13,11 @@ from tvm_sparse.cli.options import (
     model_options,
     output_options,
 )
-from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
+from tvm_sparse.cli.output_paths import (
+    check_cache_directory,
+    check_output_directory,
+    check_output_file,
+)
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import ConfigError
@@ -22,7 +26,7 @@ from tvm_sparse.errors import ConfigError
 _PROFILE_REPEATS = 10
 
 
-@click.command("run")
+@click.command("run", short_help="Measure dense and sparse builds of a model side by side.")
 @model_options
 @compile_options
 @bench_options
@@ -54,6 +58,7 @@ def command(
         )
     check_output_file("--json", flags["json_path"])
     check_output_directory("--dump-ir", compile_spec.dump_ir)
+    check_cache_directory(flags["cache_dir"])
     if not compile_spec.runs_here:
         raise ConfigError(
             f"target {compile_spec.target} given: this CPU cannot run such a build, so there is "

@@ -1,0 +1,75 @@
+"""The command line in this process, and a cache in which the smallest model is imported."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command_line import QUICK, Sandbox, write_config
+from filelock import FileLock
+
+from tvm_sparse.cli.main import main
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def invoke(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Result]]:
+    """Run the command line in this process."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("TVM_SPARSE_CACHE", raising=False)
+    monkeypatch.delenv("TVM_SPARSE_TRACEBACK", raising=False)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in signals}
+
+    def run(*arguments: object) -> Result:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(int(end.value.code or 0), captured.out, captured.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """A model directory, the flags to use it with, and a cache that holds its import."""
+
+    directory: Path
+    cache_dir: Path
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        shape = ("--model", str(self.directory), "--weights", "random", "--seq-len", "16")
+        return (*shape, "--threads", "1", "--cache-dir", str(self.cache_dir))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    """The smallest model, imported once for all test workers."""
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent
+    root = root / "tiny-model"
+    with FileLock(f"{root}.lock"):
+        model = TinyModel(root / "tiny-bert", root / "cache")
+        if not root.exists():
+            write_config(model.directory)
+            done = Sandbox(root).run("run", *model.flags, *QUICK)
+            assert done.returncode == 0, done.stderr
+    return model

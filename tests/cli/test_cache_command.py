@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from tvm_sparse.cache import Cache
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def copied(tiny, tmp_path):
+    """A copy of the cache, to damage and to clear."""
+    return shutil.copytree(tiny.cache_dir, tmp_path / "cache")
+
+
+def test_ls(invoke, tiny) -> None:
+    result = invoke("cache", "ls", "--cache-dir", tiny.cache_dir)
+    assert (result.code, result.err) == (0, "")
+    assert str(tiny.cache_dir) in result.out
+    entries = Cache(tiny.cache_dir).ls()
+    for entry in entries:
+        assert f"{entry.kind}/{entry.key}" in result.out
+    assert re.search(rf"^{len(entries)} entries, [\d.]+ [kM]B$", result.out, re.MULTILINE)
+    assert "sparse, x86-64" in result.out or "sparse, aarch64" in result.out
+    assert "random 1x1" in result.out
+
+
+def test_ls_of_one_kind(invoke, tiny) -> None:
+    result = invoke("cache", "ls", "--kind", "ir", "--cache-dir", tiny.cache_dir)
+    assert "ir/" in result.out
+    assert "lib/" not in result.out
+    assert "batch 1, 16 tokens, random weights" in " ".join(result.out.split())
+
+
+def test_ls_of_nothing(invoke, tmp_path) -> None:
+    result = invoke("cache", "ls", "--cache-dir", tmp_path / "none")
+    assert (result.code, result.out) == (0, f"{tmp_path / 'none'} is empty\n")
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_variable_names_the_cache(invoke, tiny, monkeypatch) -> None:
+    monkeypatch.setenv("TVM_SPARSE_CACHE", str(tiny.cache_dir))
+    assert str(tiny.cache_dir) in invoke("cache", "ls").out
+
+
+def test_info(invoke, tiny) -> None:
+    for entry in Cache(tiny.cache_dir).ls():
+        result = invoke("cache", "info", entry.key[:12], "--cache-dir", tiny.cache_dir)
+        assert (result.code, result.err) == (0, "")
+        assert f"entry      {entry.kind}/{entry.key}" in result.out
+        assert "state      intact" in result.out
+        for name in entry.manifest["files"]:
+            assert f"file       {name}, " in result.out
+    first = Cache(tiny.cache_dir).ls("ir")[0]
+    result = invoke("cache", "info", f"ir/{first.key}", "--cache-dir", tiny.cache_dir)
+    assert "weights    seeded random weights (seed 0): asked for" in result.out
+    assert "inputs     input_ids int32[1, 16], attention_mask" in result.out
+
+
+def test_info_finds_damage(invoke, copied) -> None:
+    entry = Cache(copied).ls("ir")[0]
+    path = entry.file("params.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    result = invoke("cache", "info", entry.key, "--cache-dir", copied)
+    assert result.code == 0
+    assert re.search(r"^state +damaged: .*params.safetensors", result.out, re.MULTILINE)
+
+
+def test_ls_shows_a_damaged_manifest(invoke, copied) -> None:
+    entry = Cache(copied).ls("ir")[0]
+    entry.file("manifest.json").write_text("{")
+    result = invoke("cache", "ls", "--cache-dir", copied)
+    assert result.code == 0
+    assert "damaged: " in result.out
+    assert invoke("cache", "info", entry.key, "--cache-dir", copied).code == 0
+
+
+def test_info_of_nothing(invoke, tiny) -> None:
+    result = invoke("cache", "info", "zzz", "--cache-dir", tiny.cache_dir)
+    assert result.code == 2
+    assert result.err.startswith("error: cache entry 'zzz' given, which no entry matches")
+
+
+def test_clear_one_kind_then_all(invoke, copied) -> None:
+    builds = len(Cache(copied).ls("lib"))
+    result = invoke("cache", "clear", "--kind", "lib", "--cache-dir", copied)
+    assert re.match(rf"removed {builds} entries, [\d.]+ [kM]B, from ", result.out)
+    assert {entry.kind for entry in Cache(copied).ls()} == {"ir"}
+    assert invoke("cache", "clear", "--cache-dir", copied).code == 0
+    assert Cache(copied).ls() == []
+
+
+def test_clear_one_entry(invoke, copied) -> None:
+    doomed, *others = Cache(copied).ls()
+    prefix = f"{doomed.kind}/{doomed.key}"
+    result = invoke("cache", "clear", prefix, "--cache-dir", copied)
+    assert result.out.startswith("removed 1 entries")
+    assert [entry.key for entry in Cache(copied).ls()] == [entry.key for entry in others]

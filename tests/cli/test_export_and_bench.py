@@ -1,0 +1,113 @@
+"""`tvm-sparse export`, and `tvm-sparse bench` of what it wrote."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from command_line import QUICK, Sandbox
+
+import tvm_sparse
+from tvm_sparse.bench.inputs import random_inputs
+from tvm_sparse.bench.record import load_record
+from tvm_sparse.runtime.metadata import load_metadata
+from tvm_sparse.target import detect_host
+
+pytestmark = pytest.mark.e2e
+
+#: What a machine that only runs models does not have.
+NOT_DEPLOYED = (
+    *("tvm", "tensorflow", "tf_keras", "transformers", "safetensors", "scipy"),
+    *(f"tvm_sparse.{room}" for room in ("api", "compiler", "frontend", "kernels", "passes")),
+)
+
+
+@pytest.fixture(scope="module")
+def exported(tiny, tmp_path_factory: pytest.TempPathFactory):
+    """Sparse and dense artifacts of the same weights."""
+    folder = tmp_path_factory.mktemp("exported")
+    sandbox = Sandbox(folder)
+    for build in ("sparse", "dense"):
+        done = sandbox.run("export", *tiny.flags, "--build", build, "-o", folder / build, "-q")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"{folder / build}: {tiny.directory}, {build} build for" in done.stdout
+    return folder
+
+
+def test_exported_files(exported) -> None:
+    for build in ("sparse", "dense"):
+        names = sorted(path.name for path in (exported / build).iterdir())
+        assert names == ["metadata.json", "model.so"]
+        metadata = load_metadata(exported / build)
+        assert metadata.build == build
+        assert [spec.name for spec in metadata.inputs] == [
+            "input_ids",
+            "attention_mask",
+            "token_type_ids",
+        ]
+
+
+def test_exported_builds_agree(exported) -> None:
+    inputs = random_inputs(load_metadata(exported / "sparse"), seed=3)
+    sparse, dense = (tvm_sparse.load(exported / b).run(**inputs) for b in ("sparse", "dense"))
+    for name, values in dense.items():
+        np.testing.assert_allclose(sparse[name], values, atol=1e-4, rtol=1e-4)
+
+
+def test_bench_imports_no_compiler(exported, tmp_path) -> None:
+    sandbox = Sandbox(tmp_path)
+    arguments = ("bench", exported / "sparse", "--against", exported / "dense", "--profile")
+    done = sandbox.run(*arguments, *QUICK, "-v", **sandbox.poisoned(*NOT_DEPLOYED))
+    assert done.returncode == 0, done.stderr
+    assert sandbox.imported_poison() == ""
+    assert "speed" in done.stdout or "faster" in done.stdout or "slower" in done.stdout
+    assert "weights: seeded random weights" in done.stdout
+    assert "sparse_dense_" in done.stdout
+    assert not sandbox.processes()
+
+
+def test_bench_record(exported, invoke, tmp_path) -> None:
+    path = tmp_path / "bench.json"
+    result = invoke("bench", exported / "sparse", *QUICK, "--threads", "1", "-q", "--json", path)
+    assert (result.code, result.err) == (0, "")
+    record = load_record(path)
+    assert list(record.builds) == ["sparse"]
+    assert record.environment.threads == 1
+    assert len(record.decisions) == 7
+    assert json.loads(path.read_text())["spec"]["bench"]["iterations"] == 5
+
+
+def test_bench_against_another_kind_of_build(exported, invoke) -> None:
+    result = invoke("bench", exported / "dense", "--against", exported / "sparse")
+    assert result.code == 2
+    assert "give a sparse build, and a dense one to --against" in result.err
+
+
+def test_bench_against_another_shape(exported, invoke, tiny, tmp_path) -> None:
+    document = json.loads((exported / "dense" / "metadata.json").read_text())
+    document["inputs"][0]["shape"] = [1, 8]
+    (tmp_path / "metadata.json").write_text(json.dumps(document))
+    result = invoke("bench", exported / "sparse", "--against", tmp_path)
+    assert result.code == 2
+    assert "give builds of one model and shape" in result.err
+
+
+def test_export_for_another_machine(invoke, tiny, tmp_path) -> None:
+    # Compiled and linked, but neither run nor checked here.
+    if detect_host().isa == "x86-64-v2":
+        pytest.skip("this machine is the least that there is")
+    flags = ("--target", "x86-64-v2", "-o", tmp_path / "old")
+    result = invoke("export", *tiny.flags, *flags, "-q")
+    assert result.code == 0, result.err
+    metadata = load_metadata(tmp_path / "old")
+    assert metadata.isa == "x86-64-v2"
+    assert not {"avx", "avx2", "fma"} & set(metadata.required_features)
+
+
+def test_export_replaces_an_older_artifact(invoke, tiny, tmp_path, exported) -> None:
+    for build in ("dense", "sparse"):
+        result = invoke("export", *tiny.flags, "--build", build, "-o", tmp_path / "out", "-q")
+        assert result.code == 0, result.err
+    assert load_metadata(tmp_path / "out").build == "sparse"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]

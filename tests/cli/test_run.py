@@ -1,0 +1,120 @@
+"""`tvm-sparse run` on the smallest model, in this process."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from command_line import QUICK
+
+from tvm_sparse.bench.record import load_record
+
+pytestmark = pytest.mark.e2e
+
+
+def test_quiet_prints_the_result_only(invoke, tiny) -> None:
+    result = invoke("run", *tiny.flags, *QUICK, "-q")
+    assert (result.code, result.err) == (0, "")
+    for text in (
+        "latency median (ms)",
+        "6 of 7 layers run sparse (6 eligible)",
+        "weights: seeded random weights (seed 0): asked for",
+        "sparsity: 95.0% of all 1x1 blocks are zero, at random (seed 0)",
+        "machine: ",
+        "1 thread on",
+    ):
+        assert text in result.out
+    assert "zero blocks" not in result.out
+
+
+def test_progress_is_on_stderr(invoke, tiny) -> None:
+    result = invoke("run", *tiny.flags, *QUICK)
+    assert result.code == 0
+    lines = result.err.splitlines()
+    for step in ("starting the compiler", "making the weights sparse", "comparing sparse with"):
+        assert any(line.startswith(step) for line in lines)
+    assert lines[-1] == "measuring dense and sparse"
+    assert not any(line in result.out for line in lines)
+
+
+def test_json_holds_what_was_asked_for(invoke, tiny, tmp_path) -> None:
+    path = tmp_path / "out.json"
+    flags = ("--bs-r", "4", "--bs-c", "2", "--sparsity", "0.75", "--threshold", "0.6")
+    result = invoke("run", *tiny.flags, *QUICK, *flags, "--seed", "0", "--json", path)
+    assert result.code == 0, result.err
+    document = json.loads(path.read_text())
+    assert document["schema_version"] == 1
+    assert document["model"]["architecture"] == "BertModel"
+    assert document["weights"]["kind"] == "random"
+    assert document["spec"]["model"]["seq_len"] == 16
+    assert document["spec"]["compile"]["threads"] == 1
+    assert document["spec"]["bench"]["iterations"] == 5
+    sparsity = document["spec"]["sparsity"]
+    assert (sparsity["block_shape"], sparsity["sparsity"]) == ([4, 2], 0.75)
+    assert (sparsity["sparsity_threshold"], sparsity["prune"]) == (0.6, "random")
+    assert set(document["builds"]) == {"dense", "sparse"}
+    for build in document["builds"].values():
+        assert len(build["latency_ms"]["samples"]) == build["iterations"] == 5
+        assert build["latency_ms"]["median"] > 0
+    assert document["speedup"] > 0
+    assert document["sparse_flops_share"] > 0.9
+    assert document["environment"]["threads"] == 1
+    converted = [d for d in document["decisions"] if d["action"] == "sparse"]
+    assert len(converted) == 6
+    assert all(d["block_sparsity"] == pytest.approx(0.75, abs=0.01) for d in converted)
+    check = document["check"]
+    assert max(check["dense_against_tensorflow"].values()) < 1e-4
+    assert max(check["sparse_against_dense"].values()) < 1e-4
+    assert load_record(path).speedup == document["speedup"]
+
+
+def test_verbose_gives_the_reason_for_every_layer(invoke, tiny) -> None:
+    flags = ("-v", "-q", "--bs-r", "64", "--exclude", "*query*", "--dense-only")
+    result = invoke("run", *tiny.flags, *QUICK, *flags)
+    assert result.code == 0, result.err
+    # A dense build has decided nothing.
+    assert "zero blocks" not in result.out
+    result = invoke("run", *tiny.flags, *QUICK, *flags[:-1], "--sparse-only")
+    assert result.code == 0, result.err
+    assert "zero blocks" in result.out
+    assert "N = 32 is no multiple of 64" in result.out
+    assert "1 of 7 layers run sparse (1 eligible)" in result.out
+
+
+def test_one_build_alone(invoke, tiny, tmp_path) -> None:
+    for name in ("dense", "sparse"):
+        path = tmp_path / f"{name}.json"
+        result = invoke("run", *tiny.flags, *QUICK, "-q", f"--{name}-only", "--json", path)
+        assert result.code == 0, result.err
+        assert f"The {name} build takes" in result.out
+        record = load_record(path)
+        assert list(record.builds) == [name]
+        assert record.speedup is None
+
+
+def test_profile_names_kernels(invoke, tiny) -> None:
+    result = invoke("run", *tiny.flags, *QUICK, "-q", "--profile")
+    assert result.code == 0, result.err
+    assert "Time per layer" in result.out
+    assert "sparse_dense_" in result.out
+    assert "packed_dense_" in result.out
+
+
+def test_dump_ir_has_a_directory_per_build(invoke, tiny, tmp_path) -> None:
+    result = invoke("run", *tiny.flags, *QUICK, "-q", "--dump-ir", tmp_path / "ir")
+    assert result.code == 0, result.err
+    dumps = {build: sorted((tmp_path / "ir" / build).iterdir()) for build in ("dense", "sparse")}
+    assert dumps["dense"][0].name == "01_simplify_fc_transpose.txt"
+    sparse_text = "".join(path.read_text() for path in dumps["sparse"])
+    assert "tvm_sparse.sparse_dense" in sparse_text
+    assert "tvm_sparse.sparse_dense" not in "".join(path.read_text() for path in dumps["dense"])
+
+
+def test_check_fails_at_impossible_tolerances(invoke, tiny) -> None:
+    # A sparsity that no other test uses: a build is checked when it is made.
+    flags = ("--sparsity", "0.5", "--atol", "0", "--rtol", "0")
+    result = invoke("run", *tiny.flags, *QUICK, "-q", *flags)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("error: the ")
+    assert "(atol 0, rtol 0)" in result.err
+    assert result.err.count("\n") == 1
