@@ -1,0 +1,196 @@
+"""What each layer costs when it alone is pruned: fidelity lost against time won."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.fidelity.compare import MAIN_MEASURE, compare
+from tvm_sparse.fidelity.forward import Arrays, DenseCode
+from tvm_sparse.fidelity.tokens import Tokens
+from tvm_sparse.fidelity.views import View, check_task, collect
+from tvm_sparse.sparsity.allocation import LossCurve
+from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.sparsity.pruning import prune_magnitude
+
+SCHEMA_VERSION = 1
+#: Where losses are measured: closer together where they grow fast.
+SPARSITIES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+#: A layer, its weight (N, K) and a block sparsity to the pruned weight (N, K).
+PruneLayer = Callable[[LayerWeight, NDArray[Any], float], NDArray[Any]]
+#: A layer and a block sparsity to milliseconds saved; None where it cannot be told.
+TimeSaved = Callable[[LayerWeight, float], float | None]
+
+
+@dataclass(frozen=True)
+class LayerSensitivity:
+    """What pruning one layer, or one group of layers, does to the model.
+
+    Attributes
+    ----------
+    weights : tuple of str
+        The layers' weights.
+    blocks, flops : int
+        Number of their blocks, and floating-point operations of one inference when dense.
+    sparsities, losses : tuple of float
+        Block sparsities, and the loss of fidelity at each, see `compare.compare`.
+    measures : tuple of float
+        The task's main measure at each.
+    saved_ms : tuple of (float or None)
+        Time saved at each, in milliseconds; None where nothing predicts it.
+    """
+
+    weights: tuple[str, ...]
+    blocks: int
+    flops: int
+    sparsities: tuple[float, ...]
+    losses: tuple[float, ...]
+    measures: tuple[float, ...]
+    saved_ms: tuple[float | None, ...] = ()
+
+    @property
+    def curve(self) -> LossCurve:
+        """The loss as `allocation.allocate` takes it."""
+        return LossCurve("|".join(self.weights), self.blocks, self.sparsities, self.losses)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The sensitivities of a model's layers.
+
+    Attributes
+    ----------
+    task, measure : str
+        What the model is for, and the name of the main measure.
+    block_shape : (int, int)
+        Blocks (bs_r, bs_c) that were pruned.
+    method : str
+        How they were chosen.
+    texts, seq_len : int
+        What it was measured on.
+    layers : tuple of LayerSensitivity
+        In the order of the model.
+    """
+
+    task: str
+    measure: str
+    block_shape: tuple[int, int]
+    method: str
+    texts: int
+    seq_len: int
+    layers: tuple[LayerSensitivity, ...]
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self)
+
+
+def measure_sensitivity(
+    code: DenseCode,
+    params: Arrays,
+    groups: Sequence[Sequence[LayerWeight]],
+    tokens: Tokens,
+    task: str,
+    block_shape: tuple[int, int],
+    *,
+    sparsities: Sequence[float] = SPARSITIES,
+    method: str = "magnitude",
+    prune: PruneLayer | None = None,
+    time_saved: TimeSaved | None = None,
+    progress: Callable[[str, float], None] = lambda line, share: None,
+) -> Sensitivity:
+    """Prune one layer, or group of layers, at a time and measure what is lost.
+
+    The model's code is compiled once; for every measurement only the changed layers are packed.
+
+    Parameters
+    ----------
+    code : DenseCode
+        As `compile_dense` returns it.
+    params : mapping of str to ndarray
+        The dense weights; not changed.
+    groups : sequence of sequence of LayerWeight
+        Layers that are pruned together; as a rule one each. Blocks must divide them.
+    tokens : Tokens
+        Texts at the code's sequence length.
+    task : str
+        One of `views.TASKS`.
+    block_shape : (int, int)
+        (bs_r, bs_c).
+    sparsities : sequence of float
+        Block sparsities to measure at, ascending, over 0 and up to 1.
+    method : str
+        Name of `prune`, for the record.
+    prune : callable, optional
+        Prunes one weight; by default it removes the blocks of least norm.
+    time_saved : callable, optional
+        Predicts the time that a sparse layer saves.
+    progress : callable
+        Receives a line and the finished share, 0..1.
+
+    Raises
+    ------
+    ConfigError
+        The task cannot be judged on texts, or the sparsities are no ascending fractions.
+    SparsityError
+        The blocks do not divide a layer.
+    """
+    check_task(task)
+    levels = tuple(float(s) for s in sparsities)
+    if not levels or levels[0] <= 0 or levels[-1] > 1 or list(levels) != sorted(set(levels)):
+        raise ConfigError(
+            f"sparsities {', '.join(f'{s:g}' for s in levels)} given: fractions are needed that "
+            "ascend, over 0 and up to 1"
+        )
+    prune = prune or (lambda layer, weight, s: prune_magnitude(weight, block_shape, s))
+    dense = code.pack(params)
+
+    def view(model: Any) -> View:
+        return collect(model, tokens, code.input_names, code.batch, task)
+
+    reference = view(dense)
+    measure = MAIN_MEASURE[task][0]
+    measured = []
+    for done, group in enumerate(groups):
+        progress(f"pruning one of {len(groups)} layers at a time", done / len(groups))
+        results = []
+        for level in levels:
+            changed = {layer.name: prune(layer, layer.load(params), level) for layer in group}
+            pruned = dense.with_layers(changed, params)
+            results.append(compare(task, reference, view(pruned)))
+        rows, columns = block_shape
+        measured.append(
+            LayerSensitivity(
+                weights=tuple(layer.canonical_name for layer in group),
+                blocks=sum(n // rows * (k // columns) for n, k in (g.shape for g in group)),
+                flops=sum(layer.flops for layer in group),
+                sparsities=levels,
+                losses=tuple(max(result["loss"], 0.0) for result in results),
+                measures=tuple(result.get(measure, -result["loss"]) for result in results),
+                saved_ms=tuple(_saved(group, level, time_saved) for level in levels),
+            )
+        )
+    return Sensitivity(
+        task=task,
+        measure=measure,
+        block_shape=block_shape,
+        method=method,
+        texts=len(tokens),
+        seq_len=code.seq_len,
+        layers=tuple(measured),
+    )
+
+
+def _saved(
+    group: Sequence[LayerWeight], sparsity: float, time_saved: TimeSaved | None
+) -> float | None:
+    times = [time_saved(layer, sparsity) if time_saved else None for layer in group]
+    known = [time for time in times if time is not None]
+    return float(np.sum(known)) if len(known) == len(times) else None
