@@ -136,7 +136,7 @@ def _weight(value: relax.Expr, uses: Uses, weights: Set[relax.Var]) -> tuple[rel
         triple = tuple(value.args[1:4])
         # With an epilogue of its own it was written by hand: it is lowered by itself.
         plain = not value.attrs["has_bias"] and value.attrs["activation"] == "none"
-        return triple if plain and weights.issuperset(triple) else None
+        return triple if plain and all(var in weights for var in triple) else None
     if not isinstance(value, relax.Call) or value.op != MATMUL:
         return None
     transpose = uses.value.get(value.args[1])

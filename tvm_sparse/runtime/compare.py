@@ -91,8 +91,8 @@ def first_difference(
     Parameters
     ----------
     reference, candidate : LoadedModel
-        Two builds with the same layer names in their metadata. Layers that only one of them has,
-        or whose results have another shape there, are passed over.
+        Two builds with the same layer names in their metadata, on token tiles of whatever size.
+        Layers that only one of them has, or whose results are not comparable, are passed over.
     inputs : mapping of str to numpy.ndarray
         Inputs of both.
     atol, rtol : float
@@ -113,6 +113,8 @@ def first_difference(
     expected: dict[tuple[str, int], tuple[KernelCall, np.ndarray[Any, Any]]] = {}
     seen: Counter[str] = Counter()
     found: list[LayerDifference] = []
+    batch, *rest = reference.inputs[0].shape
+    seq_len = rest[0] if len(rest) == 1 else None
 
     def keep(call: KernelCall, result: np.ndarray[Any, Any]) -> None:
         if call.layer:
@@ -125,9 +127,10 @@ def first_difference(
         if found or key not in expected:
             return
         twin, wanted = expected.pop(key)
-        if wanted.shape != result.shape:
+        pair = _common_tokens(result, wanted, batch, seq_len)
+        if pair is None:
             return
-        gap = difference(result, wanted, atol, rtol)
+        gap = difference(*pair, atol, rtol)
         if gap.mismatched:
             found.append(LayerDifference(call.layer, twin.kernel, call.kernel, gap))
 
@@ -135,3 +138,46 @@ def first_difference(
     seen.clear()
     trace_calls(candidate, inputs, compare)
     return found[0] if found else None
+
+
+def _common_tokens(
+    left: np.ndarray[Any, Any], right: np.ndarray[Any, Any], batch: int, seq_len: int | None
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+    """Return two results of one layer in one shape, or None when they have none in common.
+
+    Builds choose their own token tiles: (tiles, features, T) of different T become
+    (batch, tokens, features), without the padding behind each sequence.
+
+    Parameters
+    ----------
+    left, right : numpy.ndarray
+        Results in the layouts of their kernels.
+    batch, seq_len : int, int or None
+        Extents of the model's input; None for one that is no sequence of tokens.
+    """
+    if left.shape == right.shape:
+        return left, right
+    if left.ndim != 3 or right.ndim != 3 or left.shape[1] != right.shape[1]:
+        return None
+    for sequences, tokens in _token_counts(left, right, batch, seq_len):
+        if all(len(x) == sequences * -(-tokens // x.shape[2]) for x in (left, right)):
+            return _rows(left, sequences, tokens), _rows(right, sequences, tokens)
+    return None
+
+
+def _token_counts(
+    left: np.ndarray[Any, Any], right: np.ndarray[Any, Any], batch: int, seq_len: int | None
+) -> list[tuple[int, int]]:
+    """List what the tiles may hold: (sequences, tokens of each)."""
+    if seq_len is not None:
+        # All tokens, the same without their sequences, and one pooled token a sequence.
+        return [(batch, seq_len), (1, batch * seq_len), (1, batch)]
+    # How many patches an image has the signature does not tell: as many tokens as both hold.
+    held = min(len(x) // batch * x.shape[2] for x in (left, right))
+    return [(batch, held), (1, batch)]
+
+
+def _rows(tiles: np.ndarray[Any, Any], sequences: int, tokens: int) -> np.ndarray[Any, Any]:
+    """Bring (tiles, features, T) to (sequences, tokens, features)."""
+    features = tiles.shape[1]
+    return tiles.transpose(0, 2, 1).reshape(sequences, -1, features)[:, :tokens]
