@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,9 +118,7 @@ def _segments(curve: LossCurve, most: int) -> list[tuple[float, int]]:
         ):
             hull.pop()
         hull.append(i)
-    return [
-        (_slope(ends, losses, a, b), int(ends[b])) for a, b in zip(hull, hull[1:], strict=False)
-    ]
+    return [(_slope(ends, losses, a, b), int(ends[b])) for a, b in pairwise(hull)]
 
 
 def _slope(x: NDArray[np.int64], y: NDArray[np.float64], a: int, b: int) -> float:
@@ -141,7 +140,7 @@ def loss_at(curve: LossCurve, sparsity: NDArray[np.float64]) -> NDArray[np.float
     if losses[-1] == 0:
         return np.zeros(len(sparsity))
     logs = np.log(np.maximum(losses, _NOISE * losses[-1]))
-    low = sparsity / levels[0] * np.exp(logs[0])
+    low: NDArray[np.float64] = sparsity / levels[0] * np.exp(logs[0])
     if len(levels) == 1:
         return low
     high = np.exp(PchipInterpolator(levels, logs)(np.clip(sparsity, levels[0], levels[-1])))
