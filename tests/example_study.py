@@ -92,6 +92,7 @@ def _point(point: Point, is_measured: bool) -> PointResult:
         sparse_round_ms=(latency_ms,),
         sparse_flops_share=0.9,
         duration_s=20.0,
+        disturbed=point.sparsity == 0.8,
         created="2026-01-02T03:04:05+00:00",
     )
     return PointResult(point, predicted, speedup, found, "0123456789abcdef", "it decides")

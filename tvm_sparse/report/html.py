@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -41,7 +42,8 @@ _CHARTS = {
     "prediction": (
         "Predicted and measured",
         "Every build that was both predicted and measured, at every shape. On the line the two "
-        "are equal.",
+        "are equal. The prediction is first brought to the speed that the machine had during the "
+        "measurement, which the dense build beside it tells.",
     ),
     "pareto": (
         "Speed-up and fidelity",
@@ -49,7 +51,7 @@ _CHARTS = {
         "to the right is better; the dotted line joins the builds that no other one beats.",
     ),
 }
-_WIDE = {"speedup", "pareto"}
+_WIDE = {"speedup", "prediction", "pareto"}
 
 
 def write_report(study: Any, directory: str | Path) -> list[Path]:
@@ -127,9 +129,11 @@ def render_page(view: StudyView, plotly: str) -> str:
         for part in (
             f"<h1>{escape(title)}</h1>",
             f'<p class="soft">{escape(view.summary)}</p>',
-            f'<p class="warning">{escape(view.warning)}</p>' if view.warning else "",
+            f'<p class="warning">{_prose(view.warning)}</p>' if view.warning else "",
             _answers(view),
             "<h2>Charts</h2>",
+            '<p class="soft">Drag over a chart to zoom, double-click to go back; a click on a name '
+            "in the legend hides or shows it.</p>",
             _controls(view),
             '<div class="charts">',
             *(_card(name) for name in figures),
@@ -138,6 +142,7 @@ def render_page(view: StudyView, plotly: str) -> str:
             render_rows(view.rows),
             *_section("Layers", render_layers(view.layers), view.layers),
             *_section("Alternatives", render_alternatives(view.alternatives), view.alternatives),
+            *_section("Left out", _list(view.refused), view.refused),
             "<h2>Environment</h2>",
             render_facts(view.environment),
             "<h2>Repeat it</h2>",
@@ -196,24 +201,44 @@ def _figures(view: StudyView) -> dict[str, Any]:
 def _answers(view: StudyView) -> str:
     if not view.answers:
         return ""
-    items = "\n".join(f"<li>{escape(answer)}</li>" for answer in view.answers)
-    return f'<section class="answers"><h3>In plain words</h3><ul>\n{items}\n</ul></section>'
+    return f'<section class="answers"><h3>In plain words</h3>{_list(view.answers)}</section>'
+
+
+def _list(sentences: Sequence[str]) -> str:
+    items = "\n".join(f"<li>{_prose(sentence)}</li>" for sentence in sentences)
+    return f"<ul>\n{items}\n</ul>"
 
 
 def _controls(view: StudyView) -> str:
-    """Return the choices above the charts: only where there is something to choose."""
+    """Return the choices above the charts."""
     shapes = [str(shape) for shape in shapes_of(view.rows)]
-    blocks = blocks_of(view.rows)
+    fastest = max(
+        (row for row in view.rows if row.block_shape),
+        key=lambda row: row.speedup or 0.0,
+        default=None,
+    )
     controls = (
-        _choice("shape", "shape", shapes),
-        _choice("block", "blocks of “Latency by part”", blocks),
+        _choice("shape", "shape", shapes, shapes[0] if shapes else ""),
+        _choice(
+            "block",
+            "blocks of “Latency by part”",
+            blocks_of(view.rows),
+            fastest.block_shape if fastest else "",
+        ),
     )
     return f'<div class="controls">{"".join(controls)}</div>'
 
 
-def _choice(name: str, label: str, values: Sequence[str]) -> str:
-    options = "".join(f'<option value="{escape(v)}">{escape(v)}</option>' for v in values)
-    return f'<label>{escape(label)} <select id="{name}">{options}</select></label>'
+def _choice(name: str, label: str, values: Sequence[str], chosen: str) -> str:
+    options = "".join(
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>'
+        f"{escape(value)}</option>"
+        for value in values
+    )
+    # Firefox would otherwise keep what was chosen before a reload, and the charts not.
+    return (
+        f'<label>{escape(label)} <select id="{name}" autocomplete="off">{options}</select></label>'
+    )
 
 
 def _card(name: str) -> str:
@@ -227,6 +252,11 @@ def _card(name: str) -> str:
     )
 
 
+def _prose(text: str) -> str:
+    """Return a sentence as HTML, `commands` in the type of code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 def _section(title: str, body: str, content: Sequence[Any]) -> list[str]:
     return [f"<h2>{escape(title)}</h2>", body] if content else []
 
@@ -238,11 +268,14 @@ def _definitions(view: StudyView) -> str:
         "from dense and sparse builds that ran in turns",
         "sparsity": "share of blocks (outputs x inputs) of the eligible layers' weights that are "
         "zero; at 1x1 a block is one weight",
-        "error": "(predicted - measured) / measured",
+        "error": "(predicted - measured) / measured latency, the prediction brought to the speed "
+        "that the machine had during the measurement",
         "Amdahl's limit": "speed-up if the layers that can run sparse took no time at all",
         "memory": "weights as the kernels read them: non-zero blocks and their indices; "
         "1 MB is 10^6 bytes",
     }
+    if any(row.disturbed for row in view.rows):
+        lines["*"] = "something else slowed the machine during this measurement"
     if any(row.fidelity is not None for row in view.rows):
         lines["fidelity"] = view.fidelity_meaning or "agreement with the dense model, 1 for equal"
     return render_facts(lines)

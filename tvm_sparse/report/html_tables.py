@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from tvm_sparse.report.study_rows import StudyLayer, StudyRow
 
 _UNKNOWN = "–"
-#: Columns whose cells are words: set to the left.
-_TEXT = frozenset({"build", "layer", "kernel", "stays dense"})
+#: Marks a measurement that something else on the machine slowed.
+DISTURBED = " *"
 
 
 def render_rows(rows: Sequence[StudyRow]) -> str:
@@ -40,7 +40,7 @@ def render_rows(rows: Sequence[StudyRow]) -> str:
             _cell(name, "text"),
             _cell(percent(row.sparsity) if row.block_shape else _UNKNOWN),
             _cell(number(row.predicted_ms)),
-            _cell(number(row.measured_ms)),
+            _cell(f"{number(row.measured_ms)}{DISTURBED if row.disturbed else ''}"),
             _cell(_signed(row.prediction_error)),
             _cell(_times(row.predicted_speedup)),
             _cell(_times(row.measured_speedup), _verdict(row.measured_speedup)),
@@ -50,7 +50,7 @@ def render_rows(rows: Sequence[StudyRow]) -> str:
             *([_cell(_plain(row.fidelity, 4))] if fidelity else []),
         ]
         body.append(f'<tr data-shape="{escape(str(row.shape))}">{"".join(cells)}</tr>')
-    return _table(header, body)
+    return _table(header, body, {"build"})
 
 
 def render_layers(layers: Sequence[StudyLayer]) -> str:
@@ -77,7 +77,7 @@ def render_layers(layers: Sequence[StudyLayer]) -> str:
             _cell(_reasons(layer.stays_dense, blocks), "text long"),
         ]
         body.append(f'<tr data-shape="{escape(str(layer.shape))}">{"".join(cells)}</tr>')
-    return _table(header, body)
+    return _table(header, body, {"layer", "kernel", "stays dense"})
 
 
 def render_alternatives(alternatives: Sequence[Mapping[str, Any]]) -> str:
@@ -87,7 +87,12 @@ def render_alternatives(alternatives: Sequence[Mapping[str, Any]]) -> str:
         "<tr>" + "".join(_cell(*_value(entry.get(name))) for name in header) + "</tr>"
         for entry in alternatives
     ]
-    return _table([name.replace("_", " ") for name in header], body)
+    words = {
+        name.replace("_", " ")
+        for name in header
+        if any(_value(entry.get(name))[1] for entry in alternatives)
+    }
+    return _table([name.replace("_", " ") for name in header], body, words)
 
 
 def render_facts(facts: Mapping[str, Any]) -> str:
@@ -116,9 +121,10 @@ def megabytes(size_bytes: int | None) -> str:
     return _UNKNOWN if size_bytes is None else number(size_bytes / 1e6)
 
 
-def _table(header: Sequence[str], body: Sequence[str]) -> str:
+def _table(header: Sequence[str], body: Sequence[str], words: Collection[str]) -> str:
+    """Return a table in a box of its own that scrolls; columns of `words` are set to the left."""
     heads = "".join(
-        f'<th scope="col"{" class=text" if name in _TEXT else ""}>{escape(name)}</th>'
+        f'<th scope="col"{" class=text" if name in words else ""}>{escape(name)}</th>'
         for name in header
     )
     rows = "\n".join(body)

@@ -42,9 +42,10 @@ def speedup_chart(rows: Sequence[StudyRow], shape: Shape) -> Figure:
         look = {"color": series_colour(index), "symbol": _SYMBOLS[index % len(_SYMBOLS)]}
         data += _speedup_traces(found, block, look)
     used = [row for row in rows if row.shape == shape and row.block_shape]
+    data += _legend_of_marks(used)
     layout = _sparsity_layout(used, "speed-up over dense (times)")
     shapes = [_horizontal(1.0, "solid")]
-    notes = [_note(1.0, "break-even", "left")]
+    notes = [_note(1.0, "break-even", "right")]
     limits = {block: limit_of(rows, shape, block) for block in blocks}
     for limit in sorted({value for value in limits.values() if value}, reverse=True):
         # Usually one: blocks differ in it only where some of them do not divide a layer.
@@ -165,6 +166,7 @@ def prediction_chart(rows: Sequence[StudyRow]) -> Figure:
     layout = {
         "xaxis": {**axis, "title": {"text": "measured latency (ms)"}},
         "yaxis": {**axis, "title": {"text": "predicted latency (ms)"}},
+        "legend": {"traceorder": "normal"},
     }
     return {"data": data, "layout": layout}
 
@@ -251,8 +253,9 @@ def _speedup_traces(
             {
                 "type": "scatter",
                 "mode": "markers" if predicted else "lines+markers",
-                "name": f"{block} measured",
+                "name": block,
                 "legendgroup": block,
+                "showlegend": not predicted,
                 "x": [sparsity_axis(row.sparsity) for row in measured],
                 "y": [row.measured_speedup for row in measured],
                 "customdata": [[percent(row.sparsity), row.measured_ms] for row in measured],
@@ -270,6 +273,19 @@ def _speedup_traces(
             }
         )
     return traces
+
+
+def _legend_of_marks(used: Sequence[StudyRow]) -> list[dict[str, Any]]:
+    """Return traces without points that tell in the legend what lines and symbols are."""
+    marks: list[dict[str, Any]] = []
+    nothing = {"type": "scatter", "x": [None], "y": [None], "hoverinfo": "skip"}
+    if any(row.predicted_speedup is not None for row in used):
+        line = {"color": NEUTRAL, "width": 2}
+        marks.append({**nothing, "mode": "lines", "name": "predicted", "line": line})
+    if any(row.measured_speedup is not None for row in used):
+        marker = {"color": NEUTRAL, "size": 10, "symbol": "circle"}
+        marks.append({**nothing, "mode": "markers", "name": "measured", "marker": marker})
+    return marks
 
 
 def _distance(bound: float | None, row: StudyRow) -> float:
@@ -314,6 +330,7 @@ def _sparsity_layout(used: Sequence[StudyRow], title: str) -> dict[str, Any]:
             "tickvals": [sparsity_axis(sparsity) for sparsity in sparsities],
             "ticktext": [percent(sparsity) for sparsity in sparsities],
             "zeroline": False,
+            "range": [-0.06, sparsity_axis(max(sparsities, default=0.9)) + 0.08],
         },
         "yaxis": {"title": {"text": title}},
     }

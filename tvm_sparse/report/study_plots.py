@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from tvm_sparse.report.study_rows import (
 from tvm_sparse.report.study_view import StudyView
 
 _MARKERS = ("o", "s", "D", "^", "P", "*")
-_STYLES = ("-", "--", "-.", ":")
+# Dotted is the curve of the non-zeros alone.
+_STYLES: tuple[Any, ...] = ("-", "--", "-.", (0, (8, 2)), (0, (6, 2, 1, 2, 1, 2)))
 _INCHES = (8.0, 4.8)
 _DPI = 140
 
@@ -63,11 +65,10 @@ def save_plots(view: StudyView, directory: Path) -> list[Path]:
         for shape in shapes:
             suffix = f"-{_slug(shape)}" if len(shapes) > 1 else ""
             path = directory / f"{name}{suffix}.png"
-            title = f"{view.name}, {shape}"
-            if _save(path, title, lambda axis, d=draw, s=shape: d(view.rows, s, axis)):
+            if _save(path, f"{view.name}, {shape}", partial(draw, view.rows, shape)):
                 written.append(path)
     path = directory / "prediction.png"
-    if _save(path, view.name, lambda axis: draw_prediction(view.rows, axis)):
+    if _save(path, view.name, partial(draw_prediction, view.rows)):
         written.append(path)
     return written
 
@@ -108,7 +109,7 @@ def draw_speedup(rows: Sequence[StudyRow], shape: Shape, axis: Any) -> bool:
         ideal = [ideal_speedup(limit, 1 - 10**-x) for x in steps]
         axis.plot(steps, ideal, color=NEUTRAL, linestyle=":", label="cost of non-zeros alone")
     axis.axhline(1.0, color=NEUTRAL, linewidth=1)
-    _note(axis, 1.0, "break-even")
+    _note(axis, 1.0, "break-even", 1)
     _sparsity_ticks(axis, used)
     axis.set_ylabel("speed-up over dense (times)")
     axis.set_ylim(bottom=0)

@@ -57,6 +57,8 @@ class StudyRow:
         Size of the weights in memory, and the largest resident memory of the process.
     fidelity : float or None
         How well the outputs agree with those of the dense model, 1 for equal.
+    disturbed : bool
+        Whether something else slowed the machine while it was measured.
     """
 
     batch: int
@@ -83,6 +85,7 @@ class StudyRow:
     weights_bytes: int | None = None
     peak_memory_bytes: int | None = None
     fidelity: float | None = None
+    disturbed: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -126,7 +129,7 @@ class StudyLayer:
     share : float
         Of the dense build's latency, 0..1.
     sparse_ms : dict of str to float
-        Predicted time, by block shape and sparsity: `4x1 at 95 %`.
+        Predicted time, by block shape and sparsity: `4x1 at 95%`.
     stays_dense : dict of str to str
         By block shape why it stays dense, empty if it would not.
     """

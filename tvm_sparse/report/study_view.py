@@ -10,6 +10,7 @@ from typing import Any
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.report.study_rows import Shape, StudyLayer, StudyRow
+from tvm_sparse.report.table import describe_size
 from tvm_sparse.whatif.analysis import PARTS
 from tvm_sparse.whatif.study import SCHEMA_VERSION
 
@@ -130,10 +131,31 @@ def _view(study: Mapping[str, Any]) -> StudyView:
         warning="" if any(row.fidelity is not None for row in rows) else _RANDOM_FILL,
         answers=tuple(answer["text"] for answer in study["answers"]),
         layers=tuple(layers),
-        environment={**environment, "mode of the study": study["mode"]},
+        environment=_describe_environment(environment),
         alternatives=tuple(study["alternatives"]),
         refused=tuple(study["refused"]),
     )
+
+
+def _describe_environment(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environment under names a person reads."""
+
+    def size(name: str) -> str:
+        return describe_size(environment[name]) if environment[name] else "unknown"
+
+    versions = environment["versions"]
+    return {
+        "CPU": environment["cpu_model"],
+        "instruction set": environment["isa"],
+        "cores": f"{environment['cores']}, of which {environment['threads']} were used",
+        "caches": f"L1 {size('l1d_bytes')}, L2 {size('l2_bytes')}, L3 {size('l3_bytes')}",
+        "memory": size("memory_bytes"),
+        "frequency governor": environment["governor"] or "not told by the system",
+        "load before the study": environment["load_average_1m"],
+        "operating system": environment["os"],
+        "Python": environment["python"],
+        **{f"version of {name}": version for name, version in versions.items()},
+    }
 
 
 def _shape(entry: Mapping[str, Any]) -> Shape:
@@ -168,6 +190,7 @@ def _sparse_row(point: Mapping[str, Any], setting: Mapping[str, Any]) -> StudyRo
             "speedup_p10": measured["speedup_p10"],
             "speedup_p90": measured["speedup_p90"],
             "peak_memory_bytes": measured["peak_memory_bytes"],
+            "disturbed": bool(measured["disturbed"]),
         }
     # A measured point without a profile has no parts of its own.
     source = measured if measured and measured["parts_ms"] else predicted
@@ -190,7 +213,7 @@ def _sparse_row(point: Mapping[str, Any], setting: Mapping[str, Any]) -> StudyRo
     )
 
 
-def _parts(parts_ms: Mapping[str, float]) -> dict[str, float]:
+def _parts(parts_ms: Mapping[str, float]) -> dict[str, Any]:
     return {f"{name}_ms": parts_ms[name] for name in PARTS if name in parts_ms}
 
 
@@ -204,7 +227,7 @@ def _layers(setting: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> 
     for layer in setting["layers"]:
         product = layer["product"]
         times = {
-            f"{block} at {100 * point['sparsity']:.4g} %": point["predicted"]["products_ms"]
+            f"{block} at {100 * point['sparsity']:.4g}%": point["predicted"]["products_ms"]
             for block, point in by_block.items()
         }
         stays_dense = layer.get("stays_dense", {})
@@ -223,4 +246,4 @@ def _layers(setting: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> 
 
 
 def _from_shown(point: Mapping[str, Any]) -> float:
-    return abs(point["sparsity"] - _LAYER_SPARSITY)
+    return abs(float(point["sparsity"]) - _LAYER_SPARSITY)

@@ -20,7 +20,7 @@
       legend: { orientation: "h", yanchor: "bottom", y: 1.02, x: 0, xanchor: "left" },
       // A finger that scrolls the page must not zoom a chart.
       dragmode: narrow.matches ? false : "zoom",
-      xaxis: axis,
+      xaxis: { ...axis, autotickangles: [0, -45, -90] },
       yaxis: axis,
     };
   };
@@ -50,10 +50,7 @@
       const layout = merge(screenLayout(), structuredClone(figure.layout));
       Plotly.react(plot, structuredClone(figure.data), layout, {
         responsive: true,
-        displaylogo: false,
-        displayModeBar: narrow.matches ? false : "hover",
-        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-        toImageButtonOptions: { filename: plot.dataset.chart, scale: 2 },
+        displayModeBar: false,
       });
     }
     for (const row of document.querySelectorAll("tr[data-shape]")) {
