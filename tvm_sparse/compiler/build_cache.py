@@ -87,11 +87,20 @@ def build_artifact(
         See `errors`.
     """
     key = _artifact_key(name, facts, sparsity, spec)
-    # Dumps are asked for to be read: they need the phases to run.
-    if spec.dump_ir is None and (entry := cache.get("lib", key)) is not None:
+
+    def cached() -> CachedArtifact | None:
+        # Dumps are asked for to be read: they need the phases to run.
+        if spec.dump_ir is not None or (entry := cache.get("lib", key)) is None:
+            return None
         progress(f"{name} build taken from the cache")
         return CachedArtifact(entry.path / _ARTIFACT, entry.manifest["reference_check"])
+
+    if (artifact := cached()) is not None:
+        return artifact
     with cache.lock("lib", key, on_wait=progress):
+        # Another process may have made the build while this one waited.
+        if (artifact := cached()) is not None:
+            return artifact
         original = reference.params
         reference_check = None
         checked = name == "dense" and spec.runs_here
@@ -110,7 +119,8 @@ def build_artifact(
             if params is not original:
                 build = replace_weights(build, mod, params)
         progress(f"writing the {name} build")
-        with cache.create("lib", key, needed_bytes=build.lowered.weights_bytes) as staging:
+        # Twice: the linker copies the weights from an object file into the library.
+        with cache.create("lib", key, needed_bytes=2 * build.lowered.weights_bytes) as staging:
             metadata = _describe(name, build, facts, sparsity, spec)
             directory = staging.path / _ARTIFACT
             export_artifact(build.executable, build.lowered.params, metadata, directory)

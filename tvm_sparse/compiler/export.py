@@ -213,8 +213,9 @@ def _linker_call(linker: str, weights_object: Path) -> Callable[..., None]:
 
     def link(output: str, objects: Sequence[str], **_options: Any) -> None:
         bare = Path(linker).name.endswith(("ld", "ld.lld"))
-        options = ("-shared", *(() if bare else ("-fPIC",)), "-o", output)
-        command = [linker, *options, *objects, str(weights_object)]
+        # Compilers ask for a build id, a hash of all weights; the metadata has a better one.
+        options = () if bare else ("-fPIC", "-Wl,--build-id=none")
+        command = [linker, "-shared", *options, "-o", output, *objects, str(weights_object)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             # Linkers pass on the system's words for it, before a last line that says nothing.
