@@ -75,7 +75,7 @@ def compile_model(
     progress("generate_code")
     try:
         executable = relax.build(lowered.mod, target=tvm_target(target), relax_pipeline=LOWER)
-    except (tvm.error.TVMError, ValueError) as error:
+    except (RuntimeError, ValueError, TypeError) as error:  # InternalError is a RuntimeError
         first_line = str(error).strip().splitlines()[-1]
         raise BuildError(f"code generation for {target.isa} failed: {first_line}") from error
     return Build(executable, lowered, target, time.perf_counter() - start)
