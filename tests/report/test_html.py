@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from example_study import HEAD, LAYER, SPARSITIES, example_study
+
+from tvm_sparse.errors import BuildError, ConfigError, DependencyError
+from tvm_sparse.report import html
+from tvm_sparse.report.study_view import view_of
+from tvm_sparse.whatif.grid import Setting
+
+pytestmark = pytest.mark.unit
+
+LIBRARY = "/* the library */"
+ONE = (Setting(128, 1, 2),)
+#: Elements and attributes by which a page loads something.
+LOADERS = {"link", "img", "iframe", "object", "embed", "source", "video", "audio", "base", "form"}
+
+
+class Page(HTMLParser):
+    """Collects elements, the cells of tables, and the text of the scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[list[str]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in {"meta", "br", "link", "img", "input"}:
+            self._open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in {"td", "th"}:
+            self.rows[-1].append("")
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag, f"<{tag}> is not nested well"
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] == "script":
+            self.scripts[-1] += data
+        elif {"td", "th"} & set(self._open):
+            self.rows[-1][-1] += data
+        elif "style" not in self._open:
+            self.text += data
+
+    def figures(self) -> dict:
+        return json.loads(self.scripts[0])["figures"]
+
+
+def page(study=None) -> Page:
+    return Page(html.render_page(view_of(study or example_study()), LIBRARY))
+
+
+def test_the_page_loads_nothing() -> None:
+    text = html.render_page(view_of(example_study()), LIBRARY)
+    found = Page(text)
+    tags = {tag for tag, _ in found.elements}
+    assert not tags & LOADERS
+    for tag, attributes in found.elements:
+        assert not {"src", "href", "srcset", "background", "action"} & attributes.keys(), tag
+    # Without the library, which is not ours, no address of any kind is left.
+    assert not re.search(r"https?:|//[a-z]+\.|@import|url\(|fetch\(|XMLHttp|import\(", text)
+
+
+def test_a_policy_forbids_loading() -> None:
+    policies = [
+        attributes["content"]
+        for tag, attributes in page().elements
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policies == [html._POLICY]
+    assert "default-src 'none'" in html._POLICY
+    assert "http" not in html._POLICY
+
+
+def test_names_cannot_break_out_of_the_page() -> None:
+    evil = "</script><script>alert(1)</script>"
+    study = example_study(command=evil).to_json()
+    study["model"] = {"name": evil}
+    study["answers"] = [{"topic": "x", "text": evil, "facts": {}}]
+    study["settings"][0]["layers"][0]["layer"] = evil
+    for point in study["points"]:
+        point["method"] = evil
+        point["fidelity"] = 0.5
+    found = page(study)
+    assert len(found.scripts) == 3
+    assert not any("alert" in script for script in found.scripts[1:])
+    assert (
+        evil
+        in found.figures()["pareto"]["by_shape"]["batch 1, 128 tokens, 1 thread"]["data"][-1][
+            "name"
+        ]
+    )
+
+
+def test_the_numbers_of_the_tables_are_those_of_the_record() -> None:
+    study = example_study(ONE).to_json()
+    found = page(study)
+    header = found.rows[0]
+    body = [dict(zip(header, row, strict=True)) for row in found.rows[1 : 2 + len(study["points"])]]
+    dense, points = body[0], body[1:]
+    assert (dense["build"], dense["measured (ms)"], dense["weights (MB)"]) == (
+        "dense",
+        "100",
+        "440",
+    )
+    assert len(points) == len(study["points"])
+    for row, point in zip(points, study["points"], strict=True):
+        assert row["build"] == point["block"]
+        assert row["sparsity"] == f"{100 * point['sparsity']:.4g} %"
+        assert row["predicted (ms)"] == f"{point['predicted']['latency_ms']:.4g}"
+        assert row["predicted (×)"] == f"{point['predicted']['speedup']:.2f}"
+        measured = point["measured"]
+        if measured is None:
+            assert row["measured (ms)"] == row["measured (×)"] == row["error"] == "–"
+            parts = point["predicted"]["parts_ms"]
+        else:
+            star = " *" if measured["disturbed"] else ""
+            assert row["measured (ms)"] == f"{measured['latency_ms']:.4g}{star}"
+            assert row["measured (×)"] == f"{measured['speedup']:.2f}"
+            assert row["error"] == f"{100 * point['error']:+.1f} %"
+            parts = measured["parts_ms"]
+        for part, value in parts.items():
+            assert row[f"{part} (ms)"] == f"{value:.4g}"
+
+
+def test_layers() -> None:
+    study = example_study(ONE)
+    rows = {row[0]: row for row in page(study).rows if row[0] in (LAYER, HEAD)}
+    at_95 = [
+        f"{point.predicted.products_ms['3072x768_bias_gelu']:.4g}"
+        for point in study.points
+        if point.point.sparsity == 0.95
+    ]
+    assert rows[LAYER] == [
+        LAYER,
+        "packed_dense_3072x768_bias_gelu",
+        "8.125",
+        "8.1%",
+        *at_95,
+        "–",
+    ]
+    assert rows[HEAD][-1] == "head (pooler): always dense"
+    assert rows[HEAD][4:-1] == ["–"] * 4
+
+
+def test_what_the_study_says_is_on_the_page() -> None:
+    found = page()
+    study = example_study()
+    for sentence in [answer.text for answer in study.answers] + list(study.refused):
+        assert sentence in found.text
+    assert study.command in found.text
+    assert ["CPU", "Example CPU"] in found.rows
+    assert ["ONNX Runtime INT8", "61.25", "1.6", "2"] in found.rows
+    assert "random pattern" in found.text
+
+
+def test_a_study_with_fidelity_is_no_random_fill() -> None:
+    study = example_study(ONE).to_json()
+    for point in study["points"]:
+        point["fidelity"] = 1 - 0.5 * point["sparsity"]
+    found = page(study)
+    assert "random pattern" not in found.text
+    assert "fidelity" in found.rows[0]
+    assert found.figures()["pareto"]["by_shape"]
+
+
+def test_a_choice_for_every_shape_and_block() -> None:
+    found = page()
+    options = [attributes["value"] for tag, attributes in found.elements if tag == "option"]
+    shapes = ["batch 1, 128 tokens, 1 thread", "batch 1, 128 tokens, 2 threads"]
+    assert options == [*shapes, "1x1", "4x1", "16x1", "32x1"]
+    figures = found.figures()
+    assert list(figures["speedup"]["by_shape"]) == shapes
+    assert list(figures["parts"]["by_shape"][shapes[0]]["by_block"]) == options[2:]
+    # Rows that the page hides and shows by the choice of a shape.
+    filtered = {a["data-shape"] for tag, a in found.elements if tag == "tr" and "data-shape" in a}
+    assert filtered == set(shapes)
+
+
+def test_a_study_without_measurements() -> None:
+    found = page(example_study(ONE, measured=()))
+    assert found.figures()["prediction"]["data"] == []
+    assert "0 of them measured" in found.text
+
+
+def test_written_files(tmp_path) -> None:
+    written = html.write_report(example_study(ONE), tmp_path / "new" / "report")
+    assert {path.name for path in written} == {
+        "report.html",
+        "points.csv",
+        "layers.csv",
+        "speedup.png",
+        "parts.png",
+        "memory.png",
+        "prediction.png",
+    }
+    assert all(path.stat().st_size for path in written)
+    text = written[0].read_text(encoding="utf-8")
+    assert html.load_plotly() in text
+
+
+def test_points_csv(tmp_path) -> None:
+    study = example_study(ONE)
+    rows = list(csv.DictReader(io.StringIO(html.rows_csv(view_of(study).rows))))
+    assert len(rows) == 1 + 4 * len(SPARSITIES)
+    for row, result in zip(rows[1:], study.points, strict=True):
+        assert float(row["predicted_ms"]) == result.predicted.latency_ms
+        assert float(row["amdahl_limit"]) == pytest.approx(100 / 30)
+        if result.measured is None:
+            assert row["measured_ms"] == ""
+        else:
+            assert float(row["measured_ms"]) == result.measured.latency_ms
+
+
+@pytest.mark.parametrize("module", ["plotly", "matplotlib"])
+def test_a_missing_package_is_one_clear_line(module, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    if module == "plotly":
+        monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    else:
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        monkeypatch.setattr(html, "load_plotly", lambda: LIBRARY)
+    with pytest.raises(DependencyError, match=rf"{module} .*pip install 'tvm_sparse\[report\]'"):
+        html.write_report(example_study(ONE), tmp_path)
+
+
+def test_a_directory_that_cannot_be_written(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(html, "load_plotly", lambda: LIBRARY)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BuildError, match="cannot be written"):
+        html.write_report(example_study(ONE), tmp_path / "file")
+
+
+@pytest.mark.parametrize("study", [{}, {"schema_version": 99}, [], {"schema_version": 1}])
+def test_what_is_no_study_is_refused(study, tmp_path) -> None:
+    with pytest.raises(ConfigError):
+        html.write_report(study, tmp_path)
