@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.whatif.analysis import Analysis
 
-#: Runs over which the median of every kernel call is taken.
-_PROFILE_REPEATS = 20
 _BENCH = BenchSpec(time_s=2.0, warmup_s=0.5)
 _KEY = re.compile(r"(?P<kind>ir|lib)/(?P<key>[0-9a-f]+)|[0-9a-f]{6,}")
 _METADATA_FILE = "metadata.json"
@@ -67,7 +65,7 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -
         include=flags["include"],
         exclude=flags["exclude"],
     )
-    threads = CompileSpec(threads=flags["threads"]).threads
+    threads = CompileSpec(threads=flags["threads"]).num_threads
     from tvm_sparse.cli.progress import ProgressDisplay
 
     with ProgressDisplay(flags["quiet"]) as display:
@@ -115,12 +113,12 @@ def _refuse_given(names: Sequence[str]) -> None:
 
 
 def _analyze_artifact(
-    directory: Path, threads: int | None, no_time: bool, display: ProgressDisplay
+    directory: Path, threads: int, no_time: bool, display: ProgressDisplay
 ) -> Analysis:
     from tvm_sparse.bench.inputs import random_inputs
-    from tvm_sparse.bench.runner import benchmark
     from tvm_sparse.runtime.metadata import load_metadata
     from tvm_sparse.whatif import analysis as whatif
+    from tvm_sparse.whatif.measuring import is_disturbed, measure_quietly
 
     display.step("reading the artifact")
     metadata = load_metadata(directory)
@@ -141,27 +139,28 @@ def _analyze_artifact(
     )
     if no_time:
         return analysis
-    record = benchmark(
-        {metadata.build: directory},
-        random_inputs(metadata, 0),
-        _BENCH,
-        threads,
-        profile_repeats=_PROFILE_REPEATS,
-        progress=display.measure,
-    )
-    return whatif.add_measurement(analysis, metadata.build, record)
+    display.step(f"measuring the {metadata.build} build")
+    inputs = random_inputs(metadata, 0)
+    record = measure_quietly({metadata.build: directory}, inputs, _BENCH, threads, display.step)
+    return whatif.add_measurement(analysis, metadata.build, record, is_disturbed(record))
 
 
 def _analyze_model(
     model_spec: ModelSpec,
     spec: SparsitySpec,
-    threads: int | None,
+    threads: int,
     flags: dict[str, Any],
     display: ProgressDisplay,
 ) -> Analysis:
     display.step("starting the compiler")
     from tvm_sparse import api
     from tvm_sparse.whatif import analysis as whatif
+    from tvm_sparse.whatif.baseline import Baseline
+    from tvm_sparse.whatif.grid import Setting
+    from tvm_sparse.whatif.layer_prediction import predict_layers
+    from tvm_sparse.whatif.measuring import is_disturbed, measure_quietly
+    from tvm_sparse.whatif.predict import make_predictors
+    from tvm_sparse.whatif.records import Records
 
     cache_dir = flags["cache_dir"]
     entry = _find_entry(model_spec.model, cache_dir)
@@ -191,14 +190,20 @@ def _analyze_model(
         return analysis
     compile_spec = CompileSpec(threads=threads)
     builds = api.compile(model, compile_spec, builds=("dense",), progress=display.step)
-    record = api.benchmark(
-        builds,
-        _BENCH,
-        threads=threads,
-        profile_repeats=_PROFILE_REPEATS,
-        progress=display.measure,
-    )
-    return whatif.add_measurement(analysis, "dense", record)
+    display.step("measuring the dense build")
+    record = measure_quietly(builds.directories, model.inputs, _BENCH, threads, display.step)
+    analysis = whatif.add_measurement(analysis, "dense", record, is_disturbed(record))
+    setting = Setting(model.spec.seq_len, model.spec.batch, threads)
+    baseline = Baseline.from_record(setting, record, model.layers)
+    predictor = make_predictors(
+        baseline,
+        [spec.block_shape],
+        Records(model.cache, display.step),
+        spec.include,
+        spec.exclude,
+        display.step,
+    )[spec.block_shape]
+    return predict_layers(analysis, baseline, predictor.model, spec.sparsity)
 
 
 def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> None:

@@ -34,7 +34,7 @@ def render_layers(analysis: Analysis) -> Table:
         table.add_column(f"{analysis.timed_build} ms", justify="right", no_wrap=True)
         table.add_column("share", justify="right", no_wrap=True)
     if predicted:
-        table.add_column("predicted sparse ms", justify="right")
+        table.add_column("predicted ms", justify="right", no_wrap=True)
     table.add_column(
         "runs" if analysis.origin.startswith("artifact") else "would run", overflow="fold"
     )
@@ -77,9 +77,11 @@ def describe_analysis(analysis: Analysis) -> list[str]:
             for name, ms in analysis.parts_ms.items()
         )
         lines.append(
-            f"the {analysis.timed_build} build takes {_number(analysis.latency_ms)} ms (median); "
-            f"of its kernels' {_number(total)} ms: {parts}"
+            f"the {analysis.timed_build} build takes {_number(analysis.latency_ms)} ms (median): "
+            f"{parts}"
         )
+    if analysis.disturbed:
+        lines.append("something else kept the machine busy: the times vary and may be too long")
     if totals["predicted_sparse_ms"] is not None:
         lines.append(_describe_prediction(analysis))
     if any(layer.timed_with for layer in analysis.layers):
@@ -126,12 +128,13 @@ def _describe_prediction(analysis: Analysis) -> str:
         f"predicted at {span} zero blocks of {block_name(analysis.block_shape)}: the "
         f"{len(layers)} eligible layers take {_number(sparse_ms)} ms"
     )
-    if analysis.timed_build == "dense" and analysis.latency_ms is not None:
+    if analysis.latency_ms is not None and analysis.predicted_latency_ms is not None:
         dense_ms = sum(layer.latency_ms or 0.0 for layer in layers)
-        whole_ms = analysis.latency_ms - dense_ms + sparse_ms
         line += (
-            f" instead of {_number(dense_ms)} ms, the model {_number(whole_ms)} ms instead of "
-            f"{_number(analysis.latency_ms)} ms ({analysis.latency_ms / whole_ms:.2f}x)"
+            f" instead of {_number(dense_ms)} ms, the model "
+            f"{_number(analysis.predicted_latency_ms)} ms instead of "
+            f"{_number(analysis.latency_ms)} ms "
+            f"({analysis.latency_ms / analysis.predicted_latency_ms:.2f}x)"
         )
     return line
 

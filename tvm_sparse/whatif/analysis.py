@@ -7,7 +7,7 @@ exported artifact can be analysed where no compiler is installed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,10 +24,6 @@ SCHEMA_VERSION = 1
 BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1), (4, 4))
 #: What the time of an inference is divided into.
 PARTS = ("products", "attention", "norms", "rest")
-
-#: Predicts the time of a sparse layer in milliseconds from (flops, (N, K), block shape, block
-#: sparsity); None where it cannot tell.
-PredictSparse = Callable[[int, tuple[int, int], tuple[int, int], float], float | None]
 
 _STACK = re.compile(r"(?P<before>.*)\{(?P<names>[^{}]*)\}(?P<after>.*)")
 
@@ -54,7 +50,7 @@ class LayerAnalysis:
     action, reason : str
         `sparse` or `dense`, and why.
     latency_ms, latency_share : float or None
-        Time in its kernel, and the share of the time of all kernels, 0..1; None if not measured.
+        Time in its kernel, and its share of the build's latency, 0..1; None if not measured.
     timed_with : tuple of str
         Other weights that the same kernel call multiplies: its time is divided by FLOPs.
     predicted_sparse_ms, predicted_at_sparsity : float or None
@@ -97,7 +93,11 @@ class Analysis:
     latency_ms : float or None
         Its median latency.
     parts_ms : dict of str to float
-        Time by `PARTS`; empty if not measured.
+        Its time by `PARTS`, adding up to the latency; None if not measured.
+    disturbed : bool
+        Whether something else kept the machine busy during the measurement.
+    predicted_latency_ms : float or None
+        Predicted latency with all eligible layers sparse; None if not predicted.
     environment : Environment or None
         Where it was measured.
     """
@@ -111,6 +111,8 @@ class Analysis:
     timed_build: str | None = None
     latency_ms: float | None = None
     parts_ms: dict[str, float] | None = None
+    disturbed: bool = False
+    predicted_latency_ms: float | None = None
     environment: Environment | None = None
     schema_version: int = SCHEMA_VERSION
 
@@ -204,7 +206,7 @@ def analyze_decisions(decisions: Sequence[Mapping[str, Any]]) -> tuple[LayerAnal
 
 
 def add_times(
-    layers: Sequence[LayerAnalysis], calls: Sequence[CallTime]
+    layers: Sequence[LayerAnalysis], calls: Sequence[CallTime], latency_ms: float
 ) -> tuple[tuple[LayerAnalysis, ...], dict[str, float]]:
     """Give every layer the time its kernel took.
 
@@ -214,6 +216,9 @@ def add_times(
         Without times.
     calls : sequence of CallTime
         Every kernel call of one inference.
+    latency_ms : float
+        Latency of an inference that was not profiled. Profiled calls that add up to more are
+        scaled to it; what they leave is `rest`.
 
     Returns
     -------
@@ -223,6 +228,8 @@ def add_times(
     parts_ms : dict of str to float
         Time by `PARTS`.
     """
+    total_ms = sum(call.latency_ms for call in calls)
+    scale = min(1.0, latency_ms / total_ms) if total_ms else 1.0
     by_name: dict[str, list[LayerAnalysis]] = {}
     for layer in layers:
         by_name.setdefault(_layer_name(layer.weight), []).append(layer)
@@ -230,21 +237,19 @@ def add_times(
     partners: dict[str, tuple[str, ...]] = {}
     parts_ms = dict.fromkeys(PARTS, 0.0)
     for call in calls:
-        parts_ms[part_of(call.kernel)] += call.latency_ms
+        parts_ms[part_of(call.kernel)] += scale * call.latency_ms
         if not _is_product(call.kernel):
             continue
         members = [m for name in expand_stack(call.layer) for m in by_name.get(name, ())]
-        flops = sum(member.flops for member in members)
-        for member in members:
-            share = member.flops / flops if flops else 1 / len(members)
-            times[member.weight] += share * call.latency_ms
+        for member, share in zip(members, flops_shares(members), strict=True):
+            times[member.weight] += share * scale * call.latency_ms
             partners[member.weight] = tuple(m.weight for m in members if m is not member)
-    total = sum(call.latency_ms for call in calls)
+    parts_ms["rest"] += latency_ms - scale * total_ms
     timed = tuple(
         replace(
             layer,
             latency_ms=times[layer.weight],
-            latency_share=times[layer.weight] / total if total else 0.0,
+            latency_share=times[layer.weight] / latency_ms,
             timed_with=partners.get(layer.weight, ()),
         )
         for layer in layers
@@ -252,45 +257,9 @@ def add_times(
     return timed, parts_ms
 
 
-def add_predictions(
-    layers: Sequence[LayerAnalysis],
-    block_shape: tuple[int, int],
-    assumed_sparsity: float,
-    predict: PredictSparse,
-) -> tuple[LayerAnalysis, ...]:
-    """Predict for every eligible layer how long it would take sparse.
-
-    Parameters
-    ----------
-    layers : sequence of LayerAnalysis
-        The layers.
-    block_shape : (int, int)
-        (bs_r, bs_c).
-    assumed_sparsity : float
-        Block sparsity of layers whose own zeros do not make them sparse, 0..1. The others are
-        predicted as they are.
-    predict : callable
-        See `PredictSparse`.
-    """
-    predicted = []
-    for layer in layers:
-        own = layer.block_sparsities.get(block_name(block_shape))
-        if not layer.eligible or own is None:
-            predicted.append(layer)
-            continue
-        sparsity = own if layer.action == "sparse" else max(own, assumed_sparsity)
-        latency_ms = predict(layer.flops, layer.shape, block_shape, sparsity)
-        predicted.append(
-            replace(
-                layer,
-                predicted_sparse_ms=latency_ms,
-                predicted_at_sparsity=None if latency_ms is None else sparsity,
-            )
-        )
-    return tuple(predicted)
-
-
-def add_measurement(analysis: Analysis, build: str, record: BenchRecord) -> Analysis:
+def add_measurement(
+    analysis: Analysis, build: str, record: BenchRecord, disturbed: bool = False
+) -> Analysis:
     """Return the analysis with what was measured of one of its builds.
 
     Parameters
@@ -301,15 +270,19 @@ def add_measurement(analysis: Analysis, build: str, record: BenchRecord) -> Anal
         Which build of the record.
     record : BenchRecord
         Measured with profiling.
+    disturbed : bool
+        Whether something else kept the machine busy.
     """
     measured = record.builds[build]
-    layers, parts_ms = add_times(analysis.layers, measured.calls)
+    latency_ms = measured.latency_ms.median
+    layers, parts_ms = add_times(analysis.layers, measured.calls, latency_ms)
     return replace(
         analysis,
         layers=layers,
         timed_build=build,
-        latency_ms=measured.latency_ms.median,
+        latency_ms=latency_ms,
         parts_ms=parts_ms,
+        disturbed=disturbed,
         environment=record.environment,
     )
 
@@ -334,6 +307,12 @@ def expand_stack(layer: str) -> list[str]:
 def block_name(block_shape: tuple[int, int]) -> str:
     """Return the name of a block shape: 4x1."""
     return f"{block_shape[0]}x{block_shape[1]}"
+
+
+def flops_shares(members: Sequence[LayerAnalysis]) -> list[float]:
+    """Return how the time of a call divides among the layers it multiplies; adds up to 1."""
+    flops = sum(member.flops for member in members)
+    return [member.flops / flops if flops else 1 / len(members) for member in members]
 
 
 def _is_product(kernel: str) -> bool:
