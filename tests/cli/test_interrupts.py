@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,9 @@ def stop_at(stage: str, process: subprocess.Popen[str], number: int = signal.SIG
         said.append(line)
         if line.startswith(stage):
             # As a terminal does: to every process of the group.
+            os.killpg(process.pid, number)
+            # And once more, as an impatient hand does.
+            time.sleep(0.1)
             os.killpg(process.pid, number)
             break
     else:

@@ -94,7 +94,6 @@ def _install_signal_handlers(received: list[int]) -> None:
     The number is also put into `received`: an exception that leaves a callback of TVM comes out
     as another one.
     """
-
     last_s = -math.inf
 
     def handle(number: int, _frame: Any) -> None:
@@ -116,6 +115,9 @@ def _report(error: BaseException, received: Sequence[int]) -> int:
     if os.environ.get("TVM_SPARSE_TRACEBACK") and not isinstance(error, SystemExit):
         traceback.print_exception(error)
     if received:
+        # What is left is the end of the interpreter, which another Ctrl-C would make a death.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         _say(_SIGNALS[signal.Signals(received[0])])
         return 128 + received[0]
     if isinstance(error, SystemExit):
