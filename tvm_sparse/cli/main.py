@@ -28,7 +28,7 @@ import tvm_sparse
 from tvm_sparse.errors import TvmSparseError
 
 #: One module each, imported when the command is asked for.
-_COMMANDS = ("run", "export", "bench", "analyze", "evaluate", "cache", "models")
+_COMMANDS = ("run", "export", "bench", "analyze", "what-if", "prune", "evaluate", "cache", "models")
 _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 #: A second Ctrl-C so soon after the first must not stop the cleaning up.
 _CLEAN_UP_S = 1.0
@@ -43,7 +43,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"tvm_sparse.cli.{cmd_name}")
+        module = importlib.import_module(f"tvm_sparse.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

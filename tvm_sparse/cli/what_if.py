@@ -1,0 +1,219 @@
+"""`tvm-sparse what-if`: what pruning would buy, predicted, and measured where it counts."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+from click.core import ParameterSource
+
+from tvm_sparse.cli.options import cache_option
+from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
+from tvm_sparse.config import BenchSpec, ModelSpec, WeightsPolicy
+from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.errors import BuildError
+
+if TYPE_CHECKING:
+    from tvm_sparse.whatif.study import Study
+
+STUDY_FILE = "study.json"
+
+
+@click.command("what-if", short_help="Tell at which sparsity and block shape pruning pays.")
+@click.argument("model", metavar="MODEL")
+@click.option(
+    "--sparsity",
+    metavar="LIST",
+    help="Block sparsities, 0..1.  [default: 0,.4,.6,.7,.8,.85,.9,.95,.975,.99]",
+)
+@click.option("--block", metavar="LIST", help="Block shapes.  [default: 1x1,4x1,16x1,32x1]")
+@click.option("--seq-len", metavar="LIST", help="Tokens of every sequence.  [default: 128]")
+@click.option("--batch", metavar="LIST", help="Sequences in one run.  [default: 1]")
+@click.option("--threads", metavar="LIST", help="Numbers of threads.  [default: every core]")
+@click.option(
+    "--grid",
+    "grid_path",
+    type=click.Path(),
+    metavar="FILE",
+    help="YAML file with lists under sparsity, block_shape, seq_len, batch, threads; flags "
+    "replace its lists.",
+)
+@click.option("--predict", is_flag=True, help="Predict every point and measure none.")
+@click.option("--measure", is_flag=True, help="Build and measure every point.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and its cost, and stop.")
+@click.option(
+    "--target-latency-ms", type=float, metavar="MS", help="Find the sparsity this budget needs."
+)
+@click.option(
+    "--target-throughput",
+    type=float,
+    metavar="N",
+    help="Find the sparsity that gives so many items per second and core.",
+)
+@click.option(
+    "--time",
+    "time_s",
+    type=float,
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Seconds of measuring per build.",
+)
+@click.option(
+    "--measure-again",
+    is_flag=True,
+    help="Measure points again that something disturbed when they were measured.",
+)
+@click.option("--keep-builds", is_flag=True, help="Leave the points' builds in the cache.")
+@click.option("--no-int8", is_flag=True, help="Do not measure INT8 in ONNX Runtime.")
+@click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only layers whose name matches this shell pattern may run sparse.",
+)
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Layers whose name matches stay dense."
+)
+@click.option(
+    "--weights", type=click.Choice(get_args(WeightsPolicy)), default="auto", show_default=True
+)
+@click.option("--layers", type=int, metavar="N", help="Keep only the first N encoder layers.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of random weights and of the random patterns.",
+)
+@click.option("--json", "json_path", type=click.Path(), metavar="FILE", help="Write the study.")
+@click.option(
+    "--csv", "csv_path", type=click.Path(), metavar="FILE", help="Write the points as CSV."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    metavar="DIR",
+    help="Write study.json, report.html, pictures and CSV there.",
+)
+@cache_option
+@click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only.")
+def command(model: str, **flags: Any) -> None:
+    """Tell what pruning MODEL would buy on this machine, before anybody prunes it.
+
+    Every point of a grid (sparsity x block shape x sequence length x batch x threads) is predicted
+    from a profile of the dense build and micro-benchmarks of the sparse kernels. The few points
+    that decide are built and measured next to the dense build, unless --predict or --measure says
+    otherwise. What was measured is kept: the same command goes on where an interrupted one ended.
+
+    The zeros lie at random: right for speed, meaningless for accuracy.
+    """
+    if flags["predict"] and flags["measure"]:
+        raise click.UsageError("--predict and --measure exclude each other: give one, or neither")
+    check_output_file("--json", flags["json_path"])
+    check_output_file("--csv", flags["csv_path"])
+    check_output_directory("-o", flags["output"])
+    spec = ModelSpec(model, flags["weights"], seed=flags["seed"], num_layers=flags["layers"])
+    bench = BenchSpec(time_s=flags["time_s"], warmup_s=min(0.5, flags["time_s"] / 4))
+    from tvm_sparse.whatif.grid import Grid, Targets
+    from tvm_sparse.whatif.grid_file import load_grid, parse_axes
+
+    axes = load_grid(flags["grid_path"]) if flags["grid_path"] else {}
+    axes |= parse_axes(
+        {name: flags[name] for name in ("sparsity", "block", "seq_len", "batch", "threads")}
+    )
+    grid = Grid(**axes)
+    targets = Targets(flags["target_latency_ms"], flags["target_throughput"])
+    check_dependencies()
+    from tvm_sparse.cache import Cache
+    from tvm_sparse.cli.progress import ProgressDisplay
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.whatif.plan import describe_cost
+    from tvm_sparse.whatif.records import Records
+    from tvm_sparse.whatif.subject import Fill, Subject
+    from tvm_sparse.whatif.what_if import Question, plan_study, run_study
+
+    question = Question(
+        grid=grid,
+        mode="predict" if flags["predict"] else "measure" if flags["measure"] else "decide",
+        targets=targets,
+        bench=bench,
+        keep_builds=flags["keep_builds"],
+        measure_again=flags["measure_again"],
+        int8=not flags["no_int8"],
+        command=_command_line(),
+    )
+    with ProgressDisplay(flags["quiet"]) as display:
+        cache = Cache(flags["cache_dir"], on_warning=display.step)
+        fill = Fill(flags["seed"], flags["include"], flags["exclude"])
+        subject = Subject(spec, cache, fill, display.step)
+        records = Records(cache, display.step)
+        cost = describe_cost(grid, plan_study(subject, question, records))
+        if flags["dry_run"]:
+            study = None
+        else:
+            for line in cost:
+                display.step(line)
+            study = run_study(subject, question, records, display.step)
+    if study is None:
+        for line in cost:
+            print_wide(line)
+        return
+    _report(study, flags)
+
+
+def _report(study: Study, flags: dict[str, Any]) -> None:
+    """Write what was asked for, then print the tables and the answers."""
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.study_rows import rows_csv
+    from tvm_sparse.report.study_table import LEGEND, render_study
+    from tvm_sparse.report.study_view import view_of
+    from tvm_sparse.whatif.study import save_study
+
+    if flags["json_path"] is not None:
+        save_study(study, flags["json_path"])
+    if flags["csv_path"] is not None:
+        _write(Path(flags["csv_path"]), rows_csv(view_of(study).rows))
+    if flags["output"] is not None:
+        from tvm_sparse.report.html import write_report
+
+        save_study(study, Path(flags["output"]) / STUDY_FILE)
+        write_report(study.to_json(), flags["output"])
+    for table in render_study(study):
+        print_wide(table)
+    print_wide(LEGEND)
+    for line in (*(answer.text for answer in study.answers), *study.refused):
+        print_wide(line)
+    if flags["output"] is not None:
+        print_wide(f"report: {Path(flags['output']) / 'report.html'}")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BuildError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+def _command_line() -> str:
+    """Return the command with the flags that were given."""
+    context = click.get_current_context()
+    words = ["tvm-sparse", "what-if"]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = context.params.get(name)
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if isinstance(parameter, click.Argument):
+            words.append(str(value))
+            continue
+        flag = max(parameter.opts, key=len)
+        if value is True:
+            words.append(flag)
+        for part in value if isinstance(value, tuple) else () if value is True else (value,):
+            words += [flag, str(part)]
+    return shlex.join(words)

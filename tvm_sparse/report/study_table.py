@@ -1,0 +1,54 @@
+"""The table of a what-if study on a terminal: sparsities down, block shapes across."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from tvm_sparse.report.table import make_table
+from tvm_sparse.whatif.analysis import block_name
+from tvm_sparse.whatif.study import PointResult, SettingResult, Study
+
+LEGEND = (
+    "Milliseconds of one inference and the speed-up over dense. ~ is predicted; a measured cell "
+    "tells by how much the prediction is off, and ! that something disturbed the measurement."
+)
+
+
+def render_study(study: Study) -> list[Table]:
+    """Return a table for each input shape and number of threads.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    """
+    return [
+        _render_setting(
+            str(study.model.get("name", "")),
+            setting,
+            [point for point in study.points if point.point.setting == setting.setting],
+        )
+        for setting in study.settings
+    ]
+
+
+def _render_setting(name: str, setting: SettingResult, results: Sequence[PointResult]) -> Table:
+    table = make_table(f"{name}, {setting.setting}: dense takes {setting.latency_ms:.3g} ms")
+    table.add_column("sparsity", justify="right", style="bold")
+    shapes = sorted({result.point.block_shape for result in results})
+    for shape in shapes:
+        table.add_column(block_name(shape), justify="left", no_wrap=True)
+    cells = {(r.point.sparsity, r.point.block_shape): _cell(r) for r in results}
+    for sparsity in sorted({result.point.sparsity for result in results}):
+        table.add_row(f"{sparsity:.1%}", *(cells.get((sparsity, shape), "") for shape in shapes))
+    return table
+
+
+def _cell(result: PointResult) -> str:
+    times = f"{result.latency_ms:.3g}  {result.speedup:.2f}x"
+    if result.measured is None:
+        return f"~{times}"
+    error = f"  ({result.error:+.0%})" if result.error is not None else ""
+    return f" {times}{error}{' !' if result.measured.disturbed else ''}"

@@ -1,0 +1,110 @@
+"""The other way to a faster model: INT8 in ONNX Runtime, measured on the same machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse.bench.peers.checkpoint import write_checkpoint
+from tvm_sparse.bench.peers.compare import compare, own_build, peer, prepare_engines
+from tvm_sparse.bench.peers.engine import find_engines
+from tvm_sparse.config import BenchSpec
+from tvm_sparse.whatif.grid import Setting
+from tvm_sparse.whatif.records import BUILD_CODE, Records, code_fingerprint
+from tvm_sparse.whatif.subject import Subject
+
+_ENGINE = "onnxruntime-int8"
+_REFERENCE = "TensorFlow"
+
+
+def measured_int8(
+    subject: Subject,
+    records: Records,
+    setting: Setting,
+    bench: BenchSpec,
+    progress: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Return what dynamic INT8 gives at a setting, our dense build taking turns with it.
+
+    Parameters
+    ----------
+    subject : Subject
+        The model.
+    records : Records
+        Keeps the measurement.
+    setting : Setting
+        Where.
+    bench : BenchSpec
+        How long each of the two.
+    progress : callable
+        Receives one line a step.
+
+    Returns
+    -------
+    dict
+        JSON-ready: engine, seq_len, batch, threads, status ("measured", "not installed" or
+        "failed"), detail; where measured also latency_ms, dense_ms, speedup over our dense build,
+        and max_absolute_error of its outputs against TensorFlow's.
+    """
+    (engine,) = find_engines([_ENGINE])
+    facts = {
+        "engine": engine.label,
+        "seq_len": setting.seq_len,
+        "batch": setting.batch,
+        "threads": setting.threads,
+    }
+    if missing := engine.missing():
+        return {
+            **facts,
+            "status": "not installed",
+            "detail": f"needs {', '.join(missing)}: pip install 'tvm_sparse[peers]'",
+        }
+    identity = {
+        "ir": subject.import_key(setting),
+        "threads": setting.threads,
+        "engine": [engine.name, engine.version],
+        "bench": bench.to_json(),
+        "code": code_fingerprint(BUILD_CODE),
+    }
+    found = records.load("int8", identity)
+    if found is None:
+        progress(f"measuring {engine.label}, {setting}")
+        found = {**facts, **_measure(subject, setting, bench, progress)}
+        if found["status"] == "measured":
+            records.save("int8", identity, found, {"model": subject.model_spec(setting).to_json()})
+    return found
+
+
+def _measure(
+    subject: Subject, setting: Setting, bench: BenchSpec, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    (engine,) = find_engines([_ENGINE])
+    model, dense = subject.load(setting), subject.build_dense(setting)
+    with tempfile.TemporaryDirectory(prefix="tvm_sparse-int8-") as folder:
+        checkpoint = write_checkpoint(
+            Path(folder) / "dense", model.facts, model.params, model.inputs
+        )
+        failure = prepare_engines([engine], checkpoint, lambda line, _share: progress(line))
+        if failure:
+            return {"status": "failed", "detail": failure}
+        ours, theirs = compare(
+            [
+                own_build(dense, model.inputs, model.outputs, _REFERENCE),
+                peer(engine, checkpoint, model.inputs, model.outputs, _REFERENCE),
+            ],
+            setting.threads,
+            bench,
+            lambda _line, _share: None,
+        )
+    if ours.latency_ms is None or theirs.latency_ms is None:
+        return {"status": "failed", "detail": theirs.detail or ours.detail}
+    return {
+        "status": "measured",
+        "detail": f"version {theirs.version}",
+        "latency_ms": theirs.latency_ms.median,
+        "dense_ms": ours.latency_ms.median,
+        "speedup": ours.latency_ms.median / theirs.latency_ms.median,
+        "max_absolute_error": theirs.max_absolute_error,
+    }

@@ -1,0 +1,237 @@
+"""Answers in plain words, from the numbers of a study alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tvm_sparse.whatif.analysis import block_name
+from tvm_sparse.whatif.cost import amdahl_limit, least_sparsity
+from tvm_sparse.whatif.curves import Curves
+from tvm_sparse.whatif.grid import Point, Targets
+from tvm_sparse.whatif.study import Answer, PointResult
+
+#: Sparsities over this are asked for by nobody: accuracy is gone.
+_MOST_SPARSITY = 0.99
+#: Within this factor two times are not told apart.
+_SAME = 1.02
+
+RANDOM_FILL = (
+    "The zeros of this study lie at random: right for speed, and they say nothing about accuracy. "
+    "`tvm-sparse prune` makes real ones and `tvm-sparse evaluate` tells what they cost."
+)
+
+
+def make_answers(
+    curves: Sequence[Curves], targets: Targets, alternatives: Sequence[Mapping[str, Any]] = ()
+) -> list[Answer]:
+    """Return what the study answers, setting by setting.
+
+    Parameters
+    ----------
+    curves : sequence of Curves
+        One per setting.
+    targets : Targets
+        What a sparsity is looked for.
+    alternatives : sequence of mapping
+        What `alternatives.measured_int8` returned.
+    """
+    answers = []
+    for curve in curves:
+        where = f"At {curve.setting}: " if len(curves) > 1 else ""
+        found = [
+            _break_even(curve),
+            _target(curve, targets),
+            _best_block(curve),
+            _memory(curve),
+            _limit(curve),
+        ]
+        answers += [
+            Answer(a.topic, where + a.text, {"setting": str(curve.setting), **a.facts})
+            for a in found
+            if a is not None
+        ]
+    answers += [_int8(alternative, curves) for alternative in alternatives]
+    results = [result for curve in curves for result in curve.results]
+    answers.append(_prediction(results))
+    if disturbed := sum(r.measured is not None and r.measured.disturbed for r in results):
+        answers.append(
+            Answer(
+                "disturbed",
+                f"Something else kept the machine busy while {disturbed} points were measured: "
+                "their times are not relied on here. Measure again when it is quiet "
+                "(--measure-again).",
+                {"points": disturbed},
+            )
+        )
+    return [*answers, Answer("accuracy", RANDOM_FILL)]
+
+
+def _break_even(curve: Curves) -> Answer:
+    facts: dict[str, float | None] = {}
+    parts = []
+    for block_shape in curve.predictors:
+        least = least_sparsity(curve.latency(block_shape), curve.dense_ms)
+        name = block_name(block_shape)
+        facts[name] = least
+        if least is None:
+            parts.append(f"{name} at none")
+        elif least == 0:
+            parts.append(f"{name} at any")
+        else:
+            parts.append(f"{name} from {least:.1%}")
+    return Answer(
+        "break_even",
+        f"Sparse beats dense ({curve.dense_ms:.3g} ms) at these sparsities: {', '.join(parts)}.",
+        {"least_sparsity": facts},
+    )
+
+
+def _target(curve: Curves, targets: Targets) -> Answer | None:
+    budget_ms = targets.budget_ms(curve.setting)
+    if budget_ms is None:
+        return None
+    wish = f"{budget_ms:.3g} ms"
+    if targets.items_per_s_per_core:
+        wish += f" ({targets.items_per_s_per_core:g} items per second and core)"
+    if curve.dense_ms <= budget_ms:
+        text = f"The dense build already meets {wish}: it takes {curve.dense_ms:.3g} ms."
+        return Answer("target", text, {"budget_ms": budget_ms, "least_sparsity": {}})
+    needed = {
+        block_name(shape): least_sparsity(curve.latency(shape), budget_ms)
+        for shape in curve.predictors
+    }
+    reached = {name: s for name, s in needed.items() if s is not None and s <= _MOST_SPARSITY}
+    facts = {"budget_ms": budget_ms, "least_sparsity": needed}
+    if not reached:
+        fastest = min(curve.latency(shape)(_MOST_SPARSITY) for shape in curve.predictors)
+        text = (
+            f"No sparsity up to {_MOST_SPARSITY:.0%} meets {wish}: the fastest is "
+            f"{fastest:.3g} ms. Fewer layers, a shorter sequence or more threads would."
+        )
+        return Answer("target", text, facts)
+    listed = ", ".join(f"{name} at {sparsity:.1%}" for name, sparsity in reached.items())
+    missed = [name for name in needed if name not in reached]
+    never = f"; {' and '.join(missed)} never" if missed else ""
+    return Answer("target", f"{wish} needs {listed} sparsity{never}.", facts)
+
+
+def _best_block(curve: Curves) -> Answer:
+    sparsities = sorted({result.point.sparsity for result in curve.results})
+    best: list[tuple[float, str]] = []
+    for sparsity in sparsities:
+        times = {shape: curve.latency(shape)(sparsity) for shape in curve.predictors}
+        least = min(times.values())
+        # Of those that are as good as equal the smallest block, which costs the least accuracy.
+        equal = [shape for shape, ms in times.items() if ms <= least * _SAME]
+        best.append((sparsity, block_name(min(equal, key=lambda shape: shape[0] * shape[1]))))
+    runs: list[tuple[str, float, float]] = []
+    for sparsity, name in best:
+        if runs and runs[-1][0] == name:
+            runs[-1] = (name, runs[-1][1], sparsity)
+        else:
+            runs.append((name, sparsity, sparsity))
+    spans = [
+        f"{name} {'from' if low != high else 'at'} {low:.1%}"
+        + (f" to {high:.1%}" if low != high else "")
+        for name, low, high in runs
+    ]
+    text = (
+        f"The best block shape is {', '.join(spans)}: the fastest, and of those within "
+        f"{_SAME - 1:.0%} of it the smallest, which costs the least accuracy."
+    )
+    return Answer("best_block", text, {"best_block": {f"{s:g}": name for s, name in best}})
+
+
+def _memory(curve: Curves) -> Answer | None:
+    fastest = min(
+        (r for r in curve.results if r.point.sparsity <= _MOST_SPARSITY),
+        key=lambda result: 1 / result.speedup,
+        default=None,
+    )
+    if fastest is None:
+        return None
+    dense = next(iter(curve.predictors.values())).model.dense_weights_bytes
+    saved = dense - fastest.weights_bytes
+    point = _short(fastest.point)
+    change = f"{saved / 1e6:.0f} MB less" if saved >= 0 else f"{-saved / 1e6:.0f} MB more"
+    text = (
+        f"The fastest point, {point}, runs in {fastest.latency_ms:.3g} ms ({fastest.speedup:.2f}x "
+        f"dense) and keeps {fastest.weights_bytes / 1e6:.0f} MB of weights in memory, {change} "
+        f"than dense ({dense / 1e6:.0f} MB)."
+    )
+    facts = {"point": point, "dense_bytes": dense, "sparse_bytes": fastest.weights_bytes}
+    return Answer("memory", text, facts)
+
+
+def _limit(curve: Curves) -> Answer:
+    limits = {}
+    for shape, predictor in curve.predictors.items():
+        products = sum(p.calls * p.dense_ms for p in predictor.model.products)
+        limits[block_name(shape)] = amdahl_limit(curve.dense_ms, products)
+    limit = max(limits.values())
+    if limit == float("inf"):
+        return Answer("limit", "All of the time is in products that could run sparse.", {})
+    text = (
+        f"Products that can run sparse take {1 - 1 / limit:.0%} of the dense latency, so no "
+        f"sparsity makes this model more than {limit:.1f}x faster."
+    )
+    return Answer("limit", text, {"amdahl_limit": limit})
+
+
+def _int8(alternative: Mapping[str, Any], curves: Sequence[Curves]) -> Answer:
+    engine, status = alternative["engine"], alternative["status"]
+    facts = dict(alternative)
+    if status != "measured":
+        text = f"{engine}, the alternative without pruning, is {status}: {alternative['detail']}."
+        return Answer("int8", text, facts)
+    text = (
+        f"The alternative without pruning, {engine}, takes {alternative['latency_ms']:.3g} ms on "
+        f"this machine, {alternative['speedup']:.2f}x our dense build; its outputs differ by up "
+        f"to {alternative['max_absolute_error']:.2g}."
+    )
+    for curve in curves:
+        setting = curve.setting
+        place = (setting.seq_len, setting.batch, setting.threads)
+        if place != tuple(alternative[name] for name in ("seq_len", "batch", "threads")):
+            continue
+        equal_ms = curve.dense_ms / alternative["speedup"]
+        needed = {
+            block_name(shape): least_sparsity(curve.latency(shape), equal_ms)
+            for shape in curve.predictors
+        }
+        reached = [f"{name} at {s:.1%}" for name, s in needed.items() if s is not None]
+        text += (
+            f" Pruning is as fast with {', '.join(reached)}."
+            if reached
+            else (" No sparsity is as fast.")
+        )
+        facts["least_sparsity"] = needed
+    return Answer("int8", text, facts)
+
+
+def _prediction(results: Sequence[PointResult]) -> Answer:
+    """Compare with what was measured undisturbed."""
+    errors = [
+        (abs(result.error), result)
+        for result in results
+        if result.error is not None and result.measured and not result.measured.disturbed
+    ]
+    if not errors:
+        what = (
+            "was measured"
+            if all(r.measured is None for r in results)
+            else ("was measured undisturbed")
+        )
+        return Answer("prediction", f"All times are predicted: nothing {what}.", {})
+    worst, result = max(errors, key=lambda pair: pair[0])
+    mean = sum(error for error, _ in errors) / len(errors)
+    text = (
+        f"{len(errors)} of {len(results)} points were measured; the predictions are off by "
+        f"{mean:.1%} on average and by {worst:.1%} at worst ({_short(result.point)})."
+    )
+    return Answer("prediction", text, {"mean_error": mean, "worst_error": worst})
+
+
+def _short(point: Point) -> str:
+    return f"{block_name(point.block_shape)} at {point.sparsity:.1%}"

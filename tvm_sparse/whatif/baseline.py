@@ -1,0 +1,219 @@
+"""The dense build of a setting: its latency, its kernel calls, and which of them could be sparse.
+
+What of it would stay as it is in a sparse build is the part of a prediction that is measured
+rather than modelled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tvm_sparse.bench.record import BenchRecord, CallTime
+from tvm_sparse.sparsity.decision import eligible_layers
+from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.whatif.analysis import PARTS, expand_stack, part_of
+from tvm_sparse.whatif.cost import Product
+from tvm_sparse.whatif.grid import Setting
+from tvm_sparse.whatif.kernel_job import KernelJob
+
+_DENSE = re.compile(r"packed_dense_\d+x\d+(?P<epilogue>\D*?)\d*$")
+_ATTENTION = re.compile(r"attention_(?P<units>\d+)x(?P<depth>\d+)")
+_NORM = re.compile(r"layer_norm_(?P<units>\d+)(?P<residual>_residual)?")
+_WEIGHT_SUFFIXES = ("/kernel", "/weight", "/weights")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What was measured of a dense build, and its layers.
+
+    Attributes
+    ----------
+    setting : Setting
+        Where it was measured.
+    latency_ms : float
+        Median of one inference.
+    weights_bytes : int
+        Its weights in memory.
+    calls : tuple of CallTime
+        Times of its kernel calls, in order.
+    layers : tuple of LayerWeight
+        All dense layers of the model.
+    record : dict
+        The benchmark record, in its JSON form.
+    """
+
+    setting: Setting
+    latency_ms: float
+    weights_bytes: int
+    calls: tuple[CallTime, ...]
+    layers: tuple[LayerWeight, ...]
+    record: dict[str, Any]
+
+    @classmethod
+    def from_record(
+        cls, setting: Setting, record: BenchRecord, layers: Sequence[LayerWeight]
+    ) -> Baseline:
+        """Return the baseline of a benchmark with a profile of its dense build."""
+        build = record.builds["dense"]
+        document = record.to_json()
+        return cls(
+            setting,
+            build.latency_ms.median,
+            build.weights_bytes,
+            build.calls,
+            tuple(layers),
+            document,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` needs, as JSON-ready values."""
+        return {"record": self.record, "layers": [asdict(layer) for layer in self.layers]}
+
+    @classmethod
+    def from_json(cls, setting: Setting, document: Mapping[str, Any]) -> Baseline:
+        """Return the baseline that `to_json` described."""
+        record = BenchRecord.from_json(document["record"])
+        layers = [
+            LayerWeight(**{**layer, "shape": tuple(layer["shape"])}) for layer in document["layers"]
+        ]
+        return cls.from_record(setting, record, layers)
+
+    @property
+    def parts_ms(self) -> dict[str, float]:
+        """Time by part, adding up to the latency: what no call accounts for is rest."""
+        parts = dict.fromkeys(PARTS, 0.0)
+        for call in self.calls:
+            parts[part_of(call.kernel)] += call.latency_ms
+        # Profiled runs are a little slower than plain ones, and not at the same moment.
+        scale = min(1.0, self.latency_ms / max(sum(parts.values()), 1e-9))
+        parts = {name: ms * scale for name, ms in parts.items()}
+        parts["rest"] += self.latency_ms - sum(parts.values())
+        return parts
+
+    @property
+    def profile_scale(self) -> float:
+        """Factor that brings profiled times to the measured latency, at most 1."""
+        return min(1.0, self.latency_ms / max(sum(c.latency_ms for c in self.calls), 1e-9))
+
+    def members(self, call: CallTime) -> list[LayerWeight]:
+        """Return the layers whose weights a call multiplies; empty for what is no product."""
+        if part_of(call.kernel) != "products":
+            return []
+        by_name = {_layer_name(layer.canonical_name): layer for layer in self.layers}
+        names = expand_stack(call.layer)
+        found = [by_name[name] for name in names if name in by_name]
+        return found if len(found) == len(names) else []
+
+    def reasons(
+        self,
+        block_shape: tuple[int, int],
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> dict[str, str]:
+        """Return for each layer's name why it stays dense, empty if it would be sparse.
+
+        Raises
+        ------
+        SparsityError
+            A pattern matches no layer, or the blocks divide none that are eligible.
+        """
+        refusals = eligible_layers(self.layers, block_shape, include, exclude)
+        for call in self.calls:
+            if _DENSE.match(call.kernel):
+                continue
+            for layer in self.members(call):
+                refusals[layer.name] = (
+                    refusals[layer.name] or f"runs in {call.kernel}, which has no sparse form"
+                )
+        return refusals
+
+    def products(
+        self,
+        block_shape: tuple[int, int],
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> list[tuple[Product, KernelJob]]:
+        """Return the products that would run sparse, grouped by kernel, with their sparse kernel.
+
+        Raises
+        ------
+        SparsityError
+            As `reasons` does.
+        """
+        refusals = self.reasons(block_shape, include, exclude)
+        groups: dict[str, list[CallTime]] = defaultdict(list)
+        for call in self.calls:
+            members = self.members(call)
+            if members and not any(refusals[layer.name] for layer in members):
+                groups[call.kernel].append(call)
+        weights = sum(self._size(call) for calls in groups.values() for call in calls)
+        return [self._product(name, calls, block_shape, weights) for name, calls in groups.items()]
+
+    def layout_jobs(self, layout_rows: int) -> dict[str, tuple[str, KernelJob]]:
+        """Return the attention and norm kernels, by name: their part and their job.
+
+        Parameters
+        ----------
+        layout_rows : int
+            `bs_r` of the build, 0 for the dense one.
+        """
+        jobs: dict[str, tuple[str, KernelJob]] = {}
+        for call in self.calls:
+            attention, norm = _ATTENTION.match(call.kernel), _NORM.match(call.kernel)
+            batch, seq_len = self.setting.batch, self.setting.seq_len
+            if attention:
+                units, depth = int(attention["units"]), int(attention["depth"])
+                job = KernelJob("attention", units, depth, batch, seq_len, layout_rows)
+                jobs[call.kernel] = "attention", job
+            elif norm:
+                job = KernelJob(
+                    "norm",
+                    int(norm["units"]),
+                    0,
+                    batch,
+                    seq_len,
+                    layout_rows,
+                    residual=bool(norm["residual"]),
+                )
+                jobs[call.kernel] = "norms", job
+        return jobs
+
+    def _size(self, call: CallTime) -> int:
+        return sum(layer.shape[0] * layer.shape[1] for layer in self.members(call))
+
+    def _product(
+        self, name: str, calls: list[CallTime], block_shape: tuple[int, int], num_weights: int
+    ) -> tuple[Product, KernelJob]:
+        members = self.members(calls[0])
+        units, depth = sum(layer.shape[0] for layer in members), members[0].shape[1]
+        first = members[0]
+        reads = sum(first in self.members(call) for call in calls)
+        tokens = first.flops // (2 * first.shape[0] * depth * max(reads, 1))
+        match = _DENSE.match(name)
+        epilogue = (match["epilogue"] if match else "").strip("_")
+        activation = re.sub(r"(^|_)(bias|residual)(?=_|$)", "", epilogue).strip("_")
+        job = KernelJob(
+            "sparse",
+            units,
+            depth,
+            self.setting.batch,
+            max(1, tokens // self.setting.batch),
+            block_shape[0],
+            block_shape,
+            bias=epilogue.startswith("bias"),
+            residual=epilogue.endswith("residual"),
+            activation=activation or "none",
+            num_weights=num_weights,
+        )
+        mean_ms = sum(call.latency_ms for call in calls) / len(calls) * self.profile_scale
+        return Product(name.removeprefix("packed_dense_"), len(calls), units, depth, mean_ms), job
+
+
+def _layer_name(weight: str) -> str:
+    for suffix in _WEIGHT_SUFFIXES:
+        weight = weight.removesuffix(suffix)
+    return weight

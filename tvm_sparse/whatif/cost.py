@@ -1,0 +1,247 @@
+"""The cost model: how long a model takes at a sparsity, from a few times of its kernels.
+
+    latency(sparsity) = what stays as it is + sum over products of their sparse kernel's time
+
+What stays is measured: a profile of the dense build less the products that would run sparse. A
+kernel's time between the densities it was timed at follows a line, since it walks its non-zero
+blocks; its efficiency against the roofline tells how much of the machine it uses.
+
+Pure functions of numbers: nothing here measures, and nothing imports TVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvm_sparse.errors import ConfigError
+
+#: Where sparsities are searched for, and how finely: a tenth of a percent.
+_SEARCH_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class KernelFit:
+    """The time of one kernel as a function of the density of its non-zero blocks.
+
+    Parameters
+    ----------
+    densities : tuple of float
+        0..1, ascending.
+    latency_ms : tuple of float
+        Time at each, in milliseconds.
+    """
+
+    densities: tuple[float, ...]
+    latency_ms: tuple[float, ...]
+
+    @classmethod
+    def from_times(cls, times: Mapping[float, float]) -> KernelFit:
+        """Return the fit of measured times.
+
+        More non-zeros never take less time: where noise says so, both times become their mean.
+
+        Parameters
+        ----------
+        times : mapping of float to float
+            Milliseconds by density.
+
+        Raises
+        ------
+        ConfigError
+            No times, or one that is not over 0.
+        """
+        if not times or min(times.values()) <= 0:
+            raise ConfigError(f"kernel times {dict(times)} given: at least one, all over 0")
+        densities = tuple(sorted(times))
+        return cls(densities, tuple(_ascending([times[d] for d in densities])))
+
+    def at(self, density: float) -> float:
+        """Return the time at a density of 0..1, in milliseconds.
+
+        Outside of the densities that were timed the nearest line goes on, and never below half
+        of the least time: bias, activation and stores remain without a single non-zero.
+        """
+        x, y = self.densities, self.latency_ms
+        if len(x) == 1:
+            return y[0]
+        if density < x[0]:
+            slope = (y[1] - y[0]) / (x[1] - x[0])
+            return max(y[0] / 2, y[0] - slope * (x[0] - density))
+        if density > x[-1]:
+            slope = (y[-1] - y[-2]) / (x[-1] - x[-2])
+            return y[-1] + slope * (density - x[-1])
+        return float(np.interp(density, x, y))
+
+    def efficiency(self, density: float, roofline_ms: float) -> float:
+        """Return the roofline's time over the kernel's, 0..1 and a little over by noise."""
+        return roofline_ms / self.at(density)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Products of one model that run the same kernel.
+
+    Parameters
+    ----------
+    name : str
+        Name of the kernel group.
+    calls : int
+        How often one inference calls it.
+    units, depth : int
+        N outputs and K inputs.
+    dense_ms : float
+        Time of one dense call in the model, in milliseconds.
+    """
+
+    name: str
+    calls: int
+    units: int
+    depth: int
+    dense_ms: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a build would take.
+
+    Attributes
+    ----------
+    latency_ms : float
+        One inference.
+    parts_ms : dict of str to float
+        Its parts: products, attention, norms, rest.
+    products_ms : dict of str to float
+        One call of each product that runs sparse, by name.
+    weights_bytes : int
+        Weights in memory.
+    """
+
+    latency_ms: float
+    parts_ms: dict[str, float]
+    products_ms: dict[str, float]
+    weights_bytes: int
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Predicts the builds of one model with one block shape, at one input shape and thread count.
+
+    Parameters
+    ----------
+    block_shape : (int, int)
+        (bs_r, bs_c).
+    dense_ms : float
+        Latency of the dense build.
+    dense_weights_bytes : int
+        Its weights.
+    parts_ms : mapping of str to float
+        Its time by part; they add up to `dense_ms`.
+    products : tuple of Product
+        Those that would run sparse.
+    fits : mapping of str to KernelFit
+        Their sparse kernels, by name.
+    part_scale : mapping of str to float
+        By how much a part grows because the sparse build lays tokens out differently.
+    """
+
+    block_shape: tuple[int, int]
+    dense_ms: float
+    dense_weights_bytes: int
+    parts_ms: Mapping[str, float]
+    products: tuple[Product, ...]
+    fits: Mapping[str, KernelFit]
+    part_scale: Mapping[str, float]
+
+    def predict(self, sparsity: float) -> Prediction:
+        """Return the prediction at a block sparsity of 0..1."""
+        density = 1 - sparsity
+        times = {product.name: self.fits[product.name].at(density) for product in self.products}
+        parts = {name: ms * self.part_scale.get(name, 1.0) for name, ms in self.parts_ms.items()}
+        change = sum(p.calls * (times[p.name] - p.dense_ms) for p in self.products)
+        # A profile's products may come out a little under their sum: no part is negative.
+        parts["products"] = max(parts["products"] + change, 0.0)
+        return Prediction(sum(parts.values()), parts, times, self._weights_bytes(density))
+
+    def latency_ms(self, sparsity: float) -> float:
+        """Return the predicted latency alone."""
+        return self.predict(sparsity).latency_ms
+
+    def _weights_bytes(self, density: float) -> int:
+        bs_r, bs_c = self.block_shape
+        change = 0.0
+        for product in self.products:
+            blocks = product.units * product.depth / (bs_r * bs_c)
+            sparse = blocks * density * (4 * bs_r * bs_c + 4) + 4 * (product.units / bs_r + 1)
+            change += product.calls * (sparse - 4 * product.units * product.depth)
+        return round(self.dense_weights_bytes + change)
+
+
+def amdahl_limit(dense_ms: float, products_ms: float) -> float:
+    """Return the speed-up if the products took no time at all; infinite if nothing else does.
+
+    Parameters
+    ----------
+    dense_ms : float
+        Latency of the dense build.
+    products_ms : float
+        How much of it are products that could run sparse.
+    """
+    rest_ms = dense_ms - products_ms
+    return dense_ms / rest_ms if rest_ms > 0 else float("inf")
+
+
+def least_sparsity(latency_ms: Callable[[float], float], target_ms: float) -> float | None:
+    """Return the smallest sparsity from which on the latency stays at or below a target.
+
+    Parameters
+    ----------
+    latency_ms : callable
+        Latency by sparsity, 0..1.
+    target_ms : float
+        What is to be reached.
+
+    Returns
+    -------
+    float or None
+        To a tenth of a percent; None if even a sparsity of 0.999 does not reach it.
+    """
+    grid = [step / _SEARCH_STEPS for step in range(_SEARCH_STEPS)]
+    least = None
+    for sparsity in reversed(grid):
+        if latency_ms(sparsity) > target_ms:
+            break
+        least = sparsity
+    return least
+
+
+def corrected(
+    predict: Callable[[float], float], measured: Mapping[float, float]
+) -> Callable[[float], float]:
+    """Return a prediction bent so that it goes through what was measured.
+
+    Parameters
+    ----------
+    predict : callable
+        Latency by sparsity.
+    measured : mapping of float to float
+        Measured latencies by sparsity. Between them the factor follows a line; outside it stays.
+    """
+    if not measured:
+        return predict
+    places = sorted(measured)
+    factors = [measured[place] / predict(place) for place in places]
+    return lambda sparsity: predict(sparsity) * float(np.interp(sparsity, places, factors))
+
+
+def _ascending(values: Sequence[float]) -> list[float]:
+    """Return the closest ascending sequence in least squares (pool adjacent violators)."""
+    pools: list[tuple[float, int]] = []
+    for value in values:
+        pools.append((value, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (first, n), (second, m) = pools[-2:]
+            pools[-2:] = [((first * n + second * m) / (n + m), n + m)]
+    return [mean for mean, count in pools for _ in range(count)]

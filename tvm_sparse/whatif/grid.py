@@ -1,0 +1,143 @@
+"""The grid of a study: every combination of its axes is a point."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from tvm_sparse.config import available_cores
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.whatif.analysis import block_name
+
+Mode = Literal["decide", "predict", "measure"]
+#: The sparsities people ask about (SparseML's grid).
+DEFAULT_SPARSITIES = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
+DEFAULT_BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1))
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """An input shape and a number of threads: what a dense build is measured at."""
+
+    seq_len: int
+    batch: int
+    threads: int
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
+        return f"batch {self.batch}, {self.seq_len} tokens, {threads}"
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """One place of the grid: block sparsity 0..1, (bs_r, bs_c), and where it runs."""
+
+    setting: Setting
+    block_shape: tuple[int, int]
+    sparsity: float
+
+    def __str__(self) -> str:
+        return f"{block_name(self.block_shape)} at {self.sparsity:.1%}, {self.setting}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The axes of a study; every combination is a point.
+
+    Parameters
+    ----------
+    sparsities : tuple of float
+        Block sparsities, 0..1.
+    block_shapes : tuple of (int, int)
+        (bs_r, bs_c).
+    seq_lens, batches, threads : tuple of int
+        Tokens, sequences, threads.
+
+    Raises
+    ------
+    ConfigError
+        An empty axis or a value out of range.
+    """
+
+    sparsities: tuple[float, ...] = DEFAULT_SPARSITIES
+    block_shapes: tuple[tuple[int, int], ...] = DEFAULT_BLOCK_SHAPES
+    seq_lens: tuple[int, ...] = (128,)
+    batches: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = field(default_factory=lambda: (available_cores(),))
+
+    def __post_init__(self) -> None:
+        for name, values in self.to_json().items():
+            if not values:
+                raise ConfigError(f"no {name} given: the grid is empty, give at least one value")
+        for sparsity in self.sparsities:
+            if not 0 <= sparsity <= 1:
+                raise ConfigError(
+                    f"sparsity {sparsity:g} given: it is a fraction between 0 and 1, "
+                    "for example 0.95 for 95 % zeros"
+                )
+        for block_shape in self.block_shapes:
+            if min(block_shape) < 1:
+                raise ConfigError(f"block {block_name(block_shape)} given: both must be over 0")
+        for name, numbers in (("seq-len", self.seq_lens), ("batch", self.batches)):
+            for number in numbers:
+                if number < 1:
+                    raise ConfigError(f"{name} {number} given: it must be at least 1")
+        cores = available_cores()
+        for number in self.threads:
+            if not 1 <= number <= cores:
+                raise ConfigError(f"threads {number} given: use 1 to {cores} on this machine")
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Input shapes and thread counts, in order."""
+        axes = (sorted(set(axis)) for axis in (self.seq_lens, self.batches, self.threads))
+        return [Setting(*values) for values in itertools.product(*axes)]
+
+    @property
+    def points(self) -> list[Point]:
+        """All points, in order."""
+        return [
+            Point(setting, block_shape, sparsity)
+            for setting in self.settings
+            for block_shape in sorted(set(self.block_shapes))
+            for sparsity in sorted(set(self.sparsities))
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the axes under the names of the YAML file."""
+        return {
+            "sparsity": list(self.sparsities),
+            "block_shape": [block_name(shape) for shape in self.block_shapes],
+            "seq_len": list(self.seq_lens),
+            "batch": list(self.batches),
+            "threads": list(self.threads),
+        }
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the study is asked to find a sparsity for.
+
+    Parameters
+    ----------
+    latency_ms : float or None
+        Latency budget of one inference.
+    items_per_s_per_core : float or None
+        Batch items per second and thread.
+    """
+
+    latency_ms: float | None = None
+    items_per_s_per_core: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and not value > 0:
+                raise ConfigError(f"target {name} {value:g} given: it must be over 0")
+
+    def budget_ms(self, setting: Setting) -> float | None:
+        """Return the latency that meets all targets, None without one."""
+        budgets = [self.latency_ms] if self.latency_ms else []
+        if self.items_per_s_per_core:
+            budgets.append(1e3 * setting.batch / (self.items_per_s_per_core * setting.threads))
+        return min(budgets) if budgets else None

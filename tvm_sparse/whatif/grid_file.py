@@ -1,0 +1,128 @@
+"""Read a grid from flags and from a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tvm_sparse.errors import ConfigError
+
+#: Names of a grid's axes in a YAML file, and the fields of `Grid` they stand for.
+_AXES = {
+    "sparsity": "sparsities",
+    "block_shape": "block_shapes",
+    "seq_len": "seq_lens",
+    "batch": "batches",
+    "threads": "threads",
+}
+_WANTED = {"sparsity": "a fraction", "block_shape": "a text like 4x1"}
+
+
+def parse_block_shape(text: str) -> tuple[int, int]:
+    """Return the block shape in a text such as `16x1`.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    rows, by, columns = text.strip().lower().partition("x")
+    if not (by and rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise ConfigError(
+            f"block shape {text!r} given: write rows x columns, for example 1x1, 4x1 or 16x1"
+        )
+    return int(rows), int(columns)
+
+
+def parse_axes(flags: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return the axes given as comma-separated texts, as arguments of `Grid`.
+
+    Parameters
+    ----------
+    flags : mapping of str to (str or None)
+        Under sparsity, block, seq_len, batch and threads; None where nothing was given.
+
+    Raises
+    ------
+    ConfigError
+        If a part of a text is not of its axis' kind.
+    """
+    arguments: dict[str, Any] = {}
+    for flag, text in flags.items():
+        if text is None:
+            continue
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        axis = "block_shape" if flag == "block" else flag
+        if axis == "block_shape":
+            arguments[_AXES[axis]] = tuple(parse_block_shape(part) for part in parts)
+        else:
+            kind = float if axis == "sparsity" else int
+            arguments[_AXES[axis]] = tuple(_parse_number(flag, part, kind) for part in parts)
+    return arguments
+
+
+def load_grid(path: str | Path) -> dict[str, Any]:
+    """Return the axes in a YAML file, as arguments of `Grid`.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is no mapping, or holds an unknown name or a wrong value.
+    """
+    import yaml
+
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise ConfigError(f"{path} is no YAML file: {first_line}") from None
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"{path} holds no mapping: write lines like `sparsity: [0.8, 0.9]`")
+    unknown = [str(name) for name in document if name not in _AXES]
+    if unknown:
+        raise ConfigError(
+            f"{path} has unknown keys {', '.join(unknown)}: a grid has {', '.join(_AXES)}"
+        )
+    return grid_arguments({name: _as_list(value) for name, value in document.items()}, str(path))
+
+
+def grid_arguments(axes: Mapping[str, Iterable[Any]], origin: str) -> dict[str, Any]:
+    """Return the arguments of `Grid` for axes under their YAML names.
+
+    Raises
+    ------
+    ConfigError
+        If a value is of the wrong kind.
+    """
+    arguments: dict[str, Any] = {}
+    for name, values in axes.items():
+        converted: list[Any] = []
+        for value in values:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if name == "block_shape" and isinstance(value, str):
+                converted.append(parse_block_shape(value))
+            elif name == "sparsity" and number:
+                converted.append(float(value))
+            elif name not in ("sparsity", "block_shape") and number and value == int(value):
+                converted.append(int(value))
+            else:
+                needed = _WANTED.get(name, "a whole number")
+                raise ConfigError(f"{origin}: {name} {value!r} given, {needed} is needed")
+        arguments[_AXES[name]] = tuple(converted)
+    return arguments
+
+
+def _as_list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value] if value is not None else []
+
+
+def _parse_number(flag: str, text: str, kind: type[int] | type[float]) -> int | float:
+    try:
+        return kind(text)
+    except ValueError:
+        what = "whole numbers" if kind is int else "fractions"
+        name = flag.replace("_", "-")
+        raise ConfigError(f"--{name} {text!r} given: write {what} with commas between") from None

@@ -1,0 +1,85 @@
+"""Which kernel a micro-benchmark runs; free of TVM, so that parent and child both know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+#: Share of non-zero blocks at which a sparse kernel is timed; times between are interpolated.
+DENSITIES = (0.01, 0.05, 0.15, 0.4, 1.0)
+
+
+@dataclass(frozen=True)
+class KernelJob:
+    """One kernel, at the shapes it has in a model.
+
+    Attributes
+    ----------
+    kind : {"sparse", "dense", "attention", "norm"}
+        Which kernel.
+    units, depth : int
+        Outputs N and inputs K of a product; heads and features of a head for attention; features
+        and 0 for a norm.
+    batch, seq_len : int
+        Extents in sequences and tokens.
+    layout_rows : int
+        `bs_r` of the build, which decides its token tile; 0 for a dense build.
+    block_shape : (int, int)
+        (bs_r, bs_c) of a sparse product, (0, 0) otherwise.
+    bias, residual : bool
+        Fused operands.
+    activation : str
+        Fused activation.
+    num_weights : int
+        Weights of all products of the model that run the same way: how much is read before the
+        kernel meets the same weight again.
+    """
+
+    kind: Literal["sparse", "dense", "attention", "norm"]
+    units: int
+    depth: int
+    batch: int
+    seq_len: int
+    layout_rows: int = 0
+    block_shape: tuple[int, int] = (0, 0)
+    bias: bool = False
+    residual: bool = False
+    activation: str = "none"
+    num_weights: int = 0
+
+    @property
+    def densities(self) -> tuple[float, ...]:
+        """Densities to time it at."""
+        return DENSITIES if self.kind == "sparse" else (1.0,)
+
+    def working_set_bytes(self, density: float) -> float:
+        """Return how many bytes of weights the model reads at a density of 0..1."""
+        return self.num_weights * density * bytes_per_weight(self.block_shape)
+
+    def weight_bytes(self, density: float) -> float:
+        """Return how many of them are this product's."""
+        if self.kind not in ("sparse", "dense"):
+            return 0.0
+        return self.units * self.depth * density * bytes_per_weight(self.block_shape)
+
+    def flops(self, density: float) -> float:
+        """Return its floating-point operations on non-zeros; 0 for what is no product."""
+        if self.kind not in ("sparse", "dense"):
+            return 0.0
+        return 2.0 * self.batch * self.seq_len * self.units * self.depth * density
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return {**asdict(self), "block_shape": list(self.block_shape)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> KernelJob:
+        """Return the job that `to_json` described."""
+        return cls(**{**document, "block_shape": tuple(document["block_shape"])})
+
+
+def bytes_per_weight(block_shape: tuple[int, int]) -> float:
+    """Return the bytes of a stored weight: float32, and its share of a block's int32 index."""
+    elements = block_shape[0] * block_shape[1]
+    return 4.0 + (4.0 / elements if elements else 0.0)

@@ -1,0 +1,200 @@
+"""Measure the dense build of a setting, and a point beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.bench.record import BenchRecord
+from tvm_sparse.bench.runner import benchmark
+from tvm_sparse.config import BenchSpec
+from tvm_sparse.whatif.analysis import PARTS, part_of
+from tvm_sparse.whatif.baseline import Baseline
+from tvm_sparse.whatif.grid import Point, Setting
+from tvm_sparse.whatif.records import BUILD_CODE, Records, code_fingerprint
+from tvm_sparse.whatif.study import Measurement
+from tvm_sparse.whatif.subject import Subject
+
+#: Runs over which the median of every kernel call is taken.
+_PROFILE_REPEATS = 20
+#: Measurements of one thing until an undisturbed one is found, at most.
+_ATTEMPTS = 3
+#: Quiet machines repeat themselves: half of the runs take less than so much more than the fastest.
+_QUIET_SPREAD = 1.25
+
+Progress = Callable[[str], None]
+
+
+def load_baseline(subject: Subject, records: Records, setting: Setting) -> Baseline | None:
+    """Return the dense build of a setting as it was measured, None if it was not."""
+    document = records.load("baseline", _baseline_identity(subject, setting))
+    return None if document is None else Baseline.from_json(setting, document)
+
+
+def measured_baseline(
+    subject: Subject,
+    records: Records,
+    setting: Setting,
+    bench: BenchSpec,
+    progress: Progress = lambda line: None,
+) -> Baseline:
+    """Return the dense build of a setting, measured and profiled, from the cache if it is there.
+
+    Parameters
+    ----------
+    subject : Subject
+        The model.
+    records : Records
+        Keeps the measurement.
+    setting : Setting
+        Where.
+    bench : BenchSpec
+        How long.
+    progress : callable
+        Receives one line a step.
+
+    Raises
+    ------
+    TvmSparseError
+        From importing, building and measuring.
+    """
+    found = load_baseline(subject, records, setting)
+    if found is not None:
+        return found
+    model = subject.load(setting)
+    directory = subject.build_dense(setting)
+    progress(f"measuring the dense build, {setting}")
+    record = measure_quietly({"dense": directory}, model.inputs, bench, setting.threads, progress)
+    baseline = Baseline.from_record(setting, record, model.layers)
+    spec = {"model": subject.model_spec(setting).to_json()}
+    records.save("baseline", _baseline_identity(subject, setting), baseline.to_json(), spec)
+    return baseline
+
+
+def point_identity(subject: Subject, bench: BenchSpec) -> Callable[[Point], Mapping[str, Any]]:
+    """Return what the measurement of a point depends on, as a function of the point."""
+    code = code_fingerprint(BUILD_CODE)
+    return lambda point: {
+        **subject.identity(point),
+        "model": subject.model_spec(point.setting).to_json(),
+        "threads": point.setting.threads,
+        "bench": bench.to_json(),
+        "code": code,
+    }
+
+
+def measure_point(
+    subject: Subject,
+    point: Point,
+    bench: BenchSpec,
+    keep_build: bool = False,
+    progress: Progress = lambda line: None,
+) -> Measurement:
+    """Build a point and measure it, the dense build taking turns with it.
+
+    Parameters
+    ----------
+    subject : Subject
+        The model.
+    point : Point
+        Where.
+    bench : BenchSpec
+        How long each of the two.
+    keep_build : bool
+        Leave the sparse build in the cache.
+    progress : callable
+        Receives one line a step.
+
+    Raises
+    ------
+    TvmSparseError
+        From importing, building and measuring.
+    """
+    start = time.monotonic()
+    inputs = subject.load(point.setting).inputs
+    dense = subject.build_dense(point.setting)
+    with subject.built_sparse(point, keep_build) as sparse:
+        artifacts = {"dense": dense, "sparse": sparse}
+        record = measure_quietly(artifacts, inputs, bench, point.setting.threads, progress)
+    return make_measurement(record, time.monotonic() - start)
+
+
+def measure_quietly(
+    artifacts: Mapping[str, Path],
+    inputs: Mapping[str, np.ndarray[Any, Any]],
+    bench: BenchSpec,
+    threads: int,
+    progress: Progress,
+) -> BenchRecord:
+    """Measure builds with a profile; again, a few times, while something disturbs it.
+
+    Returns
+    -------
+    BenchRecord
+        The first that nothing disturbed, or else the least disturbed one.
+    """
+    least: BenchRecord | None = None
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            progress("something else keeps the machine busy: measuring again")
+        record = benchmark(artifacts, inputs, bench, threads, profile_repeats=_PROFILE_REPEATS)
+        if least is None or spread(record) < spread(least):
+            least = record
+        if not is_disturbed(record):
+            break
+    assert least is not None  # there is at least one attempt
+    return least
+
+
+def spread(record: BenchRecord) -> float:
+    """Return the largest ratio of a build's median latency to its fastest tenth."""
+    return max(
+        build.latency_ms.median / float(np.percentile(build.latency_ms.samples, 10))
+        for build in record.builds.values()
+    )
+
+
+def is_disturbed(record: BenchRecord) -> bool:
+    """Whether the runs differ so much that something else must have kept the machine busy."""
+    return spread(record) > _QUIET_SPREAD
+
+
+def make_measurement(record: BenchRecord, duration_s: float) -> Measurement:
+    """Return what a benchmark of a dense and a sparse build says about a point."""
+    dense, sparse = record.builds["dense"], record.builds["sparse"]
+    parts = dict.fromkeys(PARTS, 0.0)
+    for call in sparse.calls:
+        parts[part_of(call.kernel)] += call.latency_ms
+    parts["rest"] += max(0.0, sparse.latency_ms.median - sum(parts.values()))
+    assert record.speedup is not None  # both builds were measured
+    assert record.speedup_p10 is not None
+    assert record.speedup_p90 is not None
+    return Measurement(
+        latency_ms=sparse.latency_ms.median,
+        dense_latency_ms=dense.latency_ms.median,
+        speedup=record.speedup,
+        speedup_p10=record.speedup_p10,
+        speedup_p90=record.speedup_p90,
+        parts_ms=parts,
+        weights_bytes=sparse.weights_bytes,
+        size_on_disk_bytes=sparse.size_on_disk_bytes,
+        peak_memory_bytes=sparse.peak_memory_bytes,
+        dense_round_ms=tuple(np.round(dense.round_median_ms, 4).tolist()),
+        sparse_round_ms=tuple(np.round(sparse.round_median_ms, 4).tolist()),
+        sparse_flops_share=record.sparse_flops_share,
+        disturbed=is_disturbed(record),
+        duration_s=round(duration_s, 2),
+        created=record.created,
+    )
+
+
+def _baseline_identity(subject: Subject, setting: Setting) -> dict[str, Any]:
+    return {
+        "ir": subject.import_key(setting),
+        "threads": setting.threads,
+        "code": code_fingerprint(BUILD_CODE),
+    }

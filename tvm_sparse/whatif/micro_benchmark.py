@@ -1,0 +1,204 @@
+"""The process that times single kernels: `python -m tvm_sparse.whatif.micro_benchmark`.
+
+It reads one JSON object from its standard input, `{"jobs": [...], "ceilings": bool, "threads": N}`,
+and writes one line per result: `{"ceilings": {...}}` first if asked for, then `{"job": index,
+"latency_ms": {density: milliseconds}}`. A process of its own, because the number of threads of
+TVM's pool is decided once.
+
+In a model every weight is met once an inference, so a kernel finds its weights where the model's
+size left them: in a cache or in memory. Here each kernel therefore takes turns with copies of its
+weights, as many as make up the model's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import tvm
+
+from tvm_sparse.bench.machine import measure_roofline
+from tvm_sparse.kernels.attention import AttentionShape, make_attention
+from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
+from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernels.layer_norm import make_layer_norm
+from tvm_sparse.kernels.packed_dense import make_packed_dense
+from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, dense_rows, split_rows
+from tvm_sparse.target import CpuTarget, detect_host, resolve_target, tvm_target
+from tvm_sparse.whatif.kernel_job import KernelJob
+from tvm_sparse.whatif.machine import Ceilings
+
+#: A kernel is called for at least this long, and every copy of its weights at least twice.
+_SECONDS = 0.04
+_LEAST_CALLS = 12
+#: Copies beyond this many times the last cache are read from memory anyway.
+_CACHE_MULTIPLE = 3
+_UNKNOWN_CACHE_BYTES = 32 << 20
+
+Array = np.ndarray[Any, Any]
+
+
+def layout_of(job: KernelJob, target: CpuTarget) -> TokenLayout:
+    """Return the token layout that the job's build has."""
+    return choose_layout(job.batch, job.seq_len, target, job.layout_rows)
+
+
+def make_kernel(job: KernelJob, target: CpuTarget) -> tvm.tirx.PrimFunc:
+    """Return the kernel a build would hold for this job."""
+    layout = layout_of(job, target)
+    epilogue = Epilogue(job.bias, job.residual, job.activation)
+    if job.kind == "sparse":
+        rows = split_rows(layout, target)
+        return make_bsr_sparse_dense(layout, job.units, job.depth, job.block_shape, rows, epilogue)
+    if job.kind == "dense":
+        rows = dense_rows(layout, target)
+        return make_packed_dense(layout, job.units, job.depth, rows, epilogue)
+    if job.kind == "norm":
+        return make_layer_norm(layout, job.units, 1e-12, job.residual)
+    width = job.units * job.depth
+    shape = AttentionShape(
+        heads=job.units,
+        head_dim=job.depth,
+        value_dim=job.depth,
+        features=(3 * width, 3 * width, 3 * width),
+        offsets=(0, width, 2 * width),
+        scale=job.depth**-0.5,
+        mask_batch=job.batch,
+    )
+    return make_attention(layout, shape, min(8, split_rows(layout, target)))
+
+
+def make_arguments(
+    job: KernelJob, density: float, target: CpuTarget, last_cache_bytes: int
+) -> Iterator[list[Array]]:
+    """Yield the kernel's arguments, once for every copy of its weights.
+
+    Parameters
+    ----------
+    job : KernelJob
+        The kernel.
+    density : float
+        Share of non-zero blocks, 0..1.
+    target : CpuTarget
+        For the layout.
+    last_cache_bytes : int
+        Size of the cache that is nearest to memory.
+    """
+    rng = np.random.default_rng(0)
+    layout = layout_of(job, target)
+    product = job.kind in ("sparse", "dense")
+    features = {"norm": job.units, "attention": 3 * job.units * job.depth}
+    depth = job.depth if product else features[job.kind]
+    units = job.units if job.kind != "attention" else job.units * job.depth
+    data = rng.standard_normal(layout.shape(depth), np.float32)
+    out = np.zeros(layout.shape(units), np.float32)
+    residual = [np.ones_like(out)] if job.residual else []
+    if job.kind == "norm":
+        yield [data, np.ones(units, np.float32), np.zeros(units, np.float32), *residual, out]
+        return
+    if job.kind == "attention":
+        mask = np.zeros((job.batch, job.seq_len), np.float32)
+        yield [data, data, data, mask, out]
+        return
+    if job.kind == "sparse":
+        weights = _random_bsr(job, density, rng)
+    else:
+        rows = dense_rows(layout, target)
+        shape = (-(-units // rows), depth, rows)
+        weights = [rng.standard_normal(shape, np.float32)]
+    bias = [np.zeros(units, np.float32)] if job.bias else []
+    own_bytes = sum(weight.nbytes for weight in weights)
+    working_set = min(job.working_set_bytes(density), _CACHE_MULTIPLE * last_cache_bytes)
+    for _ in range(max(1, round(working_set / own_bytes))):
+        yield [data, *(weight.copy() for weight in weights), *bias, *residual, out]
+
+
+def _random_bsr(job: KernelJob, density: float, rng: np.random.Generator) -> list[Array]:
+    """Return (data, indices, indptr) of random non-zero blocks, packed as the kernel reads them."""
+    bs_r, bs_c = job.block_shape
+    mask = rng.random((job.units // bs_r, job.depth // bs_c), np.float32) < density
+    if not mask.any():
+        mask[0, 0] = True
+    indptr = np.zeros(len(mask) + 1, np.int32)
+    np.cumsum(mask.sum(axis=1), out=indptr[1:])
+    indices = (np.nonzero(mask)[1] * bs_c).astype(np.int32)
+    data = rng.standard_normal((len(indices), bs_c, bs_r), np.float32)
+    return [data, indices, indptr]
+
+
+def measure_ms(call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]]) -> float:
+    """Return the usual time of a call in milliseconds, the argument sets taking turns.
+
+    It is the lower quartile of all calls: on a quiet machine next to the median, and still right
+    when something else takes the cores for a while.
+    """
+    samples: list[float] = []
+    for arguments in argument_sets:
+        call(*arguments)
+    begin = time.perf_counter()
+    while len(samples) < _LEAST_CALLS or time.perf_counter() - begin < _SECONDS:
+        for arguments in argument_sets:
+            start = time.perf_counter_ns()
+            call(*arguments)
+            samples.append((time.perf_counter_ns() - start) / 1e6)
+    return float(np.percentile(samples, 25))
+
+
+def measure_job(
+    job: KernelJob, kernel: Callable[..., Any], target: CpuTarget, last_cache_bytes: int
+) -> dict[str, float]:
+    """Return the times of a compiled kernel in milliseconds, by density."""
+    times = {}
+    for density in job.densities:
+        sets = [
+            [tvm.runtime.tensor(array) for array in arguments]
+            for arguments in make_arguments(job, density, target, last_cache_bytes)
+        ]
+        times[str(density)] = measure_ms(kernel, sets)
+    return times
+
+
+def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> None:
+    """Carry out a request; see the module."""
+    target = resolve_target()
+    if request["ceilings"]:
+        roofline = measure_roofline(request["threads"])
+        bandwidths = {b.level: b.bandwidth_gb_s for b in roofline.bandwidths}
+        ceilings = Ceilings(roofline.threads, roofline.fma_gflop_s, bandwidths)
+        answer({"ceilings": asdict(ceilings)})
+    jobs = [KernelJob.from_json(document) for document in request["jobs"]]
+    if not jobs:
+        return
+    module = tvm.IRModule(
+        {
+            f"job_{index}": make_kernel(job, target).with_attr("global_symbol", f"job_{index}")
+            for index, job in enumerate(jobs)
+        }
+    )
+    compiled = tvm.compile(module, target=tvm_target(target))
+    host = detect_host()
+    last_cache = max(host.l2_bytes, host.l3_bytes) or _UNKNOWN_CACHE_BYTES
+    for index, job in enumerate(jobs):
+        times = measure_job(job, compiled[f"job_{index}"], target, last_cache)
+        answer({"job": index, "latency_ms": times})
+
+
+def main() -> None:
+    """Serve the parent over standard input and output."""
+    # Whatever a library prints must not end up between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    serve(
+        json.loads(sys.stdin.readline()),
+        lambda document: print(json.dumps(document), file=answers, flush=True),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The model of a study: imported once per input shape, built dense and at any sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.cache import Cache
+from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.frontend.import_model import import_model, ir_key, load_imported
+from tvm_sparse.frontend.presets import find_preset
+from tvm_sparse.frontend.source import ModelSource, resolve_source
+from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.sparsity.sparsify import sparsify
+from tvm_sparse.whatif.grid import Point, Setting
+
+_TOLERANCES = (1e-4, 1e-4)
+
+
+@dataclass(frozen=True)
+class Fill:
+    """How the weights of the points become sparse.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the random block structure.
+    include, exclude : tuple of str
+        Shell patterns of layers, see `SparsitySpec`.
+    """
+
+    seed: int = 0
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def spec(self, point: Point) -> SparsitySpec:
+        """Return the spec of a point: every eligible layer runs sparse, whatever its sparsity."""
+        return SparsitySpec(
+            sparsity=point.sparsity,
+            block_shape=point.block_shape,
+            sparsity_threshold=0.0,
+            prune="random",
+            seed=self.seed,
+            include=self.include,
+            exclude=self.exclude,
+        )
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model at one input shape, in memory."""
+
+    facts: dict[str, Any]
+    mod: Any
+    params: dict[str, np.ndarray[Any, Any]]
+    layers: list[LayerWeight]
+    inputs: dict[str, np.ndarray[Any, Any]]
+    outputs: dict[str, np.ndarray[Any, Any]]
+    layer_outputs: dict[str, np.ndarray[Any, Any]]
+
+
+class Subject:
+    """Builds of one model.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model; its batch and seq_len are replaced by those of each setting.
+    cache : Cache
+        Imports and builds.
+    fill : Fill
+        How points become sparse.
+    progress : callable
+        Receives one line a step.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        cache: Cache,
+        fill: Fill,
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.spec, self.cache, self.fill, self._progress = spec, cache, fill, progress
+        self._sources: dict[int, ModelSource] = {}
+        self._imported: tuple[ModelSpec, Imported] | None = None
+
+    def model_spec(self, setting: Setting) -> ModelSpec:
+        """Return the model's spec at a setting."""
+        spec: ModelSpec = self.spec.with_(seq_len=setting.seq_len, batch=setting.batch)
+        return spec
+
+    def source(self, setting: Setting) -> ModelSource:
+        """Return where the model comes from; checks that it allows the sequence length."""
+        if setting.seq_len not in self._sources:
+            spec = self.model_spec(setting)
+            self._sources[setting.seq_len] = resolve_source(spec, self._progress)
+        return self._sources[setting.seq_len]
+
+    def import_key(self, setting: Setting) -> str:
+        """Return the key of the import in the cache, which need not exist."""
+        return ir_key(self.model_spec(setting), self.source(setting))
+
+    def is_imported(self, setting: Setting) -> bool:
+        """Whether the cache has the import."""
+        return self.cache.get("ir", self.import_key(setting)) is not None
+
+    def identity(self, point: Point) -> dict[str, Any]:
+        """Return what the build of a point depends on, but for the code that makes it."""
+        return {"ir": self.import_key(point.setting), "sparsity": self.fill.spec(point).to_json()}
+
+    def load(self, setting: Setting) -> Imported:
+        """Return the model at a setting, importing it if the cache has none.
+
+        Raises
+        ------
+        FrontendError, CacheError, BuildError
+            See `errors`.
+        """
+        spec = self.model_spec(setting)
+        if self._imported is not None and self._imported[0] == spec:
+            return self._imported[1]
+        # Before the next one is loaded: two models at once need not fit.
+        self._imported = None
+        entry = import_model(spec, self.source(setting), self.cache, self._progress)
+        loaded = load_imported(entry)
+        from tvm_sparse.passes.dense_layers import dense_layers
+
+        imported = Imported(
+            loaded.manifest,
+            loaded.mod,
+            loaded.params,
+            dense_layers(loaded.mod, loaded.params.keys()),
+            loaded.inputs,
+            loaded.outputs,
+            loaded.layer_outputs,
+        )
+        self._imported = spec, imported
+        return imported
+
+    def build_dense(self, setting: Setting) -> Path:
+        """Return the artifact directory of the dense build, checked against TensorFlow."""
+        model = self.load(setting)
+        return self._build("dense", model, model.params, None)
+
+    @contextmanager
+    def built_sparse(self, point: Point, keep: bool = False) -> Iterator[Path]:
+        """Yield the artifact directory of a point's build; it goes afterwards if it is new.
+
+        Parameters
+        ----------
+        point : Point
+            Where.
+        keep : bool
+            Leave a new build in the cache.
+        """
+        model, spec = self.load(point.setting), self.fill.spec(point)
+        before = {entry.key for entry in self.cache.ls("lib")}
+        # A model that comes pruned is filled as well: the question is about any sparsity.
+        params = sparsify(model.params, model.layers, spec, keep_own_zeros=False)
+        directory = self._build("sparse", model, params, spec)
+        try:
+            yield directory
+        finally:
+            key = directory.parent.name
+            if not keep and key not in before:
+                self.cache.clear("lib", f"lib/{key}")
+
+    def _build(
+        self,
+        name: str,
+        model: Imported,
+        params: Mapping[str, np.ndarray[Any, Any]],
+        sparsity: SparsitySpec | None,
+    ) -> Path:
+        from tvm_sparse.compiler.build_cache import build_artifact
+        from tvm_sparse.compiler.reference_check import Reference
+
+        facts = model.facts
+        preset = find_preset(self.spec.model)
+        if sparsity is not None and preset is not None and preset.element_sparsity is not None:
+            # `run` keeps the zeros of such a model under an equal spec: another build.
+            facts = {**facts, "key": f"{facts['key']}, filled anew"}
+        artifact = build_artifact(
+            self.cache,
+            name,
+            facts=facts,
+            mod=model.mod,
+            params=params,
+            reference=Reference(model.params, model.inputs, model.outputs, model.layer_outputs),
+            sparsity=sparsity,
+            spec=CompileSpec(),
+            tolerances=_TOLERANCES,
+            progress=self._progress,
+        )
+        return artifact.directory
