@@ -32,6 +32,7 @@ from tvm_sparse.bench.peers.record import PeersRecord, save_peers_record
 from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
+from tvm_sparse.runtime.metadata import load_metadata
 
 # PyTorch computes what a sparse build is compared with: another engine on the same weights.
 _REFERENCE_ENGINE = "torch"
@@ -58,9 +59,20 @@ def sparse_contender(model: api.Model, spec: SparsitySpec, folder: Path) -> Cont
         model.inputs,
         {name: reference[name] for name in model.outputs},
         reference_name,
-        spec.sparsity,
+        block_sparsity(builds.directories["sparse"]),
         spec.block_shape,
     )
+
+
+def block_sparsity(artifact: Path) -> float:
+    """Return the share of zero blocks over the layers that run sparse, 0 when none does.
+
+    A model that comes pruned keeps its own zeros, whatever sparsity was asked for.
+    """
+    sparse = [d for d in load_metadata(artifact).decisions if d["action"] == "sparse"]
+    sizes = [d["shape"][0] * d["shape"][1] for d in sparse]
+    zeros = sum(d["block_sparsity"] * size for d, size in zip(sparse, sizes, strict=True))
+    return round(zeros / sum(sizes), 4) if sizes else 0.0
 
 
 def run_artifact(directory: Path, inputs: Any) -> dict[str, Any]:
@@ -79,13 +91,22 @@ def contenders_of(
     source = "TensorFlow"  # the reference outputs of an imported model are TensorFlow's
     dense = api.compile(model, builds=("dense",), progress=say)
     found = [own_build(dense.directories["dense"], model.inputs, model.outputs, source)]
-    found += [sparse_contender(model, spec, folder) for spec in specs]
+    for spec in specs:
+        contender = sparse_contender(model, spec, folder)
+        # The same build again when the zeros are the model's own.
+        if contender.result.label not in {other.result.label for other in found}:
+            found.append(contender)
     checkpoint = write_checkpoint(folder / "dense", model.facts, model.params, model.inputs)
     failure = prepare_engines(engines, checkpoint, lambda text, _share: say(text))
     if failure:
         say(f"preparing the other engines failed: {failure}")
     found += [peer(engine, checkpoint, model.inputs, model.outputs, source) for engine in engines]
     return found
+
+
+def without_paths(weights: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells which weights were used, but not where they lay."""
+    return {key: weights[key] for key in ("kind", "fingerprint")}
 
 
 def say(text: str) -> None:
@@ -100,6 +121,7 @@ def split(text: str) -> list[str]:
 
 @click.command(help=__doc__)
 @click.option("--model", default="bert-base", show_default=True)
+@click.option("--label", help="What a record calls a model that is a directory.")
 @click.option("--batch", default=1, show_default=True)
 @click.option("--seq-len", default=128, show_default=True)
 @click.option("--threads", default="1", show_default=True, help="Numbers of threads, e.g. 1,2.")
@@ -112,6 +134,7 @@ def split(text: str) -> list[str]:
 @click.option("--out", type=click.Path(path_type=Path), help="JSON record; a PNG goes beside it.")
 def main(
     model: str,
+    label: str | None,
     batch: int,
     seq_len: int,
     threads: str,
@@ -146,9 +169,13 @@ def main(
             ]
         record = PeersRecord(
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            subject=loaded.facts["model"]["name"],
-            spec={"model": model_spec.to_json(), "bench": bench.to_json(), "threads": counts},
-            weights=loaded.facts["weights"],
+            subject=label or loaded.facts["model"]["name"],
+            spec={
+                "model": {**model_spec.to_json(), "model": label or model},
+                "bench": bench.to_json(),
+                "threads": counts,
+            },
+            weights=without_paths(loaded.facts["weights"]) if label else loaded.facts["weights"],
             results=tuple(results),
             environment=environment,
         )

@@ -12,7 +12,10 @@ from rich.text import Text
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord, best_rival
 
 #: Operators whose counts tell whether attention, GELU and layer norm were fused.
-_TELLING = ("Attention", "QAttention", "BiasGelu", "SkipLayerNormalization", "FullyConnected")
+_TELLING = (
+    *("Attention", "QAttention", "ScaledDotProductAttention", "BiasGelu"),
+    *("SkipLayerNormalization", "FullyConnected", "MatMul", "Softmax", "Subgraph"),
+)
 
 
 def render_peers(record: PeersRecord, threads: int) -> Table:

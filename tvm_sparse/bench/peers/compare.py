@@ -69,8 +69,9 @@ def own_build(
     block_shape : (int, int), optional
         Its block shape.
     """
-    sparse = sparsity is not None and block_shape is not None
-    weights = f"{sparsity:.0%} {block_shape[0]}x{block_shape[1]}" if sparse else "dense"  # type: ignore[index]
+    weights = "dense"
+    if sparsity is not None and block_shape is not None:
+        weights = f"{100 * sparsity:.3g}% {block_shape[0]}x{block_shape[1]}"
     result = EngineResult(
         name="tvm_sparse",
         label=f"tvm_sparse, {weights}",
