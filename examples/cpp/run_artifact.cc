@@ -215,6 +215,8 @@ void Run(const Options& options) {
   const std::string entry = Field<ffi::String>(metadata, "entry");
   // TVM takes half of the cores by itself; a value that is set stays.
   setenv("TVM_NUM_THREADS", std::to_string(Field<int64_t>(metadata, "threads")).c_str(), 0);
+  // TVM pins its threads to cores: on a machine that does other work besides, they then wait.
+  setenv("TVM_BIND_THREADS", "0", 0);
 
   const ffi::Module library = ffi::Module::LoadFromFile(options.artifact + "/model.so");
   const auto make_machine = library->GetFunction("vm_load_executable");
