@@ -234,7 +234,7 @@ def test_a_child_that_dies_is_explained(config_dir, store, monkeypatch, script, 
     ],
 )
 def test_errors_cross_the_process_boundary(error):
-    raised = import_process._failure(_describe(error), 1, "")
+    raised = import_process._failure(_describe(error), 1, "", "imports the model")
     expected = BuildError if isinstance(error, ValueError) else type(error)
     assert type(raised) is expected
     assert str(error).split("\n")[0] in str(raised)

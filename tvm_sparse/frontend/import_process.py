@@ -1,4 +1,4 @@
-"""The parent's side of the import worker: start it, show its progress, raise its errors."""
+"""The parent's side of a worker process: start it, show its progress, raise its errors."""
 
 from __future__ import annotations
 
@@ -46,12 +46,42 @@ def run_worker(
         "source": source.to_json(),
         "directory": str(directory),
     }
+    return run_child("tvm_sparse.frontend.worker", "imports the model", request, progress)
+
+
+def run_child(
+    module: str, purpose: str, request: dict[str, Any], progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Have a child process of the frontend serve one request; return the facts it reports.
+
+    The child dies with this process and on any exception here, an interrupt included.
+
+    Parameters
+    ----------
+    module : str
+        What the child runs; it calls `worker.serve`.
+    purpose : str
+        What the child does, for a message about its death: "the process that ...".
+    request : dict
+        JSON-ready.
+    progress : callable
+        Receives one line per step.
+
+    Raises
+    ------
+    TvmSparseError
+        What the child raised, of the same class.
+    BuildError
+        The child died or failed in a way nobody foresaw.
+    OSError
+        The child could not write.
+    """
     result: dict[str, Any] = {}
     read_fd, write_fd = os.pipe()
     with tempfile.TemporaryFile() as stderr, os.fdopen(read_fd, encoding="utf-8") as events:
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "tvm_sparse.frontend.worker", str(write_fd)],
+                [sys.executable, "-m", module, str(write_fd)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
@@ -79,8 +109,8 @@ def run_worker(
             return result["facts"]
         stderr.seek(0)
         text = stderr.read().decode(errors="replace")
-    log.debug("import worker ended with status %s: %s", status, text)
-    raise _failure(result, status, text)
+    log.debug("%s ended with status %s: %s", module, status, text)
+    raise _failure(result, status, text, purpose)
 
 
 def _write_request(stdin: Any, request: dict[str, Any]) -> None:
@@ -88,7 +118,7 @@ def _write_request(stdin: Any, request: dict[str, Any]) -> None:
         stdin.write(json.dumps(request) + "\n")
         stdin.flush()
     except BrokenPipeError:
-        log.debug("import worker died before it read its request")  # its status says how
+        log.debug("the worker died before it read its request")  # its status says how
 
 
 def _kill(child: subprocess.Popen[str]) -> None:
@@ -99,10 +129,10 @@ def _kill(child: subprocess.Popen[str]) -> None:
         try:
             child.stdin.close()
         except BrokenPipeError:
-            log.debug("import worker left its request unread")
+            log.debug("the worker left its request unread")
 
 
-def _failure(result: dict[str, Any], status: int, stderr: str) -> Exception:
+def _failure(result: dict[str, Any], status: int, stderr: str, purpose: str) -> Exception:
     """Turn the worker's last event, or its death, into the exception to raise."""
     event = result.get("event")
     if event == "error" and result["error"] == "UnsupportedOpError":
@@ -115,7 +145,8 @@ def _failure(result: dict[str, Any], status: int, stderr: str) -> Exception:
         return OSError(code, os.strerror(code), result["filename"])
     if event == "crash":
         return errors.BuildError(
-            f"the import failed in a way that should not happen: {result['message']}"
+            f"the process that {purpose} failed in a way that should not happen: "
+            f"{result['message']}"
         )
     how = f"ended with status {status}"
     if status < 0:
@@ -124,7 +155,7 @@ def _failure(result: dict[str, Any], status: int, stderr: str) -> Exception:
     lines = (line.strip() for line in stderr.splitlines())
     tail = [line for line in lines if line and not _LIBRARY_NOISE.match(line)][-_STDERR_TAIL_LINES:]
     said = f"; it said: {' | '.join(tail)}" if tail else ""
-    return errors.BuildError(f"the process that imports the model {how}{said}")
+    return errors.BuildError(f"the process that {purpose} {how}{said}")
 
 
 def _child_environment() -> dict[str, str]:

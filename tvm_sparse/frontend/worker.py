@@ -98,8 +98,14 @@ def import_into(
     return facts
 
 
-def main() -> int:
-    """Serve the one request on stdin and return the exit status."""
+def serve(handle: Callable[[dict[str, Any], Callable[[str], None]], dict[str, Any]]) -> int:
+    """Serve the one request on stdin and return the exit status.
+
+    Parameters
+    ----------
+    handle : callable
+        Takes the request and a progress of lines, returns the facts to report.
+    """
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as pipe:
 
         def send(event: str, **fields: Any) -> None:
@@ -108,17 +114,10 @@ def main() -> int:
 
         request = json.loads(sys.stdin.readline())
         threading.Thread(target=_stop_with_parent, daemon=True).start()
-        spec = ModelSpec(**request["spec"])
-        source = ModelSource(**request["source"])
         try:
             # All of it: transformers imports PyTorch late and here and there, USE_TORCH=0 or not.
             with without_torch():
-                facts = import_into(
-                    spec,
-                    source,
-                    Path(request["directory"]),
-                    lambda line: send("progress", line=line),
-                )
+                facts = handle(request, lambda line: send("progress", line=line))
         except BrokenPipeError:
             return 1
         except Exception as error:  # reported to the parent, which raises it
@@ -127,6 +126,11 @@ def main() -> int:
             return 1
         send("done", facts=facts)
     return 0
+
+
+def _import(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    spec, source = ModelSpec(**request["spec"]), ModelSource(**request["source"])
+    return import_into(spec, source, Path(request["directory"]), progress)
 
 
 def _write(
@@ -172,4 +176,4 @@ def _stop_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(_import))

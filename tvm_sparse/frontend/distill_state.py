@@ -1,0 +1,89 @@
+"""The checkpoints of a training: written whole or not at all, continued by their own run alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+PARAMS_FILE = "params.safetensors"
+TOKENS_FILE = "tokens.npz"
+STATE_FILE = "state.safetensors"
+
+
+@dataclass
+class TrainingState:
+    """How far a training is.
+
+    Attributes
+    ----------
+    step : int
+        Updates made.
+    arrays : dict of str to ndarray
+        Trained variables (`value/<name>`) and Adam's two moments (`first/`, `second/`).
+    losses : list of (int, float)
+        Step, and mean training loss since the one before.
+    held_out_before : float or None
+        Loss on the held-out texts before the first step.
+    """
+
+    step: int = 0
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    held_out_before: float | None = None
+
+
+def save_state(state: TrainingState, directory: Path, key: str) -> None:
+    """Write a checkpoint over the one before.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    facts = {
+        "key": key,
+        "step": state.step,
+        "losses": state.losses,
+        "held_out_before": state.held_out_before,
+    }
+    partial = directory / f"{STATE_FILE}.partial"
+    # In one file: arrays and step can then never be of two different checkpoints.
+    save_file(state.arrays, partial, metadata={"state": json.dumps(facts)})
+    partial.replace(directory / STATE_FILE)
+
+
+def load_state(directory: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> TrainingState:
+    """Return the last checkpoint of this very training, a fresh state if there is none.
+
+    Parameters
+    ----------
+    directory : Path
+        Where `save_state` writes.
+    key : str
+        Of the training; checkpoints of another are left alone until they are overwritten.
+    shapes : mapping of str to tuple of int
+        The arrays that are expected.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = directory / STATE_FILE
+    if not path.is_file():
+        return TrainingState()
+    try:
+        with safe_open(path, "numpy") as file:
+            facts = json.loads((file.metadata() or {}).get("state", "{}"))
+            if facts.get("key") != key:
+                return TrainingState()
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError):
+        return TrainingState()  # cut short by a full disk or a crash: begin again
+    if {name: value.shape for name, value in arrays.items()} != dict(shapes):
+        return TrainingState()
+    losses = [(int(step), float(loss)) for step, loss in facts["losses"]]
+    return TrainingState(facts["step"], arrays, losses, facts["held_out_before"])
