@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +33,16 @@ class Tokens:
     truncated : int
         How many texts were longer than `seq_len` tokens.
     texts : tuple of str
-        The texts.
+        The texts; empty if the ids come from none.
     offsets : ndarray of int32
         (texts, seq_len, 3): which text of a pair (0, 1, or -1 for a special token) a token is
         from, and its first and last + 1 character there.
     """
 
     arrays: Arrays
-    truncated: int
-    texts: tuple[str, ...]
-    offsets: NDArray[np.int32]
+    truncated: int = 0
+    texts: tuple[str, ...] = ()
+    offsets: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0, 3), np.int32))
 
     def __len__(self) -> int:
         return len(self.arrays["input_ids"])
