@@ -19,16 +19,11 @@ from rich.console import Console
 from tvm_sparse import api
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
-from tvm_sparse.bench.peers.compare import (
-    Contender,
-    compare,
-    own_build,
-    peer,
-    prepare_engines,
-    run_once,
-)
+from tvm_sparse.bench.peers.compare import compare, prepare_engines, run_once
+from tvm_sparse.bench.peers.contender import Contender, own_build, peer
 from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
-from tvm_sparse.bench.peers.record import PeersRecord, save_peers_record
+from tvm_sparse.bench.peers.record import PeersRecord
+from tvm_sparse.bench.peers.record_file import save_peers_record
 from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers

@@ -20,10 +20,12 @@ from rich.console import Console
 
 import tvm_sparse
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.bench.peers.compare import Contender, compare, peer
+from tvm_sparse.bench.peers.compare import compare
+from tvm_sparse.bench.peers.contender import Contender, peer
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
-from tvm_sparse.bench.peers.record import EngineResult, PeersRecord, save_peers_record
+from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
+from tvm_sparse.bench.peers.record_file import save_peers_record
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers

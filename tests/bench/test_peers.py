@@ -10,25 +10,13 @@ from peers_record import engine_result, peers_record
 from tiny_artifact import tiny_inputs, tiny_reference
 
 from tvm_sparse.bench.peers.checkpoint import read_config, read_inputs, to_torch, write_checkpoint
-from tvm_sparse.bench.peers.compare import (
-    Contender,
-    compare,
-    max_error,
-    own_build,
-    peer,
-    prepare_engines,
-    run_once,
-)
+from tvm_sparse.bench.peers.compare import compare, max_error, prepare_engines, run_once
+from tvm_sparse.bench.peers.contender import Contender, own_build, peer
 from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
-from tvm_sparse.bench.peers.record import (
-    PeersRecord,
-    best_rival,
-    load_peers_record,
-    save_peers_record,
-    summarise,
-)
+from tvm_sparse.bench.peers.record import PeersRecord, best_rival, summarise
+from tvm_sparse.bench.peers.record_file import load_peers_record, save_peers_record
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.sparsity.patterns import fill_random

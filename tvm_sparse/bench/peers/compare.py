@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-import tvm_sparse
+from tvm_sparse.bench.peers.contender import Arrays, Contender
 from tvm_sparse.bench.peers.engine import Engine
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.record import EngineResult, summarise
@@ -22,91 +22,6 @@ from tvm_sparse.runtime.compare import difference
 
 #: fp32 engines add in different orders; INT8 is not held to this, its error is shown.
 TOLERANCE = 1e-3
-
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """Something to measure: how to start it, and what it has to compute.
-
-    Attributes
-    ----------
-    result : EngineResult
-        What is known of it before it runs; `status` other than "measured" leaves it out.
-    start : callable
-        Takes a number of threads and returns its loaded worker.
-    inputs : mapping of str to numpy.ndarray
-        Its inputs.
-    reference : mapping of str to numpy.ndarray
-        Outputs on the same weights and inputs, from elsewhere.
-    """
-
-    result: EngineResult
-    start: Callable[[int], WorkerProcess]
-    inputs: Arrays
-    reference: Arrays
-
-
-def own_build(
-    artifact: Path,
-    inputs: Arrays,
-    reference: Arrays,
-    reference_name: str,
-    sparsity: float | None = None,
-    block_shape: tuple[int, int] | None = None,
-) -> Contender:
-    """Return the contender of one of this package's artifacts.
-
-    Parameters
-    ----------
-    artifact : Path
-        Artifact directory.
-    inputs, reference : mapping of str to numpy.ndarray
-        Inputs, and outputs on the same weights from the engine `reference_name`.
-    sparsity : float, optional
-        Block sparsity of a sparse build.
-    block_shape : (int, int), optional
-        Its block shape.
-    """
-    weights = "dense"
-    if sparsity is not None and block_shape is not None:
-        weights = f"{100 * sparsity:.3g}% {block_shape[0]}x{block_shape[1]}"
-    result = EngineResult(
-        name="tvm_sparse",
-        label=f"tvm_sparse, {weights}",
-        threads=0,
-        status="measured",
-        sparsity=sparsity,
-        block_shape=block_shape,
-        version=tvm_sparse.__version__,
-        reference=reference_name,
-    )
-    return Contender(result, lambda threads: WorkerProcess(artifact, threads), inputs, reference)
-
-
-def peer(
-    engine: Engine, checkpoint: Path, inputs: Arrays, reference: Arrays, reference_name: str
-) -> Contender:
-    """Return the contender of another engine on a checkpoint directory."""
-    missing = engine.missing()
-    result = EngineResult(
-        name=engine.name,
-        label=engine.label,
-        threads=0,
-        status="not installed" if missing else "measured",
-        detail=f"pip install {' '.join(missing)}" if missing else "",
-        precision=engine.precision,
-        is_rival=engine.is_rival,
-        version=engine.version,
-        reference=reference_name,
-    )
-    return Contender(
-        result,
-        lambda threads: PeerProcess(engine.module, checkpoint, threads, engine.name),
-        inputs,
-        reference,
-    )
 
 
 def prepare_engines(engines: Iterable[Engine], checkpoint: Path, report: Progress) -> str:
