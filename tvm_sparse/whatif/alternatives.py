@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
-from tvm_sparse.bench.peers.compare import compare, own_build, peer, prepare_engines
+from tvm_sparse.bench.peers.compare import compare, prepare_engines
+from tvm_sparse.bench.peers.contender import own_build, peer
 from tvm_sparse.bench.peers.engine import find_engines
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.whatif.grid import Setting

@@ -22,7 +22,7 @@ from tvm_sparse.whatif.subject import Subject
 #: Runs over which the median of every kernel call is taken.
 _PROFILE_REPEATS = 20
 #: Measurements of one thing until an undisturbed one is found, at most.
-_ATTEMPTS = 3
+_ATTEMPTS = 2
 #: Quiet machines repeat themselves: half of the runs take less than so much more than the fastest.
 _QUIET_SPREAD = 1.25
 
