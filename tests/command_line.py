@@ -56,6 +56,7 @@ class Sandbox:
             "TMPDIR": str(temporary),
             "COMMAND_LINE_TEST": self.mark,
             "HF_HUB_OFFLINE": "1",
+            "COLUMNS": "160",
             **{name: str(value) for name, value in extra.items()},
         }
 
