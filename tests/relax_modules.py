@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tvm
@@ -130,6 +131,13 @@ def evaluate(mod: tvm.IRModule, params: Arrays, inputs: Arrays) -> list[np.ndarr
     values = {**inputs, **params}
     result = machine["main"](*(tvm.runtime.tensor(values[var.name]) for var in mod["main"].params))
     return [value.numpy() for value in ([result] if hasattr(result, "numpy") else result)]
+
+
+def run_executable(executable: Any, params: Arrays, inputs: Arrays) -> list[np.ndarray]:
+    """Run what the compiler made, weights behind the inputs."""
+    machine = relax.VirtualMachine(executable, tvm.cpu())
+    arguments = (*inputs.values(), *params.values())
+    return [value.numpy() for value in machine["main"](*map(tvm.runtime.tensor, arguments))]
 
 
 def tile(

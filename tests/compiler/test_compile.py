@@ -7,9 +7,8 @@ import pytest
 import tvm
 from encoder_builds import encoder, prune
 from kernel_runner import RUNNABLE
-from relax_modules import evaluate
+from relax_modules import evaluate, run_executable
 from tolerances import MODEL
-from tvm import relax
 
 from tvm_sparse.compiler import compile as compiling
 from tvm_sparse.compiler.compile import Build, compile_model
@@ -27,9 +26,7 @@ def model():
 
 
 def run(build: Build, inputs) -> list[np.ndarray]:
-    machine = relax.VirtualMachine(build.executable, tvm.cpu())
-    arguments = (*inputs.values(), *build.lowered.params.values())
-    return [value.numpy() for value in machine["main"](*map(tvm.runtime.tensor, arguments))]
+    return run_executable(build.executable, build.lowered.params, inputs)
 
 
 @pytest.mark.parametrize("sparsity", [None, SPARSE], ids=["dense", "sparse"])

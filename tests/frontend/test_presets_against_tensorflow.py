@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from small_models import CASES, LAYERS, RESNET, VIT, small_config
 from tensorflow_graphs import op_counts, run_module
 from tolerances import MODEL
 from tvm import relax
@@ -20,64 +21,7 @@ from tvm_sparse.frontend.source import resolve_source
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-LAYERS = 2
 SEQ_LEN = 11
-# What makes a config small; only the keys it has are changed.
-SMALL = {
-    "dim": 32,
-    "embedding_size": 16,
-    "hidden_dim": 64,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "intra_bottleneck_size": 32,
-    "max_position_embeddings": 24,
-    "n_heads": 4,
-    "n_layers": LAYERS,
-    "num_attention_heads": 4,
-    "num_hidden_layers": LAYERS,
-    "vocab_size": 120,
-}
-# Preset and task head, each of the heads at least once: bare, question answering, sequence and
-# token classification, masked language model.
-CASES = {
-    "albert-base": "AlbertForMaskedLM",
-    "bert-base": "BertModel",
-    "bert-large": "BertForSequenceClassification",
-    "bert-mini": "BertForTokenClassification",
-    "bert-tiny": "BertForMaskedLM",
-    "distilbert": "DistilBertForSequenceClassification",
-    "electra-small": "ElectraForTokenClassification",
-    "minilm-l6": "BertModel",
-    "mobilebert": "MobileBertForMaskedLM",
-    "prunebert": "BertForQuestionAnswering",
-    "roberta-base": "RobertaForMaskedLM",
-}
-VIT = {
-    "model_type": "vit",
-    "architectures": ["ViTForImageClassification"],
-    "image_size": 24,
-    "patch_size": 8,
-    "hidden_size": 32,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-}
-RESNET = {
-    "model_type": "resnet",
-    "architectures": ["ResNetForImageClassification"],
-    "num_channels": 3,
-    "image_size": 32,
-    "embedding_size": 8,
-    "hidden_sizes": [8, 16],
-    "depths": [1, 2],
-    "layer_type": "bottleneck",
-}
-
-
-def small_config(preset: str, architecture: str) -> dict:
-    config = dict(load_presets()[preset].config)
-    changes = {key: value for key, value in SMALL.items() if key in config}
-    return {**config, **changes, "architectures": [architecture]}
 
 
 def compare(tmp_path, config: dict, batch: int):
@@ -118,7 +62,7 @@ def test_every_preset_is_covered():
 
 @pytest.mark.parametrize("preset", CASES)
 def test_preset_matches_tensorflow(preset, tmp_path):
-    config = small_config(preset, CASES[preset])
+    config = small_config(preset)
     for batch in (1, 3):
         mod, params = compare(tmp_path, config, batch)
         assert_contract(mod, params)

@@ -192,6 +192,8 @@ def lower(
     # 4. Operators become kernels; what is not ours is fused and scheduled plainly.
     with tvm_target(target):
         passes: tuple[tuple[str, Any], ...] = (
+            # Cumulative sums and sorts, which no legalisation covers.
+            ("dispatch_scans", relax.backend.DispatchSortScan()),
             ("legalize", fast_math.legalize()),
             ("annotate", _T.AnnotateTIROpPattern()),
             ("fold_constants", _T.FoldConstant()),

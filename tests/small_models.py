@@ -1,0 +1,66 @@
+"""Every preset's architecture in small, an image transformer and a small ResNet: their configs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm_sparse.frontend.presets import load_presets
+
+LAYERS = 2
+# What makes a config small; only the keys it has are changed.
+SMALL = {
+    "dim": 32,
+    "embedding_size": 16,
+    "hidden_dim": 64,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "intra_bottleneck_size": 32,
+    "max_position_embeddings": 24,
+    "n_heads": 4,
+    "n_layers": LAYERS,
+    "num_attention_heads": 4,
+    "num_hidden_layers": LAYERS,
+    "vocab_size": 120,
+}
+# Preset and task head, each of the heads at least once: bare, question answering, sequence and
+# token classification, masked language model.
+CASES = {
+    "albert-base": "AlbertForMaskedLM",
+    "bert-base": "BertModel",
+    "bert-large": "BertForSequenceClassification",
+    "bert-mini": "BertForTokenClassification",
+    "bert-tiny": "BertForMaskedLM",
+    "distilbert": "DistilBertForSequenceClassification",
+    "electra-small": "ElectraForTokenClassification",
+    "minilm-l6": "BertModel",
+    "mobilebert": "MobileBertForMaskedLM",
+    "prunebert": "BertForQuestionAnswering",
+    "roberta-base": "RobertaForMaskedLM",
+}
+VIT = {
+    "model_type": "vit",
+    "architectures": ["ViTForImageClassification"],
+    "image_size": 24,
+    "patch_size": 8,
+    "hidden_size": 32,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
+RESNET = {
+    "model_type": "resnet",
+    "architectures": ["ResNetForImageClassification"],
+    "num_channels": 3,
+    "image_size": 32,
+    "embedding_size": 8,
+    "hidden_sizes": [8, 16],
+    "depths": [1, 2],
+    "layer_type": "bottleneck",
+}
+
+
+def small_config(preset: str) -> dict[str, Any]:
+    """The preset's config with its task head, small."""
+    config = dict(load_presets()[preset].config)
+    changes = {key: value for key, value in SMALL.items() if key in config}
+    return {**config, **changes, "architectures": [CASES[preset]]}
