@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.sparsity.decision import Decision, decide, sparse_flops_share
+from tvm_sparse.sparsity.decision import Decision, decide, keep_dense, sparse_flops_share
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.patterns import fill_random, layer_rng
 
@@ -28,6 +28,17 @@ def weights(**sparsities: float) -> tuple[list[LayerWeight], dict[str, np.ndarra
         full = np.ones((16, 8), np.float32)
         params[name] = fill_random(full, (4, 1), sparsities.get(short, 0.0), layer_rng(0, name)).T
     return layers, params
+
+
+def test_a_dense_build_tells_its_zeros_and_runs_nothing_sparse():
+    layers, params = weights(query=1.0, output=0.5)
+    query, output, pooler = found = keep_dense(layers, params)
+    assert {decision.action for decision in found} == {"dense"}
+    assert [decision.element_sparsity for decision in found] == [1.0, 0.5, 0.0]
+    assert query.reason == output.reason == "dense build"
+    assert (query.eligible, pooler.eligible) == (True, False)
+    assert pooler.reason == "head (pooler): always dense"
+    assert sparse_flops_share(found) == 0
 
 
 def test_threshold_is_on_block_sparsity():

@@ -24,9 +24,10 @@ from tvm_sparse.compiler.reference_check import (
 )
 from tvm_sparse.config import CompileSpec, SparsitySpec
 from tvm_sparse.errors import CheckError
+from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall, TensorSpec
 from tvm_sparse.runtime.tvm_runtime import set_threads
-from tvm_sparse.sparsity.decision import sparse_flops_share
+from tvm_sparse.sparsity.decision import Decision, keep_dense, sparse_flops_share
 from tvm_sparse.target import resolve_target
 
 _ARTIFACT = "artifact"
@@ -121,7 +122,10 @@ def build_artifact(
         progress(f"writing the {name} build")
         # Twice: the linker copies the weights from an object file into the library.
         with cache.create("lib", key, needed_bytes=2 * build.lowered.weights_bytes) as staging:
-            metadata = _describe(name, build, facts, sparsity, spec)
+            decisions = build.lowered.decisions
+            if name == "dense":
+                decisions = keep_dense(dense_layers(mod, params.keys()), params)
+            metadata = _describe(name, build, decisions, facts, sparsity, spec)
             directory = staging.path / _ARTIFACT
             export_artifact(build.executable, build.lowered.params, metadata, directory)
             staging.manifest.update(
@@ -176,11 +180,11 @@ def _artifact_key(
 def _describe(
     name: str,
     build: Build,
+    decisions: list[Decision],
     facts: Mapping[str, Any],
     sparsity: SparsitySpec | None,
     spec: CompileSpec,
 ) -> ArtifactMetadata:
-    decisions = build.lowered.decisions
     return ArtifactMetadata(
         name=facts["model"]["name"],
         build=name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -167,6 +167,27 @@ def decide(
             )
         )
     return decisions
+
+
+def keep_dense(layers: Sequence[LayerWeight], params: Mapping[str, NDArray[Any]]) -> list[Decision]:
+    """Describe the layers of a dense build, in which nothing runs sparse.
+
+    Parameters
+    ----------
+    layers : sequence of LayerWeight
+        All dense layers of a model.
+    params : mapping of str to numpy.ndarray
+        Their stored weights, by name.
+
+    Raises
+    ------
+    SparsityError
+        A weight is missing.
+    """
+    return [
+        replace(found, action="dense", reason="dense build" if found.eligible else found.reason)
+        for found in decide(layers, params, (1, 1), 0.0)
+    ]
 
 
 def sparse_flops_share(decisions: Iterable[Decision]) -> float:
