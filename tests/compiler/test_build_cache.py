@@ -129,6 +129,17 @@ def test_whatever_changes_the_build_changes_its_key(
         build(cache, "sparse", model, **request)
 
 
+def test_other_weights_under_the_same_spec_make_another_build(
+    cache, sparse, model, pruned, no_compiler
+):
+    """Pruned by whatever method: the spec then only says that the weights come as they are."""
+    name = "encoder/layer_0/inner/kernel_w"
+    equal, other = (pruned | {name: sign * pruned[name]} for sign in (1, -1))
+    assert build(cache, "sparse", model, params=equal, sparsity=SPARSE) == sparse
+    with pytest.raises(AssertionError, match="compiled again"):
+        build(cache, "sparse", model, params=other, sparsity=SPARSE)
+
+
 def test_an_edited_compiler_makes_new_builds(cache, sparse, model, no_compiler, monkeypatch):
     monkeypatch.setattr(build_cache, "_compiler_fingerprint", lambda: "edited")
     with pytest.raises(AssertionError, match="compiled again"):

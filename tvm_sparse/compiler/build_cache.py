@@ -87,7 +87,7 @@ def build_artifact(
     BuildError, PassError, SparsityError, CacheError
         See `errors`.
     """
-    key = _artifact_key(name, facts, sparsity, spec)
+    key = _artifact_key(name, facts, sparsity, spec, _fingerprint(params, reference.params))
 
     def cached() -> CachedArtifact | None:
         # Dumps are asked for to be read: they need the phases to run.
@@ -163,18 +163,39 @@ def _check(
 
 
 def _artifact_key(
-    name: str, facts: Mapping[str, Any], sparsity: SparsitySpec | None, spec: CompileSpec
+    name: str,
+    facts: Mapping[str, Any],
+    sparsity: SparsitySpec | None,
+    spec: CompileSpec,
+    weights: str | None,
 ) -> str:
     return Cache.key(
         {
             "build": name,
             "ir": facts["key"],
+            "weights": weights,
             "sparsity": sparsity.to_json() if sparsity else None,
             "isa": resolve_target(spec.target).isa,
             "versions": _versions(),
             "compiler": _compiler_fingerprint(),
         }
     )
+
+
+def _fingerprint(
+    params: Mapping[str, np.ndarray], original: Mapping[str, np.ndarray]
+) -> str | None:
+    """Return a hash of the weights that are not the imported ones, None when all are.
+
+    The sparsity does not tell them: weights that were pruned elsewhere come with their zeros.
+    """
+    digest, changed = hashlib.sha256(), False
+    for name, value in params.items():
+        if value is not original.get(name):
+            changed = True
+            digest.update(f"{name} {value.shape} {value.dtype}".encode())
+            digest.update(np.ascontiguousarray(value).data)
+    return digest.hexdigest() if changed else None
 
 
 def _describe(
