@@ -72,8 +72,9 @@ def test_verbose_gives_the_reason_for_every_layer(invoke, tiny) -> None:
     flags = ("-v", "-q", "--bs-r", "64", "--exclude", "*query*", "--dense-only")
     result = invoke("run", *tiny.flags, *QUICK, *flags)
     assert result.code == 0, result.err
-    # A dense build has decided nothing.
-    assert "zero blocks" not in result.out
+    assert "zero blocks" in result.out
+    assert "dense build" in result.out
+    assert "0 of 7 layers run sparse" in result.out
     result = invoke("run", *tiny.flags, *QUICK, *flags[:-1], "--sparse-only")
     assert result.code == 0, result.err
     assert "zero blocks" in result.out

@@ -16,7 +16,7 @@ from tvm_sparse.errors import ConfigError
 _PROFILE_REPEATS = 10
 
 
-@click.command("bench", short_help="Measure an exported build.")
+@click.command("bench")
 @click.argument("directory", type=click.Path(), metavar="DIR")
 @click.option(
     "--against",

@@ -16,7 +16,7 @@ _kind_option = click.option(
 )
 
 
-@click.group("cache", short_help="List, explain and remove what is kept on disk.")
+@click.group("cache")
 def command() -> None:
     """List, explain and remove what is kept on disk.
 

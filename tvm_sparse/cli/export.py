@@ -13,7 +13,7 @@ from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import BuildError, ConfigError
 
 
-@click.command("export", short_help="Write a build as a directory to deploy.")
+@click.command("export")
 @model_options
 @compile_options
 @click.option(

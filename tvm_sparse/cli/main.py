@@ -27,8 +27,18 @@ import click
 import tvm_sparse
 from tvm_sparse.errors import TvmSparseError
 
-#: One module each, imported when the command is asked for.
-_COMMANDS = ("run", "export", "bench", "analyze", "what-if", "prune", "evaluate", "cache", "models")
+#: What `--help` says of each command: its module is imported when the command is asked for.
+_COMMANDS = {
+    "run": "Measure dense and sparse builds of a model side by side.",
+    "export": "Write a build as a directory to deploy.",
+    "bench": "Measure an exported build.",
+    "analyze": "Tell what each layer costs and what would run sparse.",
+    "what-if": "Tell at which sparsity and block shape pruning pays.",
+    "prune": "Write a model with pruned weights.",
+    "evaluate": "Compare a pruned model with the dense one on texts.",
+    "cache": "List, explain and remove what is kept on disk.",
+    "models": "List the models known by a short name.",
+}
 _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 #: A second Ctrl-C so soon after the first must not stop the cleaning up.
 _CLEAN_UP_S = 1.0
@@ -46,6 +56,10 @@ class _Commands(click.Group):
         module = importlib.import_module(f"tvm_sparse.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.command(

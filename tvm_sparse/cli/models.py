@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command("models", short_help="List the models known by a short name.")
+@click.command("models")
 def command() -> None:
     """List the presets: models known by a short name.
 

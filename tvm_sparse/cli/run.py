@@ -26,7 +26,7 @@ from tvm_sparse.errors import ConfigError
 _PROFILE_REPEATS = 10
 
 
-@click.command("run", short_help="Measure dense and sparse builds of a model side by side.")
+@click.command("run")
 @model_options
 @compile_options
 @bench_options
