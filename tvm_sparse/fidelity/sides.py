@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tvm_sparse.cache import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.fidelity.forward import DenseCode, Forward, compile_dense
+from tvm_sparse.fidelity.forward import Arrays, DenseCode, Forward, compile_dense
 
 Progress = Callable[[str], None]
 
@@ -37,6 +37,8 @@ class Side:
         Static shape of its inputs.
     directory : str or None
         Where its tokenizer may be.
+    code, mod, params : DenseCode, IRModule, dict
+        Code, imported module and weights; an artifact has none.
     """
 
     name: str
@@ -51,11 +53,16 @@ class Side:
     directory: str | None
     code: DenseCode | None = field(default=None, repr=False)
     mod: Any = field(default=None, repr=False)
+    params: Arrays = field(default_factory=dict, repr=False)
 
     @property
     def seeded(self) -> bool:
         """Whether the weights were made up, so that fidelity says nothing about a real model."""
         return self.weights.get("kind") != "checkpoint"
+
+    def with_forward(self, forward: Forward) -> Side:
+        """Return the side with other weights: `code.pack(params)` makes a forward of them."""
+        return replace(self, forward=forward)
 
     def describe(self) -> dict[str, Any]:
         """Return what a record keeps."""
@@ -160,6 +167,7 @@ def open_side(
         directory=source.directory,
         code=code,
         mod=imported.mod,
+        params=imported.params,
     )
 
 

@@ -1,0 +1,90 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tvm_sparse.config import CompileSpec
+from tvm_sparse.errors import BuildError, ConfigError, InputError
+from tvm_sparse.fidelity.evaluate import Texts, evaluate, find_tokenizer, run_side
+from tvm_sparse.fidelity.record import save_json
+from tvm_sparse.fidelity.sides import open_side
+from tvm_sparse.fidelity.tokens import load_tokenizer
+
+from .conftest import TEXTS
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def pruned_side(pruned_dir, shared_cache, dense_side):
+    return open_side(str(pruned_dir), 4, 16, CompileSpec(threads=1), shared_cache, dense_side)
+
+
+def test_a_pruned_model_against_the_dense_one(dense_side, pruned_side):
+    assert pruned_side.code is dense_side.code  # one architecture, one compilation
+    lines = []
+    record = evaluate(
+        pruned_side, dense_side, Texts(TEXTS), 1, progress=lambda line, share: lines.append(line)
+    )
+    assert record.texts == len(TEXTS)
+    assert 0 < record.measures["cosine_mean"] < 1
+    assert record.measures["cosine_min"] <= record.measures["cosine_p05"]
+    assert not record.reference["seeded"]
+    assert dict.fromkeys(lines).keys() == {
+        f"running the dense model on {len(TEXTS)} texts",
+        f"running the pruned model on {len(TEXTS)} texts",
+    }
+    json.dumps(record.to_json(), allow_nan=False)
+
+
+def test_a_model_equals_itself(dense_side):
+    record = evaluate(dense_side, dense_side, Texts(TEXTS), 1)
+    assert record.measures["loss"] == 0
+    assert record.measures["cosine_min"] == 1
+
+
+def test_rows_that_only_fill_the_last_batch_up_do_not_count(dense_side):
+    tokenizer = load_tokenizer(dense_side.directory)
+    seven, eight = (run_side(dense_side, tokenizer.encode(TEXTS[:n], 16)) for n in (7, 8))
+    np.testing.assert_array_equal(seven["embeddings"], eight["embeddings"][:7])
+
+
+def test_pairs_that_cannot_be_compared(dense_side):
+    for change, message in (
+        ({"task": "masked-lm"}, "two versions of one model"),
+        ({"seq_len": 8}, "one sequence length"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            evaluate(replace(dense_side, **change), dense_side, Texts(TEXTS), 1)
+    other = replace(dense_side, task="image-classification")
+    with pytest.raises(ConfigError, match="fidelity on texts"):
+        evaluate(other, other, Texts(TEXTS), 1)
+
+
+def test_the_tokenizer_is_that_of_either_model(dense_side, dense_dir, tmp_path):
+    without = replace(dense_side, directory=str(tmp_path))
+    assert find_tokenizer(without, dense_side) == str(dense_dir)
+    with pytest.raises(InputError, match="--tokenizer"):
+        find_tokenizer(without)
+    record = evaluate(without, without, Texts(TEXTS), 1, tokenizer_dir=str(dense_dir))
+    assert record.measures["loss"] == 0
+
+
+def test_records_are_written_whole_or_not_at_all(tmp_path):
+    save_json({"a": 1.5}, tmp_path / "record.json")
+    assert json.loads((tmp_path / "record.json").read_text()) == {"a": 1.5}
+    with pytest.raises(BuildError, match="cannot be written"):
+        save_json({}, tmp_path / "none" / "record.json")
+    with pytest.raises(ValueError):
+        save_json({"a": float("nan")}, tmp_path / "record.json")
+    assert json.loads((tmp_path / "record.json").read_text()) == {"a": 1.5}
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_embeddings_do_not_depend_on_padding(dense_side):
+    """The same text alone and beside a longer one."""
+    tokenizer = load_tokenizer(dense_side.directory)
+    alone = run_side(dense_side, tokenizer.encode(["a blue bird"], 16))["embeddings"]
+    beside = run_side(dense_side, tokenizer.encode(["a blue bird", TEXTS[2]], 16))["embeddings"]
+    np.testing.assert_allclose(alone[0], beside[0], atol=1e-6)
