@@ -86,7 +86,8 @@ def command(model: str, against: str, **flags: Any) -> None:
     batch, seq_len = shapes[0] if shapes else (1, 128)
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        batch, seq_len = flags["batch"] or batch, flags["seq_len"] or seq_len
+        batch = batch if flags["batch"] is None else flags["batch"]
+        seq_len = seq_len if flags["seq_len"] is None else flags["seq_len"]
         cache_dir, step = flags["cache_dir"], display.step
         reference = open_side(against, batch, seq_len, compile_spec, cache_dir, None, step)
         candidate = open_side(model, batch, seq_len, compile_spec, cache_dir, reference, step)
