@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.target import HostCpu
 from tvm_sparse.whatif.cost import (
     CostModel,
     KernelFit,
@@ -19,7 +21,6 @@ from tvm_sparse.whatif.cost import (
 )
 from tvm_sparse.whatif.kernel_job import KernelJob, bytes_per_weight
 from tvm_sparse.whatif.machine import Ceilings, MachineId, level_of
-from tvm_sparse.target import HostCpu
 
 pytestmark = pytest.mark.unit
 
@@ -88,7 +89,7 @@ def test_a_kernel_is_interpolated_between_the_densities_it_was_timed_at():
 def test_more_non_zeros_never_take_less_time(times, densities):
     fit = KernelFit.from_times(times)
     found = [fit.at(density) for density in sorted(densities)]
-    assert all(later >= earlier * (1 - 1e-9) for earlier, later in zip(found, found[1:]))
+    assert all(later >= earlier * (1 - 1e-9) for earlier, later in pairwise(found))
     assert min(found) > 0
 
 
@@ -124,7 +125,7 @@ def test_another_token_layout_changes_the_parts_it_touches():
 def test_more_sparsity_never_takes_longer(sparsities):
     model = make_model()
     found = [model.latency_ms(sparsity) for sparsity in sorted(sparsities)]
-    assert all(later <= earlier + 1e-9 for earlier, later in zip(found, found[1:]))
+    assert all(later <= earlier + 1e-9 for earlier, later in pairwise(found))
 
 
 def test_no_sparsity_beats_amdahls_limit():

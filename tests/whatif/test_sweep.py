@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from study_parts import make_measurement
 
 from tvm_sparse.cache import Cache
 from tvm_sparse.errors import BuildError
@@ -15,26 +16,6 @@ from tvm_sparse.whatif.sweep import describe_duration, load_points, measure_poin
 pytestmark = pytest.mark.unit
 
 POINTS = Grid((0.5, 0.7, 0.9), ((4, 1),), (8,), (1,), (1,)).points
-
-
-def make_measurement(latency_ms: float, disturbed: bool = False) -> Measurement:
-    return Measurement(
-        latency_ms=latency_ms,
-        dense_latency_ms=10.0,
-        speedup=10.0 / latency_ms,
-        speedup_p10=1.0,
-        speedup_p90=2.0,
-        parts_ms={"products": latency_ms, "attention": 0.0, "norms": 0.0, "rest": 0.0},
-        weights_bytes=1,
-        size_on_disk_bytes=2,
-        peak_memory_bytes=3,
-        dense_round_ms=(10.0, 10.5),
-        sparse_round_ms=(latency_ms, latency_ms),
-        sparse_flops_share=1.0,
-        disturbed=disturbed,
-        duration_s=1.0,
-        created="2026-01-01T00:00:00+00:00",
-    )
 
 
 def identity(point: Point) -> dict[str, object]:

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tvm_sparse.bench.record import BenchRecord, CallTime
+import numpy as np
+
+from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.whatif.analysis import PARTS, expand_stack, part_of
@@ -35,7 +37,7 @@ class Baseline:
     setting : Setting
         Where it was measured.
     latency_ms : float
-        Median of one inference.
+        One inference, see `undisturbed_ms`.
     weights_bytes : int
         Its weights in memory.
     calls : tuple of CallTime
@@ -59,15 +61,9 @@ class Baseline:
     ) -> Baseline:
         """Return the baseline of a benchmark with a profile of its dense build."""
         build = record.builds["dense"]
+        latency_ms = undisturbed_ms(build)
         document = record.to_json()
-        return cls(
-            setting,
-            build.latency_ms.median,
-            build.weights_bytes,
-            build.calls,
-            tuple(layers),
-            document,
-        )
+        return cls(setting, latency_ms, build.weights_bytes, build.calls, tuple(layers), document)
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` needs, as JSON-ready values."""
@@ -211,6 +207,22 @@ class Baseline:
         )
         mean_ms = sum(call.latency_ms for call in calls) / len(calls) * self.profile_scale
         return Product(name.removeprefix("packed_dense_"), len(calls), units, depth, mean_ms), job
+
+
+def undisturbed_ms(build: BuildRecord) -> float:
+    """Return the latency of a profiled build, in milliseconds.
+
+    It is the median, or the sum over its kernel calls of their medians where that is less.
+    Watching the calls takes time, so on a quiet machine it is not. Where something else keeps the
+    cores busy it is: an interruption spoils one call of a run, and seldom the same one twice.
+    """
+    calls_ms = sum(call.latency_ms for call in build.calls)
+    return min(build.latency_ms.median, calls_ms) if build.calls else build.latency_ms.median
+
+
+def spread(build: BuildRecord) -> float:
+    """Return the ratio of a build's median latency to its fastest tenth."""
+    return build.latency_ms.median / float(np.percentile(build.latency_ms.samples, 10))
 
 
 def _layer_name(weight: str) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 import tvm_sparse
 from tvm_sparse.errors import BuildError
 from tvm_sparse.whatif.kernel_job import KernelJob
-from tvm_sparse.whatif.machine import MEASUREMENT_VERSION, Ceilings
-from tvm_sparse.whatif.records import KERNEL_CODE, Records, code_fingerprint
+from tvm_sparse.whatif.machine import Ceilings
+from tvm_sparse.whatif.records import KERNEL_CODE, MACHINE_CODE, Records, code_fingerprint
 
 _MODULE = "tvm_sparse.whatif.micro_benchmark"
 _STDERR_TAIL_LINES = 5
@@ -45,7 +45,7 @@ def measured_ceilings(
     BuildError
         If the measuring process dies.
     """
-    identity = {"threads": threads, "version": MEASUREMENT_VERSION}
+    identity = {"threads": threads, "code": code_fingerprint(MACHINE_CODE)}
     found = records.load("machine", identity)
     if found is None:
         progress(f"measuring what this machine can do at most, {_threads(threads)}")

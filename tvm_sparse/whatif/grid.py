@@ -95,12 +95,17 @@ class Grid:
         return [Setting(*values) for values in itertools.product(*axes)]
 
     @property
+    def unique_block_shapes(self) -> list[tuple[int, int]]:
+        """Block shapes, each once, in order."""
+        return sorted(set(self.block_shapes))
+
+    @property
     def points(self) -> list[Point]:
         """All points, in order."""
         return [
             Point(setting, block_shape, sparsity)
             for setting in self.settings
-            for block_shape in sorted(set(self.block_shapes))
+            for block_shape in self.unique_block_shapes
             for sparsity in sorted(set(self.sparsities))
         ]
 

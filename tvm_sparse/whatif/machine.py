@@ -13,8 +13,6 @@ from tvm_sparse.target import HostCpu, detect_host
 
 #: The levels of memory that weights come from, nearest first.
 LEVELS = ("L2", "L3", "DRAM")
-#: Raise it when the measuring loops change: older measurements are then taken anew.
-MEASUREMENT_VERSION = 1
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.bench.record import BenchRecord
+from tvm_sparse.bench.record import BenchRecord, paired_speedups
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.whatif.analysis import PARTS, part_of
-from tvm_sparse.whatif.baseline import Baseline
+from tvm_sparse.whatif.baseline import Baseline, spread, undisturbed_ms
 from tvm_sparse.whatif.grid import Point, Setting
 from tvm_sparse.whatif.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.whatif.study import Measurement
@@ -142,7 +142,7 @@ def measure_quietly(
         if attempt:
             progress("something else keeps the machine busy: measuring again")
         record = benchmark(artifacts, inputs, bench, threads, profile_repeats=_PROFILE_REPEATS)
-        if least is None or spread(record) < spread(least):
+        if least is None or _spread(record) < _spread(least):
             least = record
         if not is_disturbed(record):
             break
@@ -150,35 +150,31 @@ def measure_quietly(
     return least
 
 
-def spread(record: BenchRecord) -> float:
-    """Return the largest ratio of a build's median latency to its fastest tenth."""
-    return max(
-        build.latency_ms.median / float(np.percentile(build.latency_ms.samples, 10))
-        for build in record.builds.values()
-    )
-
-
 def is_disturbed(record: BenchRecord) -> bool:
     """Whether the runs differ so much that something else must have kept the machine busy."""
-    return spread(record) > _QUIET_SPREAD
+    return _spread(record) > _QUIET_SPREAD
+
+
+def _spread(record: BenchRecord) -> float:
+    return max(spread(build) for build in record.builds.values())
 
 
 def make_measurement(record: BenchRecord, duration_s: float) -> Measurement:
-    """Return what a benchmark of a dense and a sparse build says about a point."""
+    """Return what a benchmark of a dense and a sparse build, both profiled, says about a point."""
     dense, sparse = record.builds["dense"], record.builds["sparse"]
+    dense_ms, sparse_ms = undisturbed_ms(dense), undisturbed_ms(sparse)
+    disturbed = is_disturbed(record)
     parts = dict.fromkeys(PARTS, 0.0)
     for call in sparse.calls:
         parts[part_of(call.kernel)] += call.latency_ms
-    parts["rest"] += max(0.0, sparse.latency_ms.median - sum(parts.values()))
-    assert record.speedup is not None  # both builds were measured
-    assert record.speedup_p10 is not None
-    assert record.speedup_p90 is not None
+    parts["rest"] += max(0.0, sparse_ms - sum(parts.values()))
+    low, high = paired_speedups(dense.round_median_ms, sparse.round_median_ms)
     return Measurement(
-        latency_ms=sparse.latency_ms.median,
-        dense_latency_ms=dense.latency_ms.median,
-        speedup=record.speedup,
-        speedup_p10=record.speedup_p10,
-        speedup_p90=record.speedup_p90,
+        latency_ms=sparse_ms,
+        dense_latency_ms=dense_ms,
+        speedup=dense_ms / sparse_ms,
+        speedup_p10=low,
+        speedup_p90=high,
         parts_ms=parts,
         weights_bytes=sparse.weights_bytes,
         size_on_disk_bytes=sparse.size_on_disk_bytes,
@@ -186,7 +182,7 @@ def make_measurement(record: BenchRecord, duration_s: float) -> Measurement:
         dense_round_ms=tuple(np.round(dense.round_median_ms, 4).tolist()),
         sparse_round_ms=tuple(np.round(sparse.round_median_ms, 4).tolist()),
         sparse_flops_share=record.sparse_flops_share,
-        disturbed=is_disturbed(record),
+        disturbed=disturbed,
         duration_s=round(duration_s, 2),
         created=record.created,
     )

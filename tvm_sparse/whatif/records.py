@@ -23,8 +23,9 @@ from tvm_sparse.whatif.machine import MachineId, this_machine
 SCHEMA_VERSION = 1
 _FILE = "record.json"
 _KIND = "bench"
-#: The rooms whose code decides how fast a kernel is, and how fast a build is.
+#: The code that decides how fast a kernel is, what a machine reaches, how fast a build is.
 KERNEL_CODE = ("kernels", "target.py", "whatif/kernel_job.py", "whatif/micro_benchmark.py")
+MACHINE_CODE = ("bench/machine.py", "target.py")
 BUILD_CODE = ("compiler", "kernels", "passes", "sparsity", "target.py")
 
 

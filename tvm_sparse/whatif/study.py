@@ -26,7 +26,7 @@ class Measurement:
     Attributes
     ----------
     latency_ms, dense_latency_ms : float
-        Medians, in milliseconds.
+        In milliseconds, see `baseline.undisturbed_ms`: medians, on a quiet machine.
     speedup : float
         Dense over sparse.
     speedup_p10, speedup_p90 : float
@@ -159,7 +159,7 @@ class SettingResult:
     setting : Setting
         Where.
     latency_ms : float
-        Median latency of the dense build.
+        Latency of the dense build, see `baseline.undisturbed_ms`.
     weights_bytes : int
         Its weights in memory.
     parts_ms : dict of str to float

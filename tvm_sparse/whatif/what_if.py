@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.cache import Cache
+from tvm_sparse.config import BenchSpec, ModelSpec
 from tvm_sparse.whatif.alternatives import measured_int8
 from tvm_sparse.whatif.answers import make_answers
 from tvm_sparse.whatif.baseline import Baseline
-from tvm_sparse.whatif.calibrate import count_missing, measured_ceilings
+from tvm_sparse.whatif.calibrate import measured_ceilings
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.decisive import decisive_points
 from tvm_sparse.whatif.grid import Grid, Mode, Point, Setting, Targets
-from tvm_sparse.whatif.kernel_job import KernelJob
 from tvm_sparse.whatif.measuring import (
-    load_baseline,
     measure_point,
     measured_baseline,
     point_identity,
 )
-from tvm_sparse.whatif.plan import Cost, Inventory, estimate_cost, estimate_weights
-from tvm_sparse.whatif.predict import Predictor, make_predictors, needed_jobs
+from tvm_sparse.whatif.predict import Predictor, make_predictors
+from tvm_sparse.whatif.question import Question
 from tvm_sparse.whatif.records import Records
 from tvm_sparse.whatif.results import point_result, setting_result
 from tvm_sparse.whatif.study import PointResult, Study
@@ -35,73 +35,71 @@ Progress = Callable[[str], None]
 Predictors = Mapping[tuple[int, int], Predictor]
 
 
-@dataclass(frozen=True)
-class Question:
-    """What a study is to answer.
+def what_if(
+    model: str | ModelSpec,
+    *,
+    mode: Mode = "decide",
+    target_latency_ms: float | None = None,
+    target_items_per_s_per_core: float | None = None,
+    bench: BenchSpec | None = None,
+    seed: int = 0,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    int8: bool = True,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: Progress = lambda line: None,
+    **axes: Sequence[Any],
+) -> Study:
+    """Tell what pruning a model would buy on this machine, over a grid of sparsities.
 
     Parameters
     ----------
-    grid : Grid
-        Which points.
+    model : str or ModelSpec
+        Preset name, hub id or local directory; or a whole spec.
     mode : {"decide", "predict", "measure"}
-        Whether the points that decide, none, or all are measured.
-    targets : Targets
+        Measure the points that decide, none, or all.
+    target_latency_ms, target_items_per_s_per_core : float, optional
         What a sparsity is looked for.
-    bench : BenchSpec
-        How long each build is measured.
-    keep_builds : bool
-        Leave sparse builds in the cache.
-    measure_again : bool
-        Do not rely on measured points that something disturbed: measure them again.
+    bench : BenchSpec, optional
+        How long each build is measured; 3 seconds by default.
+    seed : int
+        Seed of the random block structure.
+    include, exclude : sequence of str
+        Shell patterns of layers.
     int8 : bool
         Measure INT8 in ONNX Runtime too, where it is installed and anything is measured.
-    command : str
-        The command that repeats the study.
-    """
+    cache_dir : path, optional
+        Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
+    progress : callable
+        Receives one line a step.
+    **axes
+        Fields of `grid.Grid`: sparsities, block_shapes, seq_lens, batches, threads.
 
-    grid: Grid = field(default_factory=Grid)
-    mode: Mode = "decide"
-    targets: Targets = field(default_factory=Targets)
-    bench: BenchSpec = field(default_factory=lambda: BenchSpec(time_s=3.0, warmup_s=0.5))
-    keep_builds: bool = False
-    measure_again: bool = False
-    int8: bool = True
-    command: str = ""
-
-
-def plan_study(subject: Subject, question: Question, records: Records) -> Cost:
-    """Return what a study costs, without doing any of it.
+    Returns
+    -------
+    Study
+        Every point predicted, some measured, and answers in plain words; `study.to_json()` is
+        what `report.html.write_report` takes.
 
     Raises
     ------
-    ModelNotFoundError, CheckpointError, FrontendError, ConfigError
-        The model is not there or does not allow a sequence length of the grid.
+    ConfigError
+        An empty axis, or a value out of range.
+    TvmSparseError
+        See `errors`.
     """
-    grid = question.grid
-    settings = grid.settings
-    shapes = {(s.seq_len, s.batch): s for s in settings}
-    known = {s: load_baseline(subject, records, s) for s in settings}
-    kernels: int | None = None
-    if all(known.values()):
-        kernels = sum(
-            count_missing(records, _jobs(question, subject.fill, baseline), setting.threads)
-            for setting, baseline in known.items()
-            if baseline is not None
-        )
-    measured = 0
-    if question.mode != "predict":
-        identity = point_identity(subject, question.bench)
-        measured = len(load_points(records, grid.points, identity, question.measure_again))
-    there = Inventory(
-        imports=sum(subject.is_imported(setting) for setting in shapes.values()),
-        num_imports=len(shapes),
-        baselines=sum(baseline is not None for baseline in known.values()),
-        num_settings=len(settings),
-        measured_points=measured,
-        kernels=kernels,
-        num_weights=estimate_weights(subject.source(settings[0]).config),
+    spec = model if isinstance(model, ModelSpec) else ModelSpec(model, seed=seed)
+    cache = Cache(cache_dir, on_warning=progress)
+    subject = Subject(spec, cache, Fill(seed, tuple(include), tuple(exclude)), progress)
+    question = Question(
+        grid=Grid(**{name: tuple(values) for name, values in axes.items()}),
+        mode=mode,
+        targets=Targets(target_latency_ms, target_items_per_s_per_core),
+        int8=int8,
     )
-    return estimate_cost(grid, question.mode, question.bench, there, question.keep_builds)
+    if bench is not None:
+        question = replace(question, bench=bench)
+    return run_study(subject, question, Records(cache, progress), progress)
 
 
 def run_study(
@@ -132,7 +130,7 @@ def run_study(
         baseline = measured_baseline(subject, records, setting, question.bench, progress)
         baselines[setting] = baseline
         predictors[setting] = make_predictors(
-            baseline, _block_shapes(grid), records, fill.include, fill.exclude, progress
+            baseline, grid.unique_block_shapes, records, fill.include, fill.exclude, progress
         )
     reasons = _points_to_measure(question, predictors)
     kept = _measure(subject, question, records, list(reasons), progress)
@@ -214,14 +212,6 @@ def _points_to_measure(
     for setting, found in predictors.items():
         chosen |= decisive_points(setting, question.grid.sparsities, found, question.targets)
     return chosen
-
-
-def _jobs(question: Question, fill: Fill, baseline: Baseline) -> list[KernelJob]:
-    return needed_jobs(baseline, _block_shapes(question.grid), fill.include, fill.exclude)
-
-
-def _block_shapes(grid: Grid) -> list[tuple[int, int]]:
-    return sorted(set(grid.block_shapes))
 
 
 def _of(setting: Setting, results: list[PointResult]) -> list[PointResult]:

@@ -1,0 +1,164 @@
+"""A whole study of a very small model: on the command line, twice, and from Python."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+from command_line import Sandbox, write_config
+
+import tvm_sparse
+from tvm_sparse.cache import Cache
+from tvm_sparse.config import BenchSpec
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SMALL = ("--seq-len", "16", "--threads", "1", "--block", "4x1", "--sparsity", "0.5,0.9")
+SHORT = ("--time", "0.1", "--no-int8")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    return Sandbox(tmp_path_factory.mktemp("what-if"))
+
+
+@pytest.fixture(scope="module")
+def model(sandbox):
+    return write_config(sandbox.folder / "tiny")
+
+
+@pytest.fixture(scope="module")
+def study(sandbox, model):
+    """Measure two points, and return what was printed and written."""
+    path = sandbox.folder / "study.json"
+    flags = (*SMALL, *SHORT, "--cache-dir", sandbox.folder / "cache")
+    target = ("--target-latency-ms", "1000")
+    csv = sandbox.folder / "points.csv"
+    done = sandbox.run("what-if", model, *flags, "--measure", *target, "--json", path, "--csv", csv)
+    assert done.returncode == 0, done.stderr
+    return done, json.loads(path.read_text()), csv.read_text()
+
+
+def test_the_plan_and_its_cost_come_before_the_work(study):
+    lines = study[0].stderr.splitlines()
+    plan = next(i for i, line in enumerate(lines) if line.startswith("plan: 2 points"))
+    assert lines[plan + 1].startswith("cost: 1 imports, 3 builds (1 dense, 2 sparse)")
+    assert plan < next(i for i, line in enumerate(lines) if "measuring point 1 of 2" in line)
+
+
+def test_every_point_is_predicted_and_measured(study):
+    _, document, csv = study
+    assert [p["sparsity"] for p in document["points"]] == [0.5, 0.9]
+    for point in document["points"]:
+        assert point["predicted"]["latency_ms"] > 0
+        assert point["measured"]["latency_ms"] > 0
+        assert point["measured"]["sparse_flops_share"] > 0.8
+        # What the cost model counts is what the build holds.
+        assert point["predicted"]["weights_bytes"] == pytest.approx(
+            point["measured"]["weights_bytes"], rel=0.02
+        )
+    dense, sparse = (document["settings"][0]["weights_bytes"], document["points"][1])
+    assert sparse["predicted"]["weights_bytes"] < dense
+    assert len(csv.splitlines()) == 1 + 1 + 2
+
+
+def test_the_answers_are_printed(study):
+    done, document, _ = study
+    for answer in document["answers"]:
+        assert answer["text"] in done.stdout
+    topics = {answer["topic"] for answer in document["answers"]}
+    assert topics >= {"break_even", "target", "best_block", "memory", "prediction", "accuracy"}
+    assert "already meets 1e+03 ms" in done.stdout
+
+
+def test_the_command_repeats_the_study(study, model):
+    command = study[1]["command"]
+    assert command.startswith(f"tvm-sparse what-if {model} --sparsity 0.5,0.9")
+    assert "--measure" in command
+
+
+def test_a_second_study_reuses_points_and_imports_no_tensorflow(sandbox, model, study):
+    flags = (*SMALL, *SHORT, "--cache-dir", sandbox.folder / "cache")
+    poison = sandbox.poisoned("tensorflow", "transformers")
+    done = sandbox.run("what-if", model, *flags, "--measure", **poison)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 points taken from the cache" in done.stderr
+    assert "timing" not in done.stderr
+    assert sandbox.imported_poison() == ""
+
+
+def test_sparse_builds_do_not_stay(sandbox, study):
+    builds = [entry.manifest["build"] for entry in Cache(sandbox.folder / "cache").ls("lib")]
+    assert builds == ["dense"]
+
+
+def test_a_dry_run_stops_at_the_plan(sandbox, model):
+    empty = sandbox.folder / "empty"
+    done = sandbox.run("what-if", model, *SMALL, "--dry-run", "--cache-dir", empty)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("plan: 2 points")
+    assert "MB of disk" in done.stdout
+    assert Cache(empty).ls() == []
+
+
+def test_an_interrupt_keeps_what_was_measured(sandbox, model, study):
+    flags = (*SMALL[:4], "--block", "4x1", "--sparsity", "0.5,0.7,0.8", "--measure")
+    process = sandbox.popen(
+        "what-if", model, *flags, *SHORT, "--cache-dir", sandbox.folder / "cache"
+    )
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if "measuring point 2 of 2" in line:
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            break
+    seen += process.stderr.readlines()
+    assert process.wait() == 130, "".join(seen)
+    assert any("2 of 3 points are kept" in line for line in seen)
+    done = sandbox.run("what-if", model, *flags, *SHORT, "--cache-dir", sandbox.folder / "cache")
+    assert done.returncode == 0, done.stderr
+    assert "measuring point 1 of 1" in done.stderr
+
+
+def test_the_library_answers_without_measuring(sandbox, model, study):
+    lines: list[str] = []
+    found = tvm_sparse.what_if(
+        str(model),
+        mode="predict",
+        bench=BenchSpec(time_s=0.1, warmup_s=0.025),
+        cache_dir=sandbox.folder / "cache",
+        progress=lines.append,
+        seq_lens=(16,),
+        threads=(1,),
+        sparsities=(0.0, 0.5, 0.95),
+        block_shapes=((4, 1),),
+    )
+    assert [r.measured is not None for r in found.points] == [False, True, False]
+    assert not any("measuring point" in line for line in lines)
+    times = [result.predicted.latency_ms for result in found.points]
+    assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--block", "4by1"), "block shape '4by1' given"),
+        (("--sparsity", "0.5,95"), "sparsity 95 given"),
+        (("--threads", "4096"), "threads 4096 given: use 1 to"),
+        (("--sparsity", ","), "the grid is empty"),
+        (("--seq-len", "100000"), "100000"),
+        (("--predict", "--measure"), "exclude each other"),
+        (("--target-latency-ms", "0"), "over 0"),
+        (("--block", "5x1", "--predict", "--time", "0.1"), "block 5x1 given, which divides none"),
+    ],
+)
+def test_wrong_use_is_one_line_and_code_2(sandbox, model, study, flags, message):
+    cache = ("--cache-dir", sandbox.folder / "cache")
+    small = SMALL if "--block" not in flags else SMALL[:4]
+    done = sandbox.run("what-if", model, *small, *cache, "-q", *flags)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

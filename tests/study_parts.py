@@ -1,0 +1,114 @@
+"""A dense build with made-up times, and predictors made from it without measuring."""
+
+from __future__ import annotations
+
+from tvm_sparse.bench.environment import detect_environment
+from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
+from tvm_sparse.runtime.measure import measure_summary
+from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.whatif.baseline import Baseline
+from tvm_sparse.whatif.cost import CostModel, KernelFit
+from tvm_sparse.whatif.grid import Setting
+from tvm_sparse.whatif.predict import Predictor
+from tvm_sparse.whatif.study import Measurement
+
+SETTING = Setting(seq_len=8, batch=1, threads=1)
+LAYER = "bert/encoder/layer_._0"
+#: (layer, N, K) of the dense layers.
+WEIGHTS = (
+    (f"{LAYER}/attention/self/query/kernel", 32, 32),
+    (f"{LAYER}/attention/self/key/kernel", 32, 32),
+    (f"{LAYER}/attention/self/value/kernel", 32, 32),
+    (f"{LAYER}/attention/output/dense/kernel", 32, 32),
+    (f"{LAYER}/intermediate/dense/kernel", 64, 32),
+    (f"{LAYER}/output/dense/kernel", 32, 64),
+    ("bert/pooler/dense/kernel", 32, 32),
+)
+#: (kernel, layer, milliseconds) of the calls, 9.5 ms together.
+CALLS = (
+    ("take", "bert/embeddings/word_embeddings", 0.5),
+    ("packed_dense_96x32_bias", f"{LAYER}/attention/self/{{query,key,value}}", 3.0),
+    ("attention_2x16", f"{LAYER}/attention/self/attention_2x16", 1.0),
+    ("packed_dense_32x32_bias_residual", f"{LAYER}/attention/output/dense", 1.0),
+    ("layer_norm_32", f"{LAYER}/attention/output/LayerNorm", 0.5),
+    ("packed_dense_64x32_bias_gelu_tanh", f"{LAYER}/intermediate/dense", 2.0),
+    ("packed_dense_32x64_bias_residual", f"{LAYER}/output/dense", 1.0),
+    ("packed_dense_32x32_bias_tanh", "bert/pooler/dense", 0.5),
+)
+LATENCY_MS = 10.0
+DENSE_BYTES = 50_000
+
+
+def make_layers() -> list[LayerWeight]:
+    return [LayerWeight(name, (n, k), flops=2 * 8 * n * k) for name, n, k in WEIGHTS]
+
+
+def make_record(latency_ms: float = LATENCY_MS, calls=CALLS) -> BenchRecord:
+    build = BuildRecord(
+        latency_ms=measure_summary([latency_ms] * 5),
+        items_per_s=1.0,
+        iterations=5,
+        round_median_ms=(latency_ms,) * 5,
+        weights_bytes=DENSE_BYTES,
+        size_on_disk_bytes=60_000,
+        compile_s=1.0,
+        load_s=0.1,
+        peak_memory_bytes=70_000,
+        calls=tuple(CallTime(i, *call) for i, call in enumerate(calls)),
+    )
+    return BenchRecord(
+        created="2026-01-01T00:00:00+00:00",
+        model={"name": "tiny"},
+        weights={"kind": "random"},
+        spec={"model": {"batch": 1}},
+        builds={"dense": build},
+        environment=detect_environment(1),
+    )
+
+
+def make_baseline(latency_ms: float = LATENCY_MS, calls=CALLS) -> Baseline:
+    return Baseline.from_record(SETTING, make_record(latency_ms, calls), make_layers())
+
+
+def make_predictors(factors: dict[tuple[int, int], float]) -> dict[tuple[int, int], Predictor]:
+    """Kernels whose time is their density times the dense time, times a factor per block shape."""
+    baseline = make_baseline()
+    predictors = {}
+    for block_shape, factor in factors.items():
+        products = tuple(baseline.products(block_shape))
+        model = CostModel(
+            block_shape=block_shape,
+            dense_ms=baseline.latency_ms,
+            dense_weights_bytes=baseline.weights_bytes,
+            parts_ms=baseline.parts_ms,
+            products=tuple(product for product, _ in products),
+            fits={
+                product.name: KernelFit.from_times(
+                    {d: factor * product.dense_ms * d for d in (0.01, 1.0)}
+                )
+                for product, _ in products
+            },
+            part_scale={},
+        )
+        predictors[block_shape] = Predictor(model, products)
+    return predictors
+
+
+def make_measurement(latency_ms: float, disturbed: bool = False) -> Measurement:
+    return Measurement(
+        latency_ms=latency_ms,
+        dense_latency_ms=10.0,
+        speedup=10.0 / latency_ms,
+        speedup_p10=1.0,
+        speedup_p90=2.0,
+        parts_ms={"products": latency_ms, "attention": 0.0, "norms": 0.0, "rest": 0.0},
+        weights_bytes=1,
+        size_on_disk_bytes=2,
+        peak_memory_bytes=3,
+        dense_round_ms=(10.0, 10.5),
+        sparse_round_ms=(latency_ms, latency_ms),
+        sparse_flops_share=1.0,
+        disturbed=disturbed,
+        duration_s=1.0,
+        created="2026-01-01T00:00:00+00:00",
+    )

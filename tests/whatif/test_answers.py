@@ -1,0 +1,146 @@
+"""Answers and decisive points, from curves with known crossings."""
+
+from __future__ import annotations
+
+import pytest
+from study_parts import DENSE_BYTES, LATENCY_MS, SETTING, make_measurement, make_predictors
+
+from tvm_sparse.whatif.answers import RANDOM_FILL, make_answers
+from tvm_sparse.whatif.curves import Curves
+from tvm_sparse.whatif.decisive import decisive_points
+from tvm_sparse.whatif.grid import Point, Targets
+from tvm_sparse.whatif.results import point_result
+from tvm_sparse.whatif.sweep import Kept
+
+pytestmark = pytest.mark.unit
+
+SPARSITIES = (0.0, 0.4, 0.6, 0.8, 0.9)
+# The sparse products take 7 ms of 10 when dense: with a factor of 2 they break even at 50 %.
+FACTORS = {(1, 1): 5.5, (4, 1): 2.0, (16, 1): 2.01}
+
+
+def make_curves(measured=None, factors=FACTORS) -> Curves:
+    predictors = make_predictors(factors)
+    results = []
+    for block_shape in factors:
+        for sparsity in SPARSITIES:
+            point = Point(SETTING, block_shape, sparsity)
+            kept = (measured or {}).get((block_shape, sparsity))
+            results.append(point_result(point, predictors, Kept(kept, "key") if kept else None, ""))
+    return Curves(SETTING, LATENCY_MS, predictors, results)
+
+
+def answer(
+    topic: str, curves: Curves | None = None, targets: Targets | None = None, alternatives=()
+):
+    answers = make_answers([curves or make_curves()], targets or Targets(), alternatives)
+    return next(a for a in answers if a.topic == topic)
+
+
+def test_break_even_is_told_per_block_shape():
+    facts = answer("break_even").facts["least_sparsity"]
+    assert facts == {
+        "1x1": pytest.approx(1 - 1 / 5.5, abs=0.002),
+        "4x1": pytest.approx(0.5, abs=0.002),
+        "16x1": pytest.approx(0.5, abs=0.004),
+    }
+    assert "4x1 from 50.0%" in answer("break_even").text
+
+
+def test_a_block_shape_that_never_or_always_wins_is_told():
+    text = answer("break_even", make_curves(factors={(1, 1): 1e5, (4, 1): 0.5})).text
+    assert "1x1 at none" in text
+    assert "4x1 at any" in text
+
+
+def test_a_target_names_the_sparsity_it_needs():
+    found = answer("target", targets=Targets(latency_ms=6.5))
+    # 3 ms stay; 14 ms of products at full density have 3.5 ms left: 75 %.
+    assert found.facts["least_sparsity"]["4x1"] == pytest.approx(0.75, abs=0.002)
+    assert "6.5 ms needs" in found.text
+
+
+def test_a_target_nobody_meets_or_everybody_does():
+    assert "No sparsity up to 99% meets 2 ms" in answer("target", targets=Targets(2.0)).text
+    assert "already meets" in answer("target", targets=Targets(11.0)).text
+    per_core = answer("target", targets=Targets(items_per_s_per_core=1e3 / 6.5))
+    assert per_core.facts["budget_ms"] == pytest.approx(6.5)
+    assert "per second and core" in per_core.text
+    assert not [a for a in make_answers([make_curves()], Targets()) if a.topic == "target"]
+
+
+def test_of_equally_fast_block_shapes_the_smallest_is_best():
+    best = answer("best_block").facts["best_block"]
+    assert set(best.values()) == {"4x1"}
+    fast = make_curves(factors={(4, 1): 2.0, (16, 1): 1.0})
+    assert set(answer("best_block", fast).facts["best_block"].values()) == {"16x1"}
+
+
+def test_memory_saved_is_that_of_the_fastest_point():
+    found = answer("memory")
+    assert found.facts["point"] == "4x1 at 90.0%"
+    assert found.facts["dense_bytes"] == DENSE_BYTES
+    assert found.facts["sparse_bytes"] < DENSE_BYTES
+
+
+def test_amdahls_limit_is_told():
+    assert answer("limit").facts["amdahl_limit"] == pytest.approx(10 / 3)
+
+
+def test_measured_points_bend_the_curve_by_their_speed_up():
+    # Measured when the machine was twice as slow: the speed-up counts, not the time.
+    slow = make_measurement(20.0)
+    measurement = type(slow)(**{**slow.__dict__, "dense_latency_ms": 20.0, "speedup": 1.0})
+    curves = make_curves({((4, 1), 0.6): measurement})
+    assert answer("break_even", curves).facts["least_sparsity"]["4x1"] == pytest.approx(
+        0.6, abs=0.002
+    )
+    result = next(r for r in curves.results if r.measured)
+    # Predicted 8.6 ms where 10 would be right.
+    assert result.error == pytest.approx(8.6 / 10 - 1)
+    assert answer("prediction", curves).facts["worst_error"] == pytest.approx(0.14)
+
+
+def test_disturbed_points_are_told_and_not_relied_on():
+    curves = make_curves({((4, 1), 0.6): make_measurement(100.0, disturbed=True)})
+    assert answer("break_even", curves).facts["least_sparsity"]["4x1"] == pytest.approx(
+        0.5, abs=0.002
+    )
+    assert answer("disturbed", curves).facts == {"points": 1}
+    assert "measured undisturbed" in answer("prediction", curves).text
+
+
+def test_int8_is_the_alternative_where_it_was_measured():
+    place = {"engine": "ONNX Runtime, dynamic INT8", "seq_len": 8, "batch": 1, "threads": 1}
+    missing = {**place, "status": "not installed", "detail": "needs onnxruntime"}
+    assert "is not installed: needs onnxruntime" in answer("int8", alternatives=[missing]).text
+    measured = {
+        **place,
+        "status": "measured",
+        "detail": "",
+        "latency_ms": 5.0,
+        "dense_ms": 10.0,
+        "speedup": 10 / 6.5,
+        "max_absolute_error": 0.25,
+    }
+    found = answer("int8", alternatives=[measured])
+    assert found.facts["least_sparsity"]["4x1"] == pytest.approx(0.75, abs=0.002)
+    assert "1.54x our dense build" in found.text
+
+
+def test_a_random_fill_says_nothing_about_accuracy():
+    assert make_answers([make_curves()], Targets())[-1].text == RANDOM_FILL
+    assert "nothing about accuracy" in RANDOM_FILL
+
+
+def test_the_points_that_decide_are_few_and_named():
+    chosen = decisive_points(SETTING, SPARSITIES, make_predictors(FACTORS), Targets(latency_ms=6.5))
+    found = {(point.block_shape, point.sparsity): why for point, why in chosen.items()}
+    assert found == {
+        ((4, 1), 0.9): "best block shape",
+        ((1, 1), 0.9): "break-even",
+        ((4, 1), 0.6): "break-even",
+        ((16, 1), 0.6): "break-even",
+        ((4, 1), 0.4): "break-even",
+        ((4, 1), 0.8): "target",
+    }

@@ -1,0 +1,114 @@
+"""The dense build's calls: their parts, and which products could run sparse."""
+
+from __future__ import annotations
+
+import pytest
+from study_parts import CALLS, LATENCY_MS, LAYER, SETTING, make_baseline
+
+from tvm_sparse.errors import SparsityError
+from tvm_sparse.whatif.baseline import Baseline
+
+pytestmark = pytest.mark.unit
+
+
+def test_parts_add_up_to_the_latency():
+    parts = make_baseline().parts_ms
+    assert parts == pytest.approx({"products": 7.5, "attention": 1.0, "norms": 0.5, "rest": 1.0})
+    assert sum(parts.values()) == pytest.approx(LATENCY_MS)
+
+
+def test_a_profile_slower_than_the_build_is_scaled_to_it():
+    baseline = make_baseline(latency_ms=4.75)
+    assert baseline.profile_scale == pytest.approx(0.5)
+    assert sum(baseline.parts_ms.values()) == pytest.approx(4.75)
+    assert baseline.parts_ms["products"] == pytest.approx(3.75)
+    (first, _), *_ = baseline.products((4, 1))
+    assert first.dense_ms == pytest.approx(1.5)
+
+
+def test_products_of_the_encoder_would_run_sparse_with_their_epilogues():
+    found = make_baseline().products((4, 1))
+    assert [(p.name, p.calls, p.units, p.depth, p.dense_ms) for p, _ in found] == [
+        ("96x32_bias", 1, 96, 32, 3.0),
+        ("32x32_bias_residual", 1, 32, 32, 1.0),
+        ("64x32_bias_gelu_tanh", 1, 64, 32, 2.0),
+        ("32x64_bias_residual", 1, 32, 64, 1.0),
+    ]
+    epilogues = [(job.bias, job.activation, job.residual) for _, job in found]
+    assert epilogues == [
+        (True, "none", False),
+        (True, "none", True),
+        (True, "gelu_tanh", False),
+        (True, "none", True),
+    ]
+    jobs = [job for _, job in found]
+    assert {(job.batch, job.seq_len, job.block_shape) for job in jobs} == {(1, 8, (4, 1))}
+    # The pooler is not among them.
+    assert jobs[0].num_weights == 4 * 32 * 32 + 2 * 64 * 32
+
+
+def test_calls_of_one_kernel_are_one_product():
+    second = [
+        (kernel, layer.replace("layer_._0", "layer_._1"), ms + 1)
+        for kernel, layer, ms in CALLS
+        if layer.startswith(LAYER)
+    ]
+    baseline = make_baseline(30.0, (*CALLS, *second))
+    layers = tuple(
+        type(layer)(layer.name.replace("layer_._0", "layer_._1"), layer.shape, flops=layer.flops)
+        for layer in baseline.layers
+        if "layer_._0" in layer.name
+    )
+    both = Baseline(
+        SETTING,
+        baseline.latency_ms,
+        baseline.weights_bytes,
+        baseline.calls,
+        (*baseline.layers, *layers),
+        baseline.record,
+    )
+    product, job = both.products((4, 1))[0]
+    assert (product.calls, product.dense_ms) == (2, 3.5)
+    assert job.num_weights == 2 * (4 * 32 * 32 + 2 * 64 * 32)
+
+
+def test_what_the_block_or_a_pattern_rules_out_stays_dense():
+    baseline = make_baseline()
+    # 64 rows alone are a multiple of 64.
+    assert [p.name for p, _ in baseline.products((64, 1))] == ["64x32_bias_gelu_tanh"]
+    without = baseline.products((4, 1), exclude=["*/intermediate/*"])
+    assert "64x32_bias_gelu_tanh" not in [p.name for p, _ in without]
+    # A stack is sparse only as a whole.
+    part = baseline.products((4, 1), exclude=["*/query/*"])
+    assert "96x32_bias" not in [p.name for p, _ in part]
+    with pytest.raises(SparsityError, match="divides none"):
+        baseline.products((5, 1))
+    with pytest.raises(SparsityError, match="matches none"):
+        baseline.products((4, 1), include=["*/nothing/*"])
+
+
+def test_a_product_in_a_kernel_that_is_not_ours_stays_dense():
+    calls = [("fused_matmul_add" if "96x32" in k else k, layer, ms) for k, layer, ms in CALLS]
+    baseline = make_baseline(calls=tuple(calls))
+    assert "96x32_bias" not in [p.name for p, _ in baseline.products((4, 1))]
+    reasons = baseline.reasons((4, 1))
+    assert reasons[f"{LAYER}/attention/self/query/kernel"].startswith("runs in fused_matmul_add")
+    assert reasons["bert/pooler/dense/kernel"].startswith("head")
+
+
+def test_a_baseline_survives_its_json_form():
+    baseline = make_baseline()
+    again = Baseline.from_json(SETTING, baseline.to_json())
+    assert again.calls == baseline.calls
+    assert again.layers == baseline.layers
+    assert again.latency_ms == baseline.latency_ms
+
+
+def test_attention_and_norms_are_known_as_kernels():
+    jobs = make_baseline().layout_jobs(16)
+    assert {name: part for name, (part, _) in jobs.items()} == {
+        "attention_2x16": "attention",
+        "layer_norm_32": "norms",
+    }
+    attention = jobs["attention_2x16"][1]
+    assert (attention.units, attention.depth, attention.layout_rows) == (2, 16, 16)

@@ -1,0 +1,96 @@
+"""What a study is to answer, and what answering it will cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import get_args
+
+from tvm_sparse.config import BenchSpec
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.whatif.baseline import Baseline
+from tvm_sparse.whatif.calibrate import count_missing
+from tvm_sparse.whatif.grid import Grid, Mode, Targets
+from tvm_sparse.whatif.kernel_job import KernelJob
+from tvm_sparse.whatif.measuring import load_baseline, point_identity
+from tvm_sparse.whatif.plan import Cost, Inventory, estimate_cost, estimate_weights
+from tvm_sparse.whatif.predict import needed_jobs
+from tvm_sparse.whatif.records import Records
+from tvm_sparse.whatif.subject import Fill, Subject
+from tvm_sparse.whatif.sweep import load_points
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a study is to answer.
+
+    Parameters
+    ----------
+    grid : Grid
+        Which points.
+    mode : {"decide", "predict", "measure"}
+        Whether the points that decide, none, or all are measured.
+    targets : Targets
+        What a sparsity is looked for.
+    bench : BenchSpec
+        How long each build is measured.
+    keep_builds : bool
+        Leave sparse builds in the cache.
+    measure_again : bool
+        Do not rely on measured points that something disturbed: measure them again.
+    int8 : bool
+        Measure INT8 in ONNX Runtime too, where it is installed and anything is measured.
+    command : str
+        The command that repeats the study.
+    """
+
+    grid: Grid = field(default_factory=Grid)
+    mode: Mode = "decide"
+    targets: Targets = field(default_factory=Targets)
+    bench: BenchSpec = field(default_factory=lambda: BenchSpec(time_s=3.0, warmup_s=0.5))
+    keep_builds: bool = False
+    measure_again: bool = False
+    int8: bool = True
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise ConfigError(f"mode {self.mode!r} given: use one of {', '.join(get_args(Mode))}")
+
+
+def plan_study(subject: Subject, question: Question, records: Records) -> Cost:
+    """Return what a study costs, without doing any of it.
+
+    Raises
+    ------
+    ModelNotFoundError, CheckpointError, FrontendError, ConfigError
+        The model is not there or does not allow a sequence length of the grid.
+    """
+    grid = question.grid
+    settings = grid.settings
+    shapes = {(s.seq_len, s.batch): s for s in settings}
+    known = {s: load_baseline(subject, records, s) for s in settings}
+    kernels: int | None = None
+    if all(known.values()):
+        kernels = sum(
+            count_missing(records, _jobs(question, subject.fill, baseline), setting.threads)
+            for setting, baseline in known.items()
+            if baseline is not None
+        )
+    measured = 0
+    if question.mode != "predict":
+        identity = point_identity(subject, question.bench)
+        measured = len(load_points(records, grid.points, identity, question.measure_again))
+    there = Inventory(
+        imports=sum(subject.is_imported(setting) for setting in shapes.values()),
+        num_imports=len(shapes),
+        baselines=sum(baseline is not None for baseline in known.values()),
+        num_settings=len(settings),
+        measured_points=measured,
+        kernels=kernels,
+        num_weights=estimate_weights(subject.source(settings[0]).config),
+    )
+    return estimate_cost(grid, question.mode, question.bench, there, question.keep_builds)
+
+
+def _jobs(question: Question, fill: Fill, baseline: Baseline) -> list[KernelJob]:
+    return needed_jobs(baseline, question.grid.unique_block_shapes, fill.include, fill.exclude)
