@@ -42,7 +42,16 @@ def example_study(
             Answer("accuracy", "A random fill says nothing about accuracy."),
         ),
         alternatives=(
-            {"engine": "ONNX Runtime INT8", "latency_ms": 61.25, "speedup": 1.6, "threads": 2},
+            {
+                "engine": "ONNX Runtime INT8",
+                "seq_len": 128,
+                "batch": 1,
+                "threads": 2,
+                "status": "measured",
+                "latency_ms": 61.25,
+                "dense_ms": 98.0,
+                "speedup": 1.6,
+            },
         ),
         refused=("record bench/0123 is left out: it was measured on another machine",),
     )

@@ -7,8 +7,10 @@ from example_study import BLOCKS, SPARSITIES, cost_model, example_study
 
 from tvm_sparse.report import study_charts as charts
 from tvm_sparse.report import study_plots
+from tvm_sparse.report.chart_elements import sparsity_axis
 from tvm_sparse.report.palette import NEUTRAL, SERIES
 from tvm_sparse.report.study_rows import Shape, StudyRow, blocks_of, ideal_speedup
+from tvm_sparse.report.study_scatters import pareto_front, prediction_chart
 from tvm_sparse.report.study_view import view_of
 from tvm_sparse.whatif.grid import Setting
 
@@ -65,6 +67,17 @@ def test_measured_points_have_their_range(rows) -> None:
         assert down == pytest.approx(0.08 * y)
 
 
+def test_disturbed_measurements_are_hollow(rows) -> None:
+    (marks,) = traces(charts.speedup_chart(rows, SHAPE), name="4x1", mode="markers")
+    assert marks["marker"]["symbol"] == ["square-open", "square"]
+
+
+def test_a_median_outside_of_the_rounds_has_no_negative_whisker(rows) -> None:
+    (row, *_) = [row for row in rows if row.measured_speedup and row.block_shape]
+    odd = replace(row, measured_speedup=2.0, speedup_p10=3.0, speedup_p90=4.0)
+    assert odd.speedup_spread == (0.0, 2.0)
+
+
 def test_break_even_and_amdahls_limit(rows) -> None:
     figure = charts.speedup_chart(rows, SHAPE)
     # 70 of 100 ms can run sparse.
@@ -115,7 +128,7 @@ def test_memory(rows) -> None:
 
 
 def test_prediction_is_compared_at_the_speed_of_the_measurement(rows) -> None:
-    figure = charts.prediction_chart(rows)
+    figure = prediction_chart(rows)
     points = traces(figure, mode="markers")
     assert {trace["name"] for trace in points} == {"1x1", "4x1", "16x1", "32x1"}
     for trace in points:
@@ -130,11 +143,11 @@ def test_pareto_front() -> None:
                         fidelity=fidelity)  # fmt: skip
 
     best, fast, beaten = row(0.99, 1.5), row(0.9, 3.0), row(0.89, 2.9)
-    assert charts.pareto_front([beaten, fast, best, row(None, 9.0)]) == [best, fast]
+    assert pareto_front([beaten, fast, best, row(None, 9.0)]) == [best, fast]
 
 
 def test_sparsity_axis_spreads_what_is_close_to_one() -> None:
-    axis = [charts.sparsity_axis(s) for s in (0.0, 0.9, 0.99, 1.0)]
+    axis = [sparsity_axis(s) for s in (0.0, 0.9, 0.99, 1.0)]
     assert axis == pytest.approx([0, 1, 2, 3])
 
 

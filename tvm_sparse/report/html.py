@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from tvm_sparse.errors import BuildError, DependencyError
 from tvm_sparse.report import study_charts as charts
+from tvm_sparse.report.chart_elements import Figure
 from tvm_sparse.report.html_tables import (
     render_alternatives,
     render_facts,
@@ -19,7 +21,8 @@ from tvm_sparse.report.html_tables import (
     render_rows,
 )
 from tvm_sparse.report.study_plots import save_plots
-from tvm_sparse.report.study_rows import blocks_of, rows_csv, shapes_of
+from tvm_sparse.report.study_rows import Shape, blocks_of, rows_csv, shapes_of
+from tvm_sparse.report.study_scatters import pareto_chart, prediction_chart
 from tvm_sparse.report.study_view import StudyView, layers_csv, view_of
 
 #: Nothing in the page may load anything, whatever a name in the study contains.
@@ -129,7 +132,7 @@ def render_page(view: StudyView, plotly: str) -> str:
         for part in (
             f"<h1>{escape(title)}</h1>",
             f'<p class="soft">{escape(view.summary)}</p>',
-            f'<p class="warning">{_prose(view.warning)}</p>' if view.warning else "",
+            *(f'<p class="warning">{_prose(warning)}</p>' for warning in view.warnings),
             _answers(view),
             "<h2>Charts</h2>",
             '<p class="soft">Drag over a chart to zoom, double-click to go back; a click on a name '
@@ -178,7 +181,7 @@ def _figures(view: StudyView) -> dict[str, Any]:
     """Return the charts by name; those that depend on a choice, by shape and block shape."""
     rows, blocks = view.rows, blocks_of(view.rows)
 
-    def by_shape(draw: Callable[..., charts.Figure]) -> dict[str, Any]:
+    def by_shape(draw: Callable[..., Figure]) -> dict[str, Any]:
         return {"by_shape": {str(shape): draw(rows, shape) for shape in shapes_of(rows)}}
 
     parts = {
@@ -188,14 +191,27 @@ def _figures(view: StudyView) -> dict[str, Any]:
         for shape in shapes_of(rows)
     }
     figures: dict[str, Any] = {
-        "speedup": by_shape(charts.speedup_chart),
+        "speedup": by_shape(partial(charts.speedup_chart, others=_speedups(view))),
         "parts": {"by_shape": parts},
         "memory": by_shape(charts.memory_chart),
-        "prediction": charts.prediction_chart(rows),
+        "prediction": prediction_chart(rows),
     }
     if any(row.fidelity is not None for row in rows):
-        figures["pareto"] = by_shape(charts.pareto_chart)
+        figures["pareto"] = by_shape(pareto_chart)
     return figures
+
+
+def _speedups(view: StudyView) -> list[tuple[str, str, float]]:
+    """Return name, shape and speed-up of the alternatives that were measured."""
+    return [
+        (
+            str(entry["engine"]),
+            str(Shape(entry["batch"], entry["seq_len"], entry["threads"])),
+            float(entry["speedup"]),
+        )
+        for entry in view.alternatives
+        if entry.get("speedup")
+    ]
 
 
 def _answers(view: StudyView) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.errors import DependencyError
+from tvm_sparse.report.chart_elements import percent, sparsity_axis
 from tvm_sparse.report.palette import NEUTRAL, PARTS, series_colour
-from tvm_sparse.report.study_charts import TOLERANCE, pareto_front, percent, sparsity_axis
 from tvm_sparse.report.study_rows import (
     Shape,
     StudyRow,
@@ -21,6 +21,7 @@ from tvm_sparse.report.study_rows import (
     shapes_of,
     sparse_rows,
 )
+from tvm_sparse.report.study_scatters import TOLERANCE, pareto_front
 from tvm_sparse.report.study_view import StudyView
 
 _MARKERS = ("o", "s", "D", "^", "P", "*")
@@ -88,8 +89,7 @@ def draw_speedup(rows: Sequence[StudyRow], shape: Shape, axis: Any) -> bool:
             label=f"{block}, predicted",
         )
         if measured:
-            low = [_distance(row.speedup_p10, row) for row in measured]
-            high = [_distance(row.speedup_p90, row) for row in measured]
+            low, high = zip(*(row.speedup_spread for row in measured), strict=True)
             axis.errorbar(
                 [sparsity_axis(row.sparsity) for row in measured],
                 [row.measured_speedup for row in measured],
@@ -250,10 +250,6 @@ def _note(axis: Any, y: float, text: str, x: float = 0) -> None:
         fontsize=8,
         color="#555555",
     )
-
-
-def _distance(bound: float | None, row: StudyRow) -> float:
-    return 0.0 if bound is None else abs(bound - (row.measured_speedup or 0.0))
 
 
 def _slug(shape: Shape) -> str:

@@ -104,6 +104,17 @@ class StudyRow:
         return {name: value for name, value in parts.items() if value is not None}
 
     @property
+    def speedup_spread(self) -> tuple[float, float]:
+        """How far the 10th and the 90th percentile lie below and above the measured speed-up.
+
+        By noise the median of all runs may lie outside of what paired rounds give: 0 then.
+        """
+        if self.measured_speedup is None or self.speedup_p10 is None or self.speedup_p90 is None:
+            return 0.0, 0.0
+        speedup = self.measured_speedup
+        return max(0.0, speedup - self.speedup_p10), max(0.0, self.speedup_p90 - speedup)
+
+    @property
     def latency_ms(self) -> float | None:
         """Measured latency, or the predicted one where nothing was measured."""
         return self.predicted_ms if self.measured_ms is None else self.measured_ms

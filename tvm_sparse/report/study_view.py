@@ -16,11 +16,8 @@ from tvm_sparse.whatif.study import SCHEMA_VERSION
 
 #: Layers are shown at the sparsity of the grid next to this.
 _LAYER_SPARSITY = 0.95
-_RANDOM_FILL = (
-    "The zeros of this study are a random pattern: right for speed and memory, and no statement "
-    "about accuracy. What pruning costs in accuracy is for `tvm-sparse prune` and "
-    "`tvm-sparse evaluate` to tell."
-)
+#: Answers that a reader must not miss are set apart from the others.
+_WARNINGS = frozenset({"accuracy"})
 
 
 @dataclass(frozen=True)
@@ -29,11 +26,10 @@ class StudyView:
 
     Attributes
     ----------
-    name, summary, warning, command : str
-        The model's name, a line on what was studied and where, a warning (or nothing), and the
-        command that repeats it.
-    answers : tuple of str
-        Sentences.
+    name, summary, command : str
+        The model's name, a line on what was studied and where, and the command that repeats it.
+    warnings, answers : tuple of str
+        Sentences; the first are those that a reader must not miss.
     rows : tuple of StudyRow
         All builds: for each shape the dense one, then the points.
     layers : tuple of StudyLayer
@@ -52,7 +48,7 @@ class StudyView:
     summary: str
     command: str
     rows: tuple[StudyRow, ...]
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     layers: tuple[StudyLayer, ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
@@ -128,13 +124,17 @@ def _view(study: Mapping[str, Any]) -> StudyView:
         f"Weights: {weights.get('detail', weights.get('kind', 'of unknown origin'))}.",
         command=study["command"],
         rows=tuple(rows),
-        warning="" if any(row.fidelity is not None for row in rows) else _RANDOM_FILL,
-        answers=tuple(answer["text"] for answer in study["answers"]),
+        warnings=_texts(study["answers"], warnings=True),
+        answers=_texts(study["answers"], warnings=False),
         layers=tuple(layers),
         environment=_describe_environment(environment),
         alternatives=tuple(study["alternatives"]),
         refused=tuple(study["refused"]),
     )
+
+
+def _texts(answers: Sequence[Mapping[str, Any]], warnings: bool) -> tuple[str, ...]:
+    return tuple(answer["text"] for answer in answers if (answer["topic"] in _WARNINGS) == warnings)
 
 
 def _describe_environment(environment: Mapping[str, Any]) -> dict[str, Any]:
