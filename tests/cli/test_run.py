@@ -105,7 +105,7 @@ def test_dump_ir_has_a_directory_per_build(invoke, tiny, tmp_path) -> None:
     result = invoke("run", *tiny.flags, *QUICK, "-q", "--dump-ir", tmp_path / "ir")
     assert result.code == 0, result.err
     dumps = {build: sorted((tmp_path / "ir" / build).iterdir()) for build in ("dense", "sparse")}
-    assert dumps["dense"][0].name == "01_simplify_fc_transpose.txt"
+    assert dumps["dense"][0].name == "01_join_weights.txt"
     sparse_text = "".join(path.read_text() for path in dumps["sparse"])
     assert "tvm_sparse.sparse_dense" in sparse_text
     assert "tvm_sparse.sparse_dense" not in "".join(path.read_text() for path in dumps["dense"])

@@ -14,7 +14,13 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
-from tvm_sparse.passes import bsr_dense, fast_math, simplify_fc_transpose, tile_tokens
+from tvm_sparse.passes import (
+    bsr_dense,
+    fast_math,
+    join_weights,
+    simplify_fc_transpose,
+    tile_tokens,
+)
 from tvm_sparse.passes.layer_calls import LayerCall, layer_calls
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
 from tvm_sparse.sparsity.decision import Decision
@@ -134,7 +140,8 @@ def pack(
     decisions: list[Decision] = []
     block_rows = 0
 
-    # 1. Every dense layer multiplies a weight stored (N, K).
+    # 1. Every dense layer multiplies one weight, stored (N, K).
+    mod, params = phases.run("join_weights", lambda: join_weights.convert(mod, params))
     mod, params = phases.run(
         "simplify_fc_transpose", lambda: simplify_fc_transpose.convert(mod, params)
     )

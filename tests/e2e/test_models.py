@@ -1,0 +1,147 @@
+"""Every architecture through the whole compiler: dense against TensorFlow, sparse against dense."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from relax_modules import run_executable
+from small_models import CASES, LAYERS, RESNET, VIT, small_config
+from tolerances import MODEL
+
+from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
+from tvm_sparse.compiler.reference_check import Reference, check_against_reference
+from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.frontend.from_graphdef import from_graphdef
+from tvm_sparse.frontend.graphdef import freeze, input_signature, run_reference
+from tvm_sparse.frontend.huggingface import load_model
+from tvm_sparse.frontend.reference import reference_inputs
+from tvm_sparse.frontend.source import resolve_source
+from tvm_sparse.passes.dense_layers import dense_layers
+from tvm_sparse.runtime.compare import difference
+from tvm_sparse.sparsity.sparsify import sparsify
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SEQ_LEN = 11  # of no multiple of a vector register
+SPEC = CompileSpec()
+TOLERANCES = (MODEL["atol"], MODEL["rtol"])
+# Batch, and the blocks of the sparse build.
+SHAPES = [(1, (4, 1)), (3, (1, 1))]
+
+
+@dataclass(frozen=True)
+class Imported:
+    mod: Any
+    reference: Reference
+
+
+def import_small(directory, config: dict[str, Any], batch: int) -> Imported:
+    """Import a seeded model of a config, with what TensorFlow computes on padded inputs."""
+    (directory / "config.json").write_text(json.dumps(config))
+    spec = ModelSpec(str(directory), weights="random", batch=batch, seq_len=SEQ_LEN)
+    source = resolve_source(spec)
+    model = load_model(source, spec.seed)
+    inputs = input_signature(model, source.config, batch, SEQ_LEN)
+    values = reference_inputs(inputs, source.config, seed=batch)
+    outputs = run_reference(model, values)
+    mod, params = from_graphdef(freeze(model, inputs))
+    return Imported(mod, Reference(params, values, outputs))
+
+
+def check_dense(model: Imported) -> Build:
+    """Compile the dense build and compare it with TensorFlow, as a run of the tool does."""
+    build = compile_model(model.mod, model.reference.params, SPEC)
+    gaps = check_against_reference(build, model.reference, *TOLERANCES)
+    assert gaps.keys() == model.reference.outputs.keys()
+    for name, gap in gaps.items():
+        # Of small outputs a tolerance of 1e-4 would prove little.
+        assert gap <= MODEL["rtol"] * np.abs(model.reference.outputs[name]).max(), name
+    return build
+
+
+def check_sparse(model: Imported, dense: Build, block_shape: tuple[int, int]) -> Build:
+    """Compile the sparse build of filled weights and compare it with a dense one of the same."""
+    spec = SparsitySpec(sparsity=0.8, block_shape=block_shape, prune="random")
+    params = sparsify(
+        model.reference.params, dense_layers(model.mod, model.reference.params.keys()), spec
+    )
+    twin = replace_weights(dense, model.mod, params)
+    wanted = outputs_of(twin, model)
+    build = compile_model(model.mod, params, SPEC, spec)
+    found = outputs_of(build, model)
+    for name, value in wanted.items():
+        assert difference(found[name], value, *TOLERANCES).mismatched == 0, name
+        assert difference(model.reference.outputs[name], value, *TOLERANCES).mismatched > 0, name
+    return build
+
+
+def outputs_of(build: Build, model: Imported) -> dict[str, np.ndarray]:
+    results = run_executable(build.executable, build.lowered.params, model.reference.inputs)
+    return dict(zip(model.reference.outputs, results, strict=True))
+
+
+@pytest.mark.parametrize("preset", CASES)
+@pytest.mark.parametrize(("batch", "block_shape"), SHAPES, ids=["1-4x1", "3-1x1"])
+def test_preset(preset, batch, block_shape, tmp_path):
+    model = import_small(tmp_path, small_config(preset), batch)
+    dense = check_dense(model)
+    assert_encoder_is_tiled(dense)
+    sparse = check_sparse(model, dense, block_shape)
+    assert_encoder_is_tiled(sparse)
+    actions = [decision.action for decision in sparse.lowered.decisions]
+    assert actions.count("sparse") >= 6
+
+
+def assert_encoder_is_tiled(build: Build) -> None:
+    """Attention and products run in our kernels; nothing of the encoder is left to generic code."""
+    kernels = [call.kernel for call in build.lowered.calls]
+    assert sum(kernel.startswith("attention_") for kernel in kernels) == LAYERS
+    generic = [k for k in kernels if "matmul" in k or "softmax" in k or "gelu" in k.split("_")[0]]
+    assert not generic
+
+
+@pytest.mark.parametrize(("batch", "block_shape"), SHAPES, ids=["1-4x1", "3-1x1"])
+def test_vision_transformer(batch, block_shape, tmp_path):
+    model = import_small(tmp_path, VIT, batch)
+    dense = check_dense(model)
+    assert_encoder_is_tiled(dense)
+    assert_encoder_is_tiled(check_sparse(model, dense, block_shape))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_resnet(batch, tmp_path):
+    """Convolutions and pooling run in TVM's kernels, scheduled by us."""
+    model = import_small(tmp_path, RESNET, batch)
+    dense = check_dense(model)
+    kernels = [call.kernel for call in dense.lowered.calls]
+    assert sum("conv2d" in kernel for kernel in kernels) > 6
+    assert sum("max_pool2d" in kernel for kernel in kernels) == 1
+
+
+def test_more_layers_take_no_more_kernels(tmp_path):
+    """What is compiled depends on the shapes of the layers, not on their number."""
+    compiled = []
+    for num_layers in (2, 4):
+        directory = tmp_path / str(num_layers)
+        directory.mkdir()
+        config = {**small_config("bert-mini"), "num_hidden_layers": num_layers}
+        model = import_small(directory, config, batch=1)
+        lowered = compile_model(model.mod, model.reference.params, SPEC).lowered
+        compiled.append(sorted(gv.name_hint for gv in lowered.mod.get_global_vars()))
+        assert sum(call.kernel.startswith("attention_") for call in lowered.calls) == num_layers
+    assert compiled[0] == compiled[1]
+
+
+def test_no_call_into_libm_is_left_in_bert(tmp_path):
+    model = import_small(tmp_path, small_config("bert-tiny"), batch=1)
+    build = compile_model(model.mod, model.reference.params, SPEC)
+    code = build.executable.mod.imports[0].inspect_source("ll")
+    declared = re.findall(r"^declare [^@\n]*@([\w.]+)\(", code, flags=re.MULTILINE)
+    assert any(name.startswith("llvm.fmuladd") for name in declared), declared
+    libm = re.compile(r"(llvm\.)?(erf|exp|tanh|pow|log)f?(\.\w+)?")
+    assert not [name for name in declared if libm.fullmatch(name)]

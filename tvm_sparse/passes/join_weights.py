@@ -1,0 +1,101 @@
+"""Concatenate weights at compile time where a model would do it at every inference.
+
+MobileBERT's language-model head multiplies with its embedding table and a further weight side by
+side; joined here, they are one weight like any other to the passes that follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import tvm
+from tvm import relax
+from tvm.relax.expr_functor import PyExprMutator, mutator
+
+from tvm_sparse.passes.dense_chains import bindings, op_name
+from tvm_sparse.passes.dense_layers import PERMUTE_DIMS, main_function
+from tvm_sparse.passes.packed_weights import join_names
+
+
+def convert(
+    mod: tvm.IRModule, params: Mapping[str, np.ndarray]
+) -> tuple[tvm.IRModule, dict[str, np.ndarray]]:
+    """Replace each `concat` of weights, transposed or not, by one weight.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Weights by parameter name; not changed.
+
+    Returns
+    -------
+    mod : IRModule
+        The joined weights are its last parameters; those nobody reads any more are gone.
+    params : dict of str to ndarray
+        A joined weight is named `{first,second}` after its parts.
+
+    Raises
+    ------
+    PassError
+        If the module has no function `main`.
+    """
+    func = main_function(mod)
+    values: dict[relax.Var, tuple[str, np.ndarray]] = {
+        var: (var.name, params[var.name]) for var in func.params if var.name in params
+    }
+    joined: dict[relax.Call, relax.Var] = {}
+    new_params = dict(params)
+    for binding in bindings(func):
+        value = binding.value
+        if isinstance(value, relax.Call) and value.op == PERMUTE_DIMS and value.args[0] in values:
+            name, array = values[value.args[0]]
+            values[binding.var] = (name, array.transpose(_axes(value)))
+        elif op_name(value) == "relax.concat" and isinstance(value.args[0], relax.Tuple):
+            parts = [values.get(field) for field in value.args[0].fields]
+            if any(part is None for part in parts):
+                continue
+            names, arrays = zip(*(part for part in parts if part), strict=True)
+            name = join_names(names)
+            while name in new_params:  # the same parts joined in another way
+                name += "'"
+            new_params[name] = np.concatenate(arrays, axis=int(value.attrs.axis or 0))
+            joined[value] = relax.Var(name, value.ty)
+    if not joined:
+        return mod, new_params
+    body = _UseJoined(joined).visit_expr(func.body)
+    whole = relax.analysis.remove_all_unused(
+        relax.Function(
+            [*func.params, *joined.values()], body, func.ret_ty, func.is_pure, func.attrs
+        )
+    )
+    read = set(relax.analysis.free_vars(whole.body))
+    kept = [var for var in whole.params if var in read or var.name not in new_params]
+    functions = dict(mod.functions_items())
+    functions[mod.get_global_var("main")] = relax.Function(
+        kept, whole.body, whole.ret_ty, whole.is_pure, whole.attrs
+    )
+    names_kept = {var.name for var in kept}
+    return (
+        tvm.IRModule(functions, attrs=mod.attrs),
+        {name: value for name, value in new_params.items() if name in names_kept},
+    )
+
+
+def _axes(transpose: relax.Call) -> list[int] | None:
+    axes = transpose.attrs.axes
+    return None if axes is None else [int(axis) for axis in axes]
+
+
+@mutator
+class _UseJoined(PyExprMutator):
+    """Put the joined weight where it was computed."""
+
+    def __init__(self, joined: dict[relax.Call, relax.Var]) -> None:
+        super().__init__()
+        self.joined = joined
+
+    def visit_call_(self, call: relax.Call) -> relax.Expr:
+        return self.joined[call] if call in self.joined else super().visit_call_(call)
