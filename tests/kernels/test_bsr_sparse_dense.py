@@ -18,9 +18,15 @@ from kernel_runner import (
 )
 
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense, pack_bsr
+from tvm_sparse.kernels.bsr_sparse_dense import PanelFormat, make_bsr_sparse_dense, pack_bsr
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, split_rows
+from tvm_sparse.kernels.tiling import (
+    TokenLayout,
+    accumulator_sets,
+    choose_layout,
+    input_panels,
+    split_rows,
+)
 from tvm_sparse.sparsity.bsr import to_bsr
 from tvm_sparse.target import resolve_target
 
@@ -48,19 +54,26 @@ def check(
     block_shape: tuple[int, int],
     epilogue: Epilogue = PLAIN,
     rows: int | None = None,
+    form: PanelFormat | None = None,
     seed: int = 0,
 ) -> None:
     """Run one kernel on several weights of its shape: the number of blocks is symbolic."""
     rng = np.random.default_rng(seed)
     units, depth = weights[0].shape
     most = split_rows(layout, resolve_target(isa)) if rows is None else rows
-    func = make_bsr_sparse_dense(layout, units, depth, block_shape, most, epilogue)
+    num_block_cols = depth // block_shape[1]
+    if form is None:
+        form = PanelFormat(
+            input_panels(num_block_cols, block_shape, 0.5, layout),
+            accumulator_sets(block_shape[0], layout, resolve_target(isa)),
+        )
+    func = make_bsr_sparse_dense(layout, units, depth, block_shape, most, epilogue, form)
     data = normal(rng, layout.batch, layout.seq_len, depth)
     bias = normal(rng, units) if epilogue.bias else None
     residual = normal(rng, layout.batch, layout.seq_len, units) if epilogue.residual else None
     for weight in weights:
         bsr = to_bsr(weight, block_shape)
-        packed = pack_bsr(bsr.data, bsr.indices, bsr.indptr)
+        packed = pack_bsr(bsr.data, bsr.indices, bsr.indptr, num_block_cols, form)
         out = run(
             func,
             [
@@ -149,20 +162,44 @@ def test_many_and_few_block_rows():
     sparsity=st.floats(0, 1),
     vectors=st.integers(1, 4),
     rows=st.integers(1, 7),
+    panels=st.integers(1, 5),
+    sets=st.integers(1, 3),
     bias=st.booleans(),
     residual=st.booleans(),
 )
-def test_any_shape(seq_len, batch, bs_r, bs_c, blocks, sparsity, vectors, rows, bias, residual):
+def test_any_shape(
+    seq_len, batch, bs_r, bs_c, blocks, sparsity, vectors, rows, panels, sets, bias, residual
+):
     """Correct for every register tile, whatever tile the tuning picks."""
     lanes = widest().lanes
     layout = TokenLayout(batch, seq_len, vectors * lanes, lanes)
     weight = block_sparse(np.random.default_rng(6), blocks, (bs_r, bs_c), sparsity)
-    check(widest().isa, layout, [weight], (bs_r, bs_c), Epilogue(bias, residual), rows)
+    form = PanelFormat(panels, sets)
+    check(widest().isa, layout, [weight], (bs_r, bs_c), Epilogue(bias, residual), rows, form)
+
+
+@pytest.mark.parametrize("isa", RUNNABLE)
+def test_the_panels_of_a_wide_weight(isa):
+    """Many panels, rows of every length, more rows than one chunk takes."""
+    rng = np.random.default_rng(7)
+    layout = choose_layout(1, 40, resolve_target(isa), 1)
+    weights = [block_sparse(rng, (200, 256), (1, 1), share) for share in SPARSITIES]
+    check(isa, layout, weights, (1, 1), Epilogue(True, True, "gelu"), form=PanelFormat(7, 2))
+
+
+def test_packing_in_panels_orders_and_pads_the_blocks():
+    data = np.arange(1, 6, dtype=np.float32).reshape(5, 1, 1)
+    indices, indptr = np.array([0, 1, 3, 2, 3], np.int32), np.array([0, 3, 5], np.int32)
+    packed = pack_bsr(data, indices, indptr, 4, PanelFormat(panels=2, sets=2))
+    # Columns 0 and 1 of both rows, then columns 2 and 3; each row of a panel in pairs.
+    np.testing.assert_array_equal(packed.indptr, [0, 2, 2, 4, 6])
+    np.testing.assert_array_equal(packed.data.ravel(), [1, 2, 3, 0, 4, 5])
+    np.testing.assert_array_equal(packed.indices, [0, 1, 3, 0, 2, 3])
 
 
 def test_packing_turns_each_block_and_scales_its_column():
     data = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
-    packed = pack_bsr(data, np.array([1, 4], np.int32), np.array([0, 1, 2], np.int32))
+    packed = pack_bsr(data, np.array([1, 4], np.int32), np.array([0, 1, 2], np.int32), 5)
     np.testing.assert_array_equal(packed.data, data.transpose(0, 2, 1))
     np.testing.assert_array_equal(packed.indices, [3, 12])
     np.testing.assert_array_equal(packed.indptr, [0, 1, 2])
@@ -173,6 +210,6 @@ def test_packing_turns_each_block_and_scales_its_column():
 def test_packing_keeps_the_data_given():
     data = np.arange(4, dtype=np.float32).reshape(2, 2, 1)
     indices = np.array([0, 1], np.int32)
-    pack_bsr(data, indices, np.array([0, 2], np.int32))
+    pack_bsr(data, indices, np.array([0, 2], np.int32), 2)
     np.testing.assert_array_equal(data.ravel(), [0, 1, 2, 3])
     np.testing.assert_array_equal(indices, [0, 1])

@@ -60,8 +60,8 @@ def test_row_chunks_cover_a_block_evenly(block_rows, most):
     assert len(chunks) == -(-block_rows // most)
 
 
-@given(rows=st.integers(1, 5000), most=st.integers(1, 64))
-def test_chunks_of_panels_cover_them(rows, most):
-    size = chunk_size(rows, most)
-    assert -(-rows // size) <= most
-    assert size >= 1
+@given(rows=st.integers(1, 5000), panels=st.integers(1, 24))
+def test_chunks_cover_the_rows_and_are_few(rows, panels):
+    size = chunk_size(rows, panels)
+    assert 1 <= size <= rows
+    assert -(-rows // size) <= 32

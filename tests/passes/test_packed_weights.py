@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from tvm_sparse.kernels.bsr_sparse_dense import pack_bsr
+from tvm_sparse.kernels.bsr_sparse_dense import PLAIN_FORMAT, pack_bsr
 from tvm_sparse.kernels.packed_dense import pack_dense
 from tvm_sparse.passes.dense_chains import DenseChain
 from tvm_sparse.passes.packed_weights import PackedWeights, base_name, join_names
@@ -92,9 +92,9 @@ def test_sparse_weights_are_stacked_block_row_by_block_row():
         params.update(zip(names, (bsr.data, bsr.indices, bsr.indptr), strict=True))
         chains.append((names,))
     weights = PackedWeights(params)
-    triple = weights.sparse([chain(params, names) for (names,) in chains])
+    triple = weights.sparse([chain(params, names) for (names,) in chains], 2, PLAIN_FORMAT)
     whole = to_bsr(np.concatenate(list(matrices.values())).astype(np.float32), (2, 3))
-    expected = pack_bsr(whole.data, whole.indices, whole.indptr)
+    expected = pack_bsr(whole.data, whole.indices, whole.indptr, 2)
     for var, wanted in zip(triple, (expected.data, expected.indices, expected.indptr), strict=True):
         np.testing.assert_array_equal(weights.values[var.name], wanted)
         assert weights.values[var.name].dtype == wanted.dtype

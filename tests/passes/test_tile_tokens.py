@@ -233,7 +233,8 @@ def test_a_weight_of_two_layers_is_packed_once(block_shape):
         assert names == ["b", "w.data", "w.indices", "w.indptr"]
 
 
-def test_a_weight_of_layers_on_few_and_many_tokens():
+@pytest.mark.parametrize("block_shape", [None, (1, 1), (4, 1), (8, 1)], ids=str)
+def test_a_weight_of_layers_on_few_and_many_tokens(block_shape):
     """The packing fits one of the two layouts; the other layer must still be right."""
 
     def body(emit, x, w):
@@ -241,7 +242,7 @@ def test_a_weight_of_layers_on_few_and_many_tokens():
         first = emit(op.strided_slice(x, axes=[1], begin=[0], end=[1]))
         return relax.Tuple([every, emit(op.matmul(first, w))])
 
-    assert_computes_the_same(make_module({"x": (1, 128, F)}, {"w": (F, F)}, body))
+    assert_computes_the_same(make_module({"x": (1, 128, F)}, {"w": (F, F)}, body), block_shape)
 
 
 def test_a_tied_embedding_is_read_both_ways():

@@ -17,7 +17,11 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
-from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
+from tvm_sparse.kernels.bsr_sparse_dense import (
+    PLAIN_FORMAT,
+    PanelFormat,
+    make_bsr_sparse_dense,
+)
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.packed_dense import make_packed_dense
@@ -145,15 +149,19 @@ def tiled_sparse_dense(
     rows: int,
     activation: str,
     layout: TokenLayout,
+    form: PanelFormat = PLAIN_FORMAT,
 ) -> relax.Call:
     """Multiply token tiles by a `PackedBSR` (data, indices, indptr) weight.
 
-    `rows` is the most rows of a block that are accumulated together.
+    `rows` is the most rows of a block that are accumulated together, `form` how the weight was
+    packed.
     """
     return _call(
         "tiled_sparse_dense",
         [data, *weight, bias, residual],
         rows=rows,
+        panels=form.panels,
+        sets=form.sets,
         has_bias=bias is not None,
         has_residual=residual is not None,
         activation=activation,
@@ -229,8 +237,8 @@ def _infer_packed_dense(call: relax.Call, _: Any) -> relax.TensorType:
 
 
 def _infer_tiled_sparse_dense(call: relax.Call, _: Any) -> relax.TensorType:
-    units = (_shape(call.args[3])[0] - 1) * _shape(call.args[1])[2]
-    return _tensor(_layout(call).shape(units))
+    num_block_rows = (_shape(call.args[3])[0] - 1) // int(call.attrs["panels"])
+    return _tensor(_layout(call).shape(num_block_rows * _shape(call.args[1])[2]))
 
 
 def _infer_tiled_attention(call: relax.Call, _: Any) -> relax.TensorType:
@@ -305,8 +313,9 @@ def _legalize_tiled_sparse_dense(bb: relax.BlockBuilder, call: relax.Call) -> Ex
     layout, epilogue = _layout(call), _epilogue(call)
     units, depth = _shape(call)[1], _shape(call.args[0])[1]
     _, bs_c, bs_r = _shape(call.args[1])
-    rows = int(call.attrs["rows"])
-    kernel = _kernel(make_bsr_sparse_dense, layout, units, depth, (bs_r, bs_c), rows, epilogue)
+    rows, block_shape = int(call.attrs["rows"]), (bs_r, bs_c)
+    form = PanelFormat(int(call.attrs["panels"]), int(call.attrs["sets"]))
+    kernel = _kernel(make_bsr_sparse_dense, layout, units, depth, block_shape, rows, epilogue, form)
     name = f"sparse_dense_{units}x{depth}_{bs_r}x{bs_c}{epilogue.suffix}"
     return _emit(bb, kernel, name, call)
 

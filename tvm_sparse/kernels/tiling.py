@@ -35,6 +35,12 @@ _TILE_VECTORS = {
 _OPERAND_REGISTERS = 4
 #: Multiply-adds in flight on a core with two units of four cycles' latency.
 _INDEPENDENT_CHAINS = 8
+#: Inputs of a panel of a narrow product, in bytes: what L1 holds beside the sums and weights.
+_PANEL_BYTES = 32 * 1024
+#: Blocks a row should have in a panel, and rows that should use it.
+_BLOCKS_PER_PANEL_ROW = 10
+_ROWS_PER_PANEL_CHUNK = 192
+_ROWS_WITHOUT_PANELS = 4
 
 
 @dataclass(frozen=True)
@@ -134,15 +140,54 @@ def row_chunks(block_rows: int, most: int) -> list[tuple[int, int]]:
     return [(start, min(size, block_rows - start)) for start in range(0, block_rows, size)]
 
 
-def accumulator_sets(accumulators: int) -> int:
+def accumulator_sets(block_rows: int, layout: TokenLayout, target: CpuTarget) -> int:
     """Return how many sets of accumulators hide the latency of a multiply-add.
 
     A register tile of few accumulators waits for its own results: two units of four cycles each
     want eight independent chains. A second set takes every other block.
     """
-    return 1 if accumulators >= _INDEPENDENT_CHAINS else 2
+    count = row_chunks(block_rows, split_rows(layout, target))[0][1]
+    return 1 if count * layout.vectors >= _INDEPENDENT_CHAINS else 2
 
 
-def chunk_size(rows: int, most_chunks: int = 32) -> int:
-    """Return how many row panels one parallel iteration takes, for at most `most_chunks`."""
-    return max(1, -(-rows // most_chunks))
+def input_panels(
+    num_block_cols: int, block_shape: tuple[int, int], density: float, layout: TokenLayout
+) -> int:
+    """Return how many panels the inputs of a block-sparse product are cut into.
+
+    Parameters
+    ----------
+    num_block_cols : int
+        Block columns of the weight.
+    block_shape : (int, int)
+        (bs_r, bs_c).
+    density : float
+        Share of its blocks that are stored, 0..1.
+    layout : TokenLayout
+        Of the activations.
+
+    Notes
+    -----
+    A panel should fit L1, but every row that passes over it reads and writes its sums once, which
+    wants about a dozen blocks there to pay. From four rows on a block reuses what it loads often
+    enough without.
+    """
+    bs_r, bs_c = block_shape
+    if bs_r >= _ROWS_WITHOUT_PANELS or layout.num_tiles * layout.token_tile <= layout.lanes:
+        return 1
+    fitting = _PANEL_BYTES // (4 * layout.token_tile * bs_c)
+    paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
+    width = fitting
+    while width < paying:
+        width *= 2
+    return max(1, round(num_block_cols / width))
+
+
+def chunk_size(rows: int, panels: int = 1) -> int:
+    """Return how many row panels, or block rows, one parallel iteration takes.
+
+    Small enough that threads share the work evenly, and large enough that a panel of inputs is
+    used often while it is in cache.
+    """
+    most_chunks, least_rows = (32, 1) if panels == 1 else (32, _ROWS_PER_PANEL_CHUNK)
+    return min(rows, max(least_rows, -(-rows // most_chunks)))

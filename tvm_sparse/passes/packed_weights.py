@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from tvm import relax
 
-from tvm_sparse.kernels.bsr_sparse_dense import pack_bsr
+from tvm_sparse.kernels.bsr_sparse_dense import PanelFormat, pack_bsr
 from tvm_sparse.kernels.packed_dense import pack_dense
 from tvm_sparse.passes.dense_chains import DenseChain
 
@@ -80,7 +80,9 @@ class PackedWeights:
 
         return self._add(join_names([base_name(name) for name in names]) + ".packed", pack)
 
-    def sparse(self, chains: Sequence[DenseChain]) -> tuple[relax.Var, relax.Var, relax.Var]:
+    def sparse(
+        self, chains: Sequence[DenseChain], num_block_cols: int, form: PanelFormat
+    ) -> tuple[relax.Var, relax.Var, relax.Var]:
         """Return the stacked BSR weights of the chains as a `PackedBSR`."""
         stem = join_names([base_name(chain.weight[0].name) for chain in chains])
         names = [f"{stem}{suffix}" for suffix in (".data", ".indices", ".indptr")]
@@ -95,7 +97,7 @@ class PackedWeights:
                     *(part[2][1:] + start for part, start in zip(parts, starts, strict=False)),
                 ]
             )
-            packed = pack_bsr(data, indices, indptr)
+            packed = pack_bsr(data, indices, indptr, num_block_cols, form)
             for name, value in zip(
                 names, (packed.data, packed.indices, packed.indptr), strict=True
             ):

@@ -17,7 +17,15 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.kernels import relax_ops
-from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, dense_rows, split_rows
+from tvm_sparse.kernels.bsr_sparse_dense import PanelFormat
+from tvm_sparse.kernels.tiling import (
+    TokenLayout,
+    accumulator_sets,
+    choose_layout,
+    dense_rows,
+    input_panels,
+    split_rows,
+)
 from tvm_sparse.passes.dense_chains import (
     DenseChain,
     Uses,
@@ -252,14 +260,16 @@ class _Tiler:
         widths = [static_shape(member.result)[-1] for member in stack]
         bias = self.weights.bias(stack)
         if chain.is_sparse:
+            weight, form = self._sparse_weight(stack, data)
             product = relax_ops.tiled_sparse_dense(
                 data.var,
-                self.weights.sparse(stack),
+                weight,
                 bias,
                 residual,
                 rows=split_rows(data.layout, self.target),
                 activation=chain.activation,
                 layout=data.layout,
+                form=form,
             )
         else:
             product = relax_ops.packed_dense(
@@ -276,6 +286,20 @@ class _Tiler:
         for member, width in zip(stack, widths, strict=True):
             self.tiled[member.result] = Tiled(var, data.layout, offset, width)
             offset += width
+
+    def _sparse_weight(
+        self, stack: list[DenseChain], data: Tiled
+    ) -> tuple[tuple[relax.Var, relax.Var, relax.Var], PanelFormat]:
+        nnzb = sum(static_shape(member.weight[0])[0] for member in stack)
+        _, bs_r, bs_c = static_shape(stack[0].weight[0])
+        units = sum(static_shape(member.result)[-1] for member in stack)
+        num_block_cols = data.features // bs_c
+        density = nnzb / (units // bs_r * num_block_cols)
+        form = PanelFormat(
+            input_panels(num_block_cols, (bs_r, bs_c), density, data.layout),
+            accumulator_sets(bs_r, data.layout, self.target),
+        )
+        return self.weights.sparse(stack, num_block_cols, form), form
 
     # -- everything between products ----------------------------------------------------------
 
