@@ -8,12 +8,13 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["benchmark", "compile", "export", "load", "load_model", "sparsify"]
+__all__ = ["benchmark", "compile", "export", "load", "load_model", "prune", "sparsify", "what_if"]
+
+#: Where a name is defined, unless in the API: a deployed model must not pull in the compiler.
+_HOMES = {"load": "tvm_sparse.runtime.artifact", "what_if": "tvm_sparse.whatif.what_if"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load":  # a deployed model must not pull in the compiler
-        return import_module("tvm_sparse.runtime.artifact").load
     if name in __all__:
-        return getattr(import_module("tvm_sparse.api"), name)
+        return getattr(import_module(_HOMES.get(name, "tvm_sparse.api")), name)
     raise AttributeError(f"module 'tvm_sparse' has no attribute {name!r}")

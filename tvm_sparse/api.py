@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tvm_sparse.bench.record import BenchRecord
     from tvm_sparse.runtime.artifact import LoadedModel
+    from tvm_sparse.sparsity.prune_spec import PruneSpec
 
 Progress = Callable[[str], None]
 BuildName = Literal["dense", "sparse"]
@@ -321,6 +322,100 @@ def benchmark(
         progress=progress,
     )
     return replace(record, check=builds.check) if isinstance(builds, Builds) else record
+
+
+@dataclass(frozen=True)
+class PrunedModel:
+    """A model whose real weights were pruned; made by `prune`.
+
+    Attributes
+    ----------
+    model : Model
+        With the pruned weights and their zeros as its sparsity: ready for `compile`.
+    report : dict
+        What `pruning.json` says.
+    layers : list of LayerWeight
+        The layers that were pruned.
+    """
+
+    model: Model
+    report: dict[str, Any]
+    layers: list[LayerWeight] = field(repr=False)
+
+    def save(self, directory: str | os.PathLike[str]) -> Path:
+        """Write a directory that transformers loads, with `pruning.json`.
+
+        Raises
+        ------
+        BuildError
+            It cannot be written, or holds something else.
+        CheckpointError
+            The original has no safetensors.
+        """
+        from tvm_sparse.pruning.write_checkpoint import save_pruned
+
+        model = self.model
+        return save_pruned(
+            model.facts, directory, self.layers, model.original_params, model.params, self.report
+        )
+
+
+def prune(
+    model: Model,
+    spec: PruneSpec | None = None,
+    *,
+    threads: int | None = None,
+    measure: Callable[[str, float], None] = lambda line, share: None,
+    progress: Progress = lambda line: None,
+    **fields: Any,
+) -> PrunedModel:
+    """Prune a model's real weights.
+
+    Parameters
+    ----------
+    model : Model
+        As loaded; not changed.
+    spec : PruneSpec, optional
+        A whole spec.
+    threads : int, optional
+        Threads to run calibration text on; every core by default.
+    measure : callable
+        Receives a line of text and the finished share, 0..1.
+    progress : callable
+        Receives one line a step.
+    **fields
+        Fields of `PruneSpec`: method, sparsity, block_shape, n_m, schedule, calibration,
+        samples, damping, sequential, seed, include, exclude.
+
+    Raises
+    ------
+    ConfigError, InputError, CheckpointError
+        A value out of range, text that cannot be used, weights that nobody trained.
+    SparsityError, PassError, BuildError
+        See `errors`.
+    """
+    from tvm_sparse.pruning.prune_model import prune_model
+    from tvm_sparse.sparsity.prune_spec import PruneSpec
+
+    spec = spec or PruneSpec(**fields)
+    pruned = prune_model(
+        model.mod,
+        model.original_params,
+        model.layers,
+        model.facts,
+        spec,
+        threads=threads,
+        progress=measure,
+        say=progress,
+    )
+    zeros = SparsitySpec(
+        block_shape=spec.block_shape, prune="none", include=spec.include, exclude=spec.exclude
+    )
+    return PrunedModel(
+        model=replace(model, params=pruned.params, sparsity=zeros),
+        report=pruned.report(spec, model.facts),
+        layers=pruned.layers,
+    )
 
 
 def export(

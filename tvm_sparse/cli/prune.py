@@ -1,0 +1,178 @@
+"""`tvm-sparse prune`: prune real weights and write them as a Hugging Face directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tvm_sparse.cli.options import cache_option, output_options, threads_option
+from tvm_sparse.cli.output_paths import check_output_directory
+from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.sparsity.n_m import parse_n_m
+from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec
+
+
+@click.command("prune")
+@click.argument("model", metavar="NAME|HUB_ID|DIR")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="A new or empty directory, or an older result to replace.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="second-order",
+    show_default=True,
+    help="magnitude: drop the blocks of least L2 norm; wanda: of least norm times inputs; "
+    "second-order: those the outputs miss least, and adapt the weights that stay.",
+)
+@click.option(
+    "--sparsity",
+    type=float,
+    metavar="FRACTION",
+    help="Share of zero blocks to reach, 0..1.",
+)
+@click.option(
+    "--n-m", metavar="N:M", help="Instead: N of every M neighbouring blocks of a row stay."
+)
+@click.option(
+    "--bs-r",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Block rows: outputs of a layer that are pruned together.",
+)
+@click.option(
+    "--bs-c",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Block columns: inputs of a layer that are pruned together.",
+)
+@click.option(
+    "--schedule",
+    default="uniform",
+    show_default=True,
+    metavar="uniform|global|auto|FILE",
+    help="uniform: the same sparsity in every layer; global: one budget, by the method's scores; "
+    "auto: one budget, by each layer's measured sensitivity; or a YAML file of lines "
+    "'pattern: sparsity', --sparsity for the rest.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(),
+    metavar="FILE",
+    help="Plain text, one passage a line; by default a small built-in text.",
+)
+@click.option(
+    "--samples",
+    type=int,
+    default=256,
+    show_default=True,
+    metavar="N",
+    help="Passages to use, spread over the file.",
+)
+@click.option(
+    "--damping",
+    type=float,
+    default=0.01,
+    show_default=True,
+    metavar="X",
+    help="Added to the Hessian's diagonal, as a share of its mean.",
+)
+@click.option(
+    "--sequential/--no-sequential",
+    default=True,
+    show_default=True,
+    help="Take each encoder layer's activations after pruning the ones before it, or all at once.",
+)
+@click.option("--include", multiple=True, metavar="PATTERN", help="Prune only matching layers.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave matching layers as is.")
+@click.option(
+    "--weights",
+    type=click.Choice(("checkpoint", "random")),
+    default="checkpoint",
+    show_default=True,
+    help="random: prune seeded weights, to try things out.",
+)
+@click.option(
+    "--batch", type=int, default=1, show_default=True, metavar="N", help="Passages in one run."
+)
+@click.option(
+    "--seq-len",
+    type=int,
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Tokens of every passage; longer ones are cut.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed.")
+@threads_option
+@cache_option
+@output_options
+def command(model: str, output: str, **flags: Any) -> None:
+    """Prune a model's weights and write them as a directory that transformers loads.
+
+    The result holds the model's config and tokenizer, safetensors with the pruned weights, and
+    pruning.json, which says what was done. `tvm-sparse run --model DIR` uses its zeros,
+    `tvm-sparse evaluate DIR --against MODEL` tells what they cost.
+    """
+    n_m = flags.pop("n_m")
+    spec = PruneSpec(
+        method=flags["method"],
+        sparsity=flags["sparsity"],
+        block_shape=(flags["bs_r"], flags["bs_c"]),
+        n_m=None if n_m is None else parse_n_m(n_m),
+        schedule=flags["schedule"],
+        calibration=flags["calibration"],
+        samples=flags["samples"],
+        damping=flags["damping"],
+        sequential=flags["sequential"],
+        seed=flags["seed"],
+        include=flags["include"],
+        exclude=flags["exclude"],
+    )
+    model_spec = ModelSpec(
+        model=model,
+        weights=flags["weights"],
+        batch=flags["batch"],
+        seq_len=flags["seq_len"],
+        seed=flags["seed"],
+    )
+    threads = CompileSpec(threads=flags["threads"]).threads
+    check_output_directory("-o", output)
+    if spec.calibration is not None:
+        from tvm_sparse.fidelity.texts import read_texts
+
+        # Before the model: a file of the wrong kind is told at once.
+        read_texts(spec.calibration)
+    check_dependencies()
+    from tvm_sparse.cli.progress import ProgressDisplay
+
+    with ProgressDisplay(flags["quiet"]) as display:
+        display.step("starting the compiler")
+        from tvm_sparse import api
+        from tvm_sparse.pruning.write_checkpoint import check_output
+
+        check_output(Path(output).absolute())
+        loaded = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        pruned = api.prune(
+            loaded, spec, threads=threads, measure=display.measure, progress=display.step
+        )
+        display.step(f"writing {output}")
+        pruned.save(output)
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.pruning_table import describe_pruning, render_pruning
+
+    if flags["verbose"]:
+        print_wide(render_pruning(pruned.report))
+    print_wide(describe_pruning(pruned.report, output))

@@ -1,0 +1,153 @@
+"""The inputs of a model's dense layers, from our own dense build of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from tvm_sparse.compiler.compile import compile_model
+from tvm_sparse.config import CompileSpec
+from tvm_sparse.errors import PassError
+from tvm_sparse.passes.dense_chains import bindings
+from tvm_sparse.passes.dense_layers import find_dense_weights, main_function, static_shape
+from tvm_sparse.runtime.tvm_runtime import set_threads
+
+
+@dataclass(frozen=True)
+class DenseInput:
+    """One tensor that dense layers multiply.
+
+    Attributes
+    ----------
+    index : int
+        Its place among the outputs of the exposing module.
+    weights : tuple of str
+        The weights that multiply it: query, key and value share theirs.
+    shape : tuple of int
+        (..., K); all axes but the last are tokens.
+    """
+
+    index: int
+    weights: tuple[str, ...]
+    shape: tuple[int, ...]
+
+
+def expose_dense_inputs(
+    mod: tvm.IRModule, names: Iterable[str]
+) -> tuple[tvm.IRModule, list[DenseInput]]:
+    """Return a module that computes what the given layers multiply, and nothing else.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    names : iterable of str
+        Parameters that are weights of dense layers.
+
+    Returns
+    -------
+    mod : IRModule
+        `main` takes what it took and returns the tensors.
+    inputs : list of DenseInput
+        One per tensor, in the order in which they are computed.
+
+    Raises
+    ------
+    PassError
+        A name is no weight of a dense layer.
+    """
+    func = main_function(mod)
+    wanted = list(names)
+    found = find_dense_weights(func, wanted)
+    if missing := [name for name in wanted if name not in found]:
+        raise PassError(f"{missing[0]} given: no dense layer multiplies it")
+    reads = {var: name for name, weight in found.items() for var in weight.read_as}
+    readers: dict[relax.Var, list[str]] = {}
+    for binding in bindings(func):
+        value = binding.value
+        if isinstance(value, relax.Call) and len(value.args) == 2 and value.args[1] in reads:
+            readers.setdefault(value.args[0], []).append(reads[value.args[1]])
+    tensors = list(readers)
+    builder = relax.BlockBuilder()
+    with builder.function("main", func.params, attrs=dict(func.attrs)):
+        with builder.dataflow():
+            fresh: dict[relax.Var, relax.Expr] = {}
+            for binding in bindings(func):
+                fresh[binding.var] = builder.emit(_renamed(binding.value, fresh))
+            result = builder.emit_output(relax.Tuple([fresh.get(v, v) for v in tensors]))
+        builder.emit_func_output(result)
+    exposed = relax.transform.DeadCodeElimination()(builder.get())
+    return exposed, [
+        DenseInput(i, tuple(dict.fromkeys(readers[var])), static_shape(var))
+        for i, var in enumerate(tensors)
+    ]
+
+
+class ActivationRunner:
+    """Runs a model and hands out the inputs of its dense layers.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Its weights; not changed.
+    names : iterable of str
+        Weights of the layers whose inputs are wanted.
+    threads : int, optional
+        Threads to run on; every core by default.
+    progress : callable
+        Receives the compiler's phases.
+
+    Raises
+    ------
+    PassError, BuildError
+        From the compiler.
+    """
+
+    def __init__(
+        self,
+        mod: tvm.IRModule,
+        params: Mapping[str, np.ndarray],
+        names: Iterable[str],
+        threads: int | None = None,
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._mod, self.inputs = expose_dense_inputs(mod, names)
+        func = main_function(self._mod)
+        self.names = [var.name for var in func.params[: int(func.attrs["num_input"])]]
+        self.shapes = [static_shape(var) for var in func.params[: len(self.names)]]
+        spec = CompileSpec(threads=threads)
+        build = compile_model(self._mod, params, spec, None, progress)
+        set_threads(spec.num_threads)
+        self._machine = relax.VirtualMachine(build.executable, tvm.cpu())
+        self._weights = [tvm.runtime.tensor(value) for value in build.lowered.params.values()]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the tensors of `inputs` for one batch.
+
+        Parameters
+        ----------
+        inputs : mapping of str to ndarray
+            The model's inputs by name.
+        """
+        arguments = [tvm.runtime.tensor(np.asarray(inputs[name])) for name in self.names]
+        results = self._machine["main"](*arguments, *self._weights)
+        return [result.numpy() for result in results]
+
+
+def _renamed(expr: relax.Expr, fresh: Mapping[relax.Var, relax.Expr]) -> relax.Expr:
+    if isinstance(expr, relax.Var):
+        return fresh.get(expr, expr)
+    if isinstance(expr, relax.Tuple):
+        return relax.Tuple([_renamed(field, fresh) for field in expr.fields])
+    if isinstance(expr, relax.TupleGetItem):
+        return relax.TupleGetItem(_renamed(expr.tuple_value, fresh), expr.index)
+    if isinstance(expr, relax.Call):
+        args = [_renamed(arg, fresh) for arg in expr.args]
+        return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
+    return expr

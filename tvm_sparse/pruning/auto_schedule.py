@@ -1,0 +1,104 @@
+"""Deal a budget of zeros out by measured sensitivity: what the model loses, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tvm
+
+from tvm_sparse.config import CompileSpec
+from tvm_sparse.fidelity.forward import compile_dense
+from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
+from tvm_sparse.fidelity.tokens import Tokens
+from tvm_sparse.pruning.calibration import Calibration
+from tvm_sparse.pruning.moments import collect_moments
+from tvm_sparse.pruning.prune_params import block_counts
+from tvm_sparse.sparsity.allocation import allocate
+from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.sparsity.prune_layer import prune_layer
+from tvm_sparse.sparsity.prune_spec import PruneSpec
+
+#: Passages that the model is run on for each layer and sparsity.
+_PASSAGES = 32
+_SPARSITIES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
+
+
+def auto_zeros(
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    layers: Sequence[LayerWeight],
+    spec: PruneSpec,
+    sparsity: float,
+    calibration: Calibration,
+    facts: Mapping[str, Any],
+    *,
+    threads: int | None = None,
+    progress: Callable[[str, float], None] = lambda text, share: None,
+) -> tuple[dict[str, int], Sensitivity]:
+    """Prune one layer at a time, measure the model's loss, and spend the budget where it is least.
+
+    Parameters
+    ----------
+    mod, params, layers, spec, threads, progress
+        As `prune_params` takes them.
+    sparsity : float
+        Share of all blocks to remove, 0..1.
+    calibration : Calibration
+        Text to measure on.
+    facts : mapping
+        Manifest of the import.
+
+    Returns
+    -------
+    zeros : dict of str to int
+        Zero blocks by layer; they sum to the rounded share of all blocks.
+    sensitivity : Sensitivity
+        What was measured.
+
+    Raises
+    ------
+    ConfigError
+        The model's task cannot be judged on texts.
+    SparsityError
+        The sparsity is beyond what was measured.
+    PassError, BuildError
+        From the compiler.
+    """
+    # The layers' inputs in the dense model: each is pruned alone here.
+    names = [layer.name for layer in layers]
+    moments = {}
+    if spec.needs_activations:
+        # Sums of squares for all: Hessians of all layers at once may not fit into memory, and to
+        # tell the layers apart Wanda's choice is as good.
+        moments = collect_moments(
+            mod, params, names, calibration, full=False, threads=threads, progress=progress
+        )
+    probe = spec if spec.method != "second-order" else spec.with_method("wanda")
+    counts = block_counts(layers, spec.block_shape)
+
+    def prune(layer: LayerWeight, weight: np.ndarray, level: float) -> np.ndarray:
+        zeros = round(counts[layer.name] * level)
+        return prune_layer(weight, probe, zeros, moments.get(layer.name))
+
+    code = compile_dense(mod, params, facts, CompileSpec(threads=threads))
+    sensitivity = measure_sensitivity(
+        code,
+        params,
+        [[layer] for layer in layers],
+        _first(calibration.tokens, _PASSAGES),
+        facts["model"]["task"],
+        spec.block_shape,
+        # Beyond the last one a layer is never pruned.
+        sparsities=_SPARSITIES if sparsity < _SPARSITIES[-1] else (*_SPARSITIES, 1.0),
+        method=probe.method,
+        prune=prune,
+        progress=progress,
+    )
+    by_weight = allocate([layer.curve for layer in sensitivity.layers], sparsity)
+    return {layer.name: by_weight[layer.canonical_name] for layer in layers}, sensitivity
+
+
+def _first(tokens: Tokens, count: int) -> Tokens:
+    return Tokens({name: ids[:count] for name, ids in tokens.arrays.items()}, tokens.truncated)

@@ -1,0 +1,118 @@
+"""Calibration text as inputs of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.fidelity.texts import read_texts, take_evenly
+from tvm_sparse.fidelity.tokens import Tokens, load_tokenizer
+
+BUILT_IN = "built-in text"
+_BUILT_IN_FILE = "calibration.txt"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Passages as ids, and where they come from.
+
+    Attributes
+    ----------
+    tokens : Tokens
+        Ids and masks.
+    source : str
+        A file, the built-in text, or random ids.
+    """
+
+    tokens: Tokens
+    source: str
+
+    def batches(
+        self, names: Sequence[str], batch: int
+    ) -> Iterator[tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]]:
+        """Yield the inputs of one run after the other, and which of their tokens count.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The inputs the model takes.
+        batch : int
+            Rows of every run.
+
+        Yields
+        ------
+        inputs : dict of str to ndarray
+            int32 (batch, seq_len) each.
+        counts : ndarray
+            bool (batch, seq_len): neither padding nor a row that only fills the batch up.
+        """
+        masked = "attention_mask" in names
+        start = 0
+        for arrays, rows in self.tokens.batches(names, batch):
+            mask = self.tokens.arrays["attention_mask"][start : start + rows] > 0
+            counts = np.zeros(arrays["input_ids"].shape, np.bool_)
+            # Without a mask the model looks at the padding as well: then it counts, too.
+            counts[:rows] = mask if masked else True
+            yield arrays, counts
+            start += rows
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts as JSON-ready values."""
+        return {
+            "source": self.source,
+            "passages": len(self.tokens),
+            "truncated": self.tokens.truncated,
+            "seq_len": self.tokens.arrays["input_ids"].shape[1],
+            "tokens": int(self.tokens.arrays["attention_mask"].sum()),
+        }
+
+
+def load_calibration(
+    directory: str | None, text: str | None, samples: int, seq_len: int, vocab_size: int | None
+) -> Calibration:
+    """Read calibration text and turn it into ids by the model's own tokenizer.
+
+    Parameters
+    ----------
+    directory : str or None
+        Holds the tokenizer.
+    text : str or None
+        A file with one passage a line; None takes the built-in text.
+    samples : int
+        Use at most so many passages, evenly from the whole file.
+    seq_len : int
+        Tokens of every passage; what is longer is cut.
+    vocab_size : int or None
+        Of the model.
+
+    Raises
+    ------
+    ConfigError
+        There is no directory to take a tokenizer from.
+    InputError
+        The text or the tokenizer cannot be used.
+    """
+    if directory is None:
+        raise ConfigError("calibration text needs a checkpoint with a tokenizer: there is none")
+    built_in = files("tvm_sparse.pruning") / _BUILT_IN_FILE
+    texts = take_evenly(read_texts(text if text is not None else str(built_in)), samples)
+    tokens = load_tokenizer(directory).encode(texts, seq_len, vocab_size)
+    return Calibration(tokens, text if text is not None else BUILT_IN)
+
+
+def random_calibration(seed: int, samples: int, seq_len: int, vocab_size: int) -> Calibration:
+    """Return seeded ids without padding, for models whose weights are random anyway."""
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, vocab_size, (samples, seq_len)).astype(np.int32)
+    arrays = {
+        "input_ids": ids,
+        "attention_mask": np.ones_like(ids),
+        "token_type_ids": np.zeros_like(ids),
+    }
+    return Calibration(Tokens(arrays, 0), "random ids")

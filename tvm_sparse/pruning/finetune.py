@@ -1,0 +1,102 @@
+"""Let a pruned model recover: train it against the dense one on unlabelled text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.config import ModelSpec
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.frontend.distill import DistillSpec, distill
+from tvm_sparse.frontend.source import resolve_source
+from tvm_sparse.pruning.calibration import load_calibration, random_calibration
+
+#: Texts to train on, where there are more.
+DEFAULT_SAMPLES = 2048
+
+
+@dataclass(frozen=True)
+class FinetuneSpec:
+    """What a pruned model is trained on, and how.
+
+    Attributes
+    ----------
+    text : str or None
+        Text file, one passage a line; None takes the built-in text, which is short.
+    samples : int
+        Use at most so many passages.
+    training : DistillSpec
+        Steps, batch, learning rate.
+    """
+
+    text: str | None = None
+    samples: int = DEFAULT_SAMPLES
+    training: DistillSpec = field(default_factory=DistillSpec)
+
+
+def finetune_params(
+    facts: Mapping[str, Any],
+    params: Mapping[str, np.ndarray],
+    masked: Collection[str],
+    spec: FinetuneSpec,
+    state_dir: Path,
+    *,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Train pruned weights, their zeros held fixed.
+
+    Parameters
+    ----------
+    facts : mapping
+        Manifest of the dense model's import.
+    params : mapping of str to ndarray
+        The pruned weights; not changed.
+    masked : collection of str
+        The weights that were pruned.
+    spec : FinetuneSpec
+        Text and training.
+    state_dir : Path
+        Receives checkpoints: the same call goes on from the last one.
+    threads : int, optional
+        Threads to train on; every core by default.
+    progress : callable
+        Receives one line a step, losses among them.
+
+    Returns
+    -------
+    params : dict of str to ndarray
+        The trained weights.
+    facts : dict
+        What `pruning.json` says of the training.
+
+    Raises
+    ------
+    ConfigError
+        The model takes no text, or its weights changed since it was imported.
+    InputError
+        The text or the tokenizer cannot be used.
+    BuildError
+        The training failed.
+    """
+    model, seq_len = facts["model"], int(facts["spec"]["seq_len"])
+    vocab_size = model["config"].get("vocab_size")
+    if vocab_size is None:
+        raise ConfigError(f"--finetune given for {model['name']}, which takes no text")
+    source = resolve_source(ModelSpec(**facts["spec"]), progress)
+    if source.fingerprint != facts["weights"]["fingerprint"]:
+        raise ConfigError(f"the weights of {model['name']} changed on disk meanwhile: start again")
+    if source.kind == "random":
+        texts = random_calibration(spec.training.seed, 64, seq_len, int(vocab_size))
+    else:
+        texts = load_calibration(
+            source.directory, spec.text, spec.samples, seq_len, int(vocab_size)
+        )
+    trained = distill(
+        source, params, masked, texts.tokens.arrays, spec.training, state_dir, threads, progress
+    )
+    return trained.params, {"method": "distill", "text": texts.to_json(), **trained.facts}

@@ -1,0 +1,105 @@
+"""Collect what the dense layers multiply over the calibration text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import tvm
+
+from tvm_sparse.pruning.activations import ActivationRunner
+from tvm_sparse.pruning.calibration import Calibration
+from tvm_sparse.sparsity.hessian import HessianSum
+from tvm_sparse.sparsity.prune_layer import InputMoments
+
+#: `bert/encoder/layer_._0/attention/self/query/kernel` begins with its encoder layer.
+_ENCODER_LAYER = re.compile(r".*?_\._\d+")
+
+
+def stages(names: Iterable[str]) -> list[list[str]]:
+    """Group weights by encoder layer, in order; weights outside of all layers stand alone.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Parameters in the order in which the model computes with them.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        match = _ENCODER_LAYER.match(name)
+        groups.setdefault(match[0] if match else name, []).append(name)
+    return list(groups.values())
+
+
+def collect_moments(
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    calibration: Calibration,
+    *,
+    full: bool,
+    threads: int | None = None,
+    progress: Callable[[str, float], None] = lambda text, share: None,
+) -> dict[str, InputMoments]:
+    """Run the calibration text through a dense build and add up the moments of layer inputs.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Weights to run with; not changed.
+    names : sequence of str
+        Weights whose inputs are wanted. What comes after the last of them is not computed.
+    calibration : Calibration
+        The text.
+    full : bool
+        Collect Hessians; else only sums of squares.
+    threads : int, optional
+        Threads to run on; every core by default.
+    progress : callable
+        Receives a text and the finished share, 0..1.
+
+    Returns
+    -------
+    dict of str to InputMoments
+        By weight. Weights that share an input share its moments.
+
+    Raises
+    ------
+    InputError
+        The model takes something that is no text.
+    PassError, BuildError
+        From the compiler.
+    """
+    runner = ActivationRunner(mod, params, names, threads)
+    sums = [HessianSum(tensor.shape[-1], diagonal=not full) for tensor in runner.inputs]
+    batch = int(runner.shapes[0][0])
+    runs = -(-len(calibration.tokens) // batch)
+    for index, (inputs, counts) in enumerate(calibration.batches(runner.names, batch)):
+        progress("running the calibration text", index / runs)
+        for total, values in zip(sums, runner.run(inputs), strict=True):
+            rows = values.reshape(-1, values.shape[-1])
+            # Anything that is not one row per token has no padding to leave out.
+            total.add(rows[counts.ravel()] if len(rows) == counts.size else rows)
+    # A weight used by several layers has several inputs: their moments add up.
+    by_weight: dict[str, list[HessianSum]] = {}
+    for tensor, total in zip(runner.inputs, sums, strict=True):
+        for name in tensor.weights:
+            by_weight.setdefault(name, []).append(total)
+    made: dict[tuple[int, ...], InputMoments] = {}
+    for totals in by_weight.values():
+        key = tuple(map(id, totals))
+        if key not in made:
+            made[key] = _moments(totals, full)
+    return {name: made[tuple(map(id, totals))] for name, totals in by_weight.items()}
+
+
+def _moments(totals: Sequence[HessianSum], full: bool) -> InputMoments:
+    first, *others = (total.result() for total in totals)
+    value = sum(others, first)
+    tokens = sum(total.tokens for total in totals)
+    if full:
+        return InputMoments(np.diag(value).copy(), value, tokens)
+    return InputMoments(value, None, tokens)

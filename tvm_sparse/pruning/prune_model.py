@@ -1,0 +1,222 @@
+"""Prune an imported model: choose layers, deal out the zeros, prune, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tvm
+
+import tvm_sparse
+from tvm_sparse.errors import ConfigError, SparsityError
+from tvm_sparse.pruning.auto_schedule import auto_zeros
+from tvm_sparse.pruning.calibration import Calibration, load_calibration, random_calibration
+from tvm_sparse.pruning.prune_params import (
+    LayerResult,
+    Progress,
+    block_counts,
+    global_zeros,
+    prune_params,
+)
+from tvm_sparse.sparsity.decision import eligible_layers
+from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.sparsity.prune_spec import PruneSpec
+from tvm_sparse.sparsity.schedule import by_patterns, load_patterns, uniform
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """Pruned weights and how they came about.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        All weights of the model.
+    layers : list of LayerWeight
+        Those that were pruned.
+    results : list of LayerResult
+        What became of them, in the same order.
+    kept : dict of str to str
+        Why each other dense layer stays as it is.
+    calibration : Calibration or None
+        The text, where one was needed.
+    sensitivity : dict
+        What `--schedule auto` measured; empty otherwise.
+    """
+
+    params: dict[str, np.ndarray]
+    layers: list[LayerWeight]
+    results: list[LayerResult]
+    kept: dict[str, str]
+    calibration: Calibration | None
+    sensitivity: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def block_sparsity(self) -> float:
+        """Share of zero blocks in all pruned layers together."""
+        blocks = sum(result.blocks for result in self.results)
+        return sum(result.zero_blocks for result in self.results) / blocks if blocks else 0.0
+
+    @property
+    def element_sparsity(self) -> float:
+        """Share of zero elements in all pruned layers together."""
+        sizes = [result.shape[0] * result.shape[1] for result in self.results]
+        zeros = sum(r.element_sparsity * s for r, s in zip(self.results, sizes, strict=True))
+        return zeros / sum(sizes) if sizes else 0.0
+
+    def report(self, spec: PruneSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what `pruning.json` says.
+
+        Parameters
+        ----------
+        spec : PruneSpec
+            What was asked for.
+        facts : mapping
+            Manifest of the import.
+        """
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "tvm_sparse": tvm_sparse.__version__,
+            "model": facts["model"]["name"],
+            "architecture": facts["model"]["architecture"],
+            "weights": dict(facts["weights"]),
+            "spec": spec.to_json(),
+            "calibration": self.calibration.to_json() if self.calibration else None,
+            "element_sparsity": self.element_sparsity,
+            "block_sparsity": self.block_sparsity,
+            "layers": [result.to_json() for result in self.results],
+            "kept_dense": self.kept,
+            "sensitivity": self.sensitivity,
+        }
+
+
+def prune_model(
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    layers: Sequence[LayerWeight],
+    facts: Mapping[str, Any],
+    spec: PruneSpec,
+    *,
+    threads: int | None = None,
+    progress: Progress = lambda text, share: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Pruned:
+    """Prune the eligible layers of a model.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Its weights; not changed.
+    layers : sequence of LayerWeight
+        All its dense layers.
+    facts : mapping
+        Manifest of the import: where the weights and the tokenizer are.
+    spec : PruneSpec
+        Method, sparsity, block shape, schedule.
+    threads : int, optional
+        Threads for the activations; every core by default.
+    progress : callable
+        Receives a text and the finished share, 0..1.
+    say : callable
+        Receives one line a step.
+
+    Raises
+    ------
+    ConfigError
+        The weights are seeded ones that nobody asked for, or a schedule does not fit the model.
+    InputError
+        The calibration text or the tokenizer cannot be used.
+    SparsityError
+        A pattern matches no layer, or blocks divide none of the layers.
+    PassError, BuildError
+        From the compiler.
+    """
+    check_weights(facts)
+    refusals = eligible_layers(layers, spec.block_shape, spec.include, spec.exclude)
+    chosen = [layer for layer in layers if not refusals[layer.name]]
+    if not chosen:
+        raise SparsityError(
+            f"none of the {len(layers)} dense layers may be pruned: "
+            f"{next(iter(refusals.values()), 'the model has none')}"
+        )
+    calibration = None
+    if spec.needs_activations or spec.schedule == "auto":
+        calibration = _calibration(spec, facts)
+        say(f"calibrating on {_describe(calibration)}")
+    zeros, sensitivity = None, {}
+    counts = block_counts(chosen, spec.block_shape)
+    if spec.sparsity is not None:
+        if spec.schedule == "auto":
+            assert calibration is not None  # loaded above
+            zeros, found = auto_zeros(
+                *(mod, params, chosen, spec, spec.sparsity, calibration, facts),
+                threads=threads,
+                progress=progress,
+            )
+            sensitivity = found.to_json()
+        elif spec.schedule == "global":
+            zeros = global_zeros(
+                *(mod, params, chosen, spec, spec.sparsity, calibration),
+                threads=threads,
+                progress=progress,
+            )
+        elif spec.schedule == "uniform":
+            zeros = uniform(counts, spec.sparsity)
+        else:
+            patterns = load_patterns(spec.schedule)
+            by_canonical = {layer.canonical_name: counts[layer.name] for layer in chosen}
+            named = by_patterns(by_canonical, patterns, spec.sparsity)
+            zeros = {layer.name: named[layer.canonical_name] for layer in chosen}
+    pruned, results = prune_params(
+        mod, params, chosen, spec, zeros, calibration, threads=threads, progress=progress
+    )
+    kept = {layer.canonical_name: refusals[layer.name] for layer in layers if refusals[layer.name]}
+    return Pruned(pruned, chosen, results, kept, calibration, sensitivity)
+
+
+def check_weights(facts: Mapping[str, Any]) -> None:
+    """Refuse to prune seeded weights unless they were asked for.
+
+    Raises
+    ------
+    ConfigError
+        There is no checkpoint, and `--weights random` was not given.
+    """
+    if facts["weights"]["kind"] == "random" and facts["spec"]["weights"] != "random":
+        raise ConfigError(
+            f"{facts['model']['name']} has no checkpoint here ({facts['weights']['detail']}): "
+            "pruning random weights tells nothing; give a directory or hub id with weights, or "
+            "--weights random to do it all the same"
+        )
+
+
+def _calibration(spec: PruneSpec, facts: Mapping[str, Any]) -> Calibration:
+    seq_len = int(facts["spec"]["seq_len"])
+    config = facts["model"]["config"]
+    vocab_size = config.get("vocab_size")
+    if vocab_size is None:
+        raise ConfigError(
+            f"method {spec.method} given for {facts['model']['name']}, which takes no text: "
+            "use --method magnitude"
+        )
+    if facts["weights"]["kind"] == "random":
+        if spec.calibration is not None:
+            raise ConfigError(
+                "--calibration given for random weights, which have no tokenizer: leave it out"
+            )
+        return random_calibration(spec.seed, spec.samples, seq_len, int(vocab_size))
+    return load_calibration(
+        facts["weights"]["source"], spec.calibration, spec.samples, seq_len, int(vocab_size)
+    )
+
+
+def _describe(calibration: Calibration) -> str:
+    facts = calibration.to_json()
+    cut = f", {facts['truncated']} cut at {facts['seq_len']} tokens" if facts["truncated"] else ""
+    return f"{calibration.source}: {facts['passages']} passages, {facts['tokens']} tokens{cut}"

@@ -1,0 +1,223 @@
+"""Prune the weights of a model, encoder layer by encoder layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+
+from tvm_sparse.pruning.calibration import Calibration
+from tvm_sparse.pruning.moments import collect_moments, stages
+from tvm_sparse.sparsity.bsr import block_grid
+from tvm_sparse.sparsity.hessian import output_error
+from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.sparsity.prune_layer import InputMoments, layer_scores, prune_layer
+from tvm_sparse.sparsity.prune_spec import PruneSpec
+from tvm_sparse.sparsity.schedule import by_scores
+from tvm_sparse.sparsity.stats import block_sparsity, element_sparsity
+
+Params = Mapping[str, np.ndarray]
+Progress = Callable[[str, float], None]
+
+_TEXT = "pruning layer by layer"
+#: Share of a stage's time that its activations take, roughly.
+_ACTIVATIONS = 0.3
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """What became of one layer.
+
+    Attributes
+    ----------
+    weight : str
+        Canonical name.
+    shape : (int, int)
+        (N, K).
+    blocks, zero_blocks : int
+        Its blocks, and how many of them are zero now.
+    element_sparsity, block_sparsity : float
+        Shares of zeros, 0..1.
+    output_error : float or None
+        Squared error of its outputs over their squared size, on the inputs it was pruned for;
+        None where no Hessian was collected.
+    """
+
+    weight: str
+    shape: tuple[int, int]
+    blocks: int
+    zero_blocks: int
+    element_sparsity: float
+    block_sparsity: float
+    output_error: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self) | {"shape": list(self.shape)}
+
+
+def prune_params(
+    mod: tvm.IRModule,
+    params: Params,
+    layers: Sequence[LayerWeight],
+    spec: PruneSpec,
+    zeros: Mapping[str, int] | None,
+    calibration: Calibration | None,
+    *,
+    threads: int | None = None,
+    progress: Progress = lambda text, share: None,
+) -> tuple[dict[str, np.ndarray], list[LayerResult]]:
+    """Return all weights with those of the given layers pruned.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Its weights; not changed.
+    layers : sequence of LayerWeight
+        The layers to prune, in the order of the model.
+    spec : PruneSpec
+        Method and pattern.
+    zeros : mapping of str to int, or None
+        Zero blocks by layer; None with an N:M pattern.
+    calibration : Calibration or None
+        Needed by all methods but magnitude.
+    threads : int, optional
+        Threads for the activations.
+    progress : callable
+        Receives a text and the finished share, 0..1.
+
+    Returns
+    -------
+    params : dict of str to ndarray
+        In the order of `params`; weights that stay as they are, are the same objects.
+    results : list of LayerResult
+        One per layer.
+
+    Raises
+    ------
+    InputError, SparsityError, PassError, BuildError
+        See `errors`.
+    """
+    changed = dict(params)
+    by_name = {layer.name: layer for layer in layers}
+    full = spec.method == "second-order"
+    moments: dict[str, InputMoments] = {}
+    if spec.needs_activations and not spec.sequential:
+        moments = _moments(mod, params, list(by_name), calibration, full, threads, progress)
+    results: dict[str, LayerResult] = {}
+    one = 1 / len(by_name)
+    for stage in stages(by_name):
+        done = len(results) * one
+        used = 0.0
+        if spec.needs_activations and spec.sequential:
+            # The inputs as they are once everything further down is pruned.
+            used = _ACTIVATIONS * len(stage) * one
+            part = _part(progress, done, used)
+            moments = _moments(mod, changed, stage, calibration, full, threads, part)
+        for place, name in enumerate(stage):
+            layer = by_name[name]
+            progress(_TEXT, done + used + (len(stage) * one - used) * place / len(stage))
+            weight = layer.load(params)
+            known = moments.get(name)
+            pruned = prune_layer(weight, spec, zeros[name] if zeros is not None else None, known)
+            changed[name] = layer.to_stored(pruned)
+            results[name] = _result(layer, weight, pruned, spec, known)
+    return changed, [results[name] for name in by_name]
+
+
+def global_zeros(
+    mod: tvm.IRModule,
+    params: Params,
+    layers: Sequence[LayerWeight],
+    spec: PruneSpec,
+    sparsity: float,
+    calibration: Calibration | None,
+    *,
+    threads: int | None = None,
+    progress: Progress = lambda text, share: None,
+) -> dict[str, int]:
+    """Deal one budget out over the layers by the scores of all their blocks together.
+
+    Parameters
+    ----------
+    sparsity : float
+        Share of all blocks to remove, 0..1.
+    mod, params, layers, spec, calibration, threads, progress
+        As `prune_params` takes them.
+
+    Returns
+    -------
+    dict of str to int
+        Zero blocks by layer.
+
+    Raises
+    ------
+    InputError, SparsityError, PassError, BuildError
+        See `errors`.
+    """
+    moments: dict[str, InputMoments] = {}
+    scores = {}
+    for stage in stages(layer.name for layer in layers):
+        if spec.needs_activations:
+            full = spec.method == "second-order"
+            moments = _moments(mod, params, stage, calibration, full, threads, progress)
+        for layer in layers:
+            if layer.name in stage:
+                values = layer_scores(layer.load(params), spec, moments.get(layer.name))
+                scores[layer.name] = values.astype(np.float32)
+    return by_scores(scores, sparsity)
+
+
+def block_counts(layers: Sequence[LayerWeight], block_shape: tuple[int, int]) -> dict[str, int]:
+    """Return the number of blocks of each layer, by name."""
+    counts = {}
+    for layer in layers:
+        rows, columns = block_grid(layer.shape, block_shape)
+        counts[layer.name] = rows * columns
+    return counts
+
+
+def _moments(
+    mod: tvm.IRModule,
+    params: Params,
+    names: Sequence[str],
+    calibration: Calibration | None,
+    full: bool,
+    threads: int | None,
+    progress: Progress,
+) -> dict[str, InputMoments]:
+    assert calibration is not None  # the caller loads it whenever the method needs it
+    return collect_moments(
+        mod, params, names, calibration, full=full, threads=threads, progress=progress
+    )
+
+
+def _part(progress: Progress, start: float, length: float) -> Progress:
+    """Return the progress of a part as progress of the whole, under one text."""
+    return lambda _text, share: progress(_TEXT, start + length * share)
+
+
+def _result(
+    layer: LayerWeight,
+    weight: np.ndarray,
+    pruned: np.ndarray,
+    spec: PruneSpec,
+    moments: InputMoments | None,
+) -> LayerResult:
+    blocks = block_counts([layer], spec.block_shape)[layer.name]
+    zero_share = block_sparsity(pruned, spec.block_shape)
+    hessian = moments.hessian if moments else None
+    return LayerResult(
+        weight=layer.canonical_name,
+        shape=layer.shape,
+        blocks=blocks,
+        zero_blocks=round(zero_share * blocks),
+        element_sparsity=element_sparsity(pruned),
+        block_sparsity=zero_share,
+        output_error=None if hessian is None else output_error(weight, pruned, hessian),
+    )

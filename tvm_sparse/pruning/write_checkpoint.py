@@ -1,0 +1,235 @@
+"""Write a pruned model as a directory that transformers loads: the old one, with other weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.errors import BuildError, CheckpointError
+from tvm_sparse.frontend.checkpoint import find_weights
+from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
+from tvm_sparse.pruning.tensor_file import stored_tensors
+from tvm_sparse.pruning.tensor_names import find_tensors
+from tvm_sparse.sparsity.layers import LayerWeight
+
+REPORT_FILE = "pruning.json"
+#: The same weights in other formats, which would contradict the pruned ones.
+_OTHER_WEIGHTS = (
+    *(".bin", ".ckpt", ".gguf", ".h5", ".mlmodel", ".msgpack", ".onnx", ".onnx_data", ".ot"),
+    *(".pb", ".pt", ".pth", ".tflite", ".xml"),
+)
+_LEFT_OUT = ("onnx", "openvino", "coreml")
+
+
+def save_pruned(
+    facts: Mapping[str, Any],
+    directory: str | os.PathLike[str],
+    layers: Sequence[LayerWeight],
+    original: Mapping[str, np.ndarray],
+    pruned: Mapping[str, np.ndarray],
+    report: Mapping[str, Any],
+) -> Path:
+    """Write a pruned model beside the checkpoint it came from, or on top of seeded weights.
+
+    Parameters
+    ----------
+    facts : mapping
+        Manifest of the import.
+    directory, layers, original, pruned, report
+        As `write_checkpoint` takes them.
+
+    Raises
+    ------
+    CheckpointError, BuildError
+        As `write_checkpoint`.
+    """
+    if facts["weights"]["kind"] == "checkpoint":
+        source = Path(facts["weights"]["source"])
+        return write_checkpoint(source, directory, layers, original, pruned, report)
+    with tempfile.TemporaryDirectory(prefix="tvm_sparse-prune-") as folder:
+        write_seeded_checkpoint(Path(folder), original, facts["model"]["config"])
+        return write_checkpoint(Path(folder), directory, layers, original, pruned, report)
+
+
+def write_checkpoint(
+    source: Path,
+    directory: str | os.PathLike[str],
+    layers: Sequence[LayerWeight],
+    original: Mapping[str, np.ndarray],
+    pruned: Mapping[str, np.ndarray],
+    report: Mapping[str, Any],
+) -> Path:
+    """Write config, tokenizer, pruned weights and the report.
+
+    The directory appears complete or not at all: it is written beside its place and renamed.
+
+    Parameters
+    ----------
+    source : Path
+        The checkpoint the model was imported from.
+    directory : path
+        A new or empty directory, or an older result of this function, which is replaced.
+    layers : sequence of LayerWeight
+        The layers that were pruned.
+    original, pruned : mapping of str to ndarray
+        The weights as imported and as pruned.
+    report : mapping
+        JSON-ready; becomes `pruning.json`, with the list of files.
+
+    Returns
+    -------
+    pathlib.Path
+        The directory.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint has no safetensors, or changed since the model was imported.
+    BuildError
+        Something else lies at `directory`, or it cannot be written.
+    """
+    out_path = Path(os.path.abspath(directory))
+    check_output(out_path, source)
+    try:
+        out_path.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{out_path.name}.", dir=out_path.parent))
+    except OSError as error:
+        raise BuildError(f"{out_path.parent} cannot be written: {error.strerror}") from None
+    try:
+        _fill(staging, source, layers, original, pruned)
+        names = sorted(path.relative_to(staging).as_posix() for path in _files(staging))
+        text = json.dumps({**report, "files": names}, indent=1, allow_nan=False) + "\n"
+        (staging / REPORT_FILE).write_text(text, encoding="utf-8")
+        staging.chmod(0o755)
+        _put_in_place(staging, out_path)
+    except OSError as error:
+        raise BuildError(
+            f"the pruned model cannot be written to {out_path}: {error.strerror or error}"
+        ) from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return out_path
+
+
+def check_source(source: Path) -> None:
+    """Refuse a checkpoint whose tensors cannot be replaced.
+
+    Raises
+    ------
+    CheckpointError
+        It has no safetensors.
+    """
+    files = find_weights(source)
+    if files is None or files.format != "safetensors":
+        held = "no weights" if files is None else files.paths[0].name
+        raise CheckpointError(
+            f"{source} holds {held}: model.safetensors is needed to write a pruned one "
+            "(`model.save_pretrained(directory, safe_serialization=True)` makes it)"
+        )
+
+
+def check_output(directory: Path, source: Path | None = None) -> None:
+    """Refuse a directory that a pruned model must not replace.
+
+    Parameters
+    ----------
+    directory : Path
+        New, empty, or written by `write_checkpoint`.
+    source : Path or None
+        The checkpoint that is pruned.
+
+    Raises
+    ------
+    BuildError
+        Something else lies there.
+    """
+    if not os.path.lexists(directory):
+        return
+    if not directory.is_dir() or directory.is_symlink():
+        raise BuildError(f"{directory} exists and is no directory: choose another -o")
+    if source is not None and directory.resolve() == source.resolve():
+        raise BuildError(f"{directory} is the model to be pruned: choose another -o")
+    ours = {REPORT_FILE, *_listed(directory / REPORT_FILE)}
+    strangers = [p.relative_to(directory).as_posix() for p in _files(directory)]
+    strangers = sorted(name for name in strangers if name not in ours)
+    if strangers:
+        raise BuildError(
+            f"{directory} holds other files than a pruned model's ({', '.join(strangers[:3])}): "
+            "choose a new or an empty directory"
+        )
+
+
+def _fill(
+    staging: Path,
+    source: Path,
+    layers: Sequence[LayerWeight],
+    original: Mapping[str, np.ndarray],
+    pruned: Mapping[str, np.ndarray],
+) -> None:
+    check_source(source)
+    weights = find_weights(source)
+    assert weights is not None  # checked above
+    for path in _files(source):
+        relative = path.relative_to(source)
+        if _is_copied(relative, {file.name for file in weights.paths}):
+            target = staging / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    tensors = [tensor for path in weights.paths for tensor in stored_tensors(path)]
+    for name, (tensor, transposed) in find_tensors(tensors, layers, original).items():
+        values = pruned[name]
+        by_layer = next(layer for layer in layers if layer.name == name)
+        weight = values if by_layer.stored == "NK" else values.T
+        tensor.write(weight.T if transposed else weight, staging / tensor.path.name)
+
+
+def _is_copied(relative: Path, weights: set[str]) -> bool:
+    hidden = any(part.startswith(".") for part in relative.parts)
+    if hidden or relative.name == REPORT_FILE or relative.parts[0] in _LEFT_OUT:
+        return False
+    if relative.suffix == ".safetensors":
+        return str(relative) in weights
+    # The index of shards in another format goes with its shards.
+    name = relative.name.removesuffix(".index.json")
+    return Path(name).suffix not in _OTHER_WEIGHTS
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Iterate over the files below a directory; links to directories are not followed."""
+    for folder, folders, names in os.walk(directory):
+        folders.sort()
+        yield from (Path(folder) / name for name in sorted(names))
+
+
+def _listed(report: Path) -> list[str]:
+    """Return the files that an older result says it holds."""
+    try:
+        files = json.loads(report.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in files if isinstance(name, str)] if isinstance(files, list) else []
+
+
+def _put_in_place(staging: Path, out_path: Path) -> None:
+    """Rename `staging` to `out_path`; what was there before comes back if that fails."""
+    if not out_path.exists():
+        staging.rename(out_path)
+        return
+    retired = Path(tempfile.mkdtemp(prefix=f".{out_path.name}.", dir=out_path.parent))
+    try:
+        # Renaming onto an empty directory replaces it in one step.
+        out_path.rename(retired)
+        try:
+            staging.rename(out_path)
+        except BaseException:
+            retired.rename(out_path)
+            raise
+    finally:
+        shutil.rmtree(retired, ignore_errors=True)

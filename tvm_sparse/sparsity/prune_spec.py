@@ -1,0 +1,116 @@
+"""What pruning was asked for, validated once."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.sparsity.n_m import NM
+
+Method = Literal["magnitude", "wanda", "second-order"]
+METHODS: tuple[str, ...] = get_args(Method)
+#: Names of schedules; anything else is a file.
+SCHEDULES = ("uniform", "global", "auto")
+
+
+@dataclass(frozen=True)
+class PruneSpec:
+    """How to prune a model's real weights.
+
+    Parameters
+    ----------
+    method : {"magnitude", "wanda", "second-order"}
+        What decides which blocks go; `second-order` also changes those that stay.
+    sparsity : float or None
+        Share of blocks to remove, 0..1; None with `n_m`.
+    block_shape : (int, int)
+        (bs_r, bs_c): rows along the outputs N, columns along the inputs K.
+    n_m : (int, int) or None
+        Keep N of every M neighbouring blocks instead.
+    schedule : str
+        `uniform`, `global`, `auto`, or a YAML file of patterns and sparsities.
+    calibration : str or None
+        Text file, one passage a line; None takes the built-in text.
+    samples : int
+        Use at most so many passages.
+    damping : float
+        Of the Hessian, as a share of its mean diagonal.
+    sequential : bool
+        Take each encoder layer's activations with the ones before it already pruned.
+    seed : int
+        Seed of the token ids that stand in for text when the weights are random.
+    include, exclude : tuple of str
+        Shell patterns on layer names; empty `include` means every eligible encoder layer.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range, or two exclude each other.
+    """
+
+    method: Method = "second-order"
+    sparsity: float | None = None
+    block_shape: tuple[int, int] = (1, 1)
+    n_m: NM | None = None
+    schedule: str = "uniform"
+    calibration: str | None = None
+    samples: int = 256
+    damping: float = 0.01
+    sequential: bool = True
+    seed: int = 0
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"method {self.method!r} given: use one of {', '.join(METHODS)}")
+        if self.sparsity is None and self.n_m is None:
+            raise ConfigError("no sparsity given: pass --sparsity FRACTION or --n-m N:M")
+        if self.schedule not in SCHEDULES and not os.path.isfile(self.schedule):
+            raise ConfigError(
+                f"schedule {self.schedule!r} given: use {', '.join(SCHEDULES)} or a YAML file"
+            )
+        if self.sparsity is not None and self.n_m is not None:
+            raise ConfigError("--sparsity and --n-m exclude each other: N:M sets the sparsity")
+        if self.sparsity is not None and not 0.0 <= self.sparsity <= 1.0:
+            raise ConfigError(
+                f"sparsity {self.sparsity:g} given: it is a fraction between 0 and 1, "
+                "for example 0.8 for 80 % zeros"
+            )
+        if self.n_m is not None and not 1 <= self.n_m[0] <= self.n_m[1]:
+            raise ConfigError(
+                f"N:M {self.n_m[0]}:{self.n_m[1]} given: N blocks of every M stay, so "
+                "1 <= N <= M is needed"
+            )
+        if self.n_m is not None and self.schedule != "uniform":
+            raise ConfigError(
+                f"--schedule {self.schedule} and --n-m exclude each other: N:M is the same in "
+                "every layer"
+            )
+        if len(self.block_shape) != 2 or min(self.block_shape) < 1:
+            raise ConfigError(
+                f"block shape {'x'.join(map(str, self.block_shape))} given: "
+                "bs-r and bs-c must be at least 1"
+            )
+        if self.samples < 1:
+            raise ConfigError(f"samples {self.samples} given: it must be at least 1")
+        if not (self.damping > 0 and math.isfinite(self.damping)):
+            raise ConfigError(f"damping {self.damping:g} given: it must be over 0, 0.01 is usual")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed} given: it must be 0 or more")
+
+    @property
+    def needs_activations(self) -> bool:
+        """Whether the method looks at what the layers multiply."""
+        return self.method != "magnitude"
+
+    def with_method(self, method: Method) -> PruneSpec:
+        """Return a copy with another method."""
+        return replace(self, method=method)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return asdict(self)
