@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from tvm import relax
@@ -20,6 +20,8 @@ EPILOGUE_ACTIVATIONS = {
     "relax.tanh": "tanh",
 }
 SPARSE_DENSE = "tvm_sparse.sparse_dense"
+#: Relax names attention with a bias differently.
+ATTENTION = {"relax.nn.attention", "relax.nn.attention_bias"}
 
 
 @dataclass(frozen=True)
@@ -184,3 +186,41 @@ def _follow(
             break
         members.append(reader)
     return DenseChain(data, weight, bias, residual, activation, tuple(members))
+
+
+def find_stacks(chains: Iterable[DenseChain], uses: Uses) -> dict[relax.Var, list[DenseChain]]:
+    """Group the chains that only feed attention and multiply the same data alike.
+
+    Q, K and V are one product then: attention takes its operands from any features of a tensor.
+
+    Parameters
+    ----------
+    chains : iterable of DenseChain
+        Of one function.
+    uses : Uses
+        Of the same function.
+
+    Returns
+    -------
+    dict of relax.Var to list of DenseChain
+        The group of each chain that is in one, by the chain's result.
+    """
+    groups: dict[tuple[object, ...], list[DenseChain]] = {}
+    for chain in chains:
+        if (
+            chain.residual is None
+            and chain.activation == "none"
+            and _feeds_attention(chain.result, uses)
+        ):
+            block = static_shape(chain.weight[0])[1:] if chain.is_sparse else None
+            key = (chain.data, chain.is_sparse, block, chain.bias is None)
+            groups.setdefault(key, []).append(chain)
+    return {chain.result: group for group in groups.values() for chain in group if len(group) > 1}
+
+
+def _feeds_attention(var: relax.Var, uses: Uses) -> bool:
+    reshape = uses.only_reader(var)
+    if reshape is None or op_name(uses.value[reshape]) != "relax.reshape":
+        return False
+    reader = uses.only_reader(reshape)
+    return reader is not None and op_name(uses.value[reader]) in ATTENTION

@@ -9,7 +9,7 @@ Whatever else the graph holds stays row-major, and the pass converts at the bord
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -19,22 +19,23 @@ from tvm import relax
 from tvm_sparse.kernels import relax_ops
 from tvm_sparse.kernels.bsr_sparse_dense import PanelFormat
 from tvm_sparse.kernels.tiling import (
-    TokenLayout,
     accumulator_sets,
-    choose_layout,
     dense_rows,
     input_panels,
     split_rows,
 )
 from tvm_sparse.passes.dense_chains import (
+    ATTENTION,
     DenseChain,
     Uses,
     bindings,
     find_dense_chains,
+    find_stacks,
     op_name,
 )
 from tvm_sparse.passes.dense_layers import main_function, static_shape
 from tvm_sparse.passes.packed_weights import PackedWeights
+from tvm_sparse.passes.tiled_values import Tiled, TiledValues
 from tvm_sparse.target import CpuTarget
 
 _UNARY = {
@@ -42,27 +43,6 @@ _UNARY = {
     for name in ("nn.relu", "nn.gelu", "nn.gelu_tanh", "nn.silu", "tanh", "sigmoid", "negative")
 }
 _BINARY = {f"relax.{name}" for name in ("add", "subtract", "multiply", "divide", "maximum")}
-_ATTENTION = {"relax.nn.attention", "relax.nn.attention_bias"}
-
-
-@dataclass(frozen=True)
-class Tiled:
-    """Where the tiled form of a variable lies.
-
-    Attributes
-    ----------
-    var : relax.Var
-        (tiles, total features, T).
-    layout : TokenLayout
-        Its tiling.
-    offset, features : int
-        The features of `var` that are meant.
-    """
-
-    var: relax.Var
-    layout: TokenLayout
-    offset: int
-    features: int
 
 
 def convert(
@@ -111,32 +91,30 @@ class _Tiler:
         target: CpuTarget,
         block_rows: int,
     ) -> None:
-        self.func, self.target, self.block_rows = func, target, block_rows
-        self.weights = PackedWeights(params)
+        self.func, self.target = func, target
         self.bb = relax.BlockBuilder()
-        self.uses = Uses(func)
+        self.weights = PackedWeights(params)
         self.weight_vars = {var for var in func.params if var.name in params}
+        self.inputs = [var for var in func.params if var.name not in params]
+        self.uses = Uses(func)
         self.chains = find_dense_chains(func, self.uses, self.weight_vars)
         self.inner = {var for chain in self.chains.values() for var in chain.members[:-1]}
-        self.stacks = self._find_stacks()
-        self.rows: dict[relax.Var, relax.Expr] = {
-            var: var for var in func.params if var not in self.weight_vars
-        }
-        self.tiled: dict[relax.Var, Tiled] = {}
-        self.packed: dict[tuple[relax.Var, TokenLayout], Tiled] = {}
+        self.stacks = find_stacks(self.chains.values(), self.uses)
+        self.values = TiledValues(
+            self.bb, self.weights, self.inputs, self.weight_vars, target, block_rows
+        )
         self.residual_of: dict[relax.Var, tuple[relax.Var, relax.Var]] = {}
 
     # -- the walk -----------------------------------------------------------------------------
 
     def run(self) -> relax.Function:
-        inputs = [var for var in self.func.params if var not in self.weight_vars]
-        with self.bb.function("main", attrs={"num_input": len(inputs)}):
+        with self.bb.function("main", attrs={"num_input": len(self.inputs)}):
             with self.bb.dataflow():
                 for binding in bindings(self.func):
                     if binding.var not in self.inner:
                         self._visit(binding.var, binding.value)
-                result = self.bb.emit_output(self._in_rows(self.func.body.body))
-            self.bb.emit_func_output(result, params=[*inputs, *self.weights.vars.values()])
+                result = self.bb.emit_output(self.values.in_rows(self.func.body.body))
+            self.bb.emit_func_output(result, params=[*self.inputs, *self.weights.vars.values()])
         # A border crossing is emitted where it is first needed; what nobody read after all goes,
         # the transposes in front of packed weights among it.
         func = relax.analysis.remove_all_unused(self.bb.get()["main"])
@@ -146,7 +124,7 @@ class _Tiler:
         return relax.Function(params, func.body, func.ret_ty, func.is_pure, func.attrs)
 
     def _visit(self, var: relax.Var, value: relax.Expr) -> None:
-        if var in self.tiled:
+        if var in self.values.tiled:
             return  # computed already, with the first product of its stack
         if var in self.chains:
             self._emit_product(self.chains[var])
@@ -157,106 +135,16 @@ class _Tiler:
             or self._alias_reshape(var, value)
             or self._emit_elementwise(var, value)
         ):
-            self.rows[var] = self.bb.emit(self._in_rows(value))
-
-    # -- both forms of a value ----------------------------------------------------------------
-
-    def _in_rows(self, expr: relax.Expr) -> relax.Expr:
-        """Return `expr` over row-major values."""
-        if isinstance(expr, relax.Var):
-            if expr in self.weight_vars:
-                return self.weights.keep(expr)
-            if expr not in self.rows:
-                tiled = self._whole(self.tiled[expr])
-                rows = self.bb.emit(relax_ops.unpack_tokens(tiled.var, tiled.layout))
-                shape = static_shape(expr)
-                if static_shape(rows) != shape:
-                    rows = self.bb.emit(relax.op.reshape(rows, shape))
-                self.rows[expr] = rows
-            return self.rows[expr]
-        if isinstance(expr, relax.Tuple):
-            return relax.Tuple([self._in_rows(field) for field in expr.fields])
-        if isinstance(expr, relax.TupleGetItem):
-            return relax.TupleGetItem(self._in_rows(expr.tuple_value), expr.index)
-        if isinstance(expr, relax.Call):
-            args = [self._in_rows(arg) for arg in expr.args]
-            return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
-        return expr
-
-    def _in_tiles(
-        self, var: relax.Var, layout: TokenLayout | None = None, features: int | None = None
-    ) -> Tiled:
-        """Return the tiled form of `var`, whole.
-
-        Parameters
-        ----------
-        var : relax.Var
-            A float32 tensor.
-        layout : TokenLayout, optional
-            The tiling it is needed in; any by default.
-        features : int, optional
-            What counts as the features of a token; by default the extent of the last axis. A
-            tensor split into heads, (batch, seq_len, heads, dim), may lie in tiles with all heads
-            together, which is another tensor to somebody who reduces over `dim`.
-        """
-        shape = static_shape(var)
-        features = features or shape[-1]
-        tiled = self.tiled.get(var)
-        if tiled is not None and tiled.features == features and layout in (None, tiled.layout):
-            return self._whole(tiled)
-        if layout is None:
-            batch, seq_len = shape[:2] if len(shape) == 3 else (1, prod(shape[:-1]))
-            layout = choose_layout(batch, seq_len, self.target, self.block_rows)
-        if (var, layout) not in self.packed:
-            rows = self._in_rows(var)
-            if shape != (layout.batch, layout.seq_len, features):
-                rows = self.bb.emit(
-                    relax.op.reshape(rows, (layout.batch, layout.seq_len, features))
-                )
-            packed = self.bb.emit(relax_ops.pack_tokens(rows, layout))
-            self.packed[var, layout] = Tiled(packed, layout, 0, features)
-            self.tiled.setdefault(var, self.packed[var, layout])
-        return self.packed[var, layout]
-
-    def _whole(self, tiled: Tiled) -> Tiled:
-        """Cut a slice of a stacked product out, where somebody needs it alone."""
-        if static_shape(tiled.var)[1] == tiled.features:
-            return tiled
-        stop = tiled.offset + tiled.features
-        cut = relax.op.strided_slice(tiled.var, axes=[1], begin=[tiled.offset], end=[stop])
-        return replace(tiled, var=self.bb.emit(cut), offset=0)
+            self.values.rows[var] = self.bb.emit(self.values.in_rows(value))
 
     # -- products -----------------------------------------------------------------------------
 
-    def _find_stacks(self) -> dict[relax.Var, list[DenseChain]]:
-        """Group the chains that only feed attention and multiply the same data alike."""
-        groups: dict[tuple[object, ...], list[DenseChain]] = {}
-        for chain in self.chains.values():
-            if (
-                chain.residual is None
-                and chain.activation == "none"
-                and self._feeds_attention(chain.result)
-            ):
-                block = static_shape(chain.weight[0])[1:] if chain.is_sparse else None
-                key = (chain.data, chain.is_sparse, block, chain.bias is None)
-                groups.setdefault(key, []).append(chain)
-        return {
-            chain.result: group for group in groups.values() for chain in group if len(group) > 1
-        }
-
-    def _feeds_attention(self, var: relax.Var) -> bool:
-        reshape = self.uses.only_reader(var)
-        if reshape is None or op_name(self.uses.value[reshape]) != "relax.reshape":
-            return False
-        reader = self.uses.only_reader(reshape)
-        return reader is not None and op_name(self.uses.value[reader]) in _ATTENTION
-
     def _emit_product(self, chain: DenseChain) -> None:
         stack = self.stacks.get(chain.result, [chain])
-        data = self._in_tiles(chain.data)
+        data = self.values.in_tiles(chain.data)
         residual = None
         if chain.residual is not None:
-            residual = self._in_tiles(chain.residual, data.layout).var
+            residual = self.values.in_tiles(chain.residual, data.layout).var
         widths = [static_shape(member.result)[-1] for member in stack]
         bias = self.weights.bias(stack)
         if chain.is_sparse:
@@ -284,7 +172,7 @@ class _Tiler:
         var = self.bb.emit(product)
         offset = 0
         for member, width in zip(stack, widths, strict=True):
-            self.tiled[member.result] = Tiled(var, data.layout, offset, width)
+            self.values.tiled[member.result] = Tiled(var, data.layout, offset, width)
             offset += width
 
     def _sparse_weight(
@@ -311,7 +199,7 @@ class _Tiler:
             or reader is None
             or not self._is_token_norm(self.uses.value[reader])
             or not self.uses.value[reader].args[0].same_as(var)
-            or not all(isinstance(a, relax.Var) and a in self.tiled for a in value.args)
+            or not all(isinstance(a, relax.Var) and a in self.values.tiled for a in value.args)
             or any(static_shape(arg) != static_shape(var) for arg in value.args)
         ):
             return False
@@ -336,8 +224,8 @@ class _Tiler:
             return False
         data, gamma, beta = value.args
         first, *added = self.residual_of.get(data, (data,))
-        operands = [self._in_tiles(first)]
-        operands += [self._in_tiles(arg, operands[0].layout) for arg in added]
+        operands = [self.values.in_tiles(first)]
+        operands += [self.values.in_tiles(arg, operands[0].layout) for arg in added]
         norm = relax_ops.tiled_layer_norm(
             operands[0].var,
             self.weights.keep(gamma),
@@ -346,14 +234,14 @@ class _Tiler:
             epsilon=float(value.attrs.epsilon),
             layout=operands[0].layout,
         )
-        self.tiled[var] = replace(operands[0], var=self.bb.emit(norm))
+        self.values.tiled[var] = replace(operands[0], var=self.bb.emit(norm))
         return True
 
     def _emit_attention(self, var: relax.Var, value: relax.Expr) -> bool:
-        if op_name(value) not in _ATTENTION or value.attrs.causal_mask is not None:
+        if op_name(value) not in ATTENTION or value.attrs.causal_mask is not None:
             return False
         query, key, val, *mask = value.args
-        qkv = [self.tiled.get(arg) for arg in (query, key, val)]
+        qkv = [self.values.tiled.get(arg) for arg in (query, key, val)]
         if any(operand is None for operand in qkv) or len({o.layout for o in qkv if o}) != 1:
             return False
         layout = qkv[0].layout  # type: ignore[union-attr]
@@ -366,7 +254,7 @@ class _Tiler:
             if mask_shape[0] not in (1, batch) or mask_shape[1:] != (1, 1, seq_len):
                 return False
             mask_rows = self.bb.emit(
-                relax.op.reshape(self._in_rows(mask[0]), (mask_shape[0], seq_len))
+                relax.op.reshape(self.values.in_rows(mask[0]), (mask_shape[0], seq_len))
             )
         value_dim = static_shape(val)[-1]
         scale = value.attrs.scale
@@ -381,47 +269,49 @@ class _Tiler:
             rows=min(8, split_rows(layout, self.target)),
             layout=layout,
         )
-        self.tiled[var] = Tiled(self.bb.emit(attention), layout, 0, heads * value_dim)
+        self.values.tiled[var] = Tiled(self.bb.emit(attention), layout, 0, heads * value_dim)
         return True
 
     def _alias_reshape(self, var: relax.Var, value: relax.Expr) -> bool:
         """Follow a reshape that only regroups features, or only merges batch and tokens."""
-        if op_name(value) != "relax.reshape" or value.args[0] not in self.tiled:
+        if op_name(value) != "relax.reshape" or value.args[0] not in self.values.tiled:
             return False
-        tiled, shape = self.tiled[value.args[0]], static_shape(var)
+        tiled, shape = self.values.tiled[value.args[0]], static_shape(var)
         leads = ((tiled.layout.batch, tiled.layout.seq_len), (prod(_tokens(tiled)),))
         if not any(shape[: len(lead)] == lead for lead in leads):
             return False
-        self.tiled[var] = tiled
+        self.values.tiled[var] = tiled
         return True
 
     def _emit_elementwise(self, var: relax.Var, value: relax.Expr) -> bool:
         name = op_name(value)
         if name not in _UNARY | _BINARY:
             return False
-        first = next((a for a in value.args if isinstance(a, relax.Var) and a in self.tiled), None)
+        first = next(
+            (a for a in value.args if isinstance(a, relax.Var) and a in self.values.tiled), None
+        )
         if first is None or static_shape(first) != static_shape(var):
             return False
-        like = self.tiled[first]
+        like = self.values.tiled[first]
         args = [self._elementwise_operand(arg, first, like) for arg in value.args]
         if any(arg is None for arg in args):
             return False
         call = relax.Call(value.op, args, value.attrs, value.ty_args)
-        self.tiled[var] = Tiled(self.bb.emit(call), like.layout, 0, like.features)
+        self.values.tiled[var] = Tiled(self.bb.emit(call), like.layout, 0, like.features)
         return True
 
     def _elementwise_operand(
         self, arg: relax.Expr, first: relax.Var, like: Tiled
     ) -> relax.Expr | None:
         shape = static_shape(arg)
-        if prod(shape) == 1 and not (isinstance(arg, relax.Var) and arg in self.tiled):
-            rows = self._in_rows(arg)
+        if prod(shape) == 1 and not (isinstance(arg, relax.Var) and arg in self.values.tiled):
+            rows = self.values.in_rows(arg)
             # A scalar of more axes than tiles have would add them to the result.
             return self.bb.emit(relax.op.reshape(rows, ())) if len(shape) > 3 else rows
         if isinstance(arg, relax.Var) and shape == static_shape(first):
-            return self._in_tiles(arg, like.layout, like.features).var
+            return self.values.in_tiles(arg, like.layout, like.features).var
         if shape == (like.features,):
-            return self.bb.emit(relax.op.reshape(self._in_rows(arg), (like.features, 1)))
+            return self.bb.emit(relax.op.reshape(self.values.in_rows(arg), (like.features, 1)))
         return None
 
 
