@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 #: Share of non-zero blocks at which a sparse kernel is timed; times between are interpolated.
-DENSITIES = (0.01, 0.05, 0.15, 0.4, 1.0)
+DENSITIES = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 1.0)
 
 
 @dataclass(frozen=True)

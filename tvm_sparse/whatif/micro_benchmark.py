@@ -25,11 +25,18 @@ import tvm
 
 from tvm_sparse.bench.machine import measure_roofline
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
-from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
+from tvm_sparse.kernels.bsr_sparse_dense import PanelFormat, make_bsr_sparse_dense, pack_bsr
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.packed_dense import make_packed_dense
-from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, dense_rows, split_rows
+from tvm_sparse.kernels.tiling import (
+    TokenLayout,
+    accumulator_sets,
+    choose_layout,
+    dense_rows,
+    input_panels,
+    split_rows,
+)
 from tvm_sparse.target import CpuTarget, detect_host, resolve_target, tvm_target
 from tvm_sparse.whatif.kernel_job import KernelJob
 from tvm_sparse.whatif.machine import Ceilings
@@ -51,13 +58,25 @@ def layout_of(job: KernelJob, target: CpuTarget) -> TokenLayout:
     return choose_layout(job.batch, job.seq_len, target, job.layout_rows)
 
 
-def make_kernel(job: KernelJob, target: CpuTarget) -> tvm.tirx.PrimFunc:
-    """Return the kernel a build would hold for this job."""
+def format_of(job: KernelJob, density: float, target: CpuTarget) -> PanelFormat:
+    """Return how the pass `tile_tokens` packs such a weight."""
+    layout = layout_of(job, target)
+    bs_r, bs_c = job.block_shape
+    return PanelFormat(
+        input_panels(job.depth // bs_c, job.block_shape, density, layout),
+        accumulator_sets(bs_r, layout, target),
+    )
+
+
+def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.PrimFunc:
+    """Return the kernel a build would hold for this job at a density of 0..1."""
     layout = layout_of(job, target)
     epilogue = Epilogue(job.bias, job.residual, job.activation)
     if job.kind == "sparse":
-        rows = split_rows(layout, target)
-        return make_bsr_sparse_dense(layout, job.units, job.depth, job.block_shape, rows, epilogue)
+        rows, form = split_rows(layout, target), format_of(job, density, target)
+        return make_bsr_sparse_dense(
+            layout, job.units, job.depth, job.block_shape, rows, epilogue, form
+        )
     if job.kind == "dense":
         rows = dense_rows(layout, target)
         return make_packed_dense(layout, job.units, job.depth, rows, epilogue)
@@ -109,7 +128,7 @@ def make_arguments(
         yield [data, data, data, mask, out]
         return
     if job.kind == "sparse":
-        weights = _random_bsr(job, density, rng)
+        weights = _random_bsr(job, density, target, rng)
     else:
         rows = dense_rows(layout, target)
         shape = (-(-units // rows), depth, rows)
@@ -121,17 +140,19 @@ def make_arguments(
         yield [data, *(weight.copy() for weight in weights), *bias, *residual, out]
 
 
-def _random_bsr(job: KernelJob, density: float, rng: np.random.Generator) -> list[Array]:
+def _random_bsr(
+    job: KernelJob, density: float, target: CpuTarget, rng: np.random.Generator
+) -> list[Array]:
     """Return (data, indices, indptr) of random non-zero blocks, packed as the kernel reads them."""
     bs_r, bs_c = job.block_shape
     mask = rng.random((job.units // bs_r, job.depth // bs_c), np.float32) < density
-    if not mask.any():
-        mask[0, 0] = True
     indptr = np.zeros(len(mask) + 1, np.int32)
     np.cumsum(mask.sum(axis=1), out=indptr[1:])
-    indices = (np.nonzero(mask)[1] * bs_c).astype(np.int32)
-    data = rng.standard_normal((len(indices), bs_c, bs_r), np.float32)
-    return [data, indices, indptr]
+    indices = np.nonzero(mask)[1].astype(np.int32)
+    data = rng.standard_normal((len(indices), bs_r, bs_c), np.float32)
+    form = format_of(job, density, target)
+    packed = pack_bsr(data, indices, indptr, mask.shape[1], form)
+    return [packed.data, packed.indices, packed.indptr]
 
 
 def measure_ms(call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]]) -> float:
@@ -156,21 +177,21 @@ def measure_ms(call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]])
             return float(usual)
 
 
-def measure_job(
-    job: KernelJob, kernel: Callable[..., Any], target: CpuTarget, last_cache_bytes: int
-) -> dict[str, float]:
-    """Return the times of a compiled kernel in milliseconds, by density."""
-    times = {}
-    for density in job.densities:
-        # Activations are one tensor in all sets, warm as in a model; only weights have copies.
-        tensors: dict[int, Any] = {}
-        sets = list(make_arguments(job, density, target, last_cache_bytes))
-        for array in (array for arguments in sets for array in arguments):
-            if id(array) not in tensors:
-                tensors[id(array)] = tvm.runtime.tensor(array)
-        arguments = [[tensors[id(array)] for array in arguments] for arguments in sets]
-        times[str(density)] = measure_ms(kernel, arguments)
-    return times
+def measure_kernel(
+    job: KernelJob,
+    density: float,
+    kernel: Callable[..., Any],
+    target: CpuTarget,
+    last_cache_bytes: int,
+) -> float:
+    """Return the time of a compiled kernel at a density, in milliseconds."""
+    # Activations are one tensor in all sets, warm as in a model; only weights have copies.
+    tensors: dict[int, Any] = {}
+    sets = list(make_arguments(job, density, target, last_cache_bytes))
+    for array in (array for arguments in sets for array in arguments):
+        if id(array) not in tensors:
+            tensors[id(array)] = tvm.runtime.tensor(array)
+    return measure_ms(kernel, [[tensors[id(array)] for array in arguments] for arguments in sets])
 
 
 def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> None:
@@ -184,17 +205,26 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
     jobs = [KernelJob.from_json(document) for document in request["jobs"]]
     if not jobs:
         return
-    module = tvm.IRModule(
-        {
-            f"job_{index}": make_kernel(job, target).with_attr("global_symbol", f"job_{index}")
-            for index, job in enumerate(jobs)
-        }
-    )
-    compiled = tvm.compile(module, target=tvm_target(target))
+    # The kernel of a weight may depend on its density; equal ones are compiled once.
+    functions: dict[str, tvm.tirx.PrimFunc] = {}
+    names: dict[tuple[int, float], str] = {}
+    for index, job in enumerate(jobs):
+        for density in job.densities:
+            form = format_of(job, density, target) if job.kind == "sparse" else PanelFormat()
+            name = names[index, density] = f"job_{index}_{form.panels}_{form.sets}"
+            if name not in functions:
+                kernel = make_kernel(job, density, target)
+                functions[name] = kernel.with_attr("global_symbol", name)
+    compiled = tvm.compile(tvm.IRModule(functions), target=tvm_target(target))
     host = detect_host()
     last_cache = max(host.l2_bytes, host.l3_bytes) or _UNKNOWN_CACHE_BYTES
     for index, job in enumerate(jobs):
-        times = measure_job(job, compiled[f"job_{index}"], target, last_cache)
+        times = {
+            str(density): measure_kernel(
+                job, density, compiled[names[index, density]], target, last_cache
+            )
+            for density in job.densities
+        }
         answer({"job": index, "latency_ms": times})
 
 

@@ -242,6 +242,9 @@ class Study:
         Other ways to the same end that were measured here: INT8 in another engine.
     refused : tuple of str
         Records that were left out, and why.
+    fidelity : dict
+        What real pruning at the points' sparsities costs, see `fidelity.add_fidelity`; empty if
+        nobody asked.
     """
 
     created: str
@@ -258,6 +261,7 @@ class Study:
     answers: tuple[Answer, ...] = ()
     alternatives: tuple[dict[str, Any], ...] = ()
     refused: tuple[str, ...] = ()
+    fidelity: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -275,6 +279,7 @@ class Study:
             "answers": [asdict(answer) for answer in self.answers],
             "alternatives": list(self.alternatives),
             "refused": list(self.refused),
+            "fidelity": self.fidelity,
         }
 
 
