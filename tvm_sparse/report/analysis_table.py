@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 
 from rich.table import Table
 from rich.text import Text
@@ -27,14 +28,16 @@ def render_layers(analysis: Analysis) -> Table:
     timed = analysis.timed_build is not None
     predicted = any(layer.predicted_sparse_ms is not None for layer in analysis.layers)
     table = make_table(f"Dense layers, and their zeros in blocks of {', '.join(blocks)}")
+    # Many columns: one space between two of them, not two.
+    table.padding = (0, 1, 0, 0)
     table.add_column("layer", overflow="fold")
     for column in ("shape", "params", "MFLOP", *blocks):
         table.add_column(column, justify="right", no_wrap=True)
     if timed:
-        table.add_column(f"{analysis.timed_build} ms", justify="right", no_wrap=True)
+        table.add_column(f"{analysis.timed_build}\nms", justify="right", no_wrap=True)
         table.add_column("share", justify="right", no_wrap=True)
     if predicted:
-        table.add_column("predicted ms", justify="right", no_wrap=True)
+        table.add_column("predicted\nms", justify="right", no_wrap=True)
     table.add_column(
         "runs" if analysis.origin.startswith("artifact") else "would run", overflow="fold"
     )
@@ -51,8 +54,7 @@ def render_layers(analysis: Analysis) -> Table:
         *_total_zeros(analysis, blocks),
         *([_number(totals["latency_ms"]), _share(totals["latency_share"])] if timed else []),
         *([_number(totals["predicted_sparse_ms"])] if predicted else []),
-        f"{totals['sparse']} sparse of {totals['eligible']} eligible, "
-        f"{totals['sparse_flops_share']:.1%} of the FLOPs",
+        f"{totals['sparse']} sparse, {totals['sparse_flops_share']:.1%} of FLOPs",
     )
     return table
 
@@ -68,7 +70,10 @@ def describe_analysis(analysis: Analysis) -> list[str]:
     totals = analysis.totals
     lines = [
         f"{_count(totals['num_params'])} parameters in {totals['layers']} dense layers, "
-        f"{describe_size(totals['size_bytes'])}, {totals['element_sparsity']:.1%} of them zero"
+        f"{describe_size(totals['size_bytes'])}, {totals['element_sparsity']:.1%} of them zero; "
+        f"{totals['eligible']} of the layers can run sparse, {totals['sparse']} "
+        f"{'do' if analysis.origin.startswith('artifact') else 'would'}, "
+        f"{totals['sparse_flops_share']:.1%} of the FLOPs"
     ]
     if analysis.parts_ms:
         total = sum(analysis.parts_ms.values())
@@ -154,7 +159,9 @@ def _row(
     if predicted:
         row.append(_number(layer.predicted_sparse_ms))
     style = "green" if layer.action == "sparse" else ""
-    return [*row, Text.assemble((layer.action, style), f": {layer.reason}")]
+    # The block sparsity itself stands in a column of its own.
+    reason = re.sub(r"^block sparsity \S+ (is )?", "", layer.reason)
+    return [*row, Text.assemble((layer.action, style), f": {reason}")]
 
 
 def _common_path(weights: list[str]) -> str:
