@@ -105,8 +105,8 @@ def test_sentences() -> None:
 def test_sentences_without_times() -> None:
     (line,) = describe_analysis(analysis())
     assert line == (
-        "32.8 k parameters in 2 dense layers, 131.1 kB, 48.0% of them zero; 1 of the layers can run "
-        "sparse, 1 would, 50.0% of the FLOPs"
+        "32.8 k parameters in 2 dense layers, 131.1 kB, 48.0% of them zero; 1 of the layers can "
+        "run sparse, 1 would, 50.0% of the FLOPs"
     )
 
 
