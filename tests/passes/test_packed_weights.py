@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from tvm_sparse.kernels.bsr_sparse_dense import PLAIN_FORMAT, pack_bsr
+from tvm_sparse.kernels.bsr_sparse_dense import PLAIN_FORMAT, PanelFormat, pack_bsr
 from tvm_sparse.kernels.packed_dense import pack_dense
 from tvm_sparse.passes.dense_chains import DenseChain
 from tvm_sparse.passes.packed_weights import PackedWeights, base_name, join_names
@@ -92,7 +92,13 @@ def test_sparse_weights_are_stacked_block_row_by_block_row():
         params.update(zip(names, (bsr.data, bsr.indices, bsr.indptr), strict=True))
         chains.append((names,))
     weights = PackedWeights(params)
-    triple = weights.sparse([chain(params, names) for (names,) in chains], 2, PLAIN_FORMAT)
+    stack = [chain(params, names) for (names,) in chains]
+    triple, form = weights.sparse(stack, 2, PLAIN_FORMAT)
+    assert form == PLAIN_FORMAT
+    # Packed once: whoever asks for another format gets this one, and is told.
+    again, form = weights.sparse(stack, 2, PanelFormat(panels=2, sets=2))
+    assert form == PLAIN_FORMAT
+    assert all(new.same_as(old) for new, old in zip(again, triple, strict=True))
     whole = to_bsr(np.concatenate(list(matrices.values())).astype(np.float32), (2, 3))
     expected = pack_bsr(whole.data, whole.indices, whole.indptr, 2)
     for var, wanted in zip(triple, (expected.data, expected.indices, expected.indptr), strict=True):

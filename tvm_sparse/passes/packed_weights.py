@@ -54,6 +54,7 @@ class PackedWeights:
         self._source = params
         self.vars: dict[str, relax.Var] = {}
         self.values: dict[str, np.ndarray] = {}
+        self._formats: dict[str, PanelFormat] = {}
 
     def keep(self, var: relax.Var) -> relax.Var:
         """Take a parameter over as it is."""
@@ -82,8 +83,12 @@ class PackedWeights:
 
     def sparse(
         self, chains: Sequence[DenseChain], num_block_cols: int, form: PanelFormat
-    ) -> tuple[relax.Var, relax.Var, relax.Var]:
-        """Return the stacked BSR weights of the chains as a `PackedBSR`."""
+    ) -> tuple[tuple[relax.Var, relax.Var, relax.Var], PanelFormat]:
+        """Return the stacked BSR weights of the chains as a `PackedBSR`, and its format.
+
+        A weight that layers share on different numbers of tokens is packed once, in the format
+        that the first of them asks for: the kernels of the others must follow it.
+        """
         stem = join_names([base_name(chain.weight[0].name) for chain in chains])
         names = [f"{stem}{suffix}" for suffix in (".data", ".indices", ".indptr")]
         if names[0] not in self.vars:
@@ -97,13 +102,14 @@ class PackedWeights:
                     *(part[2][1:] + start for part, start in zip(parts, starts, strict=False)),
                 ]
             )
+            self._formats[stem] = form
             packed = pack_bsr(data, indices, indptr, num_block_cols, form)
             for name, value in zip(
                 names, (packed.data, packed.indices, packed.indptr), strict=True
             ):
                 self._add(name, value)
         data_var, indices_var, indptr_var = (self.vars[name] for name in names)
-        return data_var, indices_var, indptr_var
+        return (data_var, indices_var, indptr_var), self._formats[stem]
 
     def keep_only(self, names: set[str]) -> None:
         """Forget every parameter whose name is not in `names`."""

@@ -187,7 +187,7 @@ class _Tiler:
             input_panels(num_block_cols, (bs_r, bs_c), density, data.layout),
             accumulator_sets(bs_r, data.layout, self.target),
         )
-        return self.weights.sparse(stack, num_block_cols, form), form
+        return self.weights.sparse(stack, num_block_cols, form)
 
     # -- everything between products ----------------------------------------------------------
 
