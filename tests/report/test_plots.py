@@ -118,6 +118,12 @@ def test_parts_add_up_to_the_latency(rows) -> None:
     assert figure["data"][0]["x"][0] == "dense"
 
 
+def test_methods_at_one_sparsity_are_one_bar(rows) -> None:
+    twice = [replace(row, method=method) for row in rows for method in ("magnitude", "wanda")]
+    assert charts.parts_chart(twice, SHAPE, "16x1") == charts.parts_chart(rows, SHAPE, "16x1")
+    assert charts.speedup_chart(twice, SHAPE) == charts.speedup_chart(rows, SHAPE)
+
+
 def test_memory(rows) -> None:
     figure = charts.memory_chart(rows, SHAPE)
     assert [trace["name"] for trace in figure["data"]] == ["1x1", "4x1", "16x1", "32x1"]

@@ -175,9 +175,13 @@ def dense_row(rows: Iterable[StudyRow], shape: Shape) -> StudyRow | None:
 
 
 def sparse_rows(rows: Iterable[StudyRow], shape: Shape, block: str) -> list[StudyRow]:
-    """Return the builds with one block shape at one shape, least sparse first."""
+    """Return the builds with one block shape at one shape, least sparse first.
+
+    One per sparsity: pruning methods differ in fidelity, and not in speed.
+    """
     found = [row for row in rows if row.block_shape == block and row.shape == shape]
-    return sorted(found, key=lambda row: (row.sparsity, row.method))
+    by_sparsity = {row.sparsity: row for row in reversed(found)}
+    return [by_sparsity[sparsity] for sparsity in sorted(by_sparsity)]
 
 
 def limit_of(rows: Iterable[StudyRow], shape: Shape, block: str) -> float | None:
