@@ -8,7 +8,10 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["benchmark", "compile", "export", "load", "load_model", "prune", "sparsify", "what_if"]
+__all__ = [
+    *("benchmark", "compile", "export", "finetune", "load", "load_model", "prune", "sparsify"),
+    "what_if",
+]
 
 #: Where a name is defined, unless in the API: a deployed model must not pull in the compiler.
 _HOMES = {"load": "tvm_sparse.runtime.artifact", "what_if": "tvm_sparse.whatif.what_if"}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tvm_sparse.bench.record import BenchRecord
+    from tvm_sparse.pruning.finetune import FinetuneSpec
     from tvm_sparse.runtime.artifact import LoadedModel
     from tvm_sparse.sparsity.prune_spec import PruneSpec
 
@@ -364,6 +365,7 @@ def prune(
     model: Model,
     spec: PruneSpec | None = None,
     *,
+    state_dir: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     measure: Callable[[str, float], None] = lambda line, share: None,
     progress: Progress = lambda line: None,
@@ -377,6 +379,8 @@ def prune(
         As loaded; not changed.
     spec : PruneSpec, optional
         A whole spec.
+    state_dir : path, optional
+        Where the pruned weights are kept for a training, and taken from if they are there.
     threads : int, optional
         Threads to run calibration text on; every core by default.
     measure : callable
@@ -395,27 +399,85 @@ def prune(
         See `errors`.
     """
     from tvm_sparse.pruning.prune_model import prune_model
+    from tvm_sparse.pruning.pruned_state import keep_pruned, kept_pruned, pruning_key
     from tvm_sparse.sparsity.prune_spec import PruneSpec
 
     spec = spec or PruneSpec(**fields)
-    pruned = prune_model(
-        model.mod,
-        model.original_params,
-        model.layers,
-        model.facts,
-        spec,
-        threads=threads,
-        progress=measure,
-        say=progress,
-    )
+    key, kept = pruning_key(model.facts, spec), None
+    if state_dir is not None:
+        kept = kept_pruned(Path(state_dir), key, model.original_params)
+    if kept is not None:
+        progress(f"pruned weights taken from {state_dir}")
+        params, report = kept
+    else:
+        pruned = prune_model(
+            model.mod,
+            model.original_params,
+            model.layers,
+            model.facts,
+            spec,
+            threads=threads,
+            progress=measure,
+            say=progress,
+        )
+        params, report = pruned.params, pruned.report(spec, model.facts)
+        if state_dir is not None:
+            keep_pruned(Path(state_dir), key, params, report)
+    names = {layer["weight"] for layer in report["layers"]}
     zeros = SparsitySpec(
         block_shape=spec.block_shape, prune="none", include=spec.include, exclude=spec.exclude
     )
     return PrunedModel(
-        model=replace(model, params=pruned.params, sparsity=zeros),
-        report=pruned.report(spec, model.facts),
-        layers=pruned.layers,
+        model=replace(model, params=params, sparsity=zeros),
+        report=report,
+        layers=[layer for layer in model.layers if layer.canonical_name in names],
     )
+
+
+def finetune(
+    pruned: PrunedModel,
+    spec: FinetuneSpec | None = None,
+    *,
+    state_dir: str | os.PathLike[str],
+    threads: int | None = None,
+    progress: Progress = lambda line: None,
+) -> PrunedModel:
+    """Train a pruned model to give the dense one's outputs again, its zeros held fixed.
+
+    Parameters
+    ----------
+    pruned : PrunedModel
+        As `prune` returns it; not changed.
+    spec : FinetuneSpec, optional
+        Text and training; by default 200 steps on the built-in text.
+    state_dir : path
+        Receives checkpoints: the same call goes on from the last one. Remove it when the result
+        is kept.
+    threads : int, optional
+        Threads to train on; every core by default.
+    progress : callable
+        Receives one line a step, losses among them.
+
+    Raises
+    ------
+    ConfigError, InputError
+        A model or text that cannot be trained on.
+    BuildError
+        The training failed.
+    """
+    from tvm_sparse.pruning.finetune import FinetuneSpec, finetune_params
+
+    params, facts = finetune_params(
+        pruned.model.facts,
+        pruned.model.params,
+        [layer.name for layer in pruned.layers],
+        spec or FinetuneSpec(),
+        Path(state_dir),
+        threads=threads,
+        progress=progress,
+    )
+    model = replace(pruned.model, params=params)
+    return replace(pruned, model=model, report={**pruned.report, "finetune": facts})
 
 
 def export(

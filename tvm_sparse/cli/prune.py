@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +15,9 @@ from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.sparsity.n_m import parse_n_m
 from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec
+
+if TYPE_CHECKING:
+    from tvm_sparse.pruning.finetune import FinetuneSpec
 
 
 @click.command("prune")
@@ -115,6 +120,34 @@ from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec
     metavar="N",
     help="Tokens of every passage; longer ones are cut.",
 )
+@click.option(
+    "--finetune",
+    type=click.Choice(("distill",)),
+    help="distill: train the pruned model on unlabelled text to give the dense one's outputs "
+    "again, its zeros held fixed. An interrupted training goes on when the command is repeated.",
+)
+@click.option(
+    "--finetune-text",
+    type=click.Path(),
+    metavar="FILE",
+    help="Plain text to train on, one passage a line.  [default: that of --calibration]",
+)
+@click.option(
+    "--finetune-steps",
+    type=int,
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Updates, of 16 passages each.",
+)
+@click.option(
+    "--learning-rate",
+    type=float,
+    default=2e-4,
+    show_default=True,
+    metavar="X",
+    help="Of the training, at its start.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed.")
 @threads_option
 @cache_option
@@ -150,11 +183,12 @@ def command(model: str, output: str, **flags: Any) -> None:
     )
     threads = CompileSpec(threads=flags["threads"]).threads
     check_output_directory("-o", output)
-    if spec.calibration is not None:
+    finetune = _finetune_spec(spec, flags)
+    for text in {spec.calibration, flags["finetune_text"]} - {None}:
         from tvm_sparse.fidelity.texts import read_texts
 
         # Before the model: a file of the wrong kind is told at once.
-        read_texts(spec.calibration)
+        read_texts(text)
     check_dependencies()
     from tvm_sparse.cli.progress import ProgressDisplay
 
@@ -165,14 +199,49 @@ def command(model: str, output: str, **flags: Any) -> None:
 
         check_output(Path(output).absolute())
         loaded = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        state_dir = _state_dir(output) if finetune is not None else None
         pruned = api.prune(
-            loaded, spec, threads=threads, measure=display.measure, progress=display.step
+            loaded,
+            spec,
+            state_dir=state_dir,
+            threads=threads,
+            measure=display.measure,
+            progress=display.step,
         )
+        if state_dir is not None:
+            pruned = api.finetune(
+                pruned, finetune, state_dir=state_dir, threads=threads, progress=display.step
+            )
         display.step(f"writing {output}")
         pruned.save(output)
+        if state_dir is not None:
+            shutil.rmtree(state_dir, ignore_errors=True)
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.report.pruning_table import describe_pruning, render_pruning
 
     if flags["verbose"]:
         print_wide(render_pruning(pruned.report))
     print_wide(describe_pruning(pruned.report, output))
+
+
+def _finetune_spec(spec: PruneSpec, flags: Mapping[str, Any]) -> FinetuneSpec | None:
+    """Return what to train on and how, None if nobody asked for a training."""
+    if flags["finetune"] is None:
+        if flags["finetune_text"] is not None:
+            raise click.UsageError(
+                "--finetune-text given without --finetune: add --finetune distill"
+            )
+        return None
+    from tvm_sparse.frontend.distill import DistillSpec
+    from tvm_sparse.pruning.finetune import FinetuneSpec
+
+    training = DistillSpec(
+        steps=flags["finetune_steps"], learning_rate=flags["learning_rate"], seed=flags["seed"]
+    )
+    return FinetuneSpec(flags["finetune_text"] or spec.calibration, training=training)
+
+
+def _state_dir(output: str) -> Path:
+    """Return where checkpoints are kept until the result is written: beside it."""
+    path = Path(output).absolute()
+    return path.with_name(f"{path.name}.training")

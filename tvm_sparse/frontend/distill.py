@@ -49,7 +49,7 @@ class DistillSpec:
     steps: int = 200
     batch: int = 16
     learning_rate: float = 2e-4
-    checkpoint_steps: int = 25
+    checkpoint_steps: int = 10
     held_out: float = 0.1
     seed: int = 0
 

@@ -96,7 +96,10 @@ def finetune_params(
         texts = load_calibration(
             source.directory, spec.text, spec.samples, seq_len, int(vocab_size)
         )
-    trained = distill(
-        source, params, masked, texts.tokens.arrays, spec.training, state_dir, threads, progress
-    )
+    ids = texts.tokens.arrays
+    try:
+        trained = distill(source, params, masked, ids, spec.training, state_dir, threads, progress)
+    except KeyboardInterrupt:
+        progress(f"the last checkpoint is kept in {state_dir}: the same command goes on there")
+        raise
     return trained.params, {"method": "distill", "text": texts.to_json(), **trained.facts}

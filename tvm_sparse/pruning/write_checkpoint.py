@@ -14,6 +14,7 @@ import numpy as np
 
 from tvm_sparse.errors import BuildError, CheckpointError
 from tvm_sparse.frontend.checkpoint import find_weights
+from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
 from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
 from tvm_sparse.pruning.tensor_file import stored_tensors
 from tvm_sparse.pruning.tensor_names import find_tensors
@@ -79,7 +80,8 @@ def write_checkpoint(
     layers : sequence of LayerWeight
         The layers that were pruned.
     original, pruned : mapping of str to ndarray
-        The weights as imported and as pruned.
+        The weights as imported and as pruned; training may have changed others than those of
+        `layers`.
     report : mapping
         JSON-ready; becomes `pruning.json`, with the list of files.
 
@@ -188,6 +190,10 @@ def _fill(
         by_layer = next(layer for layer in layers if layer.name == name)
         weight = values if by_layer.stored == "NK" else values.T
         tensor.write(weight.T if transposed else weight, staging / tensor.path.name)
+    others = changed_names(original, pruned, {layer.name for layer in layers})
+    for name, (tensor, transposed) in find_changed(tensors, original, others).items():
+        values = pruned[name].T if transposed else pruned[name]
+        tensor.write(values, staging / tensor.path.name)
 
 
 def _is_copied(relative: Path, weights: set[str]) -> bool:

@@ -67,5 +67,11 @@ def describe_pruning(report: Mapping[str, Any], directory: str) -> str:
             f"squared error of the layers' outputs: mean {sum(errors) / len(errors):.4f}, largest "
             f"{max(errors):.4f} of their squared size"
         )
+    if training := report.get("finetune"):
+        before, after = training["held_out_loss_before"], training["held_out_loss_after"]
+        lines.append(
+            f"trained for {training['steps']} steps on {training['text']['source']}: loss on texts "
+            f"held out {before:.4f} before, {after:.4f} after"
+        )
     lines.append(f"written to {directory}")
     return "\n".join(lines)

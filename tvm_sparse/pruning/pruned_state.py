@@ -1,0 +1,85 @@
+"""Keep pruned weights beside the checkpoints of their training.
+
+A resumed training must start from the very weights it was begun with, and pruning again would take
+minutes to make others: threads add up in another order, and the last bits differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tvm_sparse
+from tvm_sparse.sparsity.prune_spec import PruneSpec
+
+_FILE = "pruned.safetensors"
+
+
+def pruning_key(facts: Mapping[str, Any], spec: PruneSpec) -> str:
+    """Return a hash of all that pruned weights depend on.
+
+    Parameters
+    ----------
+    facts : mapping
+        Manifest of the import.
+    spec : PruneSpec
+        How they are pruned; files it names count by their content.
+    """
+    basis = [tvm_sparse.__version__, facts["key"], spec.to_json()]
+    digest = hashlib.sha256(json.dumps(basis, sort_keys=True).encode())
+    for name in (spec.calibration, spec.schedule):
+        if name is not None and Path(name).is_file():
+            digest.update(Path(name).read_bytes())
+    return digest.hexdigest()
+
+
+def keep_pruned(
+    directory: Path, key: str, params: Mapping[str, np.ndarray], report: Mapping[str, Any]
+) -> None:
+    """Write pruned weights and their report; the file appears complete or not at all.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    partial = directory / f"{_FILE}.partial"
+    arrays = {name: np.ascontiguousarray(value) for name, value in params.items()}
+    save_file(arrays, partial, metadata={"key": key, "report": json.dumps(dict(report))})
+    partial.replace(directory / _FILE)
+
+
+def kept_pruned(
+    directory: Path, key: str, names: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Return what `keep_pruned` wrote under this key, None if there is nothing whole.
+
+    Parameters
+    ----------
+    directory : Path
+        Where it was kept.
+    key : str
+        As `pruning_key` returns it.
+    names : mapping
+        The model's weights: they come back in this order.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not (directory / _FILE).is_file():
+        return None
+    try:
+        with safe_open(directory / _FILE, "numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("key") != key:
+                return None
+            return {name: file.get_tensor(name) for name in names}, json.loads(metadata["report"])
+    except (SafetensorError, OSError, ValueError, KeyError):
+        return None  # cut short: prune again
