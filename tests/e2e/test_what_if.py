@@ -109,14 +109,15 @@ def test_an_interrupt_keeps_what_was_measured(sandbox, model, study):
         "what-if", model, *flags, *SHORT, "--cache-dir", sandbox.folder / "cache"
     )
     seen = []
-    for line in process.stderr:
-        seen.append(line)
-        if "measuring point 2 of 2" in line:
-            time.sleep(0.2)
-            process.send_signal(signal.SIGINT)
-            break
-    seen += process.stderr.readlines()
-    assert process.wait() == 130, "".join(seen)
+    with process:
+        for line in process.stderr:
+            seen.append(line)
+            if "measuring point 2 of 2" in line:
+                time.sleep(0.2)
+                process.send_signal(signal.SIGINT)
+                break
+        seen += process.stderr.readlines()
+    assert process.returncode == 130, "".join(seen)
     assert any("2 of 3 points are kept" in line for line in seen)
     done = sandbox.run("what-if", model, *flags, *SHORT, "--cache-dir", sandbox.folder / "cache")
     assert done.returncode == 0, done.stderr

@@ -18,9 +18,9 @@ def test_parts_add_up_to_the_latency():
 
 
 def test_a_profile_slower_than_the_build_is_scaled_to_it():
-    baseline = make_baseline(latency_ms=4.75)
+    baseline = make_baseline(latency_ms=5.0)
     assert baseline.profile_scale == pytest.approx(0.5)
-    assert sum(baseline.parts_ms.values()) == pytest.approx(4.75)
+    assert sum(baseline.parts_ms.values()) == pytest.approx(5.0)
     assert baseline.parts_ms["products"] == pytest.approx(3.75)
     (first, _), *_ = baseline.products((4, 1))
     assert first.dense_ms == pytest.approx(1.5)

@@ -24,7 +24,7 @@ from tvm_sparse.whatif.machine import Ceilings, MachineId, level_of
 
 pytestmark = pytest.mark.unit
 
-PRODUCT = Product("64x32_bias", calls=3, units=64, depth=32, dense_ms=2.0)
+PRODUCT = Product("64x32_bias", calls=3, units=64, depth=32, dense_ms=2.0, dense_bytes=9000)
 PARTS = {"products": 7.0, "attention": 2.0, "norms": 0.5, "rest": 0.5}
 
 
@@ -112,7 +112,7 @@ def test_weights_in_memory_are_blocks_indices_and_row_pointers():
     prediction = make_model().predict(0.5)
     blocks = 64 * 32 / 4 * 0.5
     sparse = blocks * (4 * 4 + 4) + 4 * (64 / 4 + 1)
-    assert prediction.weights_bytes == round(100_000 + 3 * (sparse - 4 * 64 * 32))
+    assert prediction.weights_bytes == round(100_000 + 3 * (sparse - 9000))
 
 
 def test_another_token_layout_changes_the_parts_it_touches():

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
+from tvm_sparse.kernels.tiling import choose_layout, dense_rows
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.target import resolve_target
 from tvm_sparse.whatif.analysis import PARTS, expand_stack, part_of
 from tvm_sparse.whatif.cost import Product
 from tvm_sparse.whatif.grid import Setting
@@ -206,7 +208,22 @@ class Baseline:
             num_weights=num_weights,
         )
         mean_ms = sum(call.latency_ms for call in calls) / len(calls) * self.profile_scale
-        return Product(name.removeprefix("packed_dense_"), len(calls), units, depth, mean_ms), job
+        product = Product(
+            name=name.removeprefix("packed_dense_"),
+            calls=len(calls),
+            units=units,
+            depth=depth,
+            dense_ms=mean_ms,
+            dense_bytes=_dense_bytes(job),
+        )
+        return product, job
+
+
+def _dense_bytes(job: KernelJob) -> int:
+    """Return the size of a product's dense weight: whole panels of rows."""
+    target = resolve_target()
+    rows = dense_rows(choose_layout(job.batch, job.seq_len, target), target)
+    return 4 * -(-job.units // rows) * rows * job.depth
 
 
 def undisturbed_ms(build: BuildRecord) -> float:

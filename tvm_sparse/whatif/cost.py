@@ -94,6 +94,8 @@ class Product:
         N outputs and K inputs.
     dense_ms : float
         Time of one dense call in the model, in milliseconds.
+    dense_bytes : int or None
+        Size of its dense weight as the kernel reads it; None for float32 without padding.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Product:
     units: int
     depth: int
     dense_ms: float
+    dense_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,8 @@ class CostModel:
         for product in self.products:
             blocks = product.units * product.depth / (bs_r * bs_c)
             sparse = blocks * density * (4 * bs_r * bs_c + 4) + 4 * (product.units / bs_r + 1)
-            change += product.calls * (sparse - 4 * product.units * product.depth)
+            dense = product.dense_bytes or 4 * product.units * product.depth
+            change += product.calls * (sparse - dense)
         return round(self.dense_weights_bytes + change)
 
 

@@ -98,7 +98,8 @@ def measure_points(
         progress(f"measuring point {index + 1} of {len(left)}{remaining}: {point}")
         try:
             measurement = measure(point)
-        except KeyboardInterrupt:
+        except BaseException:
+            # Not KeyboardInterrupt alone: one that passes through TVM comes out as another error.
             progress(
                 f"{len(done)} of {len(points)} points are kept; the same command goes on there"
             )
