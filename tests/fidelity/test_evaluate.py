@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny_bert import TEXTS
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import BuildError, ConfigError, InputError
@@ -10,8 +11,6 @@ from tvm_sparse.fidelity.evaluate import Texts, evaluate, find_tokenizer, run_si
 from tvm_sparse.fidelity.record import save_json
 from tvm_sparse.fidelity.sides import open_side
 from tvm_sparse.fidelity.tokens import load_tokenizer
-
-from .conftest import TEXTS
 
 pytestmark = pytest.mark.e2e
 

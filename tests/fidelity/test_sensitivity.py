@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from tiny_bert import TEXTS
 
 from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.fidelity.compare import compare
@@ -15,8 +16,6 @@ from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.sparsity.allocation import allocate
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.pruning import prune_magnitude
-
-from .conftest import TEXTS
 
 pytestmark = pytest.mark.e2e
 BLOCK = (2, 1)

@@ -14,6 +14,7 @@ from tvm_sparse.cli.output_paths import check_output_directory, check_output_fil
 from tvm_sparse.config import BenchSpec, ModelSpec, WeightsPolicy
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import BuildError
+from tvm_sparse.sparsity.prune_spec import METHODS
 
 if TYPE_CHECKING:
     from tvm_sparse.whatif.study import Study
@@ -69,6 +70,21 @@ STUDY_FILE = "study.json"
 @click.option("--keep-builds", is_flag=True, help="Leave the points' builds in the cache.")
 @click.option("--no-int8", is_flag=True, help="Do not measure INT8 in ONNX Runtime.")
 @click.option(
+    "--fidelity",
+    "fidelity_text",
+    type=click.Path(),
+    metavar="FILE",
+    help="Prune the real weights at every sparsity and block shape, and tell on these texts, one "
+    "a line, how close the model stays to the dense one.",
+)
+@click.option(
+    "--fidelity-method",
+    "fidelity_methods",
+    type=click.Choice(METHODS),
+    multiple=True,
+    help="How to prune for --fidelity; may be given more than once.  [default: magnitude]",
+)
+@click.option(
     "--include",
     multiple=True,
     metavar="PATTERN",
@@ -110,7 +126,7 @@ def command(model: str, **flags: Any) -> None:
     that decide are built and measured next to the dense build, unless --predict or --measure says
     otherwise. What was measured is kept: the same command goes on where an interrupted one ended.
 
-    The zeros lie at random: right for speed, meaningless for accuracy.
+    The zeros lie at random: right for speed, meaningless for accuracy, which --fidelity measures.
     """
     if flags["predict"] and flags["measure"]:
         raise click.UsageError("--predict and --measure exclude each other: give one, or neither")
@@ -128,10 +144,18 @@ def command(model: str, **flags: Any) -> None:
     )
     grid = Grid(**axes)
     targets = Targets(flags["target_latency_ms"], flags["target_throughput"])
+    if flags["fidelity_text"] is not None:
+        from tvm_sparse.fidelity.texts import read_texts
+
+        # Before the work: a file of the wrong kind is told at once.
+        read_texts(flags["fidelity_text"])
+    elif flags["fidelity_methods"]:
+        raise click.UsageError("--fidelity-method given without --fidelity: name a text file")
     check_dependencies()
     from tvm_sparse.cache import Cache
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.whatif.fidelity import FidelityQuestion, add_fidelity
     from tvm_sparse.whatif.plan import describe_cost
     from tvm_sparse.whatif.question import Question, plan_study
     from tvm_sparse.whatif.records import Records
@@ -148,6 +172,10 @@ def command(model: str, **flags: Any) -> None:
         int8=not flags["no_int8"],
         command=_command_line(),
     )
+    fidelity = None
+    if flags["fidelity_text"] is not None:
+        methods = flags["fidelity_methods"] or ("magnitude",)
+        fidelity = FidelityQuestion(flags["fidelity_text"], tuple(dict.fromkeys(methods)))
     with ProgressDisplay(flags["quiet"]) as display:
         cache = Cache(flags["cache_dir"], on_warning=display.step)
         fill = Fill(flags["seed"], flags["include"], flags["exclude"])
@@ -160,6 +188,9 @@ def command(model: str, **flags: Any) -> None:
             for line in cost:
                 display.step(line)
             study = run_study(subject, question, records, display.step)
+            if fidelity is not None:
+                setting = grid.settings[0]
+                study = add_fidelity(study, subject, setting, fidelity, records, display.step)
     if study is None:
         for line in cost:
             print_wide(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tvm_sparse.errors import ConfigError
@@ -111,7 +111,9 @@ def _view(study: Mapping[str, Any]) -> StudyView:
     for setting in study["settings"]:
         points = [point for point in study["points"] if _shape(point) == _shape(setting)]
         rows.append(_dense_row(setting))
-        rows += [_sparse_row(point, setting) for point in points]
+        fidelity = study.get("fidelity") or {}
+        for point in points:
+            rows += _with_fidelity(_sparse_row(point, setting), fidelity)
         layers += _layers(setting, points)
     environment = study["environment"]
     measured = sum(point["measured"] is not None for point in study["points"])
@@ -130,6 +132,7 @@ def _view(study: Mapping[str, Any]) -> StudyView:
         environment=_describe_environment(environment),
         alternatives=tuple(study["alternatives"]),
         refused=tuple(study["refused"]),
+        fidelity_meaning=(study.get("fidelity") or {}).get("meaning", ""),
     )
 
 
@@ -176,6 +179,16 @@ def _dense_row(setting: Mapping[str, Any]) -> StudyRow:
         parts_from="measured",
         **_parts(setting["parts_ms"]),
     )
+
+
+def _with_fidelity(row: StudyRow, fidelity: Mapping[str, Any]) -> list[StudyRow]:
+    """Return a row for each method whose fidelity is known at its point, else the row alone."""
+    found = [
+        replace(row, method=known["method"], fidelity=known["fidelity"])
+        for known in fidelity.get("points", ())
+        if (known["block"], known["sparsity"]) == (row.block_shape, row.sparsity)
+    ]
+    return found or [row]
 
 
 def _sparse_row(point: Mapping[str, Any], setting: Mapping[str, Any]) -> StudyRow:

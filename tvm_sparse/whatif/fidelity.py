@@ -1,0 +1,276 @@
+"""What the sparsities of a study would cost in fidelity: real pruning instead of random zeros.
+
+Speed depends on how many blocks are zero, fidelity on which. So the points keep their speeds, and
+each gets the fidelity that a pruning method reaches at its sparsity and block shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tvm_sparse.config import CompileSpec
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.fidelity.compare import MAIN_MEASURE, compare
+from tvm_sparse.fidelity.forward import DenseCode, compile_dense
+from tvm_sparse.fidelity.texts import read_texts, take_evenly
+from tvm_sparse.fidelity.tokens import Tokens, load_tokenizer
+from tvm_sparse.fidelity.views import View, check_task, collect
+from tvm_sparse.pruning.prune_model import prune_model
+from tvm_sparse.sparsity.prune_spec import PruneSpec
+from tvm_sparse.whatif.analysis import block_name
+from tvm_sparse.whatif.grid import Setting
+from tvm_sparse.whatif.records import Records, code_fingerprint
+from tvm_sparse.whatif.study import Answer, PointResult, Study
+from tvm_sparse.whatif.subject import Imported, Subject
+
+Progress = Callable[[str], None]
+#: Texts that a model is judged on, where there are more.
+DEFAULT_TEXTS = 128
+#: Fidelities for which the fastest point is told.
+LEVELS = (0.99, 0.95, 0.9)
+#: The rooms whose code decides what is pruned and how it is judged.
+_CODE = ("sparsity", "pruning", "fidelity")
+
+
+@dataclass(frozen=True)
+class FidelityQuestion:
+    """On what, and how pruned, fidelity is measured.
+
+    Parameters
+    ----------
+    text : str
+        File with one text a line.
+    methods : tuple of str
+        Methods of `tvm-sparse prune`.
+    limit : int
+        Use at most so many texts, spread over the file.
+    """
+
+    text: str
+    methods: tuple[str, ...] = ("magnitude",)
+    limit: int = DEFAULT_TEXTS
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise ConfigError(f"limit {self.limit} given: it must be at least 1")
+
+
+def add_fidelity(
+    study: Study,
+    subject: Subject,
+    setting: Setting,
+    question: FidelityQuestion,
+    records: Records,
+    progress: Progress = lambda line: None,
+) -> Study:
+    """Return a study with the fidelity of every sparsity and block shape of its grid.
+
+    Parameters
+    ----------
+    study : Study
+        Not changed.
+    subject : Subject
+        Its model.
+    setting : Setting
+        The input shape at which the model is judged.
+    question : FidelityQuestion
+        Texts and methods.
+    records : Records
+        Keeps every point: an interrupted study goes on, another one uses it again.
+    progress : callable
+        Receives one line a step.
+
+    Raises
+    ------
+    ConfigError
+        The model's weights are seeded, or its task cannot be judged on texts.
+    InputError
+        The text or the tokenizer cannot be used.
+    TvmSparseError
+        From pruning.
+    """
+    model = subject.load(setting)
+    if model.facts["weights"]["kind"] != "checkpoint":
+        raise ConfigError(
+            f"--fidelity given, but the weights of {model.facts['model']['name']} are made up "
+            f"({model.facts['weights']['detail']}): only trained weights have a fidelity"
+        )
+    texts = take_evenly(read_texts(question.text), question.limit)
+    points = sorted({(p.point.block_shape, p.point.sparsity) for p in study.points})
+    found = fidelity_points(
+        model,
+        question.methods,
+        points,
+        texts,
+        records,
+        {"ir": subject.import_key(setting), "fill": asdict(subject.fill)},
+        setting.threads,
+        progress,
+    )
+    measure, name = MAIN_MEASURE[model.facts["model"]["task"]]
+    kept = [answer for answer in study.answers if answer.topic != "accuracy"]
+    return replace(
+        study,
+        answers=(*kept, fidelity_answer(study.points, found, name)),
+        fidelity={
+            "measure": measure,
+            "meaning": f"{name}, pruned model against dense, on {len(texts)} texts of "
+            f"{question.text}; speeds are those of random patterns of the same sparsity",
+            "points": found,
+        },
+    )
+
+
+def fidelity_points(
+    model: Imported,
+    methods: Sequence[str],
+    points: Sequence[tuple[tuple[int, int], float]],
+    texts: Sequence[str],
+    records: Records,
+    identity: Mapping[str, Any],
+    threads: int | None = None,
+    progress: Progress = lambda line: None,
+) -> list[dict[str, Any]]:
+    """Prune a model in many ways and compare each result with the dense one.
+
+    Parameters
+    ----------
+    model : Imported
+        With a checkpoint's weights; not changed.
+    methods : sequence of str
+        Methods of `tvm-sparse prune`.
+    points : sequence of ((int, int), float)
+        Block shapes (bs_r, bs_c) and block sparsities 0..1.
+    texts : sequence of str
+        What it is judged on.
+    records : Records
+        Keeps the results.
+    identity : mapping
+        What the model's weights and the choice of layers are known by; JSON-ready.
+    threads : int, optional
+        Threads to run on.
+    progress : callable
+        Receives one line a step.
+
+    Returns
+    -------
+    list of dict
+        method, block, sparsity, fidelity and all measures.
+
+    Raises
+    ------
+    TvmSparseError
+        From tokenising, compiling and pruning.
+    """
+    task, config = model.facts["model"]["task"], model.facts["model"]["config"]
+    check_task(task)
+    seq_len = int(model.facts["spec"]["seq_len"])
+    tokenizer = load_tokenizer(model.facts["weights"]["source"])
+    tokens = tokenizer.encode(texts, seq_len, config.get("vocab_size"))
+    basis = {
+        **identity,
+        "texts": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
+        "code": code_fingerprint(_CODE),
+    }
+    judge: _Judge | None = None
+    found = []
+    wanted = [(method, block, s) for method in methods for block, s in points if s > 0]
+    for index, (method, block, sparsity) in enumerate(wanted):
+        where = {"method": method, "block": block_name(block), "sparsity": sparsity}
+        measures = records.load("fidelity", {**basis, **where})
+        if measures is None:
+            progress(
+                f"fidelity {index + 1} of {len(wanted)}: {method}, {where['block']} at {sparsity:g}"
+            )
+            judge = judge or _Judge(model, tokens, task, threads)
+            fill = identity.get("fill", {})
+            spec = PruneSpec(
+                method=method,  # type: ignore[arg-type]  # checked by the spec itself
+                sparsity=sparsity,
+                block_shape=block,
+                include=tuple(fill.get("include", ())),
+                exclude=tuple(fill.get("exclude", ())),
+            )
+            measures = judge.measures(spec)
+            records.save("fidelity", {**basis, **where}, measures, {"model": model.facts["spec"]})
+        fidelity = measures.get(MAIN_MEASURE[task][0])
+        found.append({**where, "fidelity": fidelity, "measures": measures})
+    return found
+
+
+def fidelity_answer(
+    results: Sequence[PointResult], found: Sequence[Mapping[str, Any]], meaning: str
+) -> Answer:
+    """Say how fast the model can get at how little loss.
+
+    Parameters
+    ----------
+    results : sequence of PointResult
+        The points with their speeds.
+    found : sequence of dict
+        As `fidelity_points` returns them.
+    meaning : str
+        What the fidelity is.
+    """
+    speeds: dict[tuple[str, float], float] = {}
+    for result in results:
+        where = (block_name(result.point.block_shape), result.point.sparsity)
+        speeds[where] = max(speeds.get(where, 0.0), result.speedup)
+    known = [
+        {**{name: p[name] for name in ("method", "block", "sparsity", "fidelity")}, "speedup": s}
+        for p in found
+        if p["fidelity"] is not None and (s := speeds.get((p["block"], p["sparsity"])))
+    ]
+    facts: dict[str, Any] = {"meaning": meaning, "fastest": {}}
+    sentences = []
+    for least in LEVELS:
+        good = [point for point in known if point["fidelity"] >= least and point["speedup"] > 1]
+        if good:
+            best = max(good, key=lambda point: point["speedup"])
+            facts["fastest"][f"{least:g}"] = best
+            sentences.append(f"{least:g} or more: {_describe(best)}, {best['speedup']:.2f}x dense")
+    if not sentences:
+        closest = sorted(known, key=lambda point: -point["fidelity"])[:1]
+        ending = "".join(
+            f"; the closest is {_describe(point)}, {point['fidelity']:.3f}" for point in closest
+        )
+        text = f"No point that beats dense keeps a fidelity ({meaning}) of {LEVELS[-1]:g}{ending}."
+    else:
+        text = f"The fastest by the fidelity it keeps ({meaning}): {'; '.join(sentences)}."
+    return Answer(
+        "accuracy",
+        f"{text} Pruned without training afterwards: `tvm-sparse prune --finetune distill` gets "
+        "some of the loss back.",
+        facts,
+    )
+
+
+def _describe(point: Mapping[str, Any]) -> str:
+    return f"{point['method']} {point['block']} at {point['sparsity']:.1%}"
+
+
+class _Judge:
+    """Prunes one model and compares it with itself; the code is compiled once."""
+
+    def __init__(self, model: Imported, tokens: Tokens, task: str, threads: int | None) -> None:
+        self.model, self.tokens, self.task, self.threads = model, tokens, task, threads
+        self.code: DenseCode = compile_dense(
+            model.mod, model.params, model.facts, CompileSpec(threads=threads)
+        )
+        self.reference = self._view(model.params)
+
+    def _view(self, params: Mapping[str, Any]) -> View:
+        code = self.code
+        forward = code.pack(params)
+        return collect(forward, self.tokens, code.input_names, code.batch, self.task)
+
+    def measures(self, spec: PruneSpec) -> dict[str, float]:
+        """Prune by a spec and return all measures."""
+        model = self.model
+        pruned = prune_model(
+            model.mod, model.params, model.layers, model.facts, spec, threads=self.threads
+        )
+        return compare(self.task, self.reference, self._view(pruned.params))
