@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,26 @@ def test_every_instruction_set_computes_what_tvm_does(encoder, isa, sparsity):
     lowered = lower(mod, params, resolve_target(isa), sparsity)
     results = run_executable(build(lowered, isa), lowered.params, inputs)
     for found, wanted in zip(results, outputs, strict=True):
+        np.testing.assert_allclose(found, wanted, **MODEL)
+
+
+@pytest.mark.parametrize("block_shape", [(1, 1), (16, 1)], ids=str)
+@pytest.mark.parametrize("density", [0.0, 1.0])
+def test_weights_of_zeros_alone_and_of_none(encoder, block_shape, density):
+    mod, _, inputs, _ = encoder
+    ends = {
+        name: value * np.float32(density)
+        if name.startswith("encoder") and value.ndim == 2
+        else value
+        for name, value in random_values(mod)[1].items()
+    }
+    spec = SparsitySpec(block_shape=block_shape, sparsity_threshold=0.0, include=("encoder/*",))
+    if block_shape[0] == 16:  # of 24 outputs no multiple
+        spec = replace(spec, include=("*inner*",))
+    lowered = lower(mod, ends, resolve_target(), spec)
+    assert any(decision.action == "sparse" for decision in lowered.decisions)
+    results = run_executable(build(lowered, "native"), lowered.params, inputs)
+    for found, wanted in zip(results, evaluate(mod, ends, inputs), strict=True):
         np.testing.assert_allclose(found, wanted, **MODEL)
 
 
