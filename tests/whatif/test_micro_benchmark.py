@@ -1,0 +1,90 @@
+"""Micro-benchmarks: they time the kernels of the pipeline, and survive a process that dies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tvm_sparse.bench.product_kernel import build_product
+from tvm_sparse.cache import Cache
+from tvm_sparse.errors import BuildError
+from tvm_sparse.sparsity.bsr import to_bsr
+from tvm_sparse.sparsity.patterns import fill_random
+from tvm_sparse.target import resolve_target
+from tvm_sparse.whatif import calibrate
+from tvm_sparse.whatif.calibrate import measured_ceilings, measured_kernels
+from tvm_sparse.whatif.kernel_job import KernelJob
+from tvm_sparse.whatif.micro_benchmark import format_of, make_arguments, measure_ms, pack_bsr
+from tvm_sparse.whatif.records import Records
+
+pytestmark = pytest.mark.numeric
+
+TOKENS = 16
+
+
+@pytest.mark.parametrize("block_shape", [(1, 1), (4, 1), (16, 1)])
+@pytest.mark.parametrize("density", [0.02, 0.3])
+def test_weights_are_packed_as_the_pipeline_packs_them(block_shape, density):
+    rng = np.random.default_rng(0)
+    full = rng.standard_normal((64, 768)).astype(np.float32)
+    weight = fill_random(full, block_shape, 1 - density, rng)
+    job = KernelJob("sparse", 64, 768, 1, TOKENS, block_shape[0], block_shape)
+    bsr = to_bsr(weight, block_shape)
+    packed = pack_bsr(
+        bsr.data,
+        bsr.indices,
+        bsr.indptr,
+        768 // block_shape[1],
+        format_of(job, 1 - bsr.block_sparsity, resolve_target()),
+    )
+    operands = build_product(weight, TOKENS, block_shape).operands
+    for mine, theirs in zip(
+        (packed.data, packed.indices, packed.indptr), operands[:3], strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs.numpy())
+
+
+def test_there_are_as_many_copies_as_the_model_has_weights():
+    job = KernelJob("sparse", 64, 64, 1, TOKENS, 4, (4, 1), num_weights=10 * 64 * 64)
+    target = resolve_target()
+    sets = list(make_arguments(job, 1.0, target, last_cache_bytes=1 << 30))
+    assert len(sets) == 10
+    # Activations are warm, weights are not.
+    assert len({id(arguments[0]) for arguments in sets}) == 1
+    assert len({id(arguments[1]) for arguments in sets}) == 10
+    small = list(make_arguments(job, 1.0, target, last_cache_bytes=64 * 64 * 4))
+    assert 1 <= len(small) < 4
+
+
+def test_the_time_of_a_call_is_its_own():
+    calls = []
+    assert measure_ms(calls.append, [[1], [2]]) > 0
+    assert calls[0] == 1
+    assert set(calls) == {1, 2}
+
+
+def test_every_kind_of_kernel_is_timed_in_a_process_of_its_own(cache_dir):
+    jobs = [
+        KernelJob("sparse", 32, 32, 1, TOKENS, 4, (4, 1), bias=True, activation="gelu"),
+        KernelJob("dense", 32, 32, 1, TOKENS, bias=True, residual=True),
+        KernelJob("attention", 2, 16, 1, TOKENS),
+        KernelJob("norm", 32, 0, 1, TOKENS, residual=True),
+    ]
+    found = measured_kernels(Records(Cache(cache_dir)), jobs, 1)
+    assert list(found) == jobs
+    for job, times in found.items():
+        assert tuple(times) == job.densities
+        assert min(times.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("tvm_sparse.no_such_module", "ended with code 1; its last words:.*No module named"),
+        ("this", "ended with code"),
+    ],
+)
+def test_a_measuring_process_that_dies_is_told(cache_dir, monkeypatch, module, message):
+    monkeypatch.setattr(calibrate, "_MODULE", module)
+    with pytest.raises(BuildError, match=message):
+        measured_ceilings(Records(Cache(cache_dir)), 1)

@@ -1,0 +1,78 @@
+"""What a study costs, known before any work."""
+
+from __future__ import annotations
+
+import pytest
+
+from tvm_sparse.config import BenchSpec
+from tvm_sparse.whatif.grid import Grid
+from tvm_sparse.whatif.plan import Inventory, describe_cost, estimate_cost, estimate_weights
+
+pytestmark = pytest.mark.unit
+
+BENCH = BenchSpec(time_s=3.0, warmup_s=0.5)
+GRID = Grid((0.5, 0.9), ((1, 1), (4, 1)), (64, 128), (1,), (1,))
+NOTHING = Inventory(0, 2, 0, 2, 0, None, 1_000_000)
+BERT_BASE = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+}
+
+
+def test_a_first_study_imports_and_builds_everything():
+    cost = estimate_cost(GRID, "measure", BENCH, NOTHING)
+    assert (cost.imports, cost.dense_builds, cost.sparse_builds) == (2, 2, 8)
+    # Four products by two block shapes, and their dense twins, at two lengths.
+    assert cost.kernels == 2 * 4 * 3
+
+
+def test_predicting_builds_no_sparse_model_and_is_cheaper():
+    predicted = estimate_cost(GRID, "predict", BENCH, NOTHING)
+    measured = estimate_cost(GRID, "measure", BENCH, NOTHING)
+    assert predicted.sparse_builds == 0
+    assert predicted.minutes < measured.minutes
+    assert predicted.disk_bytes < measured.disk_bytes
+
+
+def test_the_default_measures_a_few_points_of_a_large_grid():
+    large = Grid(block_shapes=((1, 1), (4, 1)), seq_lens=(64,), threads=(1,))
+    cost = estimate_cost(large, "decide", BENCH, NOTHING)
+    assert 0 < cost.sparse_builds < len(large.points) / 2
+    few = Grid((0.5,), ((4, 1),), (64,), (1,), (1,))
+    assert estimate_cost(few, "decide", BENCH, NOTHING).sparse_builds == 1
+
+
+def test_what_the_cache_holds_costs_nothing():
+    there = Inventory(2, 2, 2, 2, 8, 0, 1_000_000)
+    cost = estimate_cost(GRID, "measure", BENCH, there)
+    assert (cost.imports, cost.dense_builds, cost.sparse_builds, cost.kernels) == (0, 0, 0, 0)
+    assert (cost.minutes, cost.disk_bytes, cost.reused_points) == (0, 0, 8)
+
+
+def test_kept_builds_take_all_their_disk_and_others_that_of_the_largest():
+    there = Inventory(2, 2, 2, 2, 0, 0, 1_000_000)
+    once = estimate_cost(GRID, "measure", BENCH, there)
+    kept = estimate_cost(GRID, "measure", BENCH, there, keep_builds=True)
+    # 1x1 at 50 %: half of the weights, each with an index.
+    assert once.disk_bytes == 4_000_000
+    assert kept.disk_bytes == 2 * (4_000_000 + 2_500_000 + 800_000 + 500_000)
+
+
+def test_the_plan_is_told_in_two_or_three_lines():
+    lines = describe_cost(GRID, estimate_cost(GRID, "measure", BENCH, NOTHING))
+    assert lines[0].startswith("plan: 8 points: 2 sparsities x 2 block shapes x 2 input shapes")
+    assert "2 imports, 10 builds (2 dense, 8 sparse), 24 kernels" in lines[1]
+    assert "MB of disk" in lines[1]
+    there = Inventory(2, 2, 2, 2, 3, 0, 1_000_000)
+    more = describe_cost(GRID, estimate_cost(GRID, "measure", BENCH, there))
+    assert more[2] == "3 measured points are taken from the cache"
+
+
+def test_weights_are_estimated_from_the_configuration():
+    assert estimate_weights(BERT_BASE) == pytest.approx(109e6, rel=0.02)
+    distil = {"dim": 768, "hidden_dim": 3072, "n_layers": 6, "vocab_size": 30522}
+    assert estimate_weights(distil) == pytest.approx(66e6, rel=0.02)
+    assert estimate_weights({}) > 0

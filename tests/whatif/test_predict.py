@@ -1,0 +1,104 @@
+"""From kernel times to a cost model, with times that are made up."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from study_parts import LATENCY_MS, SETTING, make_baseline
+
+from tvm_sparse.cache import Cache
+from tvm_sparse.kernels.tiling import choose_layout
+from tvm_sparse.target import resolve_target
+from tvm_sparse.whatif import calibrate
+from tvm_sparse.whatif.machine import Ceilings, MachineId
+from tvm_sparse.whatif.predict import dense_twin, make_predictors, needed_jobs
+from tvm_sparse.whatif.records import Records
+
+pytestmark = pytest.mark.unit
+
+BLOCK = (4, 1)
+
+
+class FakeProcess:
+    """Stands for the measuring process: a kernel takes a microsecond per weight it reads."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.slowdown = 1.0
+
+    def __call__(self, jobs, threads, ceilings=False):
+        self.asked.append(len(jobs))
+        for index, job in enumerate(jobs):
+            size = job.units * max(job.depth, 1) * self.slowdown / 1e3
+            yield {"job": index, "latency_ms": {str(d): size * d for d in job.densities}}
+
+
+@pytest.fixture
+def process(monkeypatch) -> FakeProcess:
+    fake = FakeProcess()
+    monkeypatch.setattr(calibrate, "_ask", fake)
+    return fake
+
+
+@pytest.fixture
+def records(cache_dir) -> Records:
+    return Records(Cache(cache_dir), machine=MachineId("EPYC", "x86-64-v4", 2))
+
+
+def test_kernels_are_timed_once_and_kept(records, process):
+    baseline = make_baseline()
+    jobs = needed_jobs(baseline, [BLOCK])
+    assert calibrate.count_missing(records, jobs, 1) == len(jobs)
+    first = make_predictors(baseline, [BLOCK], records)
+    assert process.asked == [len(jobs)]
+    assert calibrate.count_missing(records, jobs, 1) == 0
+    assert calibrate.count_missing(records, jobs, 2) == len(jobs)
+    assert make_predictors(baseline, [BLOCK], records) == first
+    assert process.asked == [len(jobs)]
+
+
+def test_only_what_is_new_is_timed(records, process):
+    baseline = make_baseline()
+    make_predictors(baseline, [BLOCK], records)
+    make_predictors(baseline, [BLOCK, (2, 1)], records)
+    # Four products; their dense twins, and maybe another token layout, are known.
+    assert process.asked[1] >= 4
+    assert process.asked[1] == len(needed_jobs(baseline, [BLOCK, (2, 1)])) - process.asked[0]
+
+
+def test_the_ratio_in_the_model_to_alone_scales_the_sparse_kernels(records, process):
+    """Sparse kernels as fast as dense ones must predict the dense latency, however slow alone."""
+    baseline = make_baseline()
+    process.slowdown = 7.0
+    model = make_predictors(baseline, [BLOCK], records)[BLOCK].model
+    assert model.latency_ms(0.0) == pytest.approx(LATENCY_MS)
+    assert model.latency_ms(0.5) == pytest.approx(LATENCY_MS - 0.5 * 7.0)
+
+
+def test_efficiency_is_the_rooflines_time_over_the_kernels(records, process):
+    predictor = make_predictors(make_baseline(), [BLOCK], records)[BLOCK]
+    ceilings = Ceilings(1, 1e-3, {"L1": 1e6, "L2": 1e6, "L3": 1e6, "DRAM": 1e6})
+    row = predictor.kernel_rows(ceilings)[0]
+    assert row["product"] == "96x32_bias"
+    # 2 * 8 * 96 * 32 operations at 1e6 per second.
+    assert row["roofline_ms"][-1] == pytest.approx(2 * 8 * 96 * 32 / 1e6 * 1e3)
+    assert row["efficiency"][-1] == pytest.approx(row["roofline_ms"][-1] / row["latency_ms"][-1])
+
+
+def test_the_dense_twin_has_the_same_shape_and_epilogue():
+    (_, job), *_ = make_baseline().products(BLOCK)
+    twin = dense_twin(job)
+    assert (twin.kind, twin.block_shape, twin.layout_rows) == ("dense", (0, 0), 0)
+    same = ("units", "depth", "batch", "seq_len", "bias", "residual", "activation", "num_weights")
+    assert all(getattr(twin, name) == getattr(job, name) for name in same)
+
+
+def test_attention_and_norms_are_timed_where_tokens_lie_otherwise(records, process):
+    target = resolve_target()
+    long = dataclasses.replace(SETTING, seq_len=4 * target.lanes)
+    baseline = dataclasses.replace(make_baseline(), setting=long)
+    dense, wide = (choose_layout(1, long.seq_len, target, rows) for rows in (0, 32))
+    kinds = {job.kind for job in needed_jobs(baseline, [(32, 1)])}
+    assert ("attention" in kinds) == (dense != wide)
+    assert kinds >= {"sparse", "dense"}
