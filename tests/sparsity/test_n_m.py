@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tvm_sparse.errors import ConfigError, SparsityError
 from tvm_sparse.sparsity.bsr import block_mask
 from tvm_sparse.sparsity.hessian import damped
-from tvm_sparse.sparsity.n_m import keep_n_of_m, parse_n_m
+from tvm_sparse.sparsity.n_m import keep_n_of_m
 from tvm_sparse.sparsity.prune_layer import InputMoments, prune_layer
-from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec
+from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec, parse_n_m
 from tvm_sparse.sparsity.second_order import prune_second_order
 
 pytestmark = pytest.mark.unit

@@ -13,8 +13,7 @@ from tvm_sparse.cli.options import cache_option, output_options, threads_option
 from tvm_sparse.cli.output_paths import check_output_directory
 from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.dependencies import check_dependencies
-from tvm_sparse.sparsity.n_m import parse_n_m
-from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec
+from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec, parse_n_m
 
 if TYPE_CHECKING:
     from tvm_sparse.pruning.finetune import FinetuneSpec

@@ -20,6 +20,7 @@ from tvm_sparse.pruning.prune_params import (
     global_zeros,
     prune_params,
 )
+from tvm_sparse.sparsity.blas import single_threaded_blas
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.prune_spec import PruneSpec
@@ -137,6 +138,20 @@ def prune_model(
     PassError, BuildError
         From the compiler.
     """
+    with single_threaded_blas():
+        return _prune(mod, params, layers, facts, spec, threads, progress, say)
+
+
+def _prune(
+    mod: tvm.IRModule,
+    params: Mapping[str, np.ndarray],
+    layers: Sequence[LayerWeight],
+    facts: Mapping[str, Any],
+    spec: PruneSpec,
+    threads: int | None,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Pruned:
     check_weights(facts)
     refusals = eligible_layers(layers, spec.block_shape, spec.include, spec.exclude)
     chosen = [layer for layer in layers if not refusals[layer.name]]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.sparsity.block_scores import keep_highest
-from tvm_sparse.sparsity.n_m import NM, keep_n_of_m
+from tvm_sparse.sparsity.n_m import keep_n_of_m
+from tvm_sparse.sparsity.prune_spec import NM
 
 #: Columns that are chosen from at once.
 _COLUMNS_AT_ONCE = 128

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.errors import ConfigError, SparsityError
-
-NM = tuple[int, int]
-
-
-def parse_n_m(text: str) -> NM:
-    """Return "2:4" as (2, 4): 2 of every 4 blocks stay.
-
-    Raises
-    ------
-    ConfigError
-        It is no such pattern, or more would stay than there are.
-    """
-    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
-    if match is None:
-        raise ConfigError(f"N:M {text!r} given: it is two numbers such as 2:4 (2 of every 4 stay)")
-    n, m = int(match[1]), int(match[2])
-    if not 1 <= n <= m:
-        raise ConfigError(f"N:M {n}:{m} given: N blocks of every M stay, so 1 <= N <= M is needed")
-    return n, m
+from tvm_sparse.errors import SparsityError
 
 
 def keep_n_of_m(scores: NDArray[Any], n: int, m: int) -> NDArray[np.bool_]:

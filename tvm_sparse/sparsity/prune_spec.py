@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.sparsity.n_m import NM
 
+NM = tuple[int, int]
 Method = Literal["magnitude", "wanda", "second-order"]
 METHODS: tuple[str, ...] = get_args(Method)
 #: Names of schedules; anything else is a file.
@@ -114,3 +115,20 @@ class PruneSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
         return asdict(self)
+
+
+def parse_n_m(text: str) -> NM:
+    """Return "2:4" as (2, 4): 2 of every 4 blocks stay.
+
+    Raises
+    ------
+    ConfigError
+        It is no such pattern, or more would stay than there are.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    if match is None:
+        raise ConfigError(f"N:M {text!r} given: it is two numbers such as 2:4 (2 of every 4 stay)")
+    n, m = int(match[1]), int(match[2])
+    if not 1 <= n <= m:
+        raise ConfigError(f"N:M {n}:{m} given: N blocks of every M stay, so 1 <= N <= M is needed")
+    return n, m

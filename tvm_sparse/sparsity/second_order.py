@@ -30,7 +30,8 @@ from tvm_sparse.errors import SparsityError
 from tvm_sparse.sparsity.block_scores import keep_highest
 from tvm_sparse.sparsity.bsr import as_blocks, block_grid
 from tvm_sparse.sparsity.elimination import eliminate
-from tvm_sparse.sparsity.n_m import NM, keep_n_of_m
+from tvm_sparse.sparsity.n_m import keep_n_of_m
+from tvm_sparse.sparsity.prune_spec import NM
 
 Matrix = NDArray[np.float64]
 
