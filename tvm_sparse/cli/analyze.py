@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,14 @@ _METADATA_FILE = "metadata.json"
     "zeros suffice, 0..1.",
 )
 @threads_option
+@click.option(
+    "--sensitivity",
+    "sensitivity_text",
+    type=click.Path(),
+    metavar="FILE",
+    help="Prune each eligible layer alone, by magnitude, and tell on these texts, one a line, how "
+    "close the model stays to itself.",
+)
 @click.option("--no-time", is_flag=True, help="Measure nothing: weights and shapes alone.")
 @click.option(
     "--json", "json_path", type=click.Path(), metavar="FILE", help="Write the analysis as JSON."
@@ -66,6 +75,11 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -
         exclude=flags["exclude"],
     )
     threads = CompileSpec(threads=flags["threads"]).num_threads
+    if flags["sensitivity_text"] is not None:
+        from tvm_sparse.fidelity.texts import read_texts
+
+        # Before the model: a file of the wrong kind is told at once.
+        read_texts(flags["sensitivity_text"])
     from tvm_sparse.cli.progress import ProgressDisplay
 
     with ProgressDisplay(flags["quiet"]) as display:
@@ -73,6 +87,11 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -
         if artifact is not None:
             _refuse_given(("batch", "seq_len", "layers", "inputs", "weights", "seed"))
             _refuse_given(("bs_r", "bs_c", "threshold", "include", "exclude"))
+            if flags["sensitivity_text"] is not None:
+                raise ConfigError(
+                    "--sensitivity given for an exported build, whose weights are packed: name "
+                    "the model it was made from"
+                )
             check_dependencies(RUNTIME)
             analysis = _analyze_artifact(artifact, threads, flags["no_time"], display)
         else:
@@ -186,6 +205,23 @@ def _analyze_model(
         block_shape=spec.block_shape,
         layers=layers,
     )
+    if flags["sensitivity_text"] is not None:
+        from tvm_sparse.fidelity.model_sensitivity import model_sensitivity
+
+        display.step("compiling the dense code")
+        found = model_sensitivity(
+            model.mod,
+            model.params,
+            model.layers,
+            model.facts,
+            flags["sensitivity_text"],
+            spec.block_shape,
+            include=spec.include,
+            exclude=spec.exclude,
+            threads=threads,
+            progress=display.measure,
+        )
+        analysis = replace(analysis, sensitivity=found.to_json())
     if flags["no_time"]:
         return analysis
     compile_spec = CompileSpec(threads=threads)
@@ -219,6 +255,11 @@ def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> 
     print_wide(render_layers(analysis))
     for line in describe_analysis(analysis):
         print_wide(f"{line}.")
+    if analysis.sensitivity:
+        from tvm_sparse.report.sensitivity_table import describe_sensitivity, render_sensitivity
+
+        print_wide(render_sensitivity(analysis))
+        print_wide(f"{describe_sensitivity(analysis)}.")
     print_wide(f"weights: {analysis.weights.get('detail', 'of unknown origin')}")
 
 

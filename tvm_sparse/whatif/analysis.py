@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -100,6 +100,8 @@ class Analysis:
         Predicted latency with all eligible layers sparse; None if not predicted.
     environment : Environment or None
         Where it was measured.
+    sensitivity : dict
+        What pruning each layer alone costs, see `fidelity.sensitivity`; empty if not measured.
     """
 
     model: dict[str, Any]
@@ -114,6 +116,7 @@ class Analysis:
     disturbed: bool = False
     predicted_latency_ms: float | None = None
     environment: Environment | None = None
+    sensitivity: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property

@@ -1,0 +1,97 @@
+"""The sensitivity of a whole model's layers, from its import and a text file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from tvm_sparse.config import CompileSpec
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.fidelity.forward import Arrays, compile_dense
+from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
+from tvm_sparse.fidelity.texts import read_texts, take_evenly
+from tvm_sparse.fidelity.tokens import load_tokenizer
+from tvm_sparse.fidelity.views import check_task
+from tvm_sparse.sparsity.decision import eligible_layers
+from tvm_sparse.sparsity.layers import LayerWeight
+
+#: Texts that each layer is judged on, where there are more.
+DEFAULT_TEXTS = 32
+#: Block sparsities that a table has room for.
+SPARSITIES = (0.5, 0.8, 0.95)
+
+
+def model_sensitivity(
+    mod: Any,
+    params: Arrays,
+    layers: Sequence[LayerWeight],
+    facts: Mapping[str, Any],
+    text: str,
+    block_shape: tuple[int, int],
+    *,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    limit: int = DEFAULT_TEXTS,
+    threads: int | None = None,
+    progress: Callable[[str, float], None] = lambda line, share: None,
+) -> Sensitivity:
+    """Prune each eligible layer alone, by magnitude, and measure the fidelity lost.
+
+    Parameters
+    ----------
+    mod : IRModule
+        As the frontend imports it; not changed.
+    params : mapping of str to ndarray
+        Its weights; not changed.
+    layers : sequence of LayerWeight
+        All its dense layers.
+    facts : mapping
+        Manifest of the import.
+    text : str
+        File with one text a line.
+    block_shape : (int, int)
+        (bs_r, bs_c).
+    include, exclude : iterable of str
+        Shell patterns of layers.
+    limit : int
+        Use at most so many texts, spread over the file.
+    threads : int, optional
+        Threads to run on; every core by default.
+    progress : callable
+        Receives a line and the finished share, 0..1.
+
+    Raises
+    ------
+    ConfigError
+        The weights are seeded, or the task cannot be judged on texts.
+    InputError
+        The text or the tokenizer cannot be used.
+    SparsityError
+        The blocks divide none of the layers, or a pattern matches none.
+    BuildError, PassError
+        From the compiler.
+    """
+    model, weights = facts["model"], facts["weights"]
+    check_task(model["task"])
+    if weights["kind"] != "checkpoint":
+        raise ConfigError(
+            f"--sensitivity given, but the weights of {model['name']} are made up "
+            f"({weights['detail']}): only trained weights tell which layers matter"
+        )
+    refusals = eligible_layers(layers, block_shape, include, exclude)
+    chosen = [layer for layer in layers if not refusals[layer.name]]
+    texts = take_evenly(read_texts(text), limit)
+    seq_len = int(facts["spec"]["seq_len"])
+    vocab_size = model["config"].get("vocab_size")
+    tokens = load_tokenizer(weights["source"]).encode(texts, seq_len, vocab_size)
+    code = compile_dense(mod, params, facts, CompileSpec(threads=threads))
+    return measure_sensitivity(
+        code,
+        params,
+        [[layer] for layer in chosen],
+        tokens,
+        model["task"],
+        block_shape,
+        sparsities=SPARSITIES,
+        progress=progress,
+    )
