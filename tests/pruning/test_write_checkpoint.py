@@ -1,0 +1,177 @@
+"""Tensors are changed in place, whatever their dtype, orientation and shard."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from tvm_sparse.errors import BuildError, CheckpointError
+from tvm_sparse.pruning.tensor_file import stored_tensors
+from tvm_sparse.pruning.tensor_names import checkpoint_name, find_tensors
+from tvm_sparse.pruning.write_checkpoint import check_output, write_checkpoint
+from tvm_sparse.sparsity.layers import LayerWeight
+
+pytestmark = pytest.mark.unit
+
+QUERY = "bert/encoder/layer_._0/attention/self/query/kernel"
+KEY = "bert/encoder/layer_._0/attention/self/key/kernel"
+LAYERS = [LayerWeight(QUERY, (8, 4)), LayerWeight(KEY, (4, 4))]
+RNG = np.random.default_rng(0)
+# Values that float16 holds exactly.
+PARAMS = {
+    QUERY: RNG.integers(1, 9, (4, 8)).astype(np.float32) / 8,
+    KEY: RNG.integers(1, 9, (4, 4)).astype(np.float32) / 8,
+}
+PRUNED = {name: np.where(values > 0.5, values * 0.5, 0.0) for name, values in PARAMS.items()}
+
+
+def tensors(dtype=np.float32) -> dict[str, np.ndarray]:
+    return {
+        "encoder.layer.0.attention.self.query.weight": PARAMS[QUERY].T.astype(dtype),
+        "encoder.layer.0.attention.self.key.weight": PARAMS[KEY].T.astype(dtype),
+        "encoder.layer.0.attention.self.key.bias": np.arange(4, dtype=dtype),
+        "embeddings.position_ids": np.arange(6),
+    }
+
+
+def contiguous(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(value) for name, value in values.items()}
+
+
+def checkpoint(directory: Path, dtype=np.float32) -> Path:
+    directory.mkdir()
+    (directory / "config.json").write_text("{}")
+    save_file(contiguous(tensors(dtype)), directory / "model.safetensors", {"format": "pt"})
+    return directory
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_only_the_pruned_tensors_change(tmp_path, dtype):
+    source = checkpoint(tmp_path / "source", dtype)
+    before = (source / "model.safetensors").read_bytes()
+    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, {"a": 1})
+    old, new = load_file(source / "model.safetensors"), load_file(out / "model.safetensors")
+    for name, values in old.items():
+        expected = values
+        if name.endswith("query.weight"):
+            expected = PRUNED[QUERY].T
+        elif name.endswith("key.weight"):
+            expected = PRUNED[KEY].T
+        np.testing.assert_array_equal(new[name], expected, err_msg=name)
+        assert new[name].dtype == values.dtype
+    assert (source / "model.safetensors").read_bytes() == before
+    report = json.loads((out / "pruning.json").read_text())
+    assert report == {"a": 1, "files": ["config.json", "model.safetensors"]}
+    # The header, metadata included, is the same.
+    length = struct.unpack("<Q", before[:8])[0]
+    assert (out / "model.safetensors").read_bytes()[: 8 + length] == before[: 8 + length]
+
+
+def test_bfloat16_is_rounded_to_nearest(tmp_path):
+    values = np.array([[1.0, -2.0], [0.0, 0.15625]], np.float32)
+    path = tmp_path / "model.safetensors"
+    entry = {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}
+    header = json.dumps({"w": entry}).encode()
+    raw = (values.view(np.uint32) >> 16).astype("<u2")
+    path.write_bytes(struct.pack("<Q", len(header)) + header + raw.tobytes())
+    (tensor,) = stored_tensors(path)
+    np.testing.assert_array_equal(tensor.read(), values)
+    # Halfway between two neighbours goes to the even one; a little more goes up.
+    step = 2.0**-7
+    tensor.write(
+        np.array([[0.0, 1 + step / 2], [1 + 1.5 * step, 1 + step * 0.51]], np.float32), path
+    )
+    np.testing.assert_array_equal(tensor.read(), [[0.0, 1.0], [1 + 2 * step, 1 + step]])
+
+
+def test_a_value_too_large_for_the_dtype_is_refused(tmp_path):
+    source = checkpoint(tmp_path / "source", np.float16)
+    large = {**PRUNED, KEY: np.full((4, 4), 1e6, np.float32)}
+    with pytest.raises(CheckpointError, match="does not fit F16"):
+        write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, large, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_shards(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    parts = list(contiguous(tensors()).items())
+    save_file(dict(parts[:1]), source / "model-1.safetensors")
+    save_file(dict(parts[1:]), source / "model-2.safetensors")
+    index = {name: f"model-{1 if i < 1 else 2}.safetensors" for i, (name, _) in enumerate(parts)}
+    (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    (source / "pytorch_model.bin.index.json").write_text("{}")
+    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, {})
+    assert sorted(path.name for path in out.iterdir()) == [
+        "model-1.safetensors",
+        "model-2.safetensors",
+        "model.safetensors.index.json",
+        "pruning.json",
+    ]
+    query = load_file(out / "model-1.safetensors")["encoder.layer.0.attention.self.query.weight"]
+    np.testing.assert_array_equal(query, PRUNED[QUERY].T)
+
+
+def test_a_square_weight_is_found_in_either_orientation(tmp_path):
+    for transposed in (False, True):
+        path = tmp_path / f"{transposed}.safetensors"
+        values = PARAMS[KEY] if transposed else PARAMS[KEY].T
+        save_file({"key.weight": np.ascontiguousarray(values)}, path)
+        found = find_tensors(stored_tensors(path), LAYERS[1:], PARAMS)
+        assert found[KEY][1] is transposed
+
+
+def test_of_equal_tensors_the_one_of_the_right_name_is_taken(tmp_path):
+    path = tmp_path / "model.safetensors"
+    names = ["query", "key", "value"]
+    same = np.ones((4, 4), np.float32)
+    save_file(
+        {f"encoder.layer.{i}.attention.self.{n}.weight": same for n in names for i in (0, 1)}, path
+    )
+    found = find_tensors(stored_tensors(path), LAYERS[1:], {KEY: same})
+    assert found[KEY][0].name == "encoder.layer.0.attention.self.key.weight"
+
+
+def test_names():
+    assert checkpoint_name(QUERY + ".T") == "bert.encoder.layer.0.attention.self.query.weight"
+    assert checkpoint_name("bert/embeddings/LayerNorm/gamma") == "bert.embeddings.LayerNorm.weight"
+
+
+def test_what_is_in_the_way(tmp_path):
+    check_output(tmp_path / "new")
+    (tmp_path / "empty").mkdir()
+    check_output(tmp_path / "empty")
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("")
+    with pytest.raises(BuildError, match=r"holds other files .*thesis.txt"):
+        check_output(foreign)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BuildError, match="is no directory"):
+        check_output(tmp_path / "file")
+    (foreign / "pruning.json").write_text("not ours")
+    with pytest.raises(BuildError, match="a pruned model.s"):
+        check_output(foreign)
+
+
+def test_a_failed_replacement_leaves_the_older_result(tmp_path):
+    source = checkpoint(tmp_path / "source")
+    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, {"n": 1})
+    other = {**PARAMS, KEY: PARAMS[KEY] + 1}
+    with pytest.raises(CheckpointError, match="no tensor of the checkpoint holds the weight"):
+        write_checkpoint(source, out, LAYERS, other, PRUNED, {"n": 2})
+    assert json.loads((out / "pruning.json").read_text())["n"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
+
+
+def test_hdf5_weights_are_refused_with_the_way_out(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "tf_model.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
+    with pytest.raises(CheckpointError, match=r"holds tf_model.h5: model.safetensors is needed"):
+        write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, {})
