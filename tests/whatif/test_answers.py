@@ -106,7 +106,7 @@ def test_disturbed_points_are_told_and_not_relied_on():
     assert answer("break_even", curves).facts["least_sparsity"]["4x1"] == pytest.approx(
         0.5, abs=0.002
     )
-    assert answer("disturbed", curves).facts == {"points": 1}
+    assert answer("disturbed", curves).facts == {"points": 1, "dense_builds": 0}
     assert "measured undisturbed" in answer("prediction", curves).text
 
 

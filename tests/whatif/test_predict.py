@@ -26,12 +26,14 @@ class FakeProcess:
     def __init__(self) -> None:
         self.asked: list[int] = []
         self.slowdown = 1.0
+        self.disturbed = False
 
     def __call__(self, jobs, threads, ceilings=False):
         self.asked.append(len(jobs))
         for index, job in enumerate(jobs):
             size = job.units * max(job.depth, 1) * self.slowdown / 1e3
-            yield {"job": index, "latency_ms": {str(d): size * d for d in job.densities}}
+            times = {str(d): size * d for d in job.densities}
+            yield {"job": index, "latency_ms": times, "disturbed": self.disturbed}
 
 
 @pytest.fixture
@@ -56,6 +58,17 @@ def test_kernels_are_timed_once_and_kept(records, process):
     assert calibrate.count_missing(records, jobs, 2) == len(jobs)
     assert make_predictors(baseline, [BLOCK], records) == first
     assert process.asked == [len(jobs)]
+
+
+def test_disturbed_kernels_are_timed_again_when_asked(records, process):
+    baseline = make_baseline()
+    process.disturbed = True
+    make_predictors(baseline, [BLOCK], records)
+    make_predictors(baseline, [BLOCK], records)
+    process.disturbed = False
+    make_predictors(baseline, [BLOCK], records, again=True)
+    make_predictors(baseline, [BLOCK], records, again=True)
+    assert process.asked == [len(needed_jobs(baseline, [BLOCK]))] * 2
 
 
 def test_only_what_is_new_is_timed(records, process):

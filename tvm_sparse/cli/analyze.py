@@ -137,7 +137,7 @@ def _analyze_artifact(
     from tvm_sparse.bench.inputs import random_inputs
     from tvm_sparse.runtime.metadata import load_metadata
     from tvm_sparse.whatif import analysis as whatif
-    from tvm_sparse.whatif.measuring import is_disturbed, measure_quietly
+    from tvm_sparse.whatif.measuring import measure_quietly
 
     display.step("reading the artifact")
     metadata = load_metadata(directory)
@@ -160,8 +160,10 @@ def _analyze_artifact(
         return analysis
     display.step(f"measuring the {metadata.build} build")
     inputs = random_inputs(metadata, 0)
-    record = measure_quietly({metadata.build: directory}, inputs, _BENCH, threads, display.step)
-    return whatif.add_measurement(analysis, metadata.build, record, is_disturbed(record))
+    record, disturbed = measure_quietly(
+        {metadata.build: directory}, inputs, _BENCH, threads, display.step
+    )
+    return whatif.add_measurement(analysis, metadata.build, record, disturbed)
 
 
 def _analyze_model(
@@ -177,7 +179,7 @@ def _analyze_model(
     from tvm_sparse.whatif.baseline import Baseline
     from tvm_sparse.whatif.grid import Setting
     from tvm_sparse.whatif.layer_prediction import predict_layers
-    from tvm_sparse.whatif.measuring import is_disturbed, measure_quietly
+    from tvm_sparse.whatif.measuring import measure_quietly
     from tvm_sparse.whatif.predict import make_predictors
     from tvm_sparse.whatif.records import Records
 
@@ -227,10 +229,12 @@ def _analyze_model(
     compile_spec = CompileSpec(threads=threads)
     builds = api.compile(model, compile_spec, builds=("dense",), progress=display.step)
     display.step("measuring the dense build")
-    record = measure_quietly(builds.directories, model.inputs, _BENCH, threads, display.step)
-    analysis = whatif.add_measurement(analysis, "dense", record, is_disturbed(record))
+    record, disturbed = measure_quietly(
+        builds.directories, model.inputs, _BENCH, threads, display.step
+    )
+    analysis = whatif.add_measurement(analysis, "dense", record, disturbed)
     setting = Setting(model.spec.seq_len, model.spec.batch, threads)
-    baseline = Baseline.from_record(setting, record, model.layers)
+    baseline = Baseline.from_record(setting, record, model.layers, disturbed)
     predictor = make_predictors(
         baseline,
         [spec.block_shape],

@@ -51,19 +51,12 @@ def make_answers(
             for a in found
             if a is not None
         ]
-    answers += [_int8(alternative, curves) for alternative in alternatives]
+    told = {_int8(alternative, curves).text: alternative for alternative in alternatives}
+    answers += [_int8(alternative, curves) for alternative in told.values()]
     results = [result for curve in curves for result in curve.results]
     answers.append(_prediction(results))
-    if disturbed := sum(r.measured is not None and r.measured.disturbed for r in results):
-        answers.append(
-            Answer(
-                "disturbed",
-                f"Something else kept the machine busy while {disturbed} points were measured: "
-                "their times are not relied on here. Measure again when it is quiet "
-                "(--measure-again).",
-                {"points": disturbed},
-            )
-        )
+    if disturbed := _disturbed(curves):
+        answers.append(disturbed)
     return [*answers, Answer("accuracy", RANDOM_FILL)]
 
 
@@ -177,6 +170,23 @@ def _limit(curve: Curves) -> Answer:
         f"sparsity makes this model more than {limit:.1f}x faster."
     )
     return Answer("limit", text, {"amdahl_limit": limit})
+
+
+def _disturbed(curves: Sequence[Curves]) -> Answer | None:
+    dense = sum(curve.disturbed for curve in curves)
+    points = sum(
+        r.measured is not None and r.measured.disturbed for curve in curves for r in curve.results
+    )
+    if not dense and not points:
+        return None
+    what = [f"{points} points were measured: their times are left out here"] if points else []
+    what += ["the dense build was measured: all predictions start from it"] if dense else []
+    return Answer(
+        "disturbed",
+        f"Something else kept the machine busy while {', and while '.join(what)}. Measure again "
+        "when it is quiet (--measure-again).",
+        {"points": points, "dense_builds": dense},
+    )
 
 
 def _int8(alternative: Mapping[str, Any], curves: Sequence[Curves]) -> Answer:

@@ -48,6 +48,8 @@ class Baseline:
         All dense layers of the model.
     record : dict
         The benchmark record, in its JSON form.
+    disturbed : bool
+        Whether something else kept the machine busy meanwhile.
     """
 
     setting: Setting
@@ -56,20 +58,37 @@ class Baseline:
     calls: tuple[CallTime, ...]
     layers: tuple[LayerWeight, ...]
     record: dict[str, Any]
+    disturbed: bool = False
 
     @classmethod
     def from_record(
-        cls, setting: Setting, record: BenchRecord, layers: Sequence[LayerWeight]
+        cls,
+        setting: Setting,
+        record: BenchRecord,
+        layers: Sequence[LayerWeight],
+        disturbed: bool = False,
     ) -> Baseline:
         """Return the baseline of a benchmark with a profile of its dense build."""
         build = record.builds["dense"]
         latency_ms = undisturbed_ms(build)
         document = record.to_json()
-        return cls(setting, latency_ms, build.weights_bytes, build.calls, tuple(layers), document)
+        return cls(
+            setting,
+            latency_ms,
+            build.weights_bytes,
+            build.calls,
+            tuple(layers),
+            document,
+            disturbed,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` needs, as JSON-ready values."""
-        return {"record": self.record, "layers": [asdict(layer) for layer in self.layers]}
+        return {
+            "record": self.record,
+            "layers": [asdict(layer) for layer in self.layers],
+            "disturbed": self.disturbed,
+        }
 
     @classmethod
     def from_json(cls, setting: Setting, document: Mapping[str, Any]) -> Baseline:
@@ -78,7 +97,7 @@ class Baseline:
         layers = [
             LayerWeight(**{**layer, "shape": tuple(layer["shape"])}) for layer in document["layers"]
         ]
-        return cls.from_record(setting, record, layers)
+        return cls.from_record(setting, record, layers, bool(document["disturbed"]))
 
     @property
     def parts_ms(self) -> dict[str, float]:

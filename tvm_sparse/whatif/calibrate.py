@@ -60,6 +60,7 @@ def measured_kernels(
     jobs: Iterable[KernelJob],
     threads: int,
     progress: Callable[[str], None] = lambda line: None,
+    again: bool = False,
 ) -> dict[KernelJob, KernelTimes]:
     """Return the times of kernels, measuring those that are not in the cache.
 
@@ -75,6 +76,8 @@ def measured_kernels(
         Threads they run on.
     progress : callable
         Receives a line when there is something to measure.
+    again : bool
+        Time those again that something disturbed.
 
     Raises
     ------
@@ -83,15 +86,17 @@ def measured_kernels(
     """
     wanted = list(dict.fromkeys(jobs))
     found = {job: records.load("kernel", _identity(job, threads)) for job in wanted}
-    missing = [job for job in wanted if found[job] is None]
+    missing = [
+        job for job, times in found.items() if times is None or (again and times["disturbed"])
+    ]
     if missing:
         progress(f"timing {len(missing)} kernels, {_threads(threads)}")
         for answer in _ask(missing, threads):
             job = missing[answer["job"]]
-            found[job] = answer["latency_ms"]
-            records.save("kernel", _identity(job, threads), answer["latency_ms"])
+            found[job] = {name: answer[name] for name in ("latency_ms", "disturbed")}
+            records.save("kernel", _identity(job, threads), found[job] or {})
     return {
-        job: {float(density): float(ms) for density, ms in times.items()}
+        job: {float(density): float(ms) for density, ms in times["latency_ms"].items()}
         for job, times in found.items()
         if times is not None
     }

@@ -27,12 +27,15 @@ class Curves:
         By block shape.
     results : sequence of PointResult
         The setting's points.
+    disturbed : bool
+        Whether something kept the machine busy while the dense build was measured.
     """
 
     setting: Setting
     dense_ms: float
     predictors: Mapping[BlockShape, Predictor]
     results: Sequence[PointResult]
+    disturbed: bool = False
 
     def latency(self, block_shape: BlockShape) -> Callable[[float], float]:
         """Return latency in milliseconds by sparsity, bent to what was measured.

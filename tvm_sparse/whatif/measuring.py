@@ -14,6 +14,7 @@ from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.whatif.analysis import PARTS, part_of
 from tvm_sparse.whatif.baseline import Baseline, spread, undisturbed_ms
+from tvm_sparse.whatif.contention import Contention
 from tvm_sparse.whatif.grid import Point, Setting
 from tvm_sparse.whatif.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.whatif.study import Measurement
@@ -41,6 +42,7 @@ def measured_baseline(
     setting: Setting,
     bench: BenchSpec,
     progress: Progress = lambda line: None,
+    again: bool = False,
 ) -> Baseline:
     """Return the dense build of a setting, measured and profiled, from the cache if it is there.
 
@@ -56,6 +58,8 @@ def measured_baseline(
         How long.
     progress : callable
         Receives one line a step.
+    again : bool
+        Measure it again if something disturbed it then.
 
     Raises
     ------
@@ -63,13 +67,15 @@ def measured_baseline(
         From importing, building and measuring.
     """
     found = load_baseline(subject, records, setting)
-    if found is not None:
+    if found is not None and not (again and found.disturbed):
         return found
     model = subject.load(setting)
     directory = subject.build_dense(setting)
     progress(f"measuring the dense build, {setting}")
-    record = measure_quietly({"dense": directory}, model.inputs, bench, setting.threads, progress)
-    baseline = Baseline.from_record(setting, record, model.layers)
+    record, disturbed = measure_quietly(
+        {"dense": directory}, model.inputs, bench, setting.threads, progress
+    )
+    baseline = Baseline.from_record(setting, record, model.layers, disturbed)
     spec = {"model": subject.model_spec(setting).to_json()}
     records.save("baseline", _baseline_identity(subject, setting), baseline.to_json(), spec)
     return baseline
@@ -119,8 +125,10 @@ def measure_point(
     dense = subject.build_dense(point.setting)
     with subject.built_sparse(point, keep_build) as sparse:
         artifacts = {"dense": dense, "sparse": sparse}
-        record = measure_quietly(artifacts, inputs, bench, point.setting.threads, progress)
-    return make_measurement(record, time.monotonic() - start)
+        record, disturbed = measure_quietly(
+            artifacts, inputs, bench, point.setting.threads, progress
+        )
+    return make_measurement(record, disturbed, time.monotonic() - start)
 
 
 def measure_quietly(
@@ -129,41 +137,38 @@ def measure_quietly(
     bench: BenchSpec,
     threads: int,
     progress: Progress,
-) -> BenchRecord:
-    """Measure builds with a profile; again, a few times, while something disturbs it.
+) -> tuple[BenchRecord, bool]:
+    """Measure builds with a profile; again, if something disturbs it.
 
     Returns
     -------
-    BenchRecord
+    record : BenchRecord
         The first that nothing disturbed, or else the least disturbed one.
+    disturbed : bool
+        Whether it was.
     """
-    least: BenchRecord | None = None
+    best: tuple[float, BenchRecord, bool] | None = None
     for attempt in range(_ATTEMPTS):
         if attempt:
             progress("something else keeps the machine busy: measuring again")
+        contention = Contention()
         record = benchmark(artifacts, inputs, bench, threads, profile_repeats=_PROFILE_REPEATS)
-        if least is None or _spread(record) < _spread(least):
-            least = record
-        if not is_disturbed(record):
+        uneven = max(spread(build) for build in record.builds.values())
+        disturbed = uneven > _QUIET_SPREAD or contention.is_high
+        # The spread tells of interruptions, the share of waiting of a machine that is always busy.
+        badness = uneven + contention.share
+        if best is None or badness < best[0]:
+            best = badness, record, disturbed
+        if not disturbed:
             break
-    assert least is not None  # there is at least one attempt
-    return least
+    assert best is not None  # there is at least one attempt
+    return best[1:]
 
 
-def is_disturbed(record: BenchRecord) -> bool:
-    """Whether the runs differ so much that something else must have kept the machine busy."""
-    return _spread(record) > _QUIET_SPREAD
-
-
-def _spread(record: BenchRecord) -> float:
-    return max(spread(build) for build in record.builds.values())
-
-
-def make_measurement(record: BenchRecord, duration_s: float) -> Measurement:
+def make_measurement(record: BenchRecord, disturbed: bool, duration_s: float) -> Measurement:
     """Return what a benchmark of a dense and a sparse build, both profiled, says about a point."""
     dense, sparse = record.builds["dense"], record.builds["sparse"]
     dense_ms, sparse_ms = undisturbed_ms(dense), undisturbed_ms(sparse)
-    disturbed = is_disturbed(record)
     parts = dict.fromkeys(PARTS, 0.0)
     for call in sparse.calls:
         parts[part_of(call.kernel)] += call.latency_ms

@@ -2,8 +2,8 @@
 
 It reads one JSON object from its standard input, `{"jobs": [...], "ceilings": bool, "threads": N}`,
 and writes one line per result: `{"ceilings": {...}}` first if asked for, then `{"job": index,
-"latency_ms": {density: milliseconds}}`. A process of its own, because the number of threads of
-TVM's pool is decided once.
+"latency_ms": {density: milliseconds}, "disturbed": bool}`. A process of its own, because the
+number of threads of TVM's pool is decided once.
 
 In a model every weight is met once an inference, so a kernel finds its weights where the model's
 size left them: in a cache or in memory. Here each kernel therefore takes turns with copies of its
@@ -38,6 +38,7 @@ from tvm_sparse.kernels.tiling import (
     split_rows,
 )
 from tvm_sparse.target import CpuTarget, detect_host, resolve_target, tvm_target
+from tvm_sparse.whatif.contention import Contention
 from tvm_sparse.whatif.kernel_job import KernelJob
 from tvm_sparse.whatif.machine import Ceilings
 
@@ -219,13 +220,14 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
     host = detect_host()
     last_cache = max(host.l2_bytes, host.l3_bytes) or _UNKNOWN_CACHE_BYTES
     for index, job in enumerate(jobs):
+        contention = Contention()
         times = {
             str(density): measure_kernel(
                 job, density, compiled[names[index, density]], target, last_cache
             )
             for density in job.densities
         }
-        answer({"job": index, "latency_ms": times})
+        answer({"job": index, "latency_ms": times, "disturbed": contention.is_high})
 
 
 def main() -> None:

@@ -100,6 +100,7 @@ def make_predictors(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     progress: Callable[[str], None] = lambda line: None,
+    again: bool = False,
 ) -> dict[BlockShape, Predictor]:
     """Return a predictor for every block shape, timing the kernels that are not in the cache.
 
@@ -115,6 +116,8 @@ def make_predictors(
         Shell patterns of layers.
     progress : callable
         Receives a line when there is something to measure.
+    again : bool
+        Time kernels again that something disturbed.
 
     Raises
     ------
@@ -125,7 +128,7 @@ def make_predictors(
     """
     shapes = list(block_shapes)
     jobs = needed_jobs(baseline, shapes, include, exclude)
-    times = measured_kernels(records, jobs, baseline.setting.threads, progress)
+    times = measured_kernels(records, jobs, baseline.setting.threads, progress, again)
     predictors = {}
     for block_shape in shapes:
         products = tuple(baseline.products(block_shape, include, exclude))

@@ -36,7 +36,7 @@ class Question:
     keep_builds : bool
         Leave sparse builds in the cache.
     measure_again : bool
-        Do not rely on measured points that something disturbed: measure them again.
+        Do not rely on measurements that something disturbed: make them again.
     int8 : bool
         Measure INT8 in ONNX Runtime too, where it is installed and anything is measured.
     command : str

@@ -127,10 +127,18 @@ def run_study(
     baselines: dict[Setting, Baseline] = {}
     predictors: dict[Setting, Predictors] = {}
     for setting in grid.settings:
-        baseline = measured_baseline(subject, records, setting, question.bench, progress)
+        baseline = measured_baseline(
+            subject, records, setting, question.bench, progress, question.measure_again
+        )
         baselines[setting] = baseline
         predictors[setting] = make_predictors(
-            baseline, grid.unique_block_shapes, records, fill.include, fill.exclude, progress
+            baseline,
+            grid.unique_block_shapes,
+            records,
+            fill.include,
+            fill.exclude,
+            progress,
+            question.measure_again,
         )
     reasons = _points_to_measure(question, predictors)
     kept = _measure(subject, question, records, list(reasons), progress)
@@ -143,7 +151,13 @@ def run_study(
         for threads in sorted(set(grid.threads))
     }
     curves = [
-        Curves(setting, baseline.latency_ms, predictors[setting], _of(setting, results))
+        Curves(
+            setting,
+            baseline.latency_ms,
+            predictors[setting],
+            _of(setting, results),
+            baseline.disturbed,
+        )
         for setting, baseline in baselines.items()
     ]
     alternatives: list[dict[str, Any]] = []
