@@ -348,10 +348,12 @@ class PrunedModel:
 
         Raises
         ------
-        BuildError
-            It cannot be written, or holds something else.
+        ConfigError
+            The directory holds something else.
         CheckpointError
             The original has no safetensors.
+        BuildError
+            It cannot be written.
         """
         from tvm_sparse.pruning.write_checkpoint import save_pruned
 

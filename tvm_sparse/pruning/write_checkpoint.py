@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.errors import BuildError, CheckpointError
+from tvm_sparse.errors import BuildError, CheckpointError, ConfigError
 from tvm_sparse.frontend.checkpoint import find_weights
 from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
 from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
@@ -48,7 +48,7 @@ def save_pruned(
 
     Raises
     ------
-    CheckpointError, BuildError
+    CheckpointError, ConfigError, BuildError
         As `write_checkpoint`.
     """
     if facts["weights"]["kind"] == "checkpoint":
@@ -94,8 +94,10 @@ def write_checkpoint(
     ------
     CheckpointError
         The checkpoint has no safetensors, or changed since the model was imported.
+    ConfigError
+        Something else lies at `directory`.
     BuildError
-        Something else lies at `directory`, or it cannot be written.
+        It cannot be written.
     """
     out_path = Path(os.path.abspath(directory))
     check_output(out_path, source)
@@ -149,20 +151,20 @@ def check_output(directory: Path, source: Path | None = None) -> None:
 
     Raises
     ------
-    BuildError
+    ConfigError
         Something else lies there.
     """
     if not os.path.lexists(directory):
         return
     if not directory.is_dir() or directory.is_symlink():
-        raise BuildError(f"{directory} exists and is no directory: choose another -o")
+        raise ConfigError(f"{directory} exists and is no directory: choose another -o")
     if source is not None and directory.resolve() == source.resolve():
-        raise BuildError(f"{directory} is the model to be pruned: choose another -o")
+        raise ConfigError(f"{directory} is the model to be pruned: choose another -o")
     ours = {REPORT_FILE, *_listed(directory / REPORT_FILE)}
     strangers = [p.relative_to(directory).as_posix() for p in _files(directory)]
     strangers = sorted(name for name in strangers if name not in ours)
     if strangers:
-        raise BuildError(
+        raise ConfigError(
             f"{directory} holds other files than a pruned model's ({', '.join(strangers[:3])}): "
             "choose a new or an empty directory"
         )
