@@ -46,6 +46,11 @@ def import_small(directory, config: dict[str, Any], batch: int) -> Imported:
     spec = ModelSpec(str(directory), weights="random", batch=batch, seq_len=SEQ_LEN)
     source = resolve_source(spec)
     model = load_model(source, spec.seed)
+    # Seeded weights have the scale of wide layers; in narrow ones they would hardly add to what
+    # the residuals carry past them, and the outputs say little about the encoder.
+    for variable in model.weights:
+        if variable.shape.rank == 2 and "kernel" in variable.name:
+            variable.assign(variable * 8.0)
     inputs = input_signature(model, source.config, batch, SEQ_LEN)
     values = reference_inputs(inputs, source.config, seed=batch)
     outputs = run_reference(model, values)
@@ -75,8 +80,9 @@ def check_sparse(model: Imported, dense: Build, block_shape: tuple[int, int]) ->
     build = compile_model(model.mod, params, SPEC, spec)
     found = outputs_of(build, model)
     for name, value in wanted.items():
-        assert difference(found[name], value, *TOLERANCES).mismatched == 0, name
-        assert difference(model.reference.outputs[name], value, *TOLERANCES).mismatched > 0, name
+        assert difference(found[name], value, 0, 0).max_relative <= MODEL["rtol"], name
+        # The filled weights are others than the model's own: the comparison proves something.
+        assert difference(value, model.reference.outputs[name], 0, 0).max_relative > 0.1, name
     return build
 
 
