@@ -65,7 +65,7 @@ STUDY_FILE = "study.json"
 @click.option(
     "--measure-again",
     is_flag=True,
-    help="Measure points again that something disturbed when they were measured.",
+    help="Measure again what something disturbed when it was measured.",
 )
 @click.option("--keep-builds", is_flag=True, help="Leave the points' builds in the cache.")
 @click.option("--no-int8", is_flag=True, help="Do not measure INT8 in ONNX Runtime.")

@@ -179,8 +179,12 @@ def _disturbed(curves: Sequence[Curves]) -> Answer | None:
     )
     if not dense and not points:
         return None
-    what = [f"{points} points were measured: their times are left out here"] if points else []
-    what += ["the dense build was measured: all predictions start from it"] if dense else []
+    what = []
+    if points:
+        what.append(f"{_count(points, 'point')} measured: their times are left out here")
+    if dense:
+        builds = _count(dense, "dense build")
+        what.append(f"{builds} measured: all predictions start from there")
     return Answer(
         "disturbed",
         f"Something else kept the machine busy while {', and while '.join(what)}. Measure again "
@@ -237,10 +241,14 @@ def _prediction(results: Sequence[PointResult]) -> Answer:
     worst, result = max(errors, key=lambda pair: pair[0])
     mean = sum(error for error, _ in errors) / len(errors)
     text = (
-        f"{len(errors)} of {len(results)} points were measured; the predictions are off by "
-        f"{mean:.1%} on average and by {worst:.1%} at worst ({_short(result.point)})."
+        f"{len(errors)} of {len(results)} points were measured undisturbed; their predictions are "
+        f"off by {mean:.1%} on average and by {worst:.1%} at worst ({_short(result.point)})."
     )
     return Answer("prediction", text, {"mean_error": mean, "worst_error": worst})
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun} was" if number == 1 else f"{number} {noun}s were"
 
 
 def _short(point: Point) -> str:

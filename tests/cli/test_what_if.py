@@ -1,0 +1,38 @@
+"""The words of `tvm-sparse what-if`: its help, and what is refused before any work."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+
+def test_help(invoke, check_golden):
+    result = invoke("what-if", "--help")
+    assert (result.code, result.err) == (0, "")
+    check_golden("help-what-if.txt", result.out)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sparsities: [0.5]\n", "unknown keys sparsities"),
+        ("sparsity: [2]\n", "sparsity 2 given: it is a fraction"),
+        ("seq_len: []\n", "no seq_len given: the grid is empty"),
+    ],
+)
+def test_a_wrong_grid_file_is_refused_in_one_line(invoke, tmp_path, text, message):
+    path = tmp_path / "grid.yaml"
+    path.write_text(text)
+    result = invoke("what-if", "bert-mini", "--grid", str(path), "--dry-run")
+    assert result.code == 2
+    assert message in result.err
+    assert len(result.err.strip().splitlines()) == 1
+
+
+def test_flags_replace_the_lists_of_a_file(invoke, tmp_path, cache_dir):
+    path = tmp_path / "grid.yaml"
+    path.write_text("sparsity: [0.5, 0.6, 0.7]\nblock_shape: [4x1, 16x1]\nthreads: 1\n")
+    flags = ("--grid", str(path), "--sparsity", "0.9", "--dry-run", "--weights", "random")
+    result = invoke("what-if", "bert-mini", *flags)
+    assert (result.code, result.out.splitlines()[0][:32]) == (0, "plan: 2 points: 1 sparsities x 2")
