@@ -178,3 +178,18 @@ def op_names(mod: tvm.IRModule) -> list[str]:
     (block,) = mod["main"].body.blocks
     names = (op_name(binding.value) for binding in block.bindings)
     return [name.removeprefix("relax.").removeprefix("tvm_sparse.") for name in names if name]
+
+
+def count_ops(mod: tvm.IRModule, name: str) -> int:
+    return op_names(mod).count(name)
+
+
+def heads_of(
+    emit: Emit, x: relax.Var, w: relax.Var, b: relax.Var | None = None, *, heads: int = 3
+) -> relax.Var:
+    """A projection as attention takes it: (batch, seq_len, heads, dim)."""
+    product = emit(relax.op.matmul(x, w))
+    if b is not None:
+        product = emit(relax.op.add(product, b))
+    *lead, features = (int(dim) for dim in product.ty.shape.values)
+    return emit(relax.op.reshape(product, (*lead, heads, features // heads)))

@@ -1,0 +1,243 @@
+"""tile_tokens: projections stacked where they are alike, attention tiled where the kernel can."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tvm
+from relax_modules import (
+    assert_computes_the_same,
+    count_ops,
+    evaluate,
+    heads_of,
+    make_module,
+    random_values,
+    tile,
+)
+from tolerances import MODEL
+from tvm import relax
+from tvm.ir import assert_structural_equal
+
+from tvm_sparse.kernels import relax_ops
+from tvm_sparse.kernels.tiling import choose_layout, dense_rows
+from tvm_sparse.passes.dense_chains import op_name
+from tvm_sparse.target import resolve_target
+
+pytestmark = pytest.mark.ir
+
+op = relax.op
+B, S, F, H, D = 2, 5, 24, 3, 8
+TARGET = resolve_target()
+
+
+def attention(emit, x, mask, wq, bq, wk, bk, wv, bv):
+    q, k, v = (
+        heads_of(emit, x, wq, bq),
+        heads_of(emit, x, wk, bk),
+        heads_of(emit, x, wv, bv),
+    )
+    context = emit(op.nn.attention(q, k, v, bias=mask, scale=0.25))
+    return op.reshape(context, (B, S, F))
+
+
+PROJECTIONS = {
+    f"{kind}_{which}": (F, F) if kind == "w" else (F,)
+    for which in ("query", "key", "value")
+    for kind in ("w", "b")
+}
+
+
+def attention_module(mask_shape: tuple[int, ...], body=attention) -> tvm.IRModule:
+    names = [f"self/{n.split('_')[1]}/{n.split('_')[0]}" for n in PROJECTIONS]
+    weights = dict(zip(names, PROJECTIONS.values(), strict=True))
+    return make_module({"x": (B, S, F), "mask": mask_shape}, weights, body)
+
+
+def test_query_key_and_value_become_one_product():
+    layout = choose_layout(B, S, TARGET)
+    rows = dense_rows(layout, TARGET)
+    before = attention_module((B, 1, 1, S))
+    inputs, params = random_values(before)
+    tiled, packed = tile(before, params)
+
+    def expected(emit, x, mask, b, w):
+        data = emit(relax_ops.pack_tokens(x, layout))
+        product = emit(
+            relax_ops.packed_dense(data, w, b, None, units=3 * F, activation="none", layout=layout)
+        )
+        flat = emit(op.reshape(mask, (B, S)))
+        context = emit(
+            relax_ops.tiled_attention(
+                (product, product, product),
+                flat,
+                heads=H,
+                head_dim=D,
+                value_dim=D,
+                offsets=(0, F, 2 * F),
+                scale=0.25,
+                rows=attention_rows(tiled),
+                layout=layout,
+            )
+        )
+        return emit(relax_ops.unpack_tokens(context, layout))
+
+    shapes = {
+        "self/{query,key,value}/b.stacked": (3 * F,),
+        "self/{query,key,value}/w.packed": (-(-3 * F // rows), F, rows),
+    }
+    inputs_shapes = {"x": (B, S, F), "mask": (B, 1, 1, S)}
+    assert_structural_equal(tiled, make_module(inputs_shapes, shapes, expected))
+    assert list(packed) == list(shapes)
+    stacked = [params[f"self/{which}/b"] for which in ("query", "key", "value")]
+    np.testing.assert_array_equal(next(iter(packed.values())), np.concatenate(stacked))
+    np.testing.assert_allclose(
+        evaluate(tiled, packed, inputs)[0], evaluate(before, params, inputs)[0], **MODEL
+    )
+
+
+def attention_rows(mod: tvm.IRModule) -> int:
+    """How many rows the kernel accumulates is a matter of tuning."""
+    (block,) = mod["main"].body.blocks
+    (call,) = (b.value for b in block.bindings if op_name(b.value) == "tvm_sparse.tiled_attention")
+    return int(call.attrs["rows"])
+
+
+# -- stacks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exclude", [(), ("*query*",), ("*query*", "*key*")])
+def test_sparse_and_dense_projections_are_stacked_apart(exclude):
+    tiled = assert_computes_the_same(attention_module((B, 1, 1, S)), (4, 1), exclude=exclude)
+    assert count_ops(tiled, "tiled_sparse_dense") == 1
+    assert count_ops(tiled, "packed_dense") == bool(exclude)
+    assert count_ops(tiled, "tiled_attention") == 1
+
+
+def test_only_like_projections_are_stacked():
+    """Another bias, another activation, another data: each alone makes a product of its own."""
+
+    def without_bias(emit, x, mask, wq, bq, wk, bk, wv, bv):
+        q, k, v = (
+            heads_of(emit, x, wq, bq),
+            heads_of(emit, x, wk),
+            heads_of(emit, x, wv, bv),
+        )
+        unused = emit(op.add(emit(op.reshape(bk, (1, 1, F))), x))
+        context = emit(op.nn.attention(q, k, v, bias=mask))
+        return relax.Tuple([emit(op.reshape(context, (B, S, F))), unused])
+
+    def with_tanh(emit, x, mask, wq, bq, wk, bk, wv, bv):
+        q, v = heads_of(emit, x, wq, bq), heads_of(emit, x, wv, bv)
+        k = emit(op.tanh(emit(op.add(emit(op.matmul(x, wk)), bk))))
+        k = emit(op.reshape(k, (B, S, H, D)))
+        return op.reshape(emit(op.nn.attention(q, k, v, bias=mask)), (B, S, F))
+
+    def other_data(emit, x, mask, wq, bq, wk, bk, wv, bv):
+        y = emit(op.negative(x))
+        q, k, v = (
+            heads_of(emit, x, wq, bq),
+            heads_of(emit, y, wk, bk),
+            heads_of(emit, x, wv, bv),
+        )
+        return op.reshape(emit(op.nn.attention(q, k, v, bias=mask)), (B, S, F))
+
+    for body in (without_bias, with_tanh, other_data):
+        tiled = assert_computes_the_same(attention_module((B, 1, 1, S), body))
+        assert count_ops(tiled, "packed_dense") == 2, body.__name__
+        assert count_ops(tiled, "tiled_attention") == 1
+
+
+def test_a_projection_that_somebody_else_reads():
+    def body(emit, x, mask, wq, bq, wk, bk, wv, bv):
+        q, k, v = (
+            heads_of(emit, x, wq, bq),
+            heads_of(emit, x, wk, bk),
+            heads_of(emit, x, wv, bv),
+        )
+        context = emit(op.nn.attention(q, k, v, bias=mask))
+        return relax.Tuple([emit(op.reshape(context, (B, S, F))), k])
+
+    tiled = assert_computes_the_same(attention_module((B, 1, 1, S), body))
+    assert count_ops(tiled, "tiled_attention") == 1
+
+
+def test_one_projection_as_query_and_key():
+    def body(emit, x, mask, wq, bq, wk, bk, wv, bv):
+        shared, v = heads_of(emit, x, wq, bq), heads_of(emit, x, wv, bv)
+        more = heads_of(emit, x, wk, bk)
+        context = emit(op.nn.attention(shared, shared, v, bias=mask))
+        return relax.Tuple([emit(op.reshape(context, (B, S, F))), more])
+
+    tiled = assert_computes_the_same(attention_module((B, 1, 1, S), body))
+    assert count_ops(tiled, "tiled_attention") == 1
+
+
+def test_one_weight_as_query_and_key():
+    def body(emit, x, w, wv):
+        q, k, v = heads_of(emit, x, w), heads_of(emit, x, w), heads_of(emit, x, wv)
+        return op.nn.attention(q, k, v)
+
+    for block_shape in (None, (2, 2)):
+        assert_computes_the_same(
+            make_module({"x": (B, S, F)}, {"w": (F, F), "wv": (F, F)}, body), block_shape
+        )
+
+
+# -- attention ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mask_shape", "tiled_attention"),
+    [
+        ((B, 1, 1, S), True),
+        ((1, 1, 1, S), True),
+        ((B, 1, S, S), False),
+        ((1, H, 1, S), False),
+        ((B, H, S, S), False),
+    ],
+)
+def test_masks(mask_shape, tiled_attention):
+    tiled = assert_computes_the_same(attention_module(mask_shape))
+    assert count_ops(tiled, "tiled_attention") == tiled_attention
+
+
+def test_a_causal_mask_is_left_alone():
+    def body(emit, x, mask, wq, bq, wk, bk, wv, bv):
+        q, k, v = (
+            heads_of(emit, x, wq, bq),
+            heads_of(emit, x, wk, bk),
+            heads_of(emit, x, wv, bv),
+        )
+        return op.nn.attention(q, k, v, bias=mask, causal_mask="TopLeft")
+
+    tiled = assert_computes_the_same(attention_module((B, 1, 1, S), body))
+    assert count_ops(tiled, "tiled_attention") == 0
+
+
+def test_attention_without_mask_and_default_scale():
+    def body(emit, x, wq, wk, wv):
+        q, k, v = heads_of(emit, x, wq), heads_of(emit, x, wk), heads_of(emit, x, wv)
+        return op.nn.attention(q, k, v)
+
+    tiled = assert_computes_the_same(
+        make_module({"x": (B, S, F)}, {"wq": (F, F), "wk": (F, F), "wv": (F, F)}, body)
+    )
+    assert count_ops(tiled, "tiled_attention") == 1
+
+
+def test_attention_over_inputs_and_over_another_sequence():
+    """Nothing tiled to start from, and keys of another length: the generic operator stays."""
+
+    def plain(emit, q, k):
+        return op.nn.attention(q, k, k)
+
+    def cross(emit, x, y, wq, wk):
+        q = emit(op.reshape(emit(op.matmul(x, wq)), (B, S, H, D)))
+        k = emit(op.reshape(emit(op.matmul(y, wk)), (B, 9, H, D)))
+        return op.nn.attention(q, k, k)
+
+    for mod in (
+        make_module({"q": (B, S, H, D), "k": (B, S, H, D)}, {}, plain),
+        make_module({"x": (B, S, F), "y": (B, 9, F)}, {"wq": (F, F), "wk": (F, F)}, cross),
+    ):
+        assert count_ops(assert_computes_the_same(mod), "tiled_attention") == 0
