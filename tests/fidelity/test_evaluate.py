@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_bert import TEXTS
+from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import BuildError, ConfigError, InputError
@@ -87,3 +87,46 @@ def test_embeddings_do_not_depend_on_padding(dense_side):
     alone = run_side(dense_side, tokenizer.encode(["a blue bird"], 16))["embeddings"]
     beside = run_side(dense_side, tokenizer.encode(["a blue bird", TEXTS[2]], 16))["embeddings"]
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "head", "labels", "measures", "scores"),
+    [
+        (
+            *("BertForSequenceClassification", "classifier", ["LABEL_0", "1", "0"] * 4),
+            *({"loss", "agreement", "kl_nats"}, {"accuracy", "f1"}),
+        ),
+        (
+            *("BertForQuestionAnswering", "qa_outputs", ["the red fish", "[]", "bird|fish"] * 4),
+            *({"loss", "exact_match", "overlap_f1", "kl_nats"}, {"exact_match", "f1"}),
+        ),
+    ],
+)
+def test_task_heads_with_labels(
+    tmp_path, shared_cache, architecture, head, labels, measures, scores
+):
+    config = {**CONFIG, "architectures": [architecture], "num_hidden_layers": 1}
+    body = {n: v for n, v in bert_tensors(config).items() if "pooler" not in n}
+    if head == "classifier":
+        body = bert_tensors(config)
+    rng = np.random.default_rng(3)
+    tensors = {f"bert.{name}": value for name, value in body.items()}
+    tensors[f"{head}.weight"] = rng.normal(0, 1, (2, 32)).astype(np.float32)
+    tensors[f"{head}.bias"] = np.zeros(2, np.float32)
+    dense = write_checkpoint(tmp_path / "dense", tensors, config)
+    side = open_side(str(dense), 4, 16, CompileSpec(threads=1), shared_cache)
+    rough = {
+        name: np.where(np.abs(value) < np.median(np.abs(value)), 0, value)
+        if value.ndim == 2 and "layer" in name
+        else value
+        for name, value in side.params.items()
+    }
+    texts = [f"{text}\t{context}" for text, context in zip(TEXTS, TEXTS[::-1], strict=True)]
+    pruned = side.with_forward(side.code.pack(rough))
+    record = evaluate(pruned, side, Texts(texts, labels), 1)
+    assert record.measures.keys() == measures
+    assert record.measures["loss"] > 0
+    assert record.reference["scores"].keys() == record.candidate["scores"].keys() == scores
+    same = evaluate(side, side, Texts(texts, labels), 1)
+    assert same.measures["loss"] == 0
+    assert same.reference["scores"] == same.candidate["scores"]
