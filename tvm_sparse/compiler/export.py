@@ -101,9 +101,10 @@ def link_library(executable: Any, weights: Sequence[np.ndarray], library: Path, 
     """
     linker = find_linker(isa)
     if linker is None:
-        raise BuildError(
-            f"no linker for {isa} found: install g++ (or binutils' ld), or set CXX to a compiler"
-        )
+        foreign = isa == "aarch64" and os.uname().machine not in ("aarch64", "arm64")
+        wanted = _AARCH64_LINKERS[0] if foreign else "g++ (or binutils' ld)"
+        hint = "" if foreign else ", or set CXX to a compiler"
+        raise BuildError(f"no linker for {isa} found: install {wanted}{hint}")
     weights_object = library.with_name("weights.o")
     write_weights_object(weights, isa, weights_object)
     executable.export_library(str(library), fcompile=_linker_call(linker, weights_object))
