@@ -160,7 +160,7 @@ def make_bsr_sparse_dense(
         weight_data = argument("weight_data", (nnzb, bs_c, bs_r))
         weight_indices = argument("weight_indices", (nnzb,), "int32")
         weight_indptr = argument("weight_indptr", (panels * num_block_rows + 1,), "int32")
-        finish = epilogue.declare(units, layout.shape(units))
+        tail = epilogue.declare(units, layout.shape(units))
         out = argument("out", layout.shape(units))
 
         def block_row_times_panel(
@@ -199,7 +199,7 @@ def make_bsr_sparse_dense(
                 for into in range(1, sets):
                     acc[index] = acc[index] + acc[into * count * vectors + index]
             if is_last:
-                finish.store(out, acc, tile, first_unit, count, layout)
+                tail.store(out, acc, tile, first_unit, count, layout)
                 return
             for row in range(count):
                 for vector in range(vectors):
@@ -222,5 +222,8 @@ def make_bsr_sparse_dense(
                     chunk_times_panel(chunk, tile, panel)
             if panels > 1:
                 chunk_times_panel(chunk, tile, panels - 1)
+            first_unit = chunk * (per_chunk * bs_r)
+            stop_unit = T.min(first_unit + per_chunk * bs_r, T.int64(units))
+            tail.finish(out, tile, first_unit, stop_unit, layout)
 
     return prim_func(body)

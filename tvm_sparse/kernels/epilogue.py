@@ -72,7 +72,9 @@ class BoundEpilogue:
         rows: int,
         layout: TokenLayout,
     ) -> None:
-        """Finish and store accumulators of consecutive outputs, `layout.vectors` of each.
+        """Store accumulators of consecutive outputs, `layout.vectors` of each.
+
+        Without an activation they are finished on the way. With one, `finish` must follow.
 
         Parameters
         ----------
@@ -84,24 +86,33 @@ class BoundEpilogue:
         rows : int
             Number of outputs.
         """
-        finish_now = self.spec.activation == "none"
         for row in range(rows):
             for vector in range(layout.vectors):
                 index = [tile, unit + row, vector * layout.lanes]
                 value = acc[row * layout.vectors + vector]
-                store(
-                    out,
-                    self._finish(value, index, layout.lanes) if finish_now else value,
-                    index,
-                    layout.lanes,
-                )
-        if finish_now:
+                if not self.in_second_loop:
+                    value = self._finish(value, index, layout.lanes)
+                store(out, value, index, layout.lanes)
+
+    @property
+    def in_second_loop(self) -> bool:
+        """Whether rows are finished in a loop of their own.
+
+        An activation is a polynomial with a score of constants. Next to the accumulators, whether
+        on them or in a loop right behind theirs, it makes LLVM keep them on the stack; a loop over
+        what was stored, still in cache, costs nothing in comparison.
+        """
+        return self.spec.activation != "none"
+
+    def finish(
+        self, out: Buffer, tile: Expr, first_unit: Expr, stop_unit: Expr, layout: TokenLayout
+    ) -> None:
+        """Finish the stored rows [first_unit, stop_unit) of a tile in a loop of their own."""
+        if not self.in_second_loop:
             return
-        # A polynomial on every accumulator at once would spill them all: a loop over what was
-        # just stored, still in L1, is several times faster and a tenth of the code.
-        with serial(0, rows) as row:
+        with serial(first_unit, stop_unit) as unit:
             for vector in range(layout.vectors):
-                index = [tile, unit + row, vector * layout.lanes]
+                index = [tile, unit, vector * layout.lanes]
                 value = load(out, index, layout.lanes)
                 store(out, self._finish(value, index, layout.lanes), index, layout.lanes)
 

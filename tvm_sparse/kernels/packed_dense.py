@@ -75,7 +75,7 @@ def make_packed_dense(
     def body() -> None:
         data = argument("data", layout.shape(depth))
         weight = argument("weight", (panels, depth, rows))
-        finish = epilogue.declare(units, layout.shape(units))
+        tail = epilogue.declare(units, layout.shape(units))
         out = argument("out", layout.shape(units))
 
         def panel_times_tile(panel: Expr | int, tile: Expr, used_rows: int) -> None:
@@ -89,7 +89,7 @@ def make_packed_dense(
                         acc[index] = acc[index] + factor * load(
                             data, [tile, k, vector * lanes], lanes
                         )
-            finish.store(out, acc, tile, panel * rows, used_rows, layout)
+            tail.store(out, acc, tile, panel * rows, used_rows, layout)
 
         with parallel(-(-panels // per_chunk), "packed_dense") as chunk:
             with serial(0, layout.num_tiles) as tile:
@@ -100,5 +100,8 @@ def make_packed_dense(
                     if units % rows:
                         with T.If(panel == full_panels), T.Then():
                             panel_times_tile(full_panels, tile, units % rows)
+                first_unit = chunk * (per_chunk * rows)
+                stop_unit = T.min(first_unit + per_chunk * rows, T.int64(units))
+                tail.finish(out, tile, first_unit, stop_unit, layout)
 
     return prim_func(body)
