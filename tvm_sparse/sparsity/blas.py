@@ -13,6 +13,9 @@ def single_threaded_blas() -> Iterator[None]:
     OpenBLAS's threads spin while they wait for each other. On thousands of small matrices, and on
     a machine that has other work, that costs ten times what it wins.
     """
+    # Only libraries that are loaded can be limited, and numpy and scipy bring one each.
+    import numpy.linalg  # noqa: F401
+    import scipy.linalg  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1, user_api="blas"):
