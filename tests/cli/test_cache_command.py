@@ -24,8 +24,10 @@ def test_ls(invoke, tiny) -> None:
     for entry in entries:
         assert f"{entry.kind}/{entry.key}" in result.out
     assert re.search(rf"^{len(entries)} entries, [\d.]+ [kM]B$", result.out, re.MULTILINE)
-    assert "sparse, x86-64" in result.out or "sparse, aarch64" in result.out
-    assert "random 1x1" in result.out
+    # Other tests may have left measurements, which widen the table: look at the builds alone.
+    builds = invoke("cache", "ls", "--kind", "lib", "--cache-dir", tiny.cache_dir).out
+    assert "sparse, x86-64" in builds or "sparse, aarch64" in builds
+    assert "random 1x1" in builds
 
 
 def test_ls_of_one_kind(invoke, tiny) -> None:
@@ -90,7 +92,8 @@ def test_clear_one_kind_then_all(invoke, copied) -> None:
     builds = len(Cache(copied).ls("lib"))
     result = invoke("cache", "clear", "--kind", "lib", "--cache-dir", copied)
     assert re.match(rf"removed {builds} entries, [\d.]+ [kM]B, from ", result.out)
-    assert {entry.kind for entry in Cache(copied).ls()} == {"ir"}
+    assert "lib" not in {entry.kind for entry in Cache(copied).ls()}
+    assert Cache(copied).ls("ir")
     assert invoke("cache", "clear", "--cache-dir", copied).code == 0
     assert Cache(copied).ls() == []
 

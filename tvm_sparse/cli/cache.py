@@ -12,7 +12,9 @@ from tvm_sparse.cache import KINDS, Cache, CacheEntry
 from tvm_sparse.cli.options import cache_option
 
 _kind_option = click.option(
-    "--kind", type=click.Choice(KINDS), help="Only imported models (ir) or builds (lib)."
+    "--kind",
+    type=click.Choice(KINDS),
+    help="Only imported models (ir), builds (lib) or measurements (bench).",
 )
 
 
@@ -20,7 +22,8 @@ _kind_option = click.option(
 def command() -> None:
     """List, explain and remove what is kept on disk.
 
-    Everything in it can be made again: imported models (ir) and compiled builds (lib).
+    Everything in it can be made again: imported models (ir), compiled builds (lib) and what
+    studies measured (bench).
     """
 
 
@@ -103,6 +106,9 @@ def _describe(entry: CacheEntry) -> str:
     if entry.kind == "ir":
         return f"{_model_shape(spec)}, {facts.get('weights', {}).get('kind')} weights"
     build = f"{_model_shape(spec.get('model', {}))}: {facts.get('build')}, {facts.get('isa')}"
+    if entry.kind == "bench":
+        measured = f"{facts.get('build')} measured on {facts.get('isa')}"
+        return f"{_model_shape(spec['model'])}: {measured}" if "model" in spec else measured
     sparsity = spec.get("sparsity")
     if not sparsity:
         return build
