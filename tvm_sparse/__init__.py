@@ -14,7 +14,12 @@ __all__ = [
 ]
 
 #: Where a name is defined, unless in the API: a deployed model must not pull in the compiler.
-_HOMES = {"load": "tvm_sparse.runtime.artifact", "what_if": "tvm_sparse.whatif.what_if"}
+_HOMES = {
+    "finetune": "tvm_sparse.api_pruning",
+    "load": "tvm_sparse.runtime.artifact",
+    "prune": "tvm_sparse.api_pruning",
+    "what_if": "tvm_sparse.whatif.what_if",
+}
 
 
 def __getattr__(name: str) -> Any:

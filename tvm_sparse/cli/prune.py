@@ -193,13 +193,13 @@ def command(model: str, output: str, **flags: Any) -> None:
 
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse import api
+        from tvm_sparse import api, api_pruning
         from tvm_sparse.pruning.write_checkpoint import check_output
 
         check_output(Path(output).absolute())
         loaded = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         state_dir = _state_dir(output) if finetune is not None else None
-        pruned = api.prune(
+        pruned = api_pruning.prune(
             loaded,
             spec,
             state_dir=state_dir,
@@ -208,7 +208,7 @@ def command(model: str, output: str, **flags: Any) -> None:
             progress=display.step,
         )
         if state_dir is not None:
-            pruned = api.finetune(
+            pruned = api_pruning.finetune(
                 pruned, finetune, state_dir=state_dir, threads=threads, progress=display.step
             )
         display.step(f"writing {output}")
