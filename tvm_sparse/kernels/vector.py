@@ -32,8 +32,12 @@ def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> 
 
 
 def local(size: int) -> Buffer:
-    """Allocate `size` float32 values of a register tile (or of stack, when large)."""
-    return T.sblock_alloc_buffer((int64(size),), "float32", scope="local")
+    """Allocate `size` float32 values on the stack: less than a kilobyte, TVM's limit there.
+
+    Not of scope "local": TVM takes that from the heap, at every iteration of a parallel loop, and
+    LLVM then writes back to it what it kept in registers.
+    """
+    return T.sblock_alloc_buffer((int64(size),), "float32", scope="global")
 
 
 def workspace(size: int) -> Buffer:
@@ -72,15 +76,16 @@ class Registers:
     """
 
     def __init__(self, count: int, lanes: int) -> None:
-        self._buffer = local(count * lanes)
+        # A buffer each, whatever their number: all of them stay below the stack's limit.
+        self._buffers = [local(lanes) for _ in range(count)]
         self._lanes = lanes
         self.count = count
 
     def __getitem__(self, index: int) -> Expr:
-        return load(self._buffer, [index * self._lanes], self._lanes)
+        return load(self._buffers[index], [0], self._lanes)
 
     def __setitem__(self, index: int, value: Expr) -> None:
-        store(self._buffer, value, [index * self._lanes], self._lanes)
+        store(self._buffers[index], value, [0], self._lanes)
 
     def fill(self, value: float) -> None:
         """Set every register to `value` in all lanes."""
