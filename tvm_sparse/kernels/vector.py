@@ -120,10 +120,16 @@ def parallel(extent: int, name: str) -> Iterator[Expr]:
         yield axis
 
 
-def serial(start: int | Expr, stop: int | Expr) -> Any:
-    """Return a serial loop over [start, stop)."""
-    bounds = [int64(b) if isinstance(b, int) else b for b in (start, stop)]
-    return T.serial(*bounds)
+@contextmanager
+def serial(start: int | Expr, stop: int | Expr) -> Iterator[Expr]:
+    """Open a serial loop over [start, stop); yields the position.
+
+    The loop itself counts from 0: TVM's `CanonicalizeLoop` does the same to one that starts
+    elsewhere, but forgets the bounds of loops inside it.
+    """
+    first, last = (int64(b) if isinstance(b, int) else b for b in (start, stop))
+    with T.serial(last - first) as step:
+        yield first + step
 
 
 def prim_func(body: Callable[[], None]) -> tvm.tirx.PrimFunc:
