@@ -26,6 +26,7 @@ _LEVEL_FEATURES: dict[str, tuple[str, ...]] = {
     "aarch64": ("asimd",),
 }
 _LEVEL_VECTOR_BITS = {"x86-64-v2": 128, "x86-64-v3": 256, "x86-64-v4": 512, "aarch64": 128}
+_LEAST_THREADS = 4
 _LEVEL_REGISTERS = {"x86-64-v2": 16, "x86-64-v3": 16, "x86-64-v4": 32, "aarch64": 32}
 
 
@@ -70,6 +71,8 @@ class CpuTarget:
         LLVM triple when it is not the host's.
     vector_bits, num_registers : int
         Width and number of the vector registers the kernels are tiled for.
+    threads : int
+        For how many threads work is cut up. More may run a build, with less to share.
     """
 
     isa: str
@@ -77,6 +80,7 @@ class CpuTarget:
     mtriple: str | None
     vector_bits: int
     num_registers: int
+    threads: int = _LEAST_THREADS
 
     @property
     def lanes(self) -> int:
@@ -138,13 +142,16 @@ def detect_host() -> HostCpu:
     )
 
 
-def resolve_target(text: str = "native") -> CpuTarget:
+def resolve_target(text: str = "native", threads: int | None = None) -> CpuTarget:
     """Return the CPU to generate code for.
 
     Parameters
     ----------
     text : str
         `native`, one of the levels `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `aarch64`.
+    threads : int or None
+        How many threads the build will mostly run on; None means all cores of this process. It
+        is rounded up to a power of two from 4 on, so that few threads share one build.
 
     Raises
     ------
@@ -168,6 +175,7 @@ def resolve_target(text: str = "native") -> CpuTarget:
         mtriple="aarch64-linux-gnu" if aarch64 and detect_host().isa != "aarch64" else None,
         vector_bits=_LEVEL_VECTOR_BITS[isa],
         num_registers=_LEVEL_REGISTERS[isa],
+        threads=max(_LEAST_THREADS, 1 << ((threads or available_cores()) - 1).bit_length()),
     )
 
 

@@ -11,6 +11,7 @@ from tvm_sparse.kernels.attention import AttentionShape, make_attention
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.layer_norm import make_layer_norm
+from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.packed_dense import make_packed_dense
 from tvm_sparse.kernels.tiling import choose_layout, dense_rows, split_rows
 from tvm_sparse.kernels.token_layout import make_pack_tokens, make_unpack_tokens
@@ -28,7 +29,12 @@ def test_object_code(tmp_path):
     everything = Epilogue(bias=True, residual=True, activation="gelu")
     shape = AttentionShape(2, 8, 8, (16, 16, 16), (0, 0, 0), 0.35, 1)
     kernels = {
-        "sparse": make_bsr_sparse_dense(layout, 16, 12, (4, 1), rows, everything),
+        "sparse": make_bsr_sparse_dense(
+            layout, 16, 12, (4, 1), rows, everything, SparseFormat(layout.token_tile)
+        ),
+        "sparse_low": make_bsr_sparse_dense(
+            layout, 16, 12, (1, 1), rows, everything, SparseFormat(layout.token_tile, 8, 2, 2)
+        ),
         "dense": make_packed_dense(layout, 16, 12, dense_rows(layout, target), everything),
         "attention": make_attention(layout, shape, min(8, rows)),
         "layer_norm": make_layer_norm(layout, 16, 1e-12, True),

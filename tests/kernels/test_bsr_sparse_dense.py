@@ -18,15 +18,10 @@ from kernel_runner import (
 )
 
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.bsr_sparse_dense import PanelFormat, make_bsr_sparse_dense, pack_bsr
+from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.tiling import (
-    TokenLayout,
-    accumulator_sets,
-    choose_layout,
-    input_panels,
-    split_rows,
-)
+from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
+from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, sparse_format, split_rows
 from tvm_sparse.sparsity.bsr import to_bsr
 from tvm_sparse.target import resolve_target
 
@@ -54,33 +49,28 @@ def check(
     block_shape: tuple[int, int],
     epilogue: Epilogue = PLAIN,
     rows: int | None = None,
-    form: PanelFormat | None = None,
+    form: SparseFormat | None = None,
     seed: int = 0,
 ) -> None:
     """Run one kernel on several weights of its shape: the number of blocks is symbolic."""
     rng = np.random.default_rng(seed)
     units, depth = weights[0].shape
     most = split_rows(layout, resolve_target(isa)) if rows is None else rows
-    num_block_cols = depth // block_shape[1]
+    num_blocks = (units // block_shape[0], depth // block_shape[1])
     if form is None:
-        form = PanelFormat(
-            input_panels(num_block_cols, block_shape, 0.5, layout),
-            accumulator_sets(block_shape[0], layout, resolve_target(isa)),
-        )
+        form = sparse_format(num_blocks, block_shape, 0.5, layout, resolve_target(isa))
     func = make_bsr_sparse_dense(layout, units, depth, block_shape, most, epilogue, form)
     data = normal(rng, layout.batch, layout.seq_len, depth)
     bias = normal(rng, units) if epilogue.bias else None
     residual = normal(rng, layout.batch, layout.seq_len, units) if epilogue.residual else None
     for weight in weights:
         bsr = to_bsr(weight, block_shape)
-        packed = pack_bsr(bsr.data, bsr.indices, bsr.indptr, num_block_cols, form)
+        packed = pack_bsr(bsr.data, bsr.indices, bsr.indptr, num_blocks[1], form)
         out = run(
             func,
             [
                 to_tiles(data, layout),
-                packed.data,
-                packed.indices,
-                packed.indptr,
+                *packed.arrays,
                 bias,
                 to_tiles(residual, layout) if residual is not None else None,
             ],
@@ -152,64 +142,61 @@ def test_many_and_few_block_rows():
         check(widest().isa, layout, [block_sparse(rng, (block_rows, 9), (1, 1), 0.6)], (1, 1))
 
 
-@settings(max_examples=12)
+@settings(max_examples=16)
 @given(
     seq_len=st.integers(1, 70),
     batch=st.integers(1, 3),
     bs_r=st.integers(1, 12),
     bs_c=st.integers(1, 4),
-    blocks=st.tuples(st.integers(1, 8), st.integers(1, 8)),
+    groups=st.integers(1, 4),
+    block_cols=st.integers(1, 8),
     sparsity=st.floats(0, 1),
     vectors=st.integers(1, 4),
     rows=st.integers(1, 7),
+    lanes=st.sampled_from((1, 2, 3, 4, 8, 12)),
     panels=st.integers(1, 5),
-    sets=st.integers(1, 3),
+    chunks=st.integers(1, 4),
     bias=st.booleans(),
     residual=st.booleans(),
 )
 def test_any_shape(
-    seq_len, batch, bs_r, bs_c, blocks, sparsity, vectors, rows, panels, sets, bias, residual
-):
-    """Correct for every register tile, whatever tile the tuning picks."""
-    lanes = widest().lanes
-    layout = TokenLayout(batch, seq_len, vectors * lanes, lanes)
+    seq_len, batch, bs_r, bs_c, groups, block_cols, sparsity, vectors, rows, lanes, panels, chunks,
+    bias, residual,
+):  # fmt: skip
+    """Correct for every register tile and format, whatever the tuning picks."""
+    width = widest().lanes
+    layout = TokenLayout(batch, seq_len, vectors * width, width)
+    form = SparseFormat(layout.token_tile, lanes, panels, chunks)
+    blocks = (groups * lanes, block_cols)
     weight = block_sparse(np.random.default_rng(6), blocks, (bs_r, bs_c), sparsity)
-    form = PanelFormat(panels, sets)
     check(widest().isa, layout, [weight], (bs_r, bs_c), Epilogue(bias, residual), rows, form)
 
 
 @pytest.mark.parametrize("isa", RUNNABLE)
-def test_the_panels_of_a_wide_weight(isa):
-    """Many panels, rows of every length, more rows than one chunk takes."""
+@pytest.mark.parametrize("lanes", [1, 4, 8])
+def test_the_panels_of_a_wide_weight(isa, lanes):
+    """Many panels and chunks, rows of every length, offsets in words of their own and shared."""
     rng = np.random.default_rng(7)
     layout = choose_layout(1, 40, resolve_target(isa), 1)
     weights = [block_sparse(rng, (200, 256), (1, 1), share) for share in SPARSITIES]
-    check(isa, layout, weights, (1, 1), Epilogue(True, True, "gelu"), form=PanelFormat(7, 2))
+    form = SparseFormat(layout.token_tile, lanes, panels=7, chunks=3)
+    check(isa, layout, weights, (1, 1), Epilogue(True, True, "gelu"), form=form)
 
 
-def test_packing_in_panels_orders_and_pads_the_blocks():
-    data = np.arange(1, 6, dtype=np.float32).reshape(5, 1, 1)
-    indices, indptr = np.array([0, 1, 3, 2, 3], np.int32), np.array([0, 3, 5], np.int32)
-    packed = pack_bsr(data, indices, indptr, 4, PanelFormat(panels=2, sets=2))
-    # Columns 0 and 1 of both rows, then columns 2 and 3; each row of a panel in pairs.
-    np.testing.assert_array_equal(packed.indptr, [0, 2, 2, 4, 6])
-    np.testing.assert_array_equal(packed.data.ravel(), [1, 2, 3, 0, 4, 5])
-    np.testing.assert_array_equal(packed.indices, [0, 1, 3, 0, 2, 3])
+def test_offsets_too_far_for_sixteen_bits():
+    rng = np.random.default_rng(8)
+    layout = TokenLayout(1, 16, 64, widest().lanes)
+    weight = block_sparse(rng, (8, 1100), (1, 1), 0.9)
+    form = SparseFormat(layout.token_tile, lanes=4)
+    assert not form.packs_offsets(1100, 1)
+    check(widest().isa, layout, [weight], (1, 1), form=form)
 
 
-def test_packing_turns_each_block_and_scales_its_column():
-    data = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
-    packed = pack_bsr(data, np.array([1, 4], np.int32), np.array([0, 1, 2], np.int32), 5)
-    np.testing.assert_array_equal(packed.data, data.transpose(0, 2, 1))
-    np.testing.assert_array_equal(packed.indices, [3, 12])
-    np.testing.assert_array_equal(packed.indptr, [0, 1, 2])
-    assert packed.data.flags.c_contiguous
-    assert packed.indices.dtype == packed.indptr.dtype == np.int32
-
-
-def test_packing_keeps_the_data_given():
-    data = np.arange(4, dtype=np.float32).reshape(2, 2, 1)
-    indices = np.array([0, 1], np.int32)
-    pack_bsr(data, indices, np.array([0, 2], np.int32), 2)
-    np.testing.assert_array_equal(data.ravel(), [0, 1, 2, 3])
-    np.testing.assert_array_equal(indices, [0, 1])
+@pytest.mark.parametrize("panels", [2, 3, 4, 5])
+def test_every_number_of_panels(panels):
+    """The first, the last and those between are different code."""
+    rng = np.random.default_rng(9)
+    layout = choose_layout(2, 20, widest(), 1)
+    weight = block_sparse(rng, (24, 37), (1, 1), 0.7)
+    form = SparseFormat(layout.token_tile, lanes=12, panels=panels)
+    check(widest().isa, layout, [weight], (1, 1), Epilogue(bias=True), form=form)

@@ -10,6 +10,7 @@ from tvm import relax
 
 from tvm_sparse.kernels import relax_ops
 from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.sparsity.bsr import to_bsr
 from tvm_sparse.target import tvm_target
@@ -91,11 +92,14 @@ def test_tiled_operators_have_tiled_types():
     layout = choose_layout(2, 9, widest())
     rows, tiles = var("rows", (2, 9, 24)), var("tiles", layout.shape(24))
     vector, packed = var("vector", (24,)), var("packed", (3, 24, 6))
-    triple = (
-        var("weight_data", (2, 1, 4)),
-        var("weight_indices", (2,), "int32"),
-        var("weight_indptr", (3,), "int32"),
+    weight = (
+        var("weight_data", (5, 2, 1, 4)),
+        var("weight_offsets", (5, 2), "int32"),
+        var("weight_groups", (7,), "int32"),
+        var("weight_rows", (6, 2), "int32"),
+        var("weight_chunks", (1, 6), "int32"),
     )
+    form = SparseFormat(layout.token_tile, lanes=2, panels=3)
     calls = {
         relax_ops.pack_tokens(rows, layout): layout.shape(24),
         relax_ops.unpack_tokens(tiles, layout): (2, 9, 24),
@@ -103,8 +107,8 @@ def test_tiled_operators_have_tiled_types():
             tiles, packed, None, None, units=17, activation="none", layout=layout
         ): layout.shape(17),
         relax_ops.tiled_sparse_dense(
-            tiles, triple, None, None, rows=4, activation="none", layout=layout
-        ): layout.shape(8),
+            tiles, weight, None, None, rows=4, activation="none", layout=layout, form=form
+        ): layout.shape(16),
         relax_ops.tiled_attention(
             (tiles, tiles, tiles),
             None,

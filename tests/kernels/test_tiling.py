@@ -13,7 +13,9 @@ from tvm_sparse.kernels.tiling import (
     chunk_size,
     dense_rows,
     row_chunks,
+    sparse_format,
     split_rows,
+    tiles_first,
 )
 from tvm_sparse.target import resolve_target
 
@@ -60,8 +62,55 @@ def test_row_chunks_cover_a_block_evenly(block_rows, most):
     assert len(chunks) == -(-block_rows // most)
 
 
-@given(rows=st.integers(1, 5000), panels=st.integers(1, 24))
-def test_chunks_cover_the_rows_and_are_few(rows, panels):
-    size = chunk_size(rows, panels)
+@given(rows=st.integers(1, 5000))
+def test_chunks_cover_the_rows_and_are_few(rows):
+    size = chunk_size(rows)
     assert 1 <= size <= rows
     assert -(-rows // size) <= 32
+
+
+@given(
+    isa=st.sampled_from(ISAS),
+    tokens=st.integers(1, 3000),
+    blocks=st.tuples(st.integers(1, 4096), st.integers(1, 4096)),
+    block_shape=st.tuples(st.sampled_from([1, 2, 3, 4, 8, 16, 32]), st.sampled_from([1, 4])),
+    density=st.floats(0, 1),
+    threads=st.sampled_from([1, 2, 16, 64]),
+)
+def test_a_sparse_format_fits_registers_and_rows(
+    isa, tokens, blocks, block_shape, density, threads
+):
+    target = resolve_target(isa, threads)
+    layout = choose_layout(1, tokens, target, block_shape[0])
+    form = sparse_format(blocks, block_shape, density, layout, target)
+    assert form.token_tile == layout.token_tile
+    assert blocks[0] % form.lanes == 0
+    assert 1 <= form.panels <= max(1, blocks[1])
+    assert 1 <= form.chunks <= blocks[0] // form.lanes
+    if form.lanes > 1:
+        assert form.lanes * block_shape[0] * layout.vectors < target.num_registers
+
+
+def test_low_blocks_at_base_size_use_panels_and_shared_offsets():
+    target = resolve_target("x86-64-v4", 2)
+    layout = choose_layout(1, 128, target, 1)
+    form = sparse_format((768, 768), (1, 1), 0.05, layout, target)
+    assert form.lanes == 12
+    assert form.panels > 1
+    assert form.packs_offsets(768, 1)
+
+
+def test_more_threads_get_more_chunks():
+    layout = choose_layout(1, 128, resolve_target("x86-64-v4"), 4)
+    few, many = (
+        sparse_format((192, 768), (4, 1), 0.05, layout, resolve_target("x86-64-v4", threads))
+        for threads in (2, 32)
+    )
+    assert few.chunks < many.chunks
+    assert many.chunks * layout.num_tiles >= 2 * 32
+
+
+def test_a_large_tile_of_inputs_stays_and_the_weights_pass():
+    layout = TokenLayout(1, 128, 64, 16)
+    assert tiles_first(layout, 3072)
+    assert not tiles_first(layout, 768)

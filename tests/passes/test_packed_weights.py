@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from tvm_sparse.kernels.bsr_sparse_dense import PLAIN_FORMAT, PanelFormat, pack_bsr
+from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
 from tvm_sparse.kernels.packed_dense import pack_dense
 from tvm_sparse.passes.dense_chains import DenseChain
 from tvm_sparse.passes.packed_weights import PackedWeights, base_name, join_names
@@ -32,6 +32,8 @@ def chain(params, names: list[str], bias: str | None = None) -> DenseChain:
         ("layer/kernel.T", "layer/kernel"),
         ("layer/kernel.T.data", "layer/kernel"),
         ("layer/{q,k}/kernel.T.packed", "layer/{q,k}/kernel"),
+        ("layer/{q,k}/kernel.T.packed.offsets", "layer/{q,k}/kernel"),
+        ("layer/kernel.tile32.packed.data", "layer/kernel"),
         ("layer/{q,k}/bias.stacked", "layer/{q,k}/bias"),
         ("layer.T/data", "layer.T/data"),
     ],
@@ -93,18 +95,24 @@ def test_sparse_weights_are_stacked_block_row_by_block_row():
         chains.append((names,))
     weights = PackedWeights(params)
     stack = [chain(params, names) for (names,) in chains]
-    triple, form = weights.sparse(stack, 2, PLAIN_FORMAT)
-    assert form == PLAIN_FORMAT
+    plain = SparseFormat(token_tile=16)
+    arrays, form = weights.sparse(stack, 2, plain)
+    assert form == plain
     # Packed once: whoever asks for another format gets this one, and is told.
-    again, form = weights.sparse(stack, 2, PanelFormat(panels=2, sets=2))
-    assert form == PLAIN_FORMAT
-    assert all(new.same_as(old) for new, old in zip(again, triple, strict=True))
+    again, form = weights.sparse(stack, 2, SparseFormat(16, lanes=2, panels=2))
+    assert form == plain
+    assert all(new.same_as(old) for new, old in zip(again, arrays, strict=True))
     whole = to_bsr(np.concatenate(list(matrices.values())).astype(np.float32), (2, 3))
-    expected = pack_bsr(whole.data, whole.indices, whole.indptr, 2)
-    for var, wanted in zip(triple, (expected.data, expected.indices, expected.indptr), strict=True):
+    expected = pack_bsr(whole.data, whole.indices, whole.indptr, 2, plain)
+    for var, wanted in zip(arrays, expected.arrays, strict=True):
         np.testing.assert_array_equal(weights.values[var.name], wanted)
         assert weights.values[var.name].dtype == wanted.dtype
         assert str(var.ty.dtype) == str(wanted.dtype)
+    # Offsets count tokens: another tile needs others.
+    wider, form = weights.sparse(stack, 2, SparseFormat(token_tile=32))
+    assert form.token_tile == 32
+    offsets = [weights.values[group[1].name] for group in (arrays, wider)]
+    np.testing.assert_array_equal(offsets[1], 2 * offsets[0])
 
 
 def test_biases_are_stacked_and_kept():

@@ -38,14 +38,12 @@ def test_weights_are_packed_as_the_pipeline_packs_them(block_shape, density):
         format_of(job, 1 - bsr.block_sparsity, resolve_target()),
     )
     operands = build_product(weight, TOKENS, block_shape).operands
-    for mine, theirs in zip(
-        (packed.data, packed.indices, packed.indptr), operands[:3], strict=True
-    ):
+    for mine, theirs in zip(packed.arrays, operands[:5], strict=True):
         np.testing.assert_array_equal(mine, theirs.numpy())
 
 
 def test_there_are_as_many_copies_as_the_model_has_weights():
-    job = KernelJob("sparse", 64, 64, 1, TOKENS, 4, (4, 1), num_weights=10 * 64 * 64)
+    job = KernelJob("sparse", 64, 64, 1, 64, 4, (4, 1), num_weights=10 * 64 * 64)
     target = resolve_target()
     sets = list(make_arguments(job, 1.0, target, last_cache_bytes=1 << 30))
     assert len(sets) == 10

@@ -169,13 +169,15 @@ def _artifact_key(
     spec: CompileSpec,
     weights: str | None,
 ) -> str:
+    target = resolve_target(spec.target, spec.threads)
     return Cache.key(
         {
             "build": name,
             "ir": facts["key"],
             "weights": weights,
             "sparsity": sparsity.to_json() if sparsity else None,
-            "isa": resolve_target(spec.target).isa,
+            "isa": target.isa,
+            "threads": target.threads,
             "versions": _versions(),
             "compiler": _compiler_fingerprint(),
         }

@@ -68,7 +68,7 @@ def compile_model(
     PassError, SparsityError
         From the passes.
     """
-    target = resolve_target(spec.target)
+    target = resolve_target(spec.target, spec.threads)
     start = time.perf_counter()
     phases = Phases(spec.dump_ir, progress)
     lowered = lower(mod, params, target, sparsity, phases)

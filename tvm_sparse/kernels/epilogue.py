@@ -63,16 +63,8 @@ class BoundEpilogue:
     bias: Buffer | None
     residual: Buffer | None
 
-    def store(
-        self,
-        out: Buffer,
-        acc: Registers,
-        tile: Expr,
-        unit: Expr,
-        rows: int,
-        layout: TokenLayout,
-    ) -> None:
-        """Store accumulators of consecutive outputs, `layout.vectors` of each.
+    def store(self, out: Buffer, acc: Registers, places: Sequence[Sequence[Expr]]) -> None:
+        """Store accumulators.
 
         Without an activation they are finished on the way. With one, `finish` must follow.
 
@@ -80,19 +72,14 @@ class BoundEpilogue:
         ----------
         out : Buffer, (tiles, N, T)
         acc : Registers
-            Row by row.
-        tile, unit : Expr
-            Token tile and first output.
-        rows : int
-            Number of outputs.
+        places : sequence of (tile, unit, token)
+            Where the first lane of each accumulator goes.
         """
-        for row in range(rows):
-            for vector in range(layout.vectors):
-                index = [tile, unit + row, vector * layout.lanes]
-                value = acc[row * layout.vectors + vector]
-                if not self.in_second_loop:
-                    value = self._finish(value, index, layout.lanes)
-                store(out, value, index, layout.lanes)
+        for index, place in enumerate(places):
+            value = acc[index]
+            if not self.in_second_loop:
+                value = self._finish(value, place, acc.lanes)
+            store(out, value, place, acc.lanes)
 
     @property
     def in_second_loop(self) -> bool:
@@ -116,7 +103,7 @@ class BoundEpilogue:
                 value = load(out, index, layout.lanes)
                 store(out, self._finish(value, index, layout.lanes), index, layout.lanes)
 
-    def _finish(self, value: Expr, index: list[Expr], lanes: int) -> Expr:
+    def _finish(self, value: Expr, index: Sequence[Expr], lanes: int) -> Expr:
         if self.bias is not None:
             value = value + broadcast(self.bias[index[1]], lanes)
         if self.spec.activation != "none":

@@ -10,7 +10,7 @@ import numpy as np
 import tvm
 
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.tiling import TokenLayout, chunk_size
+from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, TokenLayout, chunk_size
 from tvm_sparse.kernels.vector import (
     Expr,
     Registers,
@@ -19,6 +19,7 @@ from tvm_sparse.kernels.vector import (
     broadcast,
     load,
     parallel,
+    prefetch,
     prim_func,
     serial,
 )
@@ -82,6 +83,7 @@ def make_packed_dense(
             acc = Registers(used_rows * vectors, lanes)
             acc.fill(0.0)
             with serial(0, depth) as k:
+                prefetch(weight, [panel, k + PREFETCH_FLOATS // rows, 0])
                 for row in range(used_rows):
                     factor = broadcast(weight[panel, k, row], lanes)
                     for vector in range(vectors):
@@ -89,7 +91,12 @@ def make_packed_dense(
                         acc[index] = acc[index] + factor * load(
                             data, [tile, k, vector * lanes], lanes
                         )
-            tail.store(out, acc, tile, panel * rows, used_rows, layout)
+            places = [
+                [tile, panel * rows + row, vector * lanes]
+                for row in range(used_rows)
+                for vector in range(vectors)
+            ]
+            tail.store(out, acc, places)
 
         with parallel(-(-panels // per_chunk), "packed_dense") as chunk:
             with serial(0, layout.num_tiles) as tile:

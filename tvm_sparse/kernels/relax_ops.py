@@ -17,13 +17,10 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
-from tvm_sparse.kernels.bsr_sparse_dense import (
-    PLAIN_FORMAT,
-    PanelFormat,
-    make_bsr_sparse_dense,
-)
+from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.layer_norm import make_layer_norm
+from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.packed_dense import make_packed_dense
 from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, split_rows
 from tvm_sparse.kernels.token_layout import make_pack_tokens, make_unpack_tokens
@@ -142,16 +139,16 @@ def packed_dense(
 
 def tiled_sparse_dense(
     data: Expr,
-    weight: tuple[Expr, Expr, Expr],
+    weight: Sequence[Expr],
     bias: Expr | None,
     residual: Expr | None,
     *,
     rows: int,
     activation: str,
     layout: TokenLayout,
-    form: PanelFormat = PLAIN_FORMAT,
+    form: SparseFormat,
 ) -> relax.Call:
-    """Multiply token tiles by a `PackedBSR` (data, indices, indptr) weight.
+    """Multiply token tiles by a weight given as the five arrays of a `PackedBSR`.
 
     `rows` is the most rows of a block that are accumulated together, `form` how the weight was
     packed.
@@ -160,8 +157,8 @@ def tiled_sparse_dense(
         "tiled_sparse_dense",
         [data, *weight, bias, residual],
         rows=rows,
-        panels=form.panels,
-        sets=form.sets,
+        form_panels=form.panels,
+        form_chunks=form.chunks,
         has_bias=bias is not None,
         has_residual=residual is not None,
         activation=activation,
@@ -237,8 +234,9 @@ def _infer_packed_dense(call: relax.Call, _: Any) -> relax.TensorType:
 
 
 def _infer_tiled_sparse_dense(call: relax.Call, _: Any) -> relax.TensorType:
-    num_block_rows = (_shape(call.args[3])[0] - 1) // int(call.attrs["panels"])
-    return _tensor(_layout(call).shape(num_block_rows * _shape(call.args[1])[2]))
+    num_groups, lanes = _shape(call.args[4])
+    num_block_rows = num_groups // int(call.attrs["form_panels"]) * lanes
+    return _tensor(_layout(call).shape(num_block_rows * _shape(call.args[1])[3]))
 
 
 def _infer_tiled_attention(call: relax.Call, _: Any) -> relax.TensorType:
@@ -271,25 +269,35 @@ def _legalize_sparse_dense(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
     """Lower the row-major operator by itself: tile, multiply, untile."""
     data, weight_data, weight_indices, weight_indptr, *bias = call.args
     *lead, depth = _shape(data)
-    _, bs_r, bs_c = _shape(weight_data)
+    nnzb, bs_r, bs_c = _shape(weight_data)
+    num_block_rows = _shape(weight_indptr)[0] - 1
     target = resolve_target()
     layout = choose_layout(1, int(np.prod(lead)), target, bs_r)
+    form = SparseFormat(layout.token_tile)
     tokens = bb.emit(relax.op.reshape(data, (1, layout.seq_len, depth)))
+    # A BSR triple is a `PackedBSR` of one lane, one panel and one chunk.
+    blocks = bb.emit(relax.op.permute_dims(weight_data, [0, 2, 1]))
+    stride = relax.const(bs_c * layout.token_tile, "int32")
+    offsets = bb.emit(relax.op.multiply(weight_indices, stride))
+    rows = np.arange(num_block_rows, dtype=np.int32)[:, None] * bs_r
     product = tiled_sparse_dense(
         bb.emit(pack_tokens(tokens, layout)),
         (
-            bb.emit(relax.op.permute_dims(weight_data, [0, 2, 1])),
-            bb.emit(relax.op.multiply(weight_indices, relax.const(bs_c, "int32"))),
+            bb.emit(relax.op.reshape(blocks, (nnzb, 1, bs_c, bs_r))),
+            bb.emit(relax.op.reshape(offsets, (nnzb, 1))),
             weight_indptr,
+            relax.const(rows, "int32"),
+            relax.const(np.array([[0, num_block_rows * bs_r, 0, num_block_rows]]), "int32"),
         ),
         bias[0] if bias else None,
         None,
         rows=split_rows(layout, target),
         activation=str(call.attrs["activation"]),
         layout=layout,
+        form=form,
     )
-    rows = bb.emit(unpack_tokens(bb.emit(product), layout))
-    return relax.op.reshape(rows, call.ty.shape)
+    unpacked = bb.emit(unpack_tokens(bb.emit(product), layout))
+    return relax.op.reshape(unpacked, call.ty.shape)
 
 
 def _legalize_pack_tokens(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
@@ -312,9 +320,10 @@ def _legalize_packed_dense(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
 def _legalize_tiled_sparse_dense(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
     layout, epilogue = _layout(call), _epilogue(call)
     units, depth = _shape(call)[1], _shape(call.args[0])[1]
-    _, bs_c, bs_r = _shape(call.args[1])
+    _, lanes, bs_c, bs_r = _shape(call.args[1])
     rows, block_shape = int(call.attrs["rows"]), (bs_r, bs_c)
-    form = PanelFormat(int(call.attrs["panels"]), int(call.attrs["sets"]))
+    panels, chunks = (int(call.attrs[f"form_{name}"]) for name in ("panels", "chunks"))
+    form = SparseFormat(layout.token_tile, lanes, panels, chunks)
     kernel = _kernel(make_bsr_sparse_dense, layout, units, depth, block_shape, rows, epilogue, form)
     name = f"sparse_dense_{units}x{depth}_{bs_r}x{bs_c}{epilogue.suffix}"
     return _emit(bb, kernel, name, call)

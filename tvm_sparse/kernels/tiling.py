@@ -12,35 +12,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.target import CpuTarget
 
-#: (vectors in a token tile) in order of preference, by ISA and kind of product. Wide tiles feed
-#: 1x1 blocks best (the panel is streamed once per non-zero); blocks of 16 rows and more reuse each
-#: loaded vector so often that a narrow panel, which stays nearer in cache, wins.
+#: (vectors in a token tile) in order of preference, by ISA and kind of product. Low blocks read an
+#: activation for few multiply-adds and want many inputs in L1, so a narrow tile; high ones reuse
+#: what they load and want few broadcasts of weights, so a wide one.
 _TILE_VECTORS = {
     ("x86-64-v4", "dense"): (4, 3, 2, 1),
-    ("x86-64-v4", "narrow"): (4, 3, 2, 1),
-    ("x86-64-v4", "wide"): (2, 3, 1),
+    ("x86-64-v4", "low"): (2, 1, 3),
+    ("x86-64-v4", "high"): (4, 3, 2, 1),
     ("x86-64-v3", "dense"): (2, 3, 1),
-    ("x86-64-v3", "narrow"): (2, 3, 4, 1),
-    ("x86-64-v3", "wide"): (1, 2),
+    ("x86-64-v3", "low"): (2, 3, 1),
+    ("x86-64-v3", "high"): (2, 3, 1),
     ("x86-64-v2", "dense"): (2, 3, 1),
-    ("x86-64-v2", "narrow"): (2, 3, 1),
-    ("x86-64-v2", "wide"): (2, 1),
+    ("x86-64-v2", "low"): (2, 3, 1),
+    ("x86-64-v2", "high"): (2, 3, 1),
     ("aarch64", "dense"): (4, 3, 2, 1),
-    ("aarch64", "narrow"): (4, 3, 2, 1),
-    ("aarch64", "wide"): (4, 2, 1),
+    ("aarch64", "low"): (4, 3, 2, 1),
+    ("aarch64", "high"): (4, 3, 2, 1),
 }
 #: Registers that hold neither accumulators nor constants: operands, broadcasts, temporaries.
 _OPERAND_REGISTERS = 4
-#: Multiply-adds in flight on a core with two units of four cycles' latency.
-_INDEPENDENT_CHAINS = 8
-#: Inputs of a panel of a narrow product, in bytes: what L1 holds beside the sums and weights.
+#: Accumulators of a sparse product by number of registers.
+_SPARSE_ACCUMULATORS = {16: 12, 32: 24}
+#: Block rows accumulated together: multiples of four can share loads of values and offsets.
+_LANES = (16, 12, 8, 4, 2, 1)
+#: Blocks of so many rows and more reuse a loaded activation often enough to live off L2.
+_HIGH_BLOCK_ROWS = 4
+#: Inputs of a panel of low blocks, in bytes: what L1 holds beside sums and weights.
 _PANEL_BYTES = 32 * 1024
-#: Blocks a row should have in a panel, and rows that should use it.
-_BLOCKS_PER_PANEL_ROW = 10
-_ROWS_PER_PANEL_CHUNK = 192
-_ROWS_WITHOUT_PANELS = 4
+#: Blocks a row should have in a panel: its sums are read and written once for them.
+_BLOCKS_PER_PANEL_ROW = 16
+#: Weights of a chunk that should stay in L2 from one token tile to the next, in bytes.
+_CHUNK_BYTES = 256 * 1024
+#: A tile of inputs as large as this is worth more in L2 than a chunk of weights.
+_NEAR_TILE_BYTES = 512 * 1024
+#: Parts of a product for each thread: two even out what the parts do not share equally.
+_UNITS_PER_THREAD = 2
+#: Rows that should use a panel while it is in L1.
+_ROWS_PER_PANEL_CHUNK = 96
+#: How far ahead weights are asked for, in floats: half a page. They come from L3 or memory, where
+#: the processor's own prefetching stops at the end of every page.
+PREFETCH_FLOATS = 512
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ class TokenLayout:
 
 
 def _product_kind(block_rows: int) -> str:
-    return "dense" if block_rows == 0 else "narrow" if block_rows < 8 else "wide"
+    return "dense" if block_rows == 0 else "low" if block_rows < _HIGH_BLOCK_ROWS else "high"
 
 
 def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int = 0) -> TokenLayout:
@@ -140,54 +154,60 @@ def row_chunks(block_rows: int, most: int) -> list[tuple[int, int]]:
     return [(start, min(size, block_rows - start)) for start in range(0, block_rows, size)]
 
 
-def accumulator_sets(block_rows: int, layout: TokenLayout, target: CpuTarget) -> int:
-    """Return how many sets of accumulators hide the latency of a multiply-add.
-
-    A register tile of few accumulators waits for its own results: two units of four cycles each
-    want eight independent chains. A second set takes every other block.
-    """
-    count = row_chunks(block_rows, split_rows(layout, target))[0][1]
-    return 1 if count * layout.vectors >= _INDEPENDENT_CHAINS else 2
-
-
-def input_panels(
-    num_block_cols: int, block_shape: tuple[int, int], density: float, layout: TokenLayout
-) -> int:
-    """Return how many panels the inputs of a block-sparse product are cut into.
+def sparse_format(
+    num_blocks: tuple[int, int],
+    block_shape: tuple[int, int],
+    density: float,
+    layout: TokenLayout,
+    target: CpuTarget,
+) -> SparseFormat:
+    """Choose how a block-sparse weight is packed.
 
     Parameters
     ----------
-    num_block_cols : int
-        Block columns of the weight.
+    num_blocks : (int, int)
+        Block rows and block columns.
     block_shape : (int, int)
         (bs_r, bs_c).
     density : float
-        Share of its blocks that are stored, 0..1.
+        Share of the blocks that are stored, 0..1.
     layout : TokenLayout
         Of the activations.
-
-    Notes
-    -----
-    A panel should fit L1, but every row that passes over it reads and writes its sums once, which
-    wants about a dozen blocks there to pay. From four rows on a block reuses what it loads often
-    enough without.
+    target : CpuTarget
+        The CPU to build for.
     """
+    num_block_rows, num_block_cols = num_blocks
     bs_r, bs_c = block_shape
-    if bs_r >= _ROWS_WITHOUT_PANELS or layout.num_tiles * layout.token_tile <= layout.lanes:
-        return 1
-    fitting = _PANEL_BYTES // (4 * layout.token_tile * bs_c)
-    paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
-    width = fitting
-    while width < paying:
-        width *= 2
-    return max(1, round(num_block_cols / width))
+    most_lanes = _SPARSE_ACCUMULATORS[target.num_registers] // (layout.vectors * bs_r)
+    lanes = next(n for n in _LANES if n == 1 or (n <= most_lanes and num_block_rows % n == 0))
+    panels = 1
+    if bs_r < _HIGH_BLOCK_ROWS:
+        fitting = _PANEL_BYTES // (4 * layout.token_tile * bs_c)
+        paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
+        panels = max(1, round(num_block_cols / max(fitting, paying)))
+    chunks = -(-_UNITS_PER_THREAD * target.threads // layout.num_tiles)
+    if panels > 1:
+        chunks = min(chunks, num_block_rows // _ROWS_PER_PANEL_CHUNK)
+    if not tiles_first(layout, num_block_cols * bs_c):
+        weight_bytes = 4 * density * num_block_rows * num_block_cols * bs_r * bs_c
+        chunks = max(chunks, round(weight_bytes / _CHUNK_BYTES))
+    chunks = max(1, min(chunks, num_block_rows // lanes))
+    return SparseFormat(layout.token_tile, lanes, panels, chunks)
 
 
-def chunk_size(rows: int, panels: int = 1) -> int:
-    """Return how many row panels, or block rows, one parallel iteration takes.
+def tiles_first(layout: TokenLayout, depth: int) -> bool:
+    """Whether a thread takes all rows of one token tile before the next tile.
 
-    Small enough that threads share the work evenly, and large enough that a panel of inputs is
+    The tile's inputs then stay near while the weights pass by once a tile; otherwise a chunk of
+    weights stays near while the tiles pass by.
+    """
+    return 4 * layout.token_tile * depth >= _NEAR_TILE_BYTES
+
+
+def chunk_size(rows: int) -> int:
+    """Return how many row panels of a dense weight one parallel iteration takes.
+
+    Small enough that threads share the work evenly, and large enough that a tile of inputs is
     used often while it is in cache.
     """
-    most_chunks, least_rows = (32, 1) if panels == 1 else (32, _ROWS_PER_PANEL_CHUNK)
-    return min(rows, max(least_rows, -(-rows // most_chunks)))
+    return -(-rows // 32)

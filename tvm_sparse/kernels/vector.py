@@ -25,6 +25,11 @@ def int64(value: int) -> Expr:
     return tvm.tirx.IntImm("int64", value)
 
 
+def int32(value: int) -> Expr:
+    """Return `value` as a TIR int32 constant."""
+    return tvm.tirx.IntImm("int32", value)
+
+
 def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> Buffer:
     """Declare a buffer argument of the function being built."""
     extents = [int64(dim) if isinstance(dim, int) else dim for dim in shape]
@@ -51,11 +56,46 @@ def broadcast(value: Expr | float, lanes: int) -> Expr:
     return T.broadcast(scalar, lanes)
 
 
+def flat(buffer: Buffer, size: int | Expr) -> Buffer:
+    """Return a view of an argument of `size` values as one axis."""
+    extent = int64(size) if isinstance(size, int) else size
+    return T.decl_buffer((extent,), buffer.dtype, data=buffer.data)
+
+
+def prefetch(buffer: Buffer, indices: Sequence[Expr | int]) -> None:
+    """Ask for the cache line of an element, which may lie past the buffer's end."""
+    place = tuple(int64(i) if isinstance(i, int) else i for i in indices)
+    # For reading, to be kept in all caches, as data.
+    T.evaluate(
+        T.call_llvm_intrin(
+            "void", "llvm.prefetch", T.address_of(buffer[place]), int32(0), int32(3), int32(1)
+        )
+    )
+
+
 def load(buffer: Buffer, indices: Sequence[Expr | int], lanes: int) -> Expr:
     """Load `lanes` consecutive values along the last axis, starting at `indices`."""
     *outer, last = (int64(i) if isinstance(i, int) else i for i in indices)
     place = (*outer, T.ramp(last, int64(1), lanes))
     return buffer[place]
+
+
+def broadcast_four(buffer: Buffer, first: Expr, lanes: int) -> list[Expr]:
+    """Return vectors with each of four consecutive values of a 1-D buffer in every lane.
+
+    They are loaded together and spread by shuffles: a load for each would compete with those of
+    the activations. The fence hides from LLVM that the shuffled register comes from memory; it
+    would turn the shuffles back into loads.
+    """
+    four = load(buffer, [first], 4)
+    repeated = tvm.tirx.Shuffle([four] * (lanes // 4), [int32(lane) for lane in range(lanes)])
+    fence = T.call_llvm_pure_intrin(f"float32x{lanes}", "llvm.arithmetic.fence", repeated)
+    source = Bind(lanes)(fence)
+    # Within each quarter register: a shuffle that crosses none of them is cheap.
+    return [
+        tvm.tirx.Shuffle([source], [int32(lane // 4 * 4 + value) for lane in range(lanes)])
+        for value in range(4)
+    ]
 
 
 def store(buffer: Buffer, value: Expr, indices: Sequence[Expr | int], lanes: int) -> None:
@@ -78,19 +118,19 @@ class Registers:
     def __init__(self, count: int, lanes: int) -> None:
         # A buffer each, whatever their number: all of them stay below the stack's limit.
         self._buffers = [local(lanes) for _ in range(count)]
-        self._lanes = lanes
+        self.lanes = lanes
         self.count = count
 
     def __getitem__(self, index: int) -> Expr:
-        return load(self._buffers[index], [0], self._lanes)
+        return load(self._buffers[index], [0], self.lanes)
 
     def __setitem__(self, index: int, value: Expr) -> None:
-        store(self._buffers[index], value, [0], self._lanes)
+        store(self._buffers[index], value, [0], self.lanes)
 
     def fill(self, value: float) -> None:
         """Set every register to `value` in all lanes."""
         for index in range(self.count):
-            self[index] = broadcast(value, self._lanes)
+            self[index] = broadcast(value, self.lanes)
 
 
 class Bind:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from tvm import relax
 
-from tvm_sparse.kernels.bsr_sparse_dense import PanelFormat, pack_bsr
+from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
 from tvm_sparse.kernels.packed_dense import pack_dense
 from tvm_sparse.passes.dense_chains import DenseChain
 
-_SUFFIXES = (".data", ".indices", ".indptr", ".packed", ".stacked", ".T")
+#: Of the arrays of a `PackedBSR`, in their order.
+_ARRAYS = ("data", "offsets", "groups", "rows", "chunks")
+_SUFFIXES = re.compile(rf"(\.(T|stacked|packed|tile\d+|indices|indptr|{'|'.join(_ARRAYS)}))+$")
 
 
 def base_name(param: str) -> str:
     """Return a parameter's name without the suffixes that passes append."""
-    stripped = True
-    while stripped:
-        stripped = False
-        for suffix in _SUFFIXES:
-            if param.endswith(suffix):
-                param, stripped = param.removesuffix(suffix), True
-    return param
+    return _SUFFIXES.sub("", param)
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -54,7 +51,7 @@ class PackedWeights:
         self._source = params
         self.vars: dict[str, relax.Var] = {}
         self.values: dict[str, np.ndarray] = {}
-        self._formats: dict[str, PanelFormat] = {}
+        self._formats: dict[str, SparseFormat] = {}
 
     def keep(self, var: relax.Var) -> relax.Var:
         """Take a parameter over as it is."""
@@ -82,16 +79,18 @@ class PackedWeights:
         return self._add(join_names([base_name(name) for name in names]) + ".packed", pack)
 
     def sparse(
-        self, chains: Sequence[DenseChain], num_block_cols: int, form: PanelFormat
-    ) -> tuple[tuple[relax.Var, relax.Var, relax.Var], PanelFormat]:
+        self, chains: Sequence[DenseChain], num_block_cols: int, form: SparseFormat
+    ) -> tuple[tuple[relax.Var, ...], SparseFormat]:
         """Return the stacked BSR weights of the chains as a `PackedBSR`, and its format.
 
-        A weight that layers share on different numbers of tokens is packed once, in the format
-        that the first of them asks for: the kernels of the others must follow it.
+        A weight that layers share is packed once, in the format that the first of them asks for,
+        unless their token tiles differ, which the offsets depend on.
         """
         stem = join_names([base_name(chain.weight[0].name) for chain in chains])
-        names = [f"{stem}{suffix}" for suffix in (".data", ".indices", ".indptr")]
-        if names[0] not in self.vars:
+        if stem in self._formats and self._formats[stem].token_tile != form.token_tile:
+            stem = f"{stem}.tile{form.token_tile}"
+        names = [f"{stem}.packed.{array}" for array in _ARRAYS]
+        if stem not in self._formats:
             parts = [[self._source[var.name] for var in chain.weight] for chain in chains]
             data = np.concatenate([part[0] for part in parts])
             indices = np.concatenate([part[1] for part in parts])
@@ -104,12 +103,9 @@ class PackedWeights:
             )
             self._formats[stem] = form
             packed = pack_bsr(data, indices, indptr, num_block_cols, form)
-            for name, value in zip(
-                names, (packed.data, packed.indices, packed.indptr), strict=True
-            ):
+            for name, value in zip(names, packed.arrays, strict=True):
                 self._add(name, value)
-        data_var, indices_var, indptr_var = (self.vars[name] for name in names)
-        return (data_var, indices_var, indptr_var), self._formats[stem]
+        return tuple(self.vars[name] for name in names), self._formats[stem]
 
     def keep_only(self, names: set[str]) -> None:
         """Forget every parameter whose name is not in `names`."""

@@ -17,13 +17,8 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.kernels import relax_ops
-from tvm_sparse.kernels.bsr_sparse_dense import PanelFormat
-from tvm_sparse.kernels.tiling import (
-    accumulator_sets,
-    dense_rows,
-    input_panels,
-    split_rows,
-)
+from tvm_sparse.kernels.packed_bsr import SparseFormat
+from tvm_sparse.kernels.tiling import dense_rows, sparse_format, split_rows
 from tvm_sparse.passes.dense_chains import (
     ATTENTION,
     DenseChain,
@@ -177,17 +172,14 @@ class _Tiler:
 
     def _sparse_weight(
         self, stack: list[DenseChain], data: Tiled
-    ) -> tuple[tuple[relax.Var, relax.Var, relax.Var], PanelFormat]:
+    ) -> tuple[tuple[relax.Var, ...], SparseFormat]:
         nnzb = sum(static_shape(member.weight[0])[0] for member in stack)
         _, bs_r, bs_c = static_shape(stack[0].weight[0])
         units = sum(static_shape(member.result)[-1] for member in stack)
-        num_block_cols = data.features // bs_c
-        density = nnzb / (units // bs_r * num_block_cols)
-        form = PanelFormat(
-            input_panels(num_block_cols, (bs_r, bs_c), density, data.layout),
-            accumulator_sets(bs_r, data.layout, self.target),
-        )
-        return self.weights.sparse(stack, num_block_cols, form)
+        num_blocks = (units // bs_r, data.features // bs_c)
+        density = nnzb / prod(num_blocks)
+        form = sparse_format(num_blocks, (bs_r, bs_c), density, data.layout, self.target)
+        return self.weights.sparse(stack, num_blocks[1], form)
 
     # -- everything between products ----------------------------------------------------------
 

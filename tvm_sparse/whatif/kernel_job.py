@@ -80,6 +80,10 @@ class KernelJob:
 
 
 def bytes_per_weight(block_shape: tuple[int, int]) -> float:
-    """Return the bytes of a stored weight: float32, and its share of a block's int32 index."""
+    """Return the bytes of a stored weight: float32, and its share of a block's offset.
+
+    Offsets of low blocks have 16 bits, those of others 32.
+    """
     elements = block_shape[0] * block_shape[1]
-    return 4.0 + (4.0 / elements if elements else 0.0)
+    offset = 2.0 if block_shape[0] < 4 else 4.0
+    return 4.0 + (offset / elements if elements else 0.0)

@@ -25,16 +25,16 @@ import tvm
 
 from tvm_sparse.bench.machine import measure_roofline
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
-from tvm_sparse.kernels.bsr_sparse_dense import PanelFormat, make_bsr_sparse_dense, pack_bsr
+from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.layer_norm import make_layer_norm
+from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
 from tvm_sparse.kernels.packed_dense import make_packed_dense
 from tvm_sparse.kernels.tiling import (
     TokenLayout,
-    accumulator_sets,
     choose_layout,
     dense_rows,
-    input_panels,
+    sparse_format,
     split_rows,
 )
 from tvm_sparse.target import CpuTarget, detect_host, resolve_target, tvm_target
@@ -59,14 +59,11 @@ def layout_of(job: KernelJob, target: CpuTarget) -> TokenLayout:
     return choose_layout(job.batch, job.seq_len, target, job.layout_rows)
 
 
-def format_of(job: KernelJob, density: float, target: CpuTarget) -> PanelFormat:
+def format_of(job: KernelJob, density: float, target: CpuTarget) -> SparseFormat:
     """Return how the pass `tile_tokens` packs such a weight."""
-    layout = layout_of(job, target)
     bs_r, bs_c = job.block_shape
-    return PanelFormat(
-        input_panels(job.depth // bs_c, job.block_shape, density, layout),
-        accumulator_sets(bs_r, layout, target),
-    )
+    num_blocks = (job.units // bs_r, job.depth // bs_c)
+    return sparse_format(num_blocks, job.block_shape, density, layout_of(job, target), target)
 
 
 def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.PrimFunc:
@@ -144,7 +141,7 @@ def make_arguments(
 def _random_bsr(
     job: KernelJob, density: float, target: CpuTarget, rng: np.random.Generator
 ) -> list[Array]:
-    """Return (data, indices, indptr) of random non-zero blocks, packed as the kernel reads them."""
+    """Return random non-zero blocks as the five arrays of a `PackedBSR`."""
     bs_r, bs_c = job.block_shape
     mask = rng.random((job.units // bs_r, job.depth // bs_c), np.float32) < density
     indptr = np.zeros(len(mask) + 1, np.int32)
@@ -152,8 +149,7 @@ def _random_bsr(
     indices = np.nonzero(mask)[1].astype(np.int32)
     data = rng.standard_normal((len(indices), bs_r, bs_c), np.float32)
     form = format_of(job, density, target)
-    packed = pack_bsr(data, indices, indptr, mask.shape[1], form)
-    return [packed.data, packed.indices, packed.indptr]
+    return list(pack_bsr(data, indices, indptr, mask.shape[1], form).arrays)
 
 
 def measure_ms(call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]]) -> float:
@@ -211,8 +207,11 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
     names: dict[tuple[int, float], str] = {}
     for index, job in enumerate(jobs):
         for density in job.densities:
-            form = format_of(job, density, target) if job.kind == "sparse" else PanelFormat()
-            name = names[index, density] = f"job_{index}_{form.panels}_{form.sets}"
+            name = f"job_{index}"
+            if job.kind == "sparse":
+                form = format_of(job, density, target)
+                name = f"{name}_{form.panels}_{form.chunks}"
+            names[index, density] = name
             if name not in functions:
                 kernel = make_kernel(job, density, target)
                 functions[name] = kernel.with_attr("global_symbol", name)

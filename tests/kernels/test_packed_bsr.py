@@ -1,0 +1,133 @@
+"""Packing puts every block where its group, lane and step say, and evens out the chunks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tvm_sparse.kernels.packed_bsr import PackedBSR, SparseFormat, pack_bsr
+from tvm_sparse.sparsity.bsr import to_bsr
+
+pytestmark = pytest.mark.unit
+
+TOKEN_TILE = 16
+
+
+def pack(weight: np.ndarray, block_shape: tuple[int, int], form: SparseFormat) -> PackedBSR:
+    bsr = to_bsr(weight, block_shape)
+    return pack_bsr(bsr.data, bsr.indices, bsr.indptr, weight.shape[1] // block_shape[1], form)
+
+
+def unpack(packed: PackedBSR, shape: tuple[int, int], form: SparseFormat) -> np.ndarray:
+    """Follow the arrays as the kernel does, one element at a time."""
+    weight = np.zeros(shape, np.float32)
+    steps, lanes, bs_c, bs_r = packed.data.shape
+    num_block_cols = shape[1] // bs_c
+    offsets = packed.offsets
+    if form.packs_offsets(num_block_cols, bs_c):
+        offsets = packed.offsets.view(np.uint16)
+    offsets = offsets.reshape(steps, lanes)
+    for chunk in packed.chunks:
+        first_unit, stop_unit, *bounds = chunk
+        for panel in range(form.panels):
+            first_input = form.panel_start(panel, num_block_cols) * bs_c
+            for group in range(bounds[panel], bounds[panel + 1]):
+                for step in range(packed.groups[group], packed.groups[group + 1]):
+                    for lane in range(lanes):
+                        unit = packed.rows[group, lane]
+                        assert first_unit <= unit < stop_unit
+                        k = first_input + offsets[step, lane] // form.token_tile
+                        weight[unit : unit + bs_r, k : k + bs_c] += packed.data[step, lane].T
+    return weight
+
+
+def random_weight(blocks, block_shape, share, seed=0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    mask = rng.random(blocks) < share
+    values = rng.standard_normal((blocks[0], block_shape[0], blocks[1], block_shape[1]))
+    values = values * mask[:, None, :, None]
+    shape = (blocks[0] * block_shape[0], blocks[1] * block_shape[1])
+    return values.reshape(shape).astype(np.float32)
+
+
+@settings(max_examples=60)
+@given(
+    block_shape=st.tuples(st.integers(1, 5), st.integers(1, 3)),
+    groups=st.integers(1, 9),
+    block_cols=st.integers(1, 20),
+    share=st.floats(0, 1),
+    lanes=st.sampled_from((1, 2, 3, 4, 8)),
+    panels=st.integers(1, 6),
+    chunks=st.integers(1, 5),
+)
+def test_every_block_is_found_again(block_shape, groups, block_cols, share, lanes, panels, chunks):
+    blocks = (groups * lanes, block_cols)
+    weight = random_weight(blocks, block_shape, share)
+    form = SparseFormat(TOKEN_TILE, lanes, panels, chunks)
+    packed = pack(weight, block_shape, form)
+    np.testing.assert_array_equal(unpack(packed, weight.shape, form), weight)
+
+
+def test_rows_of_equal_length_share_a_group():
+    """Sorted by length, so that less is padded than in the order of the rows."""
+    weight = np.zeros((4, 8), np.float32)
+    for row, count in enumerate((1, 7, 1, 7)):
+        weight[row, :count] = row + 1
+    packed = pack(weight, (1, 1), SparseFormat(TOKEN_TILE, lanes=2))
+    np.testing.assert_array_equal(packed.rows, [[1, 3], [0, 2]])
+    np.testing.assert_array_equal(packed.groups, [0, 7, 8])
+    np.testing.assert_array_equal(packed.chunks, [[0, 4, 0, 2]])
+
+
+def test_chunks_have_equally_many_blocks():
+    """Half of the blocks lie in an eighth of the rows."""
+    rng = np.random.default_rng(1)
+    dense_rows = np.arange(64)[:, None] < 8
+    weight = (rng.random((64, 512)) < np.where(dense_rows, 0.7, 0.1)).astype(np.float32)
+    packed = pack(weight, (1, 1), SparseFormat(TOKEN_TILE, chunks=4))
+    shares = [
+        np.count_nonzero(weight[first:stop]) / np.count_nonzero(weight)
+        for first, stop in packed.chunks[:, :2]
+    ]
+    assert max(shares) < 0.32
+    assert packed.chunks[0, 0] == 0
+    assert packed.chunks[-1, 1] == 64
+    np.testing.assert_array_equal(packed.chunks[1:, 0], packed.chunks[:-1, 1])
+
+
+def test_chunks_end_between_groups():
+    weight = random_weight((24, 40), (1, 1), 0.5)
+    packed = pack(weight, (1, 1), SparseFormat(TOKEN_TILE, lanes=8, chunks=2))
+    assert not (packed.chunks[:, :2] % 8).any()
+
+
+def test_more_chunks_than_rows_leaves_some_empty():
+    weight = random_weight((2, 5), (4, 1), 1.0)
+    packed = pack(weight, (4, 1), SparseFormat(TOKEN_TILE, chunks=5))
+    form = SparseFormat(TOKEN_TILE, chunks=5)
+    np.testing.assert_array_equal(unpack(packed, weight.shape, form), weight)
+
+
+def test_an_all_zero_weight_keeps_a_step_nobody_takes():
+    packed = pack(np.zeros((8, 6), np.float32), (4, 1), SparseFormat(TOKEN_TILE))
+    assert packed.data.shape == (1, 1, 1, 4)
+    assert not packed.groups.any()
+
+
+def test_offsets_of_four_lanes_share_a_word():
+    weight = np.eye(4, dtype=np.float32)
+    packed = pack(weight, (1, 1), SparseFormat(TOKEN_TILE, lanes=4))
+    assert packed.offsets.dtype == np.int64
+    assert packed.offsets.shape == (1, 1)
+    assert packed.offsets[0, 0] == sum((16 * i) << (16 * i) for i in range(4))
+
+
+def test_what_is_given_stays_as_it_is():
+    bsr = to_bsr(random_weight((4, 6), (2, 1), 0.5), (2, 1))
+    before = [array.copy() for array in (bsr.data, bsr.indices, bsr.indptr)]
+    packed = pack_bsr(bsr.data, bsr.indices, bsr.indptr, 6, SparseFormat(TOKEN_TILE))
+    for array, kept in zip((bsr.data, bsr.indices, bsr.indptr), before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+    assert all(array.flags.c_contiguous for array in packed.arrays)

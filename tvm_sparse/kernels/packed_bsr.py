@@ -1,0 +1,172 @@
+"""Block-sparse weights in the order in which the kernel meets their blocks.
+
+The kernel accumulates a few block rows at a time, the *lanes* of a group, and takes one block of
+each per *step*. Rows of about equally many blocks share a group, so that little is padded and a
+loop ends where the one before it did, which the branch predictor learns. The inputs may be cut
+into *panels* that stay in L1, the rows into *chunks* of equal work for the threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Lanes whose offsets share one 64-bit word, and what an offset can reach then, in floats.
+OFFSETS_PER_WORD = 4
+_OFFSET_REACH = 1 << 16
+
+
+@dataclass(frozen=True)
+class SparseFormat:
+    """How the blocks of a weight are ordered.
+
+    Attributes
+    ----------
+    token_tile : int
+        Floats from one input feature to the next: offsets count them.
+    lanes : int
+        Block rows of a group. A divisor of the number of block rows.
+    panels : int
+        Parts of the inputs, as even as they go.
+    chunks : int
+        Parts of the block rows, about equal in blocks.
+    """
+
+    token_tile: int
+    lanes: int = 1
+    panels: int = 1
+    chunks: int = 1
+
+    def panel_start(self, panel: Any, num_block_cols: int) -> Any:
+        """Return the first block column of a panel: of a number, an array or a TIR expression."""
+        return (panel * num_block_cols + self.panels - 1) // self.panels
+
+    def packs_offsets(self, num_block_cols: int, bs_c: int) -> bool:
+        """Whether the offsets of four lanes have 16 bits each and share a word."""
+        widest = -(-num_block_cols // self.panels)
+        reach = widest * bs_c * self.token_tile
+        return self.lanes % OFFSETS_PER_WORD == 0 and reach <= _OFFSET_REACH
+
+
+@dataclass(frozen=True)
+class PackedBSR:
+    """A BSR weight in a `SparseFormat`.
+
+    Attributes
+    ----------
+    data : ndarray of float32, (steps, lanes, bs_c, bs_r)
+        Blocks, column by column; zero where a lane has fewer blocks than its group has steps.
+    offsets : ndarray of int32 (steps, lanes), or int64 (steps, lanes / 4)
+        Floats from the panel's first input to the block's; four to a word when they are packed.
+    groups : ndarray of int32, (num_groups + 1,)
+        First step of each group. Groups come chunk by chunk, panel by panel, long ones first.
+    rows : ndarray of int32, (num_groups, lanes)
+        First output unit of each lane.
+    chunks : ndarray of int32, (chunks, panels + 3)
+        First and end unit, then the first group of each panel and the end of the last.
+    """
+
+    data: NDArray[np.float32]
+    offsets: NDArray[np.int32] | NDArray[np.int64]
+    groups: NDArray[np.int32]
+    rows: NDArray[np.int32]
+    chunks: NDArray[np.int32]
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.generic], ...]:
+        """The five arrays in the order of the kernel's arguments."""
+        return self.data, self.offsets, self.groups, self.rows, self.chunks
+
+
+def pack_bsr(
+    data: NDArray[np.float32],
+    indices: NDArray[np.int32],
+    indptr: NDArray[np.int32],
+    num_block_cols: int,
+    form: SparseFormat,
+) -> PackedBSR:
+    """Pack a BSR triple.
+
+    Parameters
+    ----------
+    data : ndarray of float32, (nnzb, bs_r, bs_c)
+    indices : ndarray of int32, (nnzb,)
+        Block columns, ascending within a row.
+    indptr : ndarray of int32, (num_block_rows + 1,)
+    num_block_cols : int
+        Number of block columns.
+    form : SparseFormat
+        Its lanes divide the number of block rows.
+
+    Notes
+    -----
+    An all-zero weight has no step at all; one step of zeros that no group refers to is kept, since
+    TVM's buffers may not be empty.
+    """
+    _, bs_r, bs_c = data.shape
+    num_block_rows, panels, lanes = len(indptr) - 1, form.panels, form.lanes
+    starts = form.panel_start(np.arange(panels), num_block_cols)
+    row_of = np.repeat(np.arange(num_block_rows), np.diff(indptr))
+    panel_of = np.searchsorted(starts, indices, side="right") - 1
+    counts = np.bincount(row_of * panels + panel_of, minlength=num_block_rows * panels)
+    counts = counts.reshape(num_block_rows, panels)
+    bounds = _chunk_bounds(counts.sum(axis=1), form)
+    chunk_of = np.repeat(np.arange(form.chunks), np.diff(bounds))
+
+    # The groups of one panel, all chunks: rows by falling count, chunk by chunk.
+    by_panel = [
+        np.lexsort((-counts[:, panel], chunk_of)).reshape(-1, lanes) for panel in range(panels)
+    ]
+    groups_before = bounds // lanes
+    groups_of = np.diff(groups_before)
+    # Where the groups of (chunk, panel) begin when all panels of a chunk come together.
+    first_group = groups_before[:-1, None] * panels + np.arange(panels) * groups_of[:, None]
+    rows = np.empty((num_block_rows // lanes * panels, lanes), np.int64)
+    steps = np.empty(len(rows), np.int64)
+    place = np.empty((num_block_rows, panels), np.int64)  # group * lanes + lane of a row
+    for panel, members in enumerate(by_panel):
+        chunk = chunk_of[members[:, 0]]
+        group = first_group[chunk, panel] + np.arange(len(members)) - groups_before[chunk]
+        rows[group] = members
+        steps[group] = counts[members[:, 0], panel]
+        place[members, panel] = group[:, None] * lanes + np.arange(lanes)
+    group_starts = np.concatenate([[0], np.cumsum(steps)])
+
+    # Rank of each block among those of its row in its panel: they follow each other.
+    first_block = np.cumsum(counts.ravel()) - counts.ravel()
+    rank = np.arange(len(row_of)) - first_block[row_of * panels + panel_of]
+    group, lane = np.divmod(place[row_of, panel_of], lanes)
+    step = group_starts[group] + rank
+    num_steps = max(1, int(group_starts[-1]))
+    packed = np.zeros((num_steps, lanes, bs_c, bs_r), np.float32)
+    packed[step, lane] = data.transpose(0, 2, 1)
+    narrow = form.packs_offsets(num_block_cols, bs_c)
+    offsets: NDArray[Any] = np.zeros((num_steps, lanes), np.uint16 if narrow else np.int32)
+    offsets[step, lane] = (indices - starts[panel_of]) * bs_c * form.token_tile
+    return PackedBSR(
+        packed,
+        offsets.view("<i8") if narrow else offsets,
+        group_starts.astype(np.int32),
+        (rows * bs_r).astype(np.int32),
+        np.column_stack(
+            [
+                bounds[:-1] * bs_r,
+                bounds[1:] * bs_r,
+                first_group,
+                first_group[:, -1] + groups_of,
+            ]
+        ).astype(np.int32),
+    )
+
+
+def _chunk_bounds(blocks: NDArray[np.int64], form: SparseFormat) -> NDArray[np.int64]:
+    """Cut block rows into chunks of about equal work, at multiples of the lanes: (chunks + 1,)."""
+    # A row costs something even when it has few blocks.
+    work = np.cumsum(blocks + 1)
+    wanted = work[-1] * np.arange(1, form.chunks) / form.chunks
+    cuts = np.searchsorted(work, wanted, side="left") + 1
+    cuts = np.rint(cuts / form.lanes).astype(np.int64) * form.lanes
+    return np.concatenate([[0], np.minimum(cuts, len(blocks)), [len(blocks)]])
