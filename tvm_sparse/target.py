@@ -26,7 +26,7 @@ _LEVEL_FEATURES: dict[str, tuple[str, ...]] = {
     "aarch64": ("asimd",),
 }
 _LEVEL_VECTOR_BITS = {"x86-64-v2": 128, "x86-64-v3": 256, "x86-64-v4": 512, "aarch64": 128}
-_LEAST_THREADS = 4
+_LEAST_THREADS = 2
 _LEVEL_REGISTERS = {"x86-64-v2": 16, "x86-64-v3": 16, "x86-64-v4": 32, "aarch64": 32}
 
 
@@ -151,7 +151,7 @@ def resolve_target(text: str = "native", threads: int | None = None) -> CpuTarge
         `native`, one of the levels `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `aarch64`.
     threads : int or None
         How many threads the build will mostly run on; None means all cores of this process. It
-        is rounded up to a power of two from 4 on, so that few threads share one build.
+        is rounded up to a power of two from 2 on, so that few numbers share one build.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.packed_dense import make_packed_dense
-from tvm_sparse.kernels.tiling import choose_layout, dense_rows, split_rows
+from tvm_sparse.kernels.tiling import attention_tile, choose_layout, dense_rows, split_rows
 from tvm_sparse.kernels.token_layout import make_pack_tokens, make_unpack_tokens
 from tvm_sparse.target import resolve_target, tvm_target
 
@@ -36,8 +36,8 @@ def test_object_code(tmp_path):
             layout, 16, 12, (1, 1), rows, everything, SparseFormat(layout.token_tile, 8, 2, 2)
         ),
         "dense": make_packed_dense(layout, 16, 12, dense_rows(layout, target), everything),
-        "attention": make_attention(layout, shape, min(8, rows)),
-        "layer_norm": make_layer_norm(layout, 16, 1e-12, True),
+        "attention": make_attention(layout, shape, *attention_tile(layout, target)),
+        "layer_norm": make_layer_norm(layout, 16, 1e-12, layout.vectors, True),
         "pack": make_pack_tokens(layout, 16),
         "unpack": make_unpack_tokens(layout, 16),
     }

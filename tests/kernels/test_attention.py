@@ -8,7 +8,7 @@ from kernel_runner import RUNNABLE, normal, run, to_rows, to_tiles, widest
 from tolerances import ELEMENTWISE, dot
 
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
-from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, split_rows
+from tvm_sparse.kernels.tiling import TokenLayout, attention_tile, choose_layout
 from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.numeric
@@ -69,9 +69,9 @@ def check(
         scale=scale,
         mask_batch=None if mask is None else len(mask),
     )
-    rows = rows or min(8, split_rows(layout, resolve_target(isa)))
+    vectors, most = attention_tile(layout, resolve_target(isa))
     out = run(
-        make_attention(layout, shape, rows),
+        make_attention(layout, shape, vectors, rows or most),
         [*(to_tiles(x, layout) for x in operands), mask],
         layout.shape(heads * value_dim),
         isa,
@@ -133,7 +133,7 @@ def test_a_sequence_of_padding_alone(blocked):
     key = np.broadcast_to(normal(rng, 1, 1, 8), (2, 18, 8)).copy()
     shape = AttentionShape(1, 8, 8, (8, 8, 8), (0, 0, 0), 8**-0.5, 2)
     out = run(
-        make_attention(layout, shape, 4),
+        make_attention(layout, shape, 1, 4),
         [*(to_tiles(x, layout) for x in (query, key, value)), mask],
         layout.shape(8),
         widest().isa,

@@ -8,20 +8,21 @@ from kernel_runner import RUNNABLE, normal, run, to_rows, to_tiles, widest
 from tolerances import ELEMENTWISE, dot
 
 from tvm_sparse.kernels.layer_norm import make_layer_norm
-from tvm_sparse.kernels.tiling import choose_layout
+from tvm_sparse.kernels.tiling import choose_layout, norm_vectors
 from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.numeric
 
 
-def check(isa, seq_len, batch, features, residual, epsilon=1e-12, shift=0.0):
+def check(isa, seq_len, batch, features, residual, epsilon=1e-12, shift=0.0, vectors=None):
     rng = np.random.default_rng(features)
     layout = choose_layout(batch, seq_len, resolve_target(isa))
+    vectors = vectors or norm_vectors(layout, resolve_target(isa))
     data = normal(rng, batch, seq_len, features) * 3 + np.float32(shift)
     added = normal(rng, batch, seq_len, features) if residual else None
     gamma, beta = normal(rng, features), normal(rng, features)
     out = run(
-        make_layer_norm(layout, features, epsilon, residual),
+        make_layer_norm(layout, features, epsilon, vectors, residual),
         [to_tiles(data, layout), gamma, beta, to_tiles(added, layout) if residual else None],
         layout.shape(features),
         isa,
@@ -54,6 +55,14 @@ def test_shapes(isa, seq_len, batch, features, residual):
     check(isa, seq_len, batch, features, residual)
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_every_share_of_a_tile(residual):
+    layout = choose_layout(1, 128, widest())
+    for vectors in range(1, layout.vectors + 1):
+        if layout.vectors % vectors == 0:
+            check(widest().isa, 128, 1, 37, residual, vectors=vectors)
+
+
 def test_a_mean_far_from_zero_and_a_large_epsilon():
     """The variance is taken around the mean: E[x²] - E[x]² would lose every digit here."""
     check(widest().isa, 9, 1, 64, residual=False, shift=1000.0)
@@ -64,7 +73,7 @@ def test_equal_features_give_beta():
     layout = choose_layout(1, 5, widest())
     beta = np.arange(12, dtype=np.float32)
     out = run(
-        make_layer_norm(layout, 12, 1e-5, False),
+        make_layer_norm(layout, 12, 1e-5, layout.vectors),
         [to_tiles(np.full((1, 5, 12), 2.5, np.float32), layout), np.ones(12, np.float32), beta],
         layout.shape(12),
         widest().isa,

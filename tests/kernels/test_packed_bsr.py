@@ -29,8 +29,7 @@ def unpack(packed: PackedBSR, shape: tuple[int, int], form: SparseFormat) -> np.
     if form.packs_offsets(num_block_cols, bs_c):
         offsets = packed.offsets.view(np.uint16)
     offsets = offsets.reshape(steps, lanes)
-    for chunk in packed.chunks:
-        first_unit, stop_unit, *bounds = chunk
+    for first_unit, stop_unit, *bounds in packed.chunks:
         for panel in range(form.panels):
             first_input = form.panel_start(panel, num_block_cols) * bs_c
             for group in range(bounds[panel], bounds[panel + 1]):

@@ -117,11 +117,12 @@ def test_tiled_operators_have_tiled_types():
             value_dim=5,
             offsets=(0, 0, 0),
             scale=1.0,
+            vectors=1,
             rows=4,
             layout=layout,
         ): layout.shape(10),
         relax_ops.tiled_layer_norm(
-            tiles, vector, vector, None, epsilon=1e-5, layout=layout
+            tiles, vector, vector, None, epsilon=1e-5, vectors=1, layout=layout
         ): layout.shape(24),
     }
     bb = relax.BlockBuilder()

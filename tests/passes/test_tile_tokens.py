@@ -21,7 +21,7 @@ from tvm.ir import assert_structural_equal
 from tvm_sparse.errors import PassError
 from tvm_sparse.kernels import relax_ops
 from tvm_sparse.kernels.packed_dense import pack_dense
-from tvm_sparse.kernels.tiling import choose_layout, dense_rows
+from tvm_sparse.kernels.tiling import choose_layout, dense_rows, norm_vectors
 from tvm_sparse.passes import tile_tokens
 from tvm_sparse.target import resolve_target
 
@@ -60,7 +60,15 @@ def test_a_feed_forward_block_becomes_three_kernels():
             relax_ops.packed_dense(inner, wo, bo, data, units=F, activation="none", layout=layout)
         )
         norm = emit(
-            relax_ops.tiled_layer_norm(outer, gamma, beta, None, epsilon=1e-5, layout=layout)
+            relax_ops.tiled_layer_norm(
+                outer,
+                gamma,
+                beta,
+                None,
+                epsilon=1e-5,
+                vectors=norm_vectors(layout, TARGET),
+                layout=layout,
+            )
         )
         return emit(relax_ops.unpack_tokens(norm, layout))
 

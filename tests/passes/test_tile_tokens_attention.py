@@ -75,7 +75,7 @@ def test_query_key_and_value_become_one_product():
                 value_dim=D,
                 offsets=(0, F, 2 * F),
                 scale=0.25,
-                rows=attention_rows(tiled),
+                **attention_tile(tiled),
                 layout=layout,
             )
         )
@@ -95,11 +95,11 @@ def test_query_key_and_value_become_one_product():
     )
 
 
-def attention_rows(mod: tvm.IRModule) -> int:
-    """How many rows the kernel accumulates is a matter of tuning."""
+def attention_tile(mod: tvm.IRModule) -> dict[str, int]:
+    """How much the kernel takes together is a matter of tuning."""
     (block,) = mod["main"].body.blocks
     (call,) = (b.value for b in block.bindings if op_name(b.value) == "tvm_sparse.tiled_attention")
-    return int(call.attrs["rows"])
+    return {name: int(call.attrs[name]) for name in ("vectors", "rows")}
 
 
 # -- stacks ---------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Softmax attention on token tiles: one kernel for scores, mask, softmax and context.
 
-A parallel iteration takes one head and one tile of queries. Scores are kept transposed, keys down
+A parallel iteration takes one head and some vectors of queries, few enough that their scores stay
+in L1. Scores are kept transposed, keys down
 and queries across a register, so that the softmax runs over rows lane by lane (no horizontal
 operation), and both products broadcast one operand and load vectors of the other: nothing is ever
 transposed. Keys past `seq_len` are never read.
@@ -8,12 +9,13 @@ transposed. Keys past `seq_len` are never read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import tvm
 
-from tvm_sparse.kernels.activations import exp
+from tvm_sparse.kernels.activations import exp2
 from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.kernels.vector import (
     Bind,
@@ -29,6 +31,9 @@ from tvm_sparse.kernels.vector import (
     store,
     workspace,
 )
+
+#: exp(x) = 2**(x log2 e): the factor joins the scale of the scores.
+_LOG2_E = math.log2(math.e)
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,9 @@ class AttentionShape:
     mask_batch: int | None
 
 
-def make_attention(layout: TokenLayout, shape: AttentionShape, rows: int) -> tvm.tirx.PrimFunc:
+def make_attention(
+    layout: TokenLayout, shape: AttentionShape, vectors: int, rows: int
+) -> tvm.tirx.PrimFunc:
     """Make the kernel.
 
     Parameters
@@ -67,6 +74,8 @@ def make_attention(layout: TokenLayout, shape: AttentionShape, rows: int) -> tvm
         Of query, key, value and out.
     shape : AttentionShape
         Heads, offsets, scale.
+    vectors : int
+        Vectors of queries that one parallel iteration takes; divides those of a token tile.
     rows : int
         Keys, or value features, accumulated together.
 
@@ -76,8 +85,9 @@ def make_attention(layout: TokenLayout, shape: AttentionShape, rows: int) -> tvm
         (query, key, value: (tiles, features, T) each, [mask (mask_batch, seq_len)],
         out (tiles, heads * value_dim, T)).
     """
-    lanes, vectors = layout.lanes, layout.vectors
-    tile, tiles = layout.token_tile, layout.tiles_per_sequence
+    lanes, tile, tiles = layout.lanes, layout.token_tile, layout.tiles_per_sequence
+    parts = layout.vectors // vectors
+    width = vectors * lanes
 
     def body() -> None:
         query, key, value = (
@@ -91,58 +101,66 @@ def make_attention(layout: TokenLayout, shape: AttentionShape, rows: int) -> tvm
         )
         out = argument("out", layout.shape(shape.heads * shape.value_dim))
 
-        with parallel(layout.batch * shape.heads * tiles, "attention") as unit:
-            batch = T.floordiv(unit, shape.heads * tiles)
-            head = T.floormod(T.floordiv(unit, tiles), shape.heads)
+        with parallel(layout.batch * shape.heads * tiles * parts, "attention") as unit:
+            first_token = T.floormod(unit, parts) * width
+            within = T.floordiv(unit, parts)
+            batch = T.floordiv(within, shape.heads * tiles)
+            head = T.floormod(T.floordiv(within, tiles), shape.heads)
             first_tile = batch * tiles
-            query_tile = first_tile + T.floormod(unit, tiles)
-            scores = workspace(layout.seq_len * tile)
+            query_tile = first_tile + T.floormod(within, tiles)
+            scores = workspace(layout.seq_len * width)
             top = Registers(vectors, lanes)
             top.fill(-3.0e38)
 
             def score_rows(key_tile: int | Expr, first_key: Expr | int, count: int) -> None:
-                """Scores of `count` keys of one tile, and their running maximum."""
+                """Scores of `count` keys of one tile as powers of two, and their maximum."""
                 acc = Registers(count * vectors, lanes)
                 acc.fill(0.0)
                 with serial(0, shape.head_dim) as d:
+                    feature = _feature(shape, 0, head, d)
                     q = [
-                        load(
-                            query,
-                            [query_tile, _feature(shape, 0, head, d), v * lanes],
-                            lanes,
-                        )
+                        load(query, [query_tile, feature, first_token + v * lanes], lanes)
                         for v in range(vectors)
                     ]
                     for row in range(count):
-                        factor = broadcast(
-                            key[
-                                first_tile + key_tile, _feature(shape, 1, head, d), first_key + row
-                            ],
-                            lanes,
-                        )
+                        place = [first_tile + key_tile, _feature(shape, 1, head, d)]
+                        factor = broadcast(key[(*place, first_key + row)], lanes)
                         for v in range(vectors):
                             acc[row * vectors + v] = acc[row * vectors + v] + factor * q[v]
                 for row in range(count):
                     position = key_tile * tile + first_key + row
+                    blocked = None
+                    if mask is not None:
+                        entry = mask[batch if shape.mask_batch != 1 else 0, position]
+                        blocked = broadcast(entry * T.float32(_LOG2_E), lanes)
                     for v in range(vectors):
-                        score = acc[row * vectors + v] * broadcast(shape.scale, lanes)
-                        if mask is not None:
-                            score = score + broadcast(
-                                mask[batch if shape.mask_batch != 1 else 0, position], lanes
-                            )
-                        score = Bind(lanes)(score)
-                        store(scores, score, [position * tile + v * lanes], lanes)
+                        score = acc[row * vectors + v] * broadcast(shape.scale * _LOG2_E, lanes)
+                        score = Bind(lanes)(score if blocked is None else score + blocked)
+                        store(scores, score, [position * width + v * lanes], lanes)
                         top[v] = T.max(top[v], score)
 
-            _for_each_group(layout.seq_len, tile, rows, score_rows)
+            def of_every_key(emit: Callable[[int | Expr, int], None]) -> None:
+                """Call emit(key_tile, keys) for the full tiles, in a loop, and for what is left."""
+                full, rest = divmod(layout.seq_len, tile)
+                if full:
+                    with serial(0, full) as key_tile:
+                        emit(key_tile, tile)
+                if rest:
+                    emit(full, rest)
+
+            of_every_key(
+                lambda key_tile, keys: _in_groups(
+                    keys, rows, lambda first, count: score_rows(key_tile, first, count)
+                )
+            )
 
             total = Registers(vectors, lanes)
             total.fill(0.0)
             with serial(0, layout.seq_len) as position:
                 for v in range(vectors):
-                    bind = Bind(lanes)
-                    weight = exp(bind, load(scores, [position * tile + v * lanes], lanes) - top[v])
-                    store(scores, weight, [position * tile + v * lanes], lanes)
+                    place = [position * width + v * lanes]
+                    weight = exp2(Bind(lanes), load(scores, place, lanes) - top[v])
+                    store(scores, weight, place, lanes)
                     total[v] = total[v] + weight
             for v in range(vectors):
                 total[v] = broadcast(1.0, lanes) / total[v]
@@ -154,43 +172,23 @@ def make_attention(layout: TokenLayout, shape: AttentionShape, rows: int) -> tvm
 
                 def accumulate(key_tile: int | Expr, keys: int) -> None:
                     with serial(0, keys) as j:
-                        start = (key_tile * tile + j) * tile
+                        start = (key_tile * tile + j) * width
                         weights = [load(scores, [start + v * lanes], lanes) for v in range(vectors)]
                         for row in range(count):
-                            factor = broadcast(
-                                value[
-                                    first_tile + key_tile,
-                                    _feature(shape, 2, head, first + row),
-                                    j,
-                                ],
-                                lanes,
-                            )
+                            feature = _feature(shape, 2, head, first + row)
+                            factor = broadcast(value[first_tile + key_tile, feature, j], lanes)
                             for v in range(vectors):
-                                acc[row * vectors + v] = (
-                                    acc[row * vectors + v] + factor * weights[v]
-                                )
+                                index = row * vectors + v
+                                acc[index] = acc[index] + factor * weights[v]
 
-                full, rest = divmod(layout.seq_len, tile)
-                if full:
-                    with serial(0, full) as key_tile:
-                        accumulate(key_tile, tile)
-                if rest:
-                    accumulate(full, rest)
+                of_every_key(accumulate)
                 for row in range(count):
+                    feature = head * shape.value_dim + first + row
                     for v in range(vectors):
-                        store(
-                            out,
-                            acc[row * vectors + v] * total[v],
-                            [query_tile, head * shape.value_dim + first + row, v * lanes],
-                            lanes,
-                        )
+                        place = [query_tile, feature, first_token + v * lanes]
+                        store(out, acc[row * vectors + v] * total[v], place, lanes)
 
-            groups, rest = divmod(shape.value_dim, rows)
-            if groups:
-                with serial(0, groups) as group:
-                    context_rows(group * rows, rows)
-            if rest:
-                context_rows(groups * rows, rest)
+            _in_groups(shape.value_dim, rows, context_rows)
 
     return prim_func(body)
 
@@ -200,22 +198,11 @@ def _feature(shape: AttentionShape, operand: int, head: Expr, d: Expr | int) -> 
     return head * dim + (shape.offsets[operand] + d)
 
 
-def _for_each_group(
-    seq_len: int, tile: int, rows: int, emit: Callable[[int | Expr, int | Expr, int], None]
-) -> None:
-    """Call emit(key_tile, first_key, count) so that every key is met once, tails included."""
-    full, rest = divmod(seq_len, tile)
-
-    def within(key_tile: int | Expr, keys: int) -> None:
-        groups, left = divmod(keys, rows)
-        if groups:
-            with serial(0, groups) as group:
-                emit(key_tile, group * rows, rows)
-        if left:
-            emit(key_tile, groups * rows, left)
-
-    if full:
-        with serial(0, full) as key_tile:
-            within(key_tile, tile)
+def _in_groups(total: int, most: int, emit: Callable[[int | Expr, int], None]) -> None:
+    """Call emit(first, count) for groups of `most` in a loop, and for what is left."""
+    groups, rest = divmod(total, most)
+    if groups:
+        with serial(0, groups) as group:
+            emit(group * most, most)
     if rest:
-        within(full, rest)
+        emit(groups * most, rest)

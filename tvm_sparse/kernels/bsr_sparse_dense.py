@@ -15,7 +15,12 @@ import tvm
 
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_bsr import OFFSETS_PER_WORD, SparseFormat
-from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, TokenLayout, row_chunks, tiles_first
+from tvm_sparse.kernels.tiling import (
+    PREFETCH_FLOATS,
+    TokenLayout,
+    row_chunks,
+    tiles_first,
+)
 from tvm_sparse.kernels.vector import (
     Buffer,
     Expr,

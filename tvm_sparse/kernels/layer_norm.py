@@ -25,12 +25,12 @@ from tvm_sparse.kernels.vector import (
     store,
 )
 
-#: Partial sums per statistic: enough independent chains to hide the latency of an addition.
+#: Partial sums of all vectors together: independent chains to hide the latency of an addition.
 _PARTIAL_SUMS = 8
 
 
 def make_layer_norm(
-    layout: TokenLayout, features: int, epsilon: float, residual: bool = False
+    layout: TokenLayout, features: int, epsilon: float, vectors: int, residual: bool = False
 ) -> tvm.tirx.PrimFunc:
     """Make the kernel out = (x - mean) / sqrt(var + epsilon) * gamma + beta.
 
@@ -42,6 +42,9 @@ def make_layer_norm(
         Extent that is normalised.
     epsilon : float
         Added to the variance.
+    vectors : int
+        Vectors of tokens that one parallel iteration takes; divides those of a token tile. All of
+        a tile are read front to back, some of them in strides.
     residual : bool
         Whether x is data + residual rather than data.
 
@@ -51,7 +54,9 @@ def make_layer_norm(
         (data (tiles, F, T), gamma (F,), beta (F,), [residual (tiles, F, T)],
         out (tiles, F, T)).
     """
-    lanes, vectors = layout.lanes, layout.vectors
+    lanes = layout.lanes
+    parts = layout.vectors // vectors
+    chains = max(1, _PARTIAL_SUMS // vectors)
 
     def body() -> None:
         data = argument("data", layout.shape(features))
@@ -60,51 +65,68 @@ def make_layer_norm(
         added = argument("residual", layout.shape(features)) if residual else None
         out = argument("out", layout.shape(features))
 
-        with parallel(layout.num_tiles * vectors, "layer_norm") as unit:
-            tile = T.floordiv(unit, vectors)
-            token = T.floormod(unit, vectors) * lanes
-            bind = Bind(lanes)
+        with parallel(layout.num_tiles * parts, "layer_norm") as unit:
+            tile = T.floordiv(unit, parts)
+            first_token = T.floormod(unit, parts) * (vectors * lanes)
 
-            def sum_over_features(term: Callable[[Expr], Expr]) -> Expr:
-                partial = Registers(_PARTIAL_SUMS, lanes)
+            def place(feature: Expr, vector: int) -> list[Expr]:
+                return [tile, feature, first_token + vector * lanes]
+
+            def mean_over_features(term: Callable[[Expr, int], Expr]) -> list[Expr]:
+                """Mean of term(feature, vector), for each vector."""
+                partial = Registers(chains * vectors, lanes)
                 partial.fill(0.0)
-                groups, rest = divmod(features, _PARTIAL_SUMS)
+
+                def add(feature: Expr, chain: int) -> None:
+                    for vector in range(vectors):
+                        index = chain * vectors + vector
+                        partial[index] = partial[index] + term(feature, vector)
+
+                groups, rest = divmod(features, chains)
                 if groups:
                     with serial(0, groups) as group:
-                        for lane in range(_PARTIAL_SUMS):
-                            partial[lane] = partial[lane] + term(group * _PARTIAL_SUMS + lane)
-                for lane in range(rest):
-                    partial[lane] = partial[lane] + term(T.int64(groups * _PARTIAL_SUMS + lane))
-                total = partial[0]
-                for lane in range(1, _PARTIAL_SUMS):
-                    total = total + partial[lane]
-                return bind(total * broadcast(1.0 / features, lanes))
+                        for chain in range(chains):
+                            add(group * chains + chain, chain)
+                for chain in range(rest):
+                    add(T.int64(groups * chains + chain), chain)
+                means = []
+                for vector in range(vectors):
+                    total = partial[vector]
+                    for chain in range(1, chains):
+                        total = total + partial[chain * vectors + vector]
+                    means.append(Bind(lanes)(total * broadcast(1.0 / features, lanes)))
+                return means
 
-            if added is None:
-                source = data
-                mean = sum_over_features(lambda f: load(data, [tile, f, token], lanes))
-            else:
+            source = data
+            if added is not None:
                 # `out` holds data + residual between the passes: one read of each operand.
                 source = out
 
-                def add(f: Expr) -> Expr:
-                    term = Bind(lanes)(
-                        load(data, [tile, f, token], lanes) + load(added, [tile, f, token], lanes)
-                    )
-                    store(out, term, [tile, f, token], lanes)
-                    return term
+            def first_read(feature: Expr, vector: int) -> Expr:
+                value = load(data, place(feature, vector), lanes)
+                if added is None:
+                    return value
+                value = Bind(lanes)(value + load(added, place(feature, vector), lanes))
+                store(out, value, place(feature, vector), lanes)
+                return value
 
-                mean = sum_over_features(add)
+            mean = mean_over_features(first_read)
 
-            def squared_deviation(f: Expr) -> Expr:
-                deviation = Bind(lanes)(load(source, [tile, f, token], lanes) - mean)
+            def squared_deviation(feature: Expr, vector: int) -> Expr:
+                value = load(source, place(feature, vector), lanes)
+                deviation = Bind(lanes)(value - mean[vector])
                 return deviation * deviation
 
-            variance = sum_over_features(squared_deviation)
-            inverse = bind(broadcast(1.0, lanes) / T.sqrt(variance + broadcast(epsilon, lanes)))
+            variance = mean_over_features(squared_deviation)
+            inverse = [
+                Bind(lanes)(broadcast(1.0, lanes) / T.sqrt(value + broadcast(epsilon, lanes)))
+                for value in variance
+            ]
             with serial(0, features) as f:
-                centred = (load(source, [tile, f, token], lanes) - mean) * inverse
-                value = centred * broadcast(gamma[f], lanes) + broadcast(beta[f], lanes)
-                store(out, value, [tile, f, token], lanes)
+                for vector in range(vectors):
+                    value = load(source, place(f, vector), lanes)
+                    centred = (value - mean[vector]) * inverse[vector]
+                    result = centred * broadcast(gamma[f], lanes) + broadcast(beta[f], lanes)
+                    store(out, result, place(f, vector), lanes)
 
     return prim_func(body)

@@ -152,12 +152,7 @@ def pack_bsr(
         group_starts.astype(np.int32),
         (rows * bs_r).astype(np.int32),
         np.column_stack(
-            [
-                bounds[:-1] * bs_r,
-                bounds[1:] * bs_r,
-                first_group,
-                first_group[:, -1] + groups_of,
-            ]
+            [bounds[:-1] * bs_r, bounds[1:] * bs_r, first_group, first_group[:, -1] + groups_of]
         ).astype(np.int32),
     )
 

@@ -175,10 +175,11 @@ def tiled_attention(
     value_dim: int,
     offsets: tuple[int, int, int],
     scale: float,
+    vectors: int,
     rows: int,
     layout: TokenLayout,
 ) -> relax.Call:
-    """Attend over token tiles; see `attention.AttentionShape`."""
+    """Attend over token tiles; see `attention.AttentionShape` and `make_attention`."""
     return _call(
         "tiled_attention",
         [*qkv, mask],
@@ -187,6 +188,7 @@ def tiled_attention(
         value_dim=value_dim,
         offsets=list(offsets),
         scale=scale,
+        vectors=vectors,
         rows=rows,
         **_layout_attrs(layout),
     )
@@ -199,13 +201,15 @@ def tiled_layer_norm(
     residual: Expr | None,
     *,
     epsilon: float,
+    vectors: int,
     layout: TokenLayout,
 ) -> relax.Call:
-    """Normalise the features of token tiles."""
+    """Normalise the features of token tiles; see `layer_norm.make_layer_norm`."""
     return _call(
         "tiled_layer_norm",
         [data, gamma, beta, residual],
         epsilon=epsilon,
+        vectors=vectors,
         has_residual=residual is not None,
         **_layout_attrs(layout),
     )
@@ -287,7 +291,9 @@ def _legalize_sparse_dense(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
             bb.emit(relax.op.reshape(offsets, (nnzb, 1))),
             weight_indptr,
             relax.const(rows, "int32"),
-            relax.const(np.array([[0, num_block_rows * bs_r, 0, num_block_rows]]), "int32"),
+            relax.const(
+                np.array([[0, num_block_rows * bs_r, 0, num_block_rows]], np.int32), "int32"
+            ),
         ),
         bias[0] if bias else None,
         None,
@@ -340,15 +346,16 @@ def _legalize_tiled_attention(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
         scale=float(call.attrs["scale"]),
         mask_batch=_shape(mask)[0] if mask is not None else None,
     )
-    kernel = _kernel(make_attention, _layout(call), shape, int(call.attrs["rows"]))
+    vectors, rows = int(call.attrs["vectors"]), int(call.attrs["rows"])
+    kernel = _kernel(make_attention, _layout(call), shape, vectors, rows)
     return _emit(bb, kernel, f"attention_{shape.heads}x{shape.head_dim}", call)
 
 
 def _legalize_tiled_layer_norm(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
     features = _shape(call.args[0])[1]
     residual = bool(call.attrs["has_residual"])
-    epsilon = float(call.attrs["epsilon"])
-    kernel = _kernel(make_layer_norm, _layout(call), features, epsilon, residual)
+    epsilon, vectors = float(call.attrs["epsilon"]), int(call.attrs["vectors"])
+    kernel = _kernel(make_layer_norm, _layout(call), features, epsilon, vectors, residual)
     return _emit(bb, kernel, f"layer_norm_{features}" + "_residual" * residual, call)
 
 

@@ -154,6 +154,27 @@ def row_chunks(block_rows: int, most: int) -> list[tuple[int, int]]:
     return [(start, min(size, block_rows - start)) for start in range(0, block_rows, size)]
 
 
+def norm_vectors(layout: TokenLayout, target: CpuTarget) -> int:
+    """Return the vectors of tokens that a layer norm takes together.
+
+    As many as leave every thread a share: a whole tile is read front to back.
+    """
+    shares = -(-target.threads // layout.num_tiles)
+    most = max(1, layout.vectors // shares)
+    return max(n for n in range(1, most + 1) if layout.vectors % n == 0)
+
+
+def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int]:
+    """Return the vectors of queries, and the keys or features, that attention takes together.
+
+    Two vectors of scores stay in L1 where four do not, and a power of two of rows divides the
+    usual extents of a head.
+    """
+    vectors = 2 if layout.vectors % 2 == 0 else layout.vectors
+    most = target.num_registers // 2 // vectors
+    return vectors, 1 << (most.bit_length() - 1)
+
+
 def sparse_format(
     num_blocks: tuple[int, int],
     block_shape: tuple[int, int],

@@ -18,7 +18,13 @@ from tvm import relax
 
 from tvm_sparse.kernels import relax_ops
 from tvm_sparse.kernels.packed_bsr import SparseFormat
-from tvm_sparse.kernels.tiling import dense_rows, sparse_format, split_rows
+from tvm_sparse.kernels.tiling import (
+    attention_tile,
+    dense_rows,
+    norm_vectors,
+    sparse_format,
+    split_rows,
+)
 from tvm_sparse.passes.dense_chains import (
     ATTENTION,
     DenseChain,
@@ -224,6 +230,7 @@ class _Tiler:
             self.weights.keep(beta),
             operands[1].var if len(operands) > 1 else None,
             epsilon=float(value.attrs.epsilon),
+            vectors=norm_vectors(operands[0].layout, self.target),
             layout=operands[0].layout,
         )
         self.values.tiled[var] = replace(operands[0], var=self.bb.emit(norm))
@@ -250,6 +257,7 @@ class _Tiler:
             )
         value_dim = static_shape(val)[-1]
         scale = value.attrs.scale
+        vectors, rows = attention_tile(layout, self.target)
         attention = relax_ops.tiled_attention(
             tuple(o.var for o in qkv if o),  # type: ignore[arg-type]
             mask_rows,
@@ -258,7 +266,8 @@ class _Tiler:
             value_dim=value_dim,
             offsets=tuple(o.offset for o in qkv if o),  # type: ignore[arg-type]
             scale=float(scale) if scale is not None else head_dim**-0.5,
-            rows=min(8, split_rows(layout, self.target)),
+            vectors=vectors,
+            rows=rows,
             layout=layout,
         )
         self.values.tiled[var] = Tiled(self.bb.emit(attention), layout, 0, heads * value_dim)

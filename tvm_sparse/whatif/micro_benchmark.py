@@ -32,8 +32,10 @@ from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
 from tvm_sparse.kernels.packed_dense import make_packed_dense
 from tvm_sparse.kernels.tiling import (
     TokenLayout,
+    attention_tile,
     choose_layout,
     dense_rows,
+    norm_vectors,
     sparse_format,
     split_rows,
 )
@@ -79,7 +81,8 @@ def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.P
         rows = dense_rows(layout, target)
         return make_packed_dense(layout, job.units, job.depth, rows, epilogue)
     if job.kind == "norm":
-        return make_layer_norm(layout, job.units, 1e-12, job.residual)
+        vectors = norm_vectors(layout, target)
+        return make_layer_norm(layout, job.units, 1e-12, vectors, job.residual)
     width = job.units * job.depth
     shape = AttentionShape(
         heads=job.units,
@@ -90,7 +93,7 @@ def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.P
         scale=job.depth**-0.5,
         mask_batch=job.batch,
     )
-    return make_attention(layout, shape, min(8, split_rows(layout, target)))
+    return make_attention(layout, shape, *attention_tile(layout, target))
 
 
 def make_arguments(
