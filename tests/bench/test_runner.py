@@ -122,6 +122,22 @@ def test_an_unforeseen_failure_of_a_worker_is_passed_on(dense_dir: Path) -> None
         worker.measure(0.01)
 
 
+def test_a_worker_rests_between_requests(dense_dir: Path) -> None:
+    """Threads that look for more work would disturb the worker whose turn it is."""
+    with WorkerProcess(dense_dir, 2) as worker:
+        worker.bind(tiny_inputs())
+        for _ in range(2):
+            assert worker.measure(0.01)
+            deadline = time.monotonic() + 10
+            while process_state(worker.pid) != "T" and time.monotonic() < deadline:
+                time.sleep(0.001)
+            assert process_state(worker.pid) == "T"
+
+
+def process_state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_closing_ends_the_process_and_its_files(dense_dir: Path, tmp_path: Path) -> None:
     with WorkerProcess(dense_dir, 1) as worker:
         pid = worker.pid

@@ -13,7 +13,7 @@ from tvm_sparse.config import BenchSpec
 
 #: Long enough that the dropped first iteration costs little, short enough for many pairs.
 ROUND_S = 0.3
-#: The first iteration of a round meets the other worker's threads still spinning, and cold caches.
+#: The first iteration of a round meets cold caches and threads that sleep.
 DROPPED_PER_ROUND = 1
 #: A short measurement is split all the same, so that the builds take turns.
 MIN_ROUNDS = 5

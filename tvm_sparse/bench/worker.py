@@ -17,9 +17,11 @@ process and removes FOLDER, where the parent keeps the files: nothing outlives a
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +33,8 @@ import numpy as np
 
 from tvm_sparse.errors import BuildError, TvmSparseError
 from tvm_sparse.runtime.measure import measure_latency
+
+_PR_SET_PDEATHSIG = 1
 
 
 class Worker:
@@ -98,8 +102,18 @@ def serve(worker: Worker, requests: TextIO, answers: TextIO) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
+def _continue_without_parent() -> None:
+    """Have the kernel continue this process when its parent dies.
+
+    The parent stops it between requests; stopped, it would not see the end of its input.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
+
+
 def serve_parent(worker: Worker) -> None:
     """Serve the parent over standard input and output."""
+    _continue_without_parent()
     # Whatever a library prints must not end up between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -29,6 +29,8 @@ Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 class WorkerProcess:
     """An artifact loaded in a child process; a context manager that ends it.
 
+    The process is stopped (SIGSTOP) whenever it is not carrying out a request.
+
     Parameters
     ----------
     artifact : str or path
@@ -179,6 +181,7 @@ class WorkerProcess:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
+        self._signal(signal.SIGCONT)
         try:
             stdin.write(json.dumps(request) + "\n")
             stdin.flush()
@@ -187,11 +190,19 @@ class WorkerProcess:
             line = ""
         if not line.endswith("\n"):
             raise self._death()
+        # Threads of most engines look for work for a while after they have done some. Until this
+        # worker is asked again, the cores belong to the others.
+        self._signal(signal.SIGSTOP)
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             kind = getattr(errors, answer["error"], BuildError)
             raise kind(answer["message"])
         return answer
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to the worker and the processes it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
 
     def _death(self) -> BuildError:
         """Describe how the worker ended."""

@@ -117,14 +117,14 @@ def make_attention(
                 acc = Registers(count * vectors, lanes)
                 acc.fill(0.0)
                 with serial(0, shape.head_dim) as d:
-                    feature = _feature(shape, 0, head, d)
+                    of_query, of_key = (_feature(shape, operand, head, d) for operand in (0, 1))
                     q = [
-                        load(query, [query_tile, feature, first_token + v * lanes], lanes)
+                        load(query, [query_tile, of_query, first_token + v * lanes], lanes)
                         for v in range(vectors)
                     ]
                     for row in range(count):
-                        place = [first_tile + key_tile, _feature(shape, 1, head, d)]
-                        factor = broadcast(key[(*place, first_key + row)], lanes)
+                        value_of_key = key[first_tile + key_tile, of_key, first_key + row]
+                        factor = broadcast(value_of_key, lanes)
                         for v in range(vectors):
                             acc[row * vectors + v] = acc[row * vectors + v] + factor * q[v]
                 for row in range(count):
