@@ -15,7 +15,6 @@ from tvm_sparse.kernels.tiling import (
     row_chunks,
     sparse_format,
     split_rows,
-    tiles_first,
 )
 from tvm_sparse.target import resolve_target
 
@@ -107,10 +106,11 @@ def test_more_threads_get_more_chunks():
         for threads in (2, 32)
     )
     assert few.chunks < many.chunks
-    assert many.chunks * layout.num_tiles >= 2 * 32
+    assert many.chunks * layout.num_tiles >= 32
 
 
-def test_a_large_tile_of_inputs_stays_and_the_weights_pass():
-    layout = TokenLayout(1, 128, 64, 16)
-    assert tiles_first(layout, 3072)
-    assert not tiles_first(layout, 768)
+@pytest.mark.parametrize(("tokens", "threads", "chunks"), [(128, 2, 1), (192, 2, 2), (64, 8, 8)])
+def test_token_tiles_are_cut_where_threads_would_get_unequal_shares(tokens, threads, chunks):
+    target = resolve_target("x86-64-v4", threads)
+    layout = TokenLayout(1, tokens, 64, 16)
+    assert sparse_format((192, 768), (4, 1), 0.05, layout, target).chunks == chunks

@@ -103,11 +103,10 @@ def make_attention(
 
         with parallel(layout.batch * shape.heads * tiles * parts, "attention") as unit:
             first_token = T.floormod(unit, parts) * width
-            within = T.floordiv(unit, parts)
-            batch = T.floordiv(within, shape.heads * tiles)
-            head = T.floormod(T.floordiv(within, tiles), shape.heads)
+            head = T.floormod(T.floordiv(unit, parts), shape.heads)
+            query_tile = T.floordiv(unit, parts * shape.heads)
+            batch = T.floordiv(query_tile, tiles)
             first_tile = batch * tiles
-            query_tile = first_tile + T.floormod(within, tiles)
             scores = workspace(layout.seq_len * width)
             top = Registers(vectors, lanes)
             top.fill(-3.0e38)

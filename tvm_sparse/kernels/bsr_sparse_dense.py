@@ -5,6 +5,10 @@ vectors of tokens, so that a loaded activation serves bs_r outputs. Low blocks c
 a time, high ones a part of their rows at a time, so that about as many accumulators as registers
 are in use. How many steps there are is symbolic: one kernel serves all layers of a shape.
 
+Threads take token tiles, one after the other, not rows: what a kernel computes of a token then
+lies in the cache of the core that the next kernel computes that token on. Weights pass by once a
+tile.
+
 With several panels all rows of a chunk pass over one panel of the inputs, which L1 holds, before
 the next; the sums wait in `out`, which is small beside what is read.
 """
@@ -15,12 +19,7 @@ import tvm
 
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_bsr import OFFSETS_PER_WORD, SparseFormat
-from tvm_sparse.kernels.tiling import (
-    PREFETCH_FLOATS,
-    TokenLayout,
-    row_chunks,
-    tiles_first,
-)
+from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, TokenLayout, row_chunks
 from tvm_sparse.kernels.vector import (
     Buffer,
     Expr,
@@ -151,10 +150,7 @@ def make_bsr_sparse_dense(
                     group_times_panel(group, tile, panel, start, count)
 
         with parallel(chunks * layout.num_tiles, "bsr_sparse_dense") as unit:
-            if tiles_first(layout, depth):
-                tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
-            else:
-                chunk, tile = T.floordiv(unit, layout.num_tiles), T.floormod(unit, layout.num_tiles)
+            tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
             chunk_times_panel(chunk, tile, 0)
             if panels > 2:
                 with serial(1, panels - 1) as panel:

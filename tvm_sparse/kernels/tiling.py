@@ -44,12 +44,8 @@ _HIGH_BLOCK_ROWS = 4
 _PANEL_BYTES = 32 * 1024
 #: Blocks a row should have in a panel: its sums are read and written once for them.
 _BLOCKS_PER_PANEL_ROW = 16
-#: Weights of a chunk that should stay in L2 from one token tile to the next, in bytes.
-_CHUNK_BYTES = 256 * 1024
-#: A tile of inputs as large as this is worth more in L2 than a chunk of weights.
-_NEAR_TILE_BYTES = 512 * 1024
-#: Parts of a product for each thread: two even out what the parts do not share equally.
-_UNITS_PER_THREAD = 2
+#: Parts of the work for each thread, where the token tiles do not come out even.
+_UNITS_PER_THREAD = 4
 #: Rows that should use a panel while it is in L1.
 _ROWS_PER_PANEL_CHUNK = 96
 #: How far ahead weights are asked for, in floats: half a page. They come from L3 or memory, where
@@ -206,23 +202,17 @@ def sparse_format(
         fitting = _PANEL_BYTES // (4 * layout.token_tile * bs_c)
         paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
         panels = max(1, round(num_block_cols / max(fitting, paying)))
-    chunks = -(-_UNITS_PER_THREAD * target.threads // layout.num_tiles)
+    chunks = _shares(layout.num_tiles, target.threads)
     if panels > 1:
         chunks = min(chunks, num_block_rows // _ROWS_PER_PANEL_CHUNK)
-    if not tiles_first(layout, num_block_cols * bs_c):
-        weight_bytes = 4 * density * num_block_rows * num_block_cols * bs_r * bs_c
-        chunks = max(chunks, round(weight_bytes / _CHUNK_BYTES))
     chunks = max(1, min(chunks, num_block_rows // lanes))
     return SparseFormat(layout.token_tile, lanes, panels, chunks)
 
 
-def tiles_first(layout: TokenLayout, depth: int) -> bool:
-    """Whether a thread takes all rows of one token tile before the next tile.
-
-    The tile's inputs then stay near while the weights pass by once a tile; otherwise a chunk of
-    weights stays near while the tiles pass by.
-    """
-    return 4 * layout.token_tile * depth >= _NEAR_TILE_BYTES
+def _shares(tiles: int, threads: int) -> int:
+    """Return into how many parts each token tile is cut, so that threads get equal work."""
+    most = -(-_UNITS_PER_THREAD * threads // tiles)
+    return next((n for n in range(1, most) if tiles * n % threads == 0), most)
 
 
 def chunk_size(rows: int) -> int:
