@@ -12,6 +12,7 @@ from tvm_sparse.kernels.tiling import (
     choose_layout,
     chunk_size,
     dense_rows,
+    pays_in_parallel,
     row_chunks,
     sparse_format,
     split_rows,
@@ -102,7 +103,7 @@ def test_low_blocks_at_base_size_use_panels_and_shared_offsets():
 def test_more_threads_get_more_chunks():
     layout = choose_layout(1, 128, resolve_target("x86-64-v4"), 4)
     few, many = (
-        sparse_format((192, 768), (4, 1), 0.05, layout, resolve_target("x86-64-v4", threads))
+        sparse_format((768, 3072), (4, 1), 0.1, layout, resolve_target("x86-64-v4", threads))
         for threads in (2, 32)
     )
     assert few.chunks < many.chunks
@@ -113,4 +114,12 @@ def test_more_threads_get_more_chunks():
 def test_token_tiles_are_cut_where_threads_would_get_unequal_shares(tokens, threads, chunks):
     target = resolve_target("x86-64-v4", threads)
     layout = TokenLayout(1, tokens, 64, 16)
-    assert sparse_format((192, 768), (4, 1), 0.05, layout, target).chunks == chunks
+    assert sparse_format((192, 768), (4, 1), 0.5, layout, target).chunks == chunks
+
+
+def test_small_products_are_not_cut():
+    target = resolve_target("x86-64-v4", 8)
+    layout = TokenLayout(1, 16, 16, 16)
+    assert sparse_format((96, 384), (4, 1), 0.05, layout, target).chunks == 1
+    assert not pays_in_parallel(2 * 16 * 0.05 * 384 * 384)
+    assert pays_in_parallel(2 * 16 * 384 * 384)

@@ -131,7 +131,7 @@ def test_the_numbers_stay(body):
 
 def test_large_elementwise_work_is_parallel_and_vectorised():
     for extents, expected in (
-        ((64, 128), {"parallel", "vectorized"}),
+        ((256, 128), {"parallel", "vectorized"}),
         ((2, 64), {"vectorized"}),
         ((2, 3), set()),
     ):

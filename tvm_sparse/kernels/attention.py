@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import tvm
 
 from tvm_sparse.kernels.activations import exp2
-from tvm_sparse.kernels.tiling import TokenLayout
+from tvm_sparse.kernels.tiling import TokenLayout, pays_in_parallel
 from tvm_sparse.kernels.vector import (
     Bind,
     Expr,
@@ -101,7 +101,9 @@ def make_attention(
         )
         out = argument("out", layout.shape(shape.heads * shape.value_dim))
 
-        with parallel(layout.batch * shape.heads * tiles * parts, "attention") as unit:
+        operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
+        pays = pays_in_parallel(operations * layout.batch * layout.seq_len**2)
+        with parallel(layout.num_tiles * shape.heads * parts, "attention", pays) as unit:
             first_token = T.floormod(unit, parts) * width
             head = T.floormod(T.floordiv(unit, parts), shape.heads)
             query_tile = T.floordiv(unit, parts * shape.heads)

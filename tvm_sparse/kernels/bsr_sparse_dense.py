@@ -47,6 +47,7 @@ def make_bsr_sparse_dense(
     rows: int,
     epilogue: Epilogue,
     form: SparseFormat,
+    in_parallel: bool = True,
 ) -> tvm.tirx.PrimFunc:
     """Make the kernel for one (units, depth, block_shape).
 
@@ -64,6 +65,8 @@ def make_bsr_sparse_dense(
         Fused operations.
     form : SparseFormat
         How the weight was packed.
+    in_parallel : bool
+        Whether threads share the work.
 
     Returns
     -------
@@ -149,7 +152,7 @@ def make_bsr_sparse_dense(
                 for start, count in row_chunks(bs_r, rows):
                     group_times_panel(group, tile, panel, start, count)
 
-        with parallel(chunks * layout.num_tiles, "bsr_sparse_dense") as unit:
+        with parallel(chunks * layout.num_tiles, "bsr_sparse_dense", in_parallel) as unit:
             tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
             chunk_times_panel(chunk, tile, 0)
             if panels > 2:

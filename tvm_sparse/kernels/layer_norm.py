@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tvm
 
-from tvm_sparse.kernels.tiling import TokenLayout
+from tvm_sparse.kernels.tiling import TokenLayout, pays_in_parallel
 from tvm_sparse.kernels.vector import (
     Bind,
     Expr,
@@ -27,6 +27,7 @@ from tvm_sparse.kernels.vector import (
 
 #: Partial sums of all vectors together: independent chains to hide the latency of an addition.
 _PARTIAL_SUMS = 8
+_OPERATIONS_PER_VALUE = 20
 
 
 def make_layer_norm(
@@ -65,7 +66,9 @@ def make_layer_norm(
         added = argument("residual", layout.shape(features)) if residual else None
         out = argument("out", layout.shape(features))
 
-        with parallel(layout.num_tiles * parts, "layer_norm") as unit:
+        values = layout.num_tiles * layout.token_tile * features
+        pays = pays_in_parallel(_OPERATIONS_PER_VALUE * values)
+        with parallel(layout.num_tiles * parts, "layer_norm", pays) as unit:
             tile = T.floordiv(unit, parts)
             first_token = T.floormod(unit, parts) * (vectors * lanes)
 

@@ -10,7 +10,7 @@ import numpy as np
 import tvm
 
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, TokenLayout, chunk_size
+from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, TokenLayout, chunk_size, pays_in_parallel
 from tvm_sparse.kernels.vector import (
     Expr,
     Registers,
@@ -98,7 +98,9 @@ def make_packed_dense(
             ]
             tail.store(out, acc, places)
 
-        with parallel(-(-panels // per_chunk), "packed_dense") as chunk:
+        operations = 2.0 * layout.num_tiles * layout.token_tile * units * depth
+        pays = pays_in_parallel(operations)
+        with parallel(-(-panels // per_chunk), "packed_dense", pays) as chunk:
             with serial(0, layout.num_tiles) as tile:
                 with serial(0, per_chunk) as offset:
                     panel = chunk * per_chunk + offset

@@ -22,8 +22,13 @@ from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.packed_dense import make_packed_dense
+from tvm_sparse.kernels.row_dense import make_row_dense
 from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, split_rows
-from tvm_sparse.kernels.token_layout import make_pack_tokens, make_unpack_tokens
+from tvm_sparse.kernels.token_layout import (
+    make_gather_tokens,
+    make_pack_tokens,
+    make_unpack_tokens,
+)
 from tvm_sparse.target import resolve_target
 
 Expr = relax.Expr
@@ -115,6 +120,35 @@ def unpack_tokens(data: Expr, layout: TokenLayout) -> relax.Call:
     return _call("unpack_tokens", [data], **_layout_attrs(layout))
 
 
+def gather_tokens(terms: Sequence[tuple[Expr, Expr]], layout: TokenLayout) -> relax.Call:
+    """Add up rows of tables, given as (ids (1 or B, S), table (rows, F)), in token tiles."""
+    return _call(
+        "gather_tokens", [part for term in terms for part in term], **_layout_attrs(layout)
+    )
+
+
+def row_dense(
+    data: Expr,
+    weight: Expr,
+    bias: Expr | None,
+    residual: Expr | None,
+    *,
+    units: int,
+    activation: str,
+    lanes: int,
+) -> relax.Call:
+    """Multiply a few rows (M, K) by a weight packed with `packed_dense.pack_dense`."""
+    return _call(
+        "row_dense",
+        [data, weight, bias, residual],
+        units=units,
+        lanes=lanes,
+        has_bias=bias is not None,
+        has_residual=residual is not None,
+        activation=activation,
+    )
+
+
 def packed_dense(
     data: Expr,
     weight: Expr,
@@ -147,11 +181,12 @@ def tiled_sparse_dense(
     activation: str,
     layout: TokenLayout,
     form: SparseFormat,
+    in_parallel: bool = True,
 ) -> relax.Call:
     """Multiply token tiles by a weight given as the five arrays of a `PackedBSR`.
 
     `rows` is the most rows of a block that are accumulated together, `form` how the weight was
-    packed.
+    packed, `in_parallel` whether threads share the work.
     """
     return _call(
         "tiled_sparse_dense",
@@ -159,6 +194,7 @@ def tiled_sparse_dense(
         rows=rows,
         form_panels=form.panels,
         form_chunks=form.chunks,
+        in_parallel=in_parallel,
         has_bias=bias is not None,
         has_residual=residual is not None,
         activation=activation,
@@ -231,6 +267,14 @@ def _infer_pack_tokens(call: relax.Call, _: Any) -> relax.TensorType:
 def _infer_unpack_tokens(call: relax.Call, _: Any) -> relax.TensorType:
     layout = _layout(call)
     return _tensor([layout.batch, layout.seq_len, _shape(call.args[0])[1]])
+
+
+def _infer_gather_tokens(call: relax.Call, _: Any) -> relax.TensorType:
+    return _tensor(_layout(call).shape(_shape(call.args[1])[1]))
+
+
+def _infer_row_dense(call: relax.Call, _: Any) -> relax.TensorType:
+    return _tensor([_shape(call.args[0])[0], int(call.attrs["units"])])
 
 
 def _infer_packed_dense(call: relax.Call, _: Any) -> relax.TensorType:
@@ -316,6 +360,21 @@ def _legalize_unpack_tokens(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
     return _emit(bb, _kernel(make_unpack_tokens, _layout(call), features), "unpack_tokens", call)
 
 
+def _legalize_gather_tokens(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
+    pairs = list(zip(call.args[::2], call.args[1::2], strict=True))
+    tables = tuple((_shape(table)[0], _shape(ids)[0], str(ids.ty.dtype)) for ids, table in pairs)
+    kernel = _kernel(make_gather_tokens, _layout(call), _shape(pairs[0][1])[1], tables)
+    return _emit(bb, kernel, "gather_tokens", call)
+
+
+def _legalize_row_dense(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
+    units, lanes, epilogue = int(call.attrs["units"]), int(call.attrs["lanes"]), _epilogue(call)
+    rows, _ = _shape(call.args[0])
+    _, depth, panel = _shape(call.args[1])
+    kernel = _kernel(make_row_dense, rows, units, depth, panel, lanes, epilogue)
+    return _emit(bb, kernel, f"row_dense_{units}x{depth}{epilogue.suffix}", call)
+
+
 def _legalize_packed_dense(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
     units, epilogue = int(call.attrs["units"]), _epilogue(call)
     _, depth, rows = _shape(call.args[1])
@@ -330,7 +389,10 @@ def _legalize_tiled_sparse_dense(bb: relax.BlockBuilder, call: relax.Call) -> Ex
     rows, block_shape = int(call.attrs["rows"]), (bs_r, bs_c)
     panels, chunks = (int(call.attrs[f"form_{name}"]) for name in ("panels", "chunks"))
     form = SparseFormat(layout.token_tile, lanes, panels, chunks)
-    kernel = _kernel(make_bsr_sparse_dense, layout, units, depth, block_shape, rows, epilogue, form)
+    in_parallel = bool(call.attrs["in_parallel"])
+    kernel = _kernel(
+        make_bsr_sparse_dense, layout, units, depth, block_shape, rows, epilogue, form, in_parallel
+    )
     name = f"sparse_dense_{units}x{depth}_{bs_r}x{bs_c}{epilogue.suffix}"
     return _emit(bb, kernel, name, call)
 
@@ -364,6 +426,8 @@ def _register() -> None:
         "sparse_dense": (_infer_sparse_dense, _legalize_sparse_dense),
         "pack_tokens": (_infer_pack_tokens, _legalize_pack_tokens),
         "unpack_tokens": (_infer_unpack_tokens, _legalize_unpack_tokens),
+        "gather_tokens": (_infer_gather_tokens, _legalize_gather_tokens),
+        "row_dense": (_infer_row_dense, _legalize_row_dense),
         "packed_dense": (_infer_packed_dense, _legalize_packed_dense),
         "tiled_sparse_dense": (_infer_tiled_sparse_dense, _legalize_tiled_sparse_dense),
         "tiled_attention": (_infer_tiled_attention, _legalize_tiled_attention),

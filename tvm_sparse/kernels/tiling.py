@@ -48,6 +48,8 @@ _BLOCKS_PER_PANEL_ROW = 16
 _UNITS_PER_THREAD = 4
 #: Rows that should use a panel while it is in L1.
 _ROWS_PER_PANEL_CHUNK = 96
+#: Operations that take one core about as long as it takes to share them with another: 5 us.
+_PARALLEL_OPERATIONS = 1_000_000
 #: How far ahead weights are asked for, in floats: half a page. They come from L3 or memory, where
 #: the processor's own prefetching stops at the end of every page.
 PREFETCH_FLOATS = 512
@@ -160,6 +162,25 @@ def norm_vectors(layout: TokenLayout, target: CpuTarget) -> int:
     return max(n for n in range(1, most + 1) if layout.vectors % n == 0)
 
 
+def row_panel(rows: int, units: int, target: CpuTarget) -> int | None:
+    """Return the outputs of a weight panel for a product of a few rows, None for many rows.
+
+    With half as many rows as a register has lanes, or fewer, vectors run over outputs.
+    """
+    if 2 * rows > target.lanes or units % target.lanes:
+        return None
+    vectors = (target.num_registers - 2 * _OPERAND_REGISTERS) // rows
+    return target.lanes * max(1, min(4, vectors, units // target.lanes))
+
+
+def pays_in_parallel(operations: float) -> bool:
+    """Whether a kernel has enough work for threads, counted in floating-point operations.
+
+    What moves data rather than computes is counted at 20 operations a value.
+    """
+    return operations >= _PARALLEL_OPERATIONS
+
+
 def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int]:
     """Return the vectors of queries, and the keys or features, that attention takes together.
 
@@ -202,7 +223,10 @@ def sparse_format(
         fitting = _PANEL_BYTES // (4 * layout.token_tile * bs_c)
         paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
         panels = max(1, round(num_block_cols / max(fitting, paying)))
-    chunks = _shares(layout.num_tiles, target.threads)
+    operations = 2.0 * layout.token_tile * density * num_block_rows * num_block_cols * bs_r * bs_c
+    chunks = min(
+        _shares(layout.num_tiles, target.threads), round(operations / _PARALLEL_OPERATIONS)
+    )
     if panels > 1:
         chunks = min(chunks, num_block_rows // _ROWS_PER_PANEL_CHUNK)
     chunks = max(1, min(chunks, num_block_rows // lanes))

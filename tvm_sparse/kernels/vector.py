@@ -98,6 +98,27 @@ def broadcast_four(buffer: Buffer, first: Expr, lanes: int) -> list[Expr]:
     ]
 
 
+def transpose(rows: Sequence[Expr]) -> list[Expr]:
+    """Transpose as many vectors as they have lanes, in registers.
+
+    In each round, vectors at a distance of a power of two exchange the parts that lie on the
+    wrong side of the diagonal.
+    """
+    size = len(rows)
+    vectors = list(rows)
+    distance = size // 2
+    while distance:
+        lower = [lane if not lane & distance else size + lane - distance for lane in range(size)]
+        upper = [lane + distance if not lane & distance else size + lane for lane in range(size)]
+        for first in (index for index in range(size) if not index & distance):
+            pair = [vectors[first], vectors[first + distance]]
+            for place, order in ((first, lower), (first + distance, upper)):
+                shuffled = tvm.tirx.Shuffle(pair, [int32(lane) for lane in order])
+                vectors[place] = Bind(size)(shuffled)
+        distance //= 2
+    return vectors
+
+
 def store(buffer: Buffer, value: Expr, indices: Sequence[Expr | int], lanes: int) -> None:
     """Store a vector along the last axis, starting at `indices`."""
     *outer, last = (int64(i) if isinstance(i, int) else i for i in indices)
@@ -151,9 +172,13 @@ class Bind:
 
 
 @contextmanager
-def parallel(extent: int, name: str) -> Iterator[Expr]:
-    """Open a parallel loop whose body is one opaque block; yields the loop's block axis."""
-    with T.parallel(int64(0), int64(extent)) as loop, T.sblock(name):
+def parallel(extent: int, name: str, pays: bool = True) -> Iterator[Expr]:
+    """Open a parallel loop whose body is one opaque block; yields the loop's block axis.
+
+    The loop is serial where it is one iteration, or where threads would not pay.
+    """
+    loop_of = T.parallel if pays and extent > 1 else T.serial
+    with loop_of(int64(0), int64(extent)) as loop, T.sblock(name):
         axis = T.axis.spatial(int64(extent), loop)
         T.reads([])
         T.writes([])

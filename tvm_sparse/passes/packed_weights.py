@@ -69,14 +69,21 @@ class PackedWeights:
         )
 
     def dense(self, chains: Sequence[DenseChain], rows: int) -> relax.Var:
-        """Return the stacked weights (N, K) of the chains, in panels of `rows` outputs."""
+        """Return the stacked weights (N, K) of the chains, in panels of `rows` outputs.
+
+        A weight that layers share is packed once for each height of a panel they ask for.
+        """
         names = [chain.weight[0].name for chain in chains]
+        stem = join_names([base_name(name) for name in names])
+        packed = self.values.get(f"{stem}.packed")
+        if packed is not None and packed.shape[2] != rows:
+            stem = f"{stem}.tile{rows}"
 
         def pack() -> np.ndarray:
             weights = [self._source[name] for name in names]
             return pack_dense(weights[0] if len(weights) == 1 else np.concatenate(weights), rows)
 
-        return self._add(join_names([base_name(name) for name in names]) + ".packed", pack)
+        return self._add(f"{stem}.packed", pack)
 
     def sparse(
         self, chains: Sequence[DenseChain], num_block_cols: int, form: SparseFormat

@@ -14,7 +14,7 @@ from tvm_sparse.target import CpuTarget
 
 _OWN_KERNEL = "tvm_sparse.kernel"
 #: Below this many elements a parallel launch costs more than it saves.
-_PARALLEL_ELEMENTS = 4096
+_PARALLEL_ELEMENTS = 32768
 
 
 @tvm.transform.module_pass(opt_level=0, name="ScheduleFallback")

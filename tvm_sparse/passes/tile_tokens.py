@@ -20,8 +20,11 @@ from tvm_sparse.kernels import relax_ops
 from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.tiling import (
     attention_tile,
+    choose_layout,
     dense_rows,
     norm_vectors,
+    pays_in_parallel,
+    row_panel,
     sparse_format,
     split_rows,
 )
@@ -37,6 +40,7 @@ from tvm_sparse.passes.dense_chains import (
 from tvm_sparse.passes.dense_layers import main_function, static_shape
 from tvm_sparse.passes.packed_weights import PackedWeights
 from tvm_sparse.passes.tiled_values import Tiled, TiledValues
+from tvm_sparse.passes.token_gathers import find_token_gathers
 from tvm_sparse.target import CpuTarget
 
 _UNARY = {
@@ -99,7 +103,9 @@ class _Tiler:
         self.inputs = [var for var in func.params if var.name not in params]
         self.uses = Uses(func)
         self.chains = find_dense_chains(func, self.uses, self.weight_vars)
-        self.inner = {var for chain in self.chains.values() for var in chain.members[:-1]}
+        self.gathers = find_token_gathers(func, self.uses, self.weight_vars)
+        merged = (*self.chains.values(), *self.gathers.values())
+        self.inner = {var for group in merged for var in group.members[:-1]}
         self.stacks = find_stacks(self.chains.values(), self.uses)
         self.values = TiledValues(
             self.bb, self.weights, self.inputs, self.weight_vars, target, block_rows
@@ -128,7 +134,11 @@ class _Tiler:
         if var in self.values.tiled:
             return  # computed already, with the first product of its stack
         if var in self.chains:
-            self._emit_product(self.chains[var])
+            chain = self.chains[var]
+            if not self._emit_row_product(chain):
+                self._emit_product(chain)
+        elif var in self.gathers:
+            self._emit_gather(var)
         elif not (
             self._defer_residual(var, value)
             or self._emit_layer_norm(var, value)
@@ -140,6 +150,45 @@ class _Tiler:
 
     # -- products -----------------------------------------------------------------------------
 
+    def _emit_row_product(self, chain: DenseChain) -> bool:
+        """Multiply a few rows that are not in tiles, such as the first token of each sequence."""
+        *lead, depth = static_shape(chain.data)
+        units = static_shape(chain.result)[-1]
+        rows = prod(lead)
+        panel = row_panel(rows, units, self.target)
+        if chain.is_sparse or chain.data in self.values.tiled or panel is None:
+            return False
+
+        def in_two_axes(var: relax.Var, width: int) -> relax.Expr:
+            value = self.values.in_rows(var)
+            return self.bb.emit(relax.op.reshape(value, (rows, width))) if len(lead) > 1 else value
+
+        product = self.bb.emit(
+            relax_ops.row_dense(
+                in_two_axes(chain.data, depth),
+                self.weights.dense([chain], panel),
+                self.weights.bias([chain]),
+                None if chain.residual is None else in_two_axes(chain.residual, units),
+                units=units,
+                activation=chain.activation,
+                lanes=self.target.lanes,
+            )
+        )
+        if len(lead) > 1:
+            product = self.bb.emit(relax.op.reshape(product, (*lead, units)))
+        self.values.rows[chain.result] = product
+        return True
+
+    def _emit_gather(self, var: relax.Var) -> None:
+        batch, seq_len, features = static_shape(var)
+        layout = choose_layout(batch, seq_len, self.target, self.values.block_rows)
+        terms = [
+            (self.values.in_rows(ids), self.weights.keep(table))
+            for ids, table in self.gathers[var].terms
+        ]
+        gathered = self.bb.emit(relax_ops.gather_tokens(terms, layout))
+        self.values.tiled[var] = Tiled(gathered, layout, 0, features)
+
     def _emit_product(self, chain: DenseChain) -> None:
         stack = self.stacks.get(chain.result, [chain])
         data = self.values.in_tiles(chain.data)
@@ -149,7 +198,7 @@ class _Tiler:
         widths = [static_shape(member.result)[-1] for member in stack]
         bias = self.weights.bias(stack)
         if chain.is_sparse:
-            weight, form = self._sparse_weight(stack, data)
+            weight, form, in_parallel = self._sparse_weight(stack, data)
             product = relax_ops.tiled_sparse_dense(
                 data.var,
                 weight,
@@ -159,6 +208,7 @@ class _Tiler:
                 activation=chain.activation,
                 layout=data.layout,
                 form=form,
+                in_parallel=in_parallel,
             )
         else:
             product = relax_ops.packed_dense(
@@ -178,14 +228,15 @@ class _Tiler:
 
     def _sparse_weight(
         self, stack: list[DenseChain], data: Tiled
-    ) -> tuple[tuple[relax.Var, ...], SparseFormat]:
+    ) -> tuple[tuple[relax.Var, ...], SparseFormat, bool]:
         nnzb = sum(static_shape(member.weight[0])[0] for member in stack)
         _, bs_r, bs_c = static_shape(stack[0].weight[0])
         units = sum(static_shape(member.result)[-1] for member in stack)
         num_blocks = (units // bs_r, data.features // bs_c)
         density = nnzb / prod(num_blocks)
         form = sparse_format(num_blocks, (bs_r, bs_c), density, data.layout, self.target)
-        return self.weights.sparse(stack, num_blocks[1], form)
+        in_parallel = pays_in_parallel(2.0 * prod(_tokens(data)) * nnzb * bs_r * bs_c)
+        return *self.weights.sparse(stack, num_blocks[1], form), in_parallel
 
     # -- everything between products ----------------------------------------------------------
 

@@ -36,6 +36,7 @@ from tvm_sparse.kernels.tiling import (
     choose_layout,
     dense_rows,
     norm_vectors,
+    pays_in_parallel,
     sparse_format,
     split_rows,
 )
@@ -74,8 +75,9 @@ def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.P
     epilogue = Epilogue(job.bias, job.residual, job.activation)
     if job.kind == "sparse":
         rows, form = split_rows(layout, target), format_of(job, density, target)
+        in_parallel = pays_in_parallel(job.flops(density))
         return make_bsr_sparse_dense(
-            layout, job.units, job.depth, job.block_shape, rows, epilogue, form
+            layout, job.units, job.depth, job.block_shape, rows, epilogue, form, in_parallel
         )
     if job.kind == "dense":
         rows = dense_rows(layout, target)
@@ -213,7 +215,8 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
             name = f"job_{index}"
             if job.kind == "sparse":
                 form = format_of(job, density, target)
-                name = f"{name}_{form.panels}_{form.chunks}"
+                shared = pays_in_parallel(job.flops(density))
+                name = f"{name}_{form.panels}_{form.chunks}_{shared:d}"
             names[index, density] = name
             if name not in functions:
                 kernel = make_kernel(job, density, target)
