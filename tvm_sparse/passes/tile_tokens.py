@@ -40,7 +40,7 @@ from tvm_sparse.passes.dense_chains import (
 from tvm_sparse.passes.dense_layers import main_function, static_shape
 from tvm_sparse.passes.packed_weights import PackedWeights
 from tvm_sparse.passes.tiled_values import Tiled, TiledValues
-from tvm_sparse.passes.token_gathers import find_token_gathers
+from tvm_sparse.passes.token_gathers import TokenGather, find_token_gathers
 from tvm_sparse.target import CpuTarget
 
 _UNARY = {
@@ -104,7 +104,7 @@ class _Tiler:
         self.uses = Uses(func)
         self.chains = find_dense_chains(func, self.uses, self.weight_vars)
         self.gathers = find_token_gathers(func, self.uses, self.weight_vars)
-        merged = (*self.chains.values(), *self.gathers.values())
+        merged: list[DenseChain | TokenGather] = [*self.chains.values(), *self.gathers.values()]
         self.inner = {var for group in merged for var in group.members[:-1]}
         self.stacks = find_stacks(self.chains.values(), self.uses)
         self.values = TiledValues(
