@@ -69,9 +69,9 @@ def check(
         scale=scale,
         mask_batch=None if mask is None else len(mask),
     )
-    vectors, most = attention_tile(layout, resolve_target(isa))
+    vectors, most, shares = attention_tile(layout, resolve_target(isa))
     out = run(
-        make_attention(layout, shape, vectors, rows or most),
+        make_attention(layout, shape, vectors, rows or most, shares),
         [*(to_tiles(x, layout) for x in operands), mask],
         layout.shape(heads * value_dim),
         isa,

@@ -99,7 +99,7 @@ def attention_tile(mod: tvm.IRModule) -> dict[str, int]:
     """How much the kernel takes together is a matter of tuning."""
     (block,) = mod["main"].body.blocks
     (call,) = (b.value for b in block.bindings if op_name(b.value) == "tvm_sparse.tiled_attention")
-    return {name: int(call.attrs[name]) for name in ("vectors", "rows")}
+    return {name: int(call.attrs[name]) for name in ("vectors", "rows", "shares")}
 
 
 # -- stacks ---------------------------------------------------------------------------------------

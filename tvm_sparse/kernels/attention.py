@@ -64,7 +64,7 @@ class AttentionShape:
 
 
 def make_attention(
-    layout: TokenLayout, shape: AttentionShape, vectors: int, rows: int
+    layout: TokenLayout, shape: AttentionShape, vectors: int, rows: int, shares: int = 1
 ) -> tvm.tirx.PrimFunc:
     """Make the kernel.
 
@@ -78,6 +78,8 @@ def make_attention(
         Vectors of queries that one parallel iteration takes; divides those of a token tile.
     rows : int
         Keys, or value features, accumulated together.
+    shares : int
+        Parts into which threads divide the tiles of a sequence; a divisor of their number.
 
     Returns
     -------
@@ -104,9 +106,13 @@ def make_attention(
         operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
         pays = pays_in_parallel(operations * layout.batch * layout.seq_len**2)
         with parallel(layout.num_tiles * shape.heads * parts, "attention", pays) as unit:
+            # A share of a sequence's tiles, then head by head: the keys and values of a head stay
+            # near while its tiles of queries pass, and a thread keeps to its own tiles.
             first_token = T.floormod(unit, parts) * width
-            head = T.floormod(T.floordiv(unit, parts), shape.heads)
-            query_tile = T.floordiv(unit, parts * shape.heads)
+            within_share = T.floormod(T.floordiv(unit, parts), tiles // shares)
+            head = T.floormod(T.floordiv(unit, parts * (tiles // shares)), shape.heads)
+            share = T.floordiv(unit, parts * (tiles // shares) * shape.heads)
+            query_tile = share * (tiles // shares) + within_share
             batch = T.floordiv(query_tile, tiles)
             first_tile = batch * tiles
             scores = workspace(layout.seq_len * width)

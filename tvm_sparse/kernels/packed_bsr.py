@@ -116,9 +116,11 @@ def pack_bsr(
     bounds = _chunk_bounds(counts.sum(axis=1), form)
     chunk_of = np.repeat(np.arange(form.chunks), np.diff(bounds))
 
-    # The groups of one panel, all chunks: rows by falling count, chunk by chunk.
+    # The groups of one panel, all chunks: rows by falling count, chunk by chunk. A single lane has
+    # nobody to wait for; its rows stay in order, in which outputs are best written.
+    length = counts if lanes > 1 else np.zeros_like(counts)
     by_panel = [
-        np.lexsort((-counts[:, panel], chunk_of)).reshape(-1, lanes) for panel in range(panels)
+        np.lexsort((-length[:, panel], chunk_of)).reshape(-1, lanes) for panel in range(panels)
     ]
     groups_before = bounds // lanes
     groups_of = np.diff(groups_before)

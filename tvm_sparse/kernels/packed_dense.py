@@ -100,17 +100,18 @@ def make_packed_dense(
 
         operations = 2.0 * layout.num_tiles * layout.token_tile * units * depth
         pays = pays_in_parallel(operations)
-        with parallel(-(-panels // per_chunk), "packed_dense", pays) as chunk:
-            with serial(0, layout.num_tiles) as tile:
-                with serial(0, per_chunk) as offset:
-                    panel = chunk * per_chunk + offset
-                    with T.If(panel < full_panels), T.Then():
-                        panel_times_tile(panel, tile, rows)
-                    if units % rows:
-                        with T.If(panel == full_panels), T.Then():
-                            panel_times_tile(full_panels, tile, units % rows)
-                first_unit = chunk * (per_chunk * rows)
-                stop_unit = T.min(first_unit + per_chunk * rows, T.int64(units))
-                tail.finish(out, tile, first_unit, stop_unit, layout)
+        chunks = -(-panels // per_chunk)
+        with parallel(layout.num_tiles * chunks, "packed_dense", pays) as unit:
+            tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
+            with serial(0, per_chunk) as offset:
+                panel = chunk * per_chunk + offset
+                with T.If(panel < full_panels), T.Then():
+                    panel_times_tile(panel, tile, rows)
+                if units % rows:
+                    with T.If(panel == full_panels), T.Then():
+                        panel_times_tile(full_panels, tile, units % rows)
+            first_unit = chunk * (per_chunk * rows)
+            stop_unit = T.min(first_unit + per_chunk * rows, T.int64(units))
+            tail.finish(out, tile, first_unit, stop_unit, layout)
 
     return prim_func(body)

@@ -213,6 +213,7 @@ def tiled_attention(
     scale: float,
     vectors: int,
     rows: int,
+    shares: int = 1,
     layout: TokenLayout,
 ) -> relax.Call:
     """Attend over token tiles; see `attention.AttentionShape` and `make_attention`."""
@@ -226,6 +227,7 @@ def tiled_attention(
         scale=scale,
         vectors=vectors,
         rows=rows,
+        shares=shares,
         **_layout_attrs(layout),
     )
 
@@ -408,8 +410,8 @@ def _legalize_tiled_attention(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
         scale=float(call.attrs["scale"]),
         mask_batch=_shape(mask)[0] if mask is not None else None,
     )
-    vectors, rows = int(call.attrs["vectors"]), int(call.attrs["rows"])
-    kernel = _kernel(make_attention, _layout(call), shape, vectors, rows)
+    tile = (int(call.attrs[name]) for name in ("vectors", "rows", "shares"))
+    kernel = _kernel(make_attention, _layout(call), shape, *tile)
     return _emit(bb, kernel, f"attention_{shape.heads}x{shape.head_dim}", call)
 
 

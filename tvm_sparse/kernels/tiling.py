@@ -10,6 +10,7 @@ machine at M = 128, for the (N, K) of BERT-base; docs/decisions/0003-activation-
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from tvm_sparse.kernels.packed_bsr import SparseFormat
@@ -181,15 +182,19 @@ def pays_in_parallel(operations: float) -> bool:
     return operations >= _PARALLEL_OPERATIONS
 
 
-def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int]:
-    """Return the vectors of queries, and the keys or features, that attention takes together.
+def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int, int]:
+    """Return the vectors of queries and the keys or features attention takes together, and shares.
 
     Two vectors of scores stay in L1 where four do not, and a power of two of rows divides the
-    usual extents of a head.
+    usual extents of a head. Threads share the tiles of a sequence where there are fewer sequences
+    than threads.
     """
     vectors = 2 if layout.vectors % 2 == 0 else layout.vectors
     most = target.num_registers // 2 // vectors
-    return vectors, 1 << (most.bit_length() - 1)
+    tiles = layout.tiles_per_sequence
+    wanted = -(-target.threads // math.gcd(target.threads, layout.batch))
+    shares = next(n for n in range(1, tiles + 1) if n == tiles or (n >= wanted and tiles % n == 0))
+    return vectors, 1 << (most.bit_length() - 1), shares
 
 
 def sparse_format(

@@ -308,7 +308,7 @@ class _Tiler:
             )
         value_dim = static_shape(val)[-1]
         scale = value.attrs.scale
-        vectors, rows = attention_tile(layout, self.target)
+        vectors, rows, shares = attention_tile(layout, self.target)
         attention = relax_ops.tiled_attention(
             tuple(o.var for o in qkv if o),  # type: ignore[arg-type]
             mask_rows,
@@ -319,6 +319,7 @@ class _Tiler:
             scale=float(scale) if scale is not None else head_dim**-0.5,
             vectors=vectors,
             rows=rows,
+            shares=shares,
             layout=layout,
         )
         self.values.tiled[var] = Tiled(self.bb.emit(attention), layout, 0, heads * value_dim)
