@@ -17,6 +17,11 @@ WeightsPolicy = Literal["auto", "checkpoint", "random"]
 PruneMethod = Literal["auto", "none", "random", "magnitude"]
 InputForm = Literal["full", "single"]
 
+#: Tokens that a micro-batch has for each core, at least.
+_MICRO_BATCH_TOKENS = 192
+#: Each is a copy of the model's program.
+_MOST_MICRO_BATCHES = 16
+
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
@@ -203,6 +208,28 @@ class BenchSpec(_Spec):
             f"iterations {self.iterations} given: it must be at least 1",
         )
         _require(self.warmup_s >= 0, f"warmup {self.warmup_s:g} given: it must be 0 or more")
+
+
+def micro_batch(batch: int, seq_len: int) -> int:
+    """Return how many sequences go through a model together.
+
+    As few as give every core some token tiles: their activations then stay in its caches from one
+    layer to the next.
+
+    Parameters
+    ----------
+    batch : int
+        Sequences of an inference.
+    seq_len : int
+        Tokens of a sequence.
+
+    Returns
+    -------
+    int
+        A divisor of `batch`.
+    """
+    least = max(_MICRO_BATCH_TOKENS * available_cores() / seq_len, batch / _MOST_MICRO_BATCHES)
+    return next(n for n in range(1, batch + 1) if batch % n == 0 and (n >= least or n == batch))
 
 
 def available_cores() -> int:

@@ -113,7 +113,7 @@ def test_dump_ir_has_a_directory_per_build(invoke, tiny, tmp_path) -> None:
 
 def test_check_fails_at_impossible_tolerances(invoke, tiny) -> None:
     # A sparsity that no other test uses: a build is checked when it is made.
-    flags = ("--sparsity", "0.5", "--atol", "0", "--rtol", "0")
+    flags = ("--sparsity", "0.55", "--atol", "0", "--rtol", "0")
     result = invoke("run", *tiny.flags, *QUICK, "-q", *flags)
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith("error: the ")

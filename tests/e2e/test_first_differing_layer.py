@@ -23,9 +23,9 @@ LAYERS = {
     "encoder/layer_0/attention/{query,key,value}": (
         "encoder/layer_0/attention/{query,key,value}/bias.stacked"
     ),
-    "encoder/layer_0/attention/output": "encoder/layer_0/attention/output/kernel_w.data",
+    "encoder/layer_0/attention/output": "encoder/layer_0/attention/output/kernel_w.packed.data",
     "encoder/layer_0/attention/norm": "encoder/layer_0/attention/norm/gamma",
-    "encoder/layer_1/inner": "encoder/layer_1/inner/kernel_w.data",
+    "encoder/layer_1/inner": "encoder/layer_1/inner/kernel_w.packed.data",
     "pooler": "pooler/bias",
 }
 

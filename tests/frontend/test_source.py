@@ -224,6 +224,12 @@ class _Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def _go_online(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    # The library reads the variable when it is imported, in whichever test that happens.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
 @pytest.fixture
 def served(checkpoint, monkeypatch):
     """A hub on this machine that has `someone/tiny`; yields its files to be changed."""
@@ -232,7 +238,7 @@ def served(checkpoint, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+    _go_online(monkeypatch)
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     yield files
     server.shutdown()
@@ -260,7 +266,7 @@ def test_hub_model_with_pickled_weights_only(served):
 
 
 def test_a_hub_that_does_not_answer_costs_a_short_wait(monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+    _go_online(monkeypatch)
     asked = threading.Event()
     released = threading.Event()
 
@@ -277,7 +283,7 @@ def test_a_hub_that_does_not_answer_costs_a_short_wait(monkeypatch):
 
 
 def test_a_hub_that_refuses_the_connection(monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+    _go_online(monkeypatch)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert "not reachable" in resolve("bert-tiny").detail
 

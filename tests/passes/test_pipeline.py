@@ -26,6 +26,7 @@ PHASES = [
     "simplify_fc_transpose",
     "bsr_dense",
     "tile_tokens",
+    "split_batch",
     "dispatch_scans",
     "legalize",
     "annotate",
@@ -169,7 +170,7 @@ def test_phases_are_told_timed_and_dumped(tmp_path):
     assert files == [f"{index:02d}_{name}.txt" for index, name in enumerate(PHASES, start=1)]
     text = (tmp_path / "dump" / "03_bsr_dense.txt").read_text()
     assert "tvm_sparse.sparse_dense" in text
-    assert "tvm_sparse.sparse_dense" not in (tmp_path / "dump" / "06_legalize.txt").read_text()
+    assert "tvm_sparse.sparse_dense" not in (tmp_path / "dump" / "07_legalize.txt").read_text()
 
 
 def test_no_call_into_libm_is_left_in_an_encoder():

@@ -19,7 +19,9 @@ from tvm_sparse.target import resolve_target, tvm_target
 
 # A name the layer choice takes for an encoder's.
 _LAYER = "encoder/layer_._0/dense"
-_PRODUCTS = ("packed_dense", "sparse_dense")
+_PRODUCTS = ("packed_dense", "row_dense", "sparse_dense")
+# What changes the layout of activations before and after a product that reads token tiles.
+_TILE = ("pack_tokens", "unpack_tokens")
 # Calls that tell how long one takes, and how many are enough for a median.
 _TRIAL_CALLS = 10
 _MOST_CALLS = 10_000
@@ -38,11 +40,13 @@ class ProductKernel:
     nonzeros : int
         Elements of the weight that the kernel multiplies: those of its non-zero blocks.
     library : tvm.runtime.Executable
-        Has `pack_tokens`, `product` and `unpack_tokens`.
+        Has `product`, and `pack_tokens` and `unpack_tokens` unless activations are row-major.
     operands : tuple of tvm.runtime.Tensor
         What the product takes besides data and out.
-    tiled_shapes : (tuple of int, tuple of int)
-        Of the tiled data and the tiled out.
+    shapes : (tuple of int, tuple of int)
+        Of data and out in the layout that the product reads and writes.
+    row_major : bool
+        Whether this layout is (M, K) and (M, N).
     """
 
     name: str
@@ -52,7 +56,8 @@ class ProductKernel:
     nonzeros: int
     library: Any
     operands: tuple[Any, ...]
-    tiled_shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    row_major: bool
 
     @property
     def flops(self) -> int:
@@ -60,7 +65,7 @@ class ProductKernel:
         return 2 * self.tokens * self.nonzeros
 
     def bind(self, data: NDArray[Any]) -> tuple[Callable[[], Any], Callable[[], NDArray[Any]]]:
-        """Tile the data and return a call of the product alone, and one that reads its result.
+        """Lay the data out and return a call of the product alone, and one that reads its result.
 
         Parameters
         ----------
@@ -71,9 +76,12 @@ class ProductKernel:
         product = self.library["product"]
 
         def read() -> NDArray[Any]:
-            rows = tvm.runtime.tensor(np.zeros((1, self.tokens, self.units), np.float32))
-            self.library["unpack_tokens"](arguments[-1], rows)
-            return np.array(rows.numpy()[0])
+            out = arguments[-1]
+            if not self.row_major:
+                rows = tvm.runtime.tensor(np.zeros((1, self.tokens, self.units), np.float32))
+                self.library["unpack_tokens"](out, rows)
+                out = rows
+            return np.array(out.numpy().reshape(self.tokens, self.units))
 
         return lambda: product(*arguments), read
 
@@ -99,12 +107,13 @@ class ProductKernel:
         return float(np.median(times(calls))) * 1e3
 
     def _arguments(self, data: NDArray[Any]) -> list[Any]:
-        rows = tvm.runtime.tensor(np.ascontiguousarray(data, np.float32)[None])
-        tiled, out = (
-            tvm.runtime.tensor(np.zeros(shape, np.float32)) for shape in self.tiled_shapes
-        )
-        self.library["pack_tokens"](rows, tiled)
-        return [tiled, *self.operands, out]
+        rows = np.ascontiguousarray(data, np.float32)
+        given, out = (tvm.runtime.tensor(np.zeros(shape, np.float32)) for shape in self.shapes)
+        if self.row_major:
+            given.copyfrom(rows.reshape(given.shape))
+        else:
+            self.library["pack_tokens"](tvm.runtime.tensor(rows[None]), given)
+        return [given, *self.operands, out]
 
 
 def build_product(
@@ -145,13 +154,13 @@ def build_product(
         if isinstance(value, relax.Call) and isinstance(value.args[0], tvm.ir.GlobalVar)
     }
     name = next((name for name in calls if name.startswith(_PRODUCTS)), None)
-    if name is None or not {"pack_tokens", "unpack_tokens"} <= calls.keys():
+    if name is None:
         raise BuildError(f"no product kernel for {units}x{depth}: the calls are {list(calls)}")
     call = calls[name]
     data, *operands = call.args[1].fields
+    kernels = {"product": name, **{kernel: kernel for kernel in _TILE if kernel in calls}}
     functions = {
-        alias: module[kernel].with_attr("global_symbol", alias)
-        for alias, kernel in (("pack_tokens",) * 2, ("product", name), ("unpack_tokens",) * 2)
+        alias: module[kernel].with_attr("global_symbol", alias) for alias, kernel in kernels.items()
     }
     block_size = block_shape[0] * block_shape[1] if block_shape else 1
     mask = block_mask(weight, block_shape) if block_shape else np.ones(weight.shape, np.bool_)
@@ -164,6 +173,7 @@ def build_product(
         tvm.compile(tvm.IRModule(functions), target=tvm_target(target)),
         tuple(tvm.runtime.tensor(np.ascontiguousarray(packed[var])) for var in operands),
         (_shape(data), _shape(call)),
+        not calls.keys() & set(_TILE),
     )
 
 

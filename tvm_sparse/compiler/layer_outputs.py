@@ -9,6 +9,7 @@ from tvm import relax
 
 from tvm_sparse.passes.dense_chains import bindings, op_name
 from tvm_sparse.passes.dense_layers import main_function
+from tvm_sparse.passes.substitute import substitute
 
 
 def expose_layer_norms(mod: tvm.IRModule) -> tuple[tvm.IRModule, list[str]]:
@@ -46,21 +47,8 @@ def expose_layer_norms(mod: tvm.IRModule) -> tuple[tvm.IRModule, list[str]]:
         with bb.dataflow():
             fresh: dict[relax.Var, relax.Expr] = {}
             for binding in bindings(func):
-                fresh[binding.var] = bb.emit(_renamed(binding.value, fresh))
+                fresh[binding.var] = bb.emit(substitute(binding.value, fresh))
             fields = [*outputs.fields, *norms]
-            result = bb.emit_output(relax.Tuple([_renamed(field, fresh) for field in fields]))
+            result = bb.emit_output(relax.Tuple([substitute(field, fresh) for field in fields]))
         bb.emit_func_output(result)
     return bb.get(), names
-
-
-def _renamed(expr: relax.Expr, fresh: dict[relax.Var, relax.Expr]) -> relax.Expr:
-    if isinstance(expr, relax.Var):
-        return fresh.get(expr, expr)
-    if isinstance(expr, relax.Tuple):
-        return relax.Tuple([_renamed(field, fresh) for field in expr.fields])
-    if isinstance(expr, relax.TupleGetItem):
-        return relax.TupleGetItem(_renamed(expr.tuple_value, fresh), expr.index)
-    if isinstance(expr, relax.Call):
-        args = [_renamed(arg, fresh) for arg in expr.args]
-        return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
-    return expr

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.cache import Cache, CacheEntry
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config import ModelSpec, micro_batch
 from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies, without_torch
 from tvm_sparse.frontend.checkpoint import find_weights
 from tvm_sparse.frontend.import_process import run_worker
@@ -126,6 +126,7 @@ def ir_key(spec: ModelSpec, source: ModelSource) -> str:
             "config": source.config,
             "architecture": source.architecture,
             "batch": spec.batch,
+            "micro_batch": micro_batch(spec.batch, spec.seq_len),
             "seq_len": spec.seq_len,
             "inputs": spec.inputs,
             "seed": spec.seed,

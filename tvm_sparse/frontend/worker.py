@@ -23,16 +23,19 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config import ModelSpec, micro_batch
 from tvm_sparse.dependencies import without_torch
 from tvm_sparse.errors import TvmSparseError, UnsupportedOpError
 from tvm_sparse.frontend.source import ModelSource
+
+if TYPE_CHECKING:
+    from tvm_sparse.frontend.graphdef import GraphInput
 
 MODULE_FILE = "module.json"
 PARAMS_FILE = "params.safetensors"
@@ -81,21 +84,43 @@ def import_into(
     with recorded_layer_norms(model) as layers:
         results = run_reference(model, values)
     progress("freezing the graph")
-    frozen = freeze(model, inputs)
+    frozen = freeze(model, _micro_batch_inputs(inputs, results, spec))
     # Copies of the weights pile up on this way: drop each holder as soon as it has served.
     del model
     progress(f"importing {len(frozen.graph_def.node)} graph nodes into Relax")
+    import tvm
+
     from tvm_sparse.frontend.from_graphdef import from_graphdef
 
     mod, params = from_graphdef(frozen)
+    count = inputs[0].shape[0] // frozen.inputs[0].shape[0]
+    main = mod["main"].with_attr("micro_batches", count)
+    mod = tvm.IRModule({"main": main}, attrs=mod.attrs)
     facts = {
-        "inputs": [asdict(i) for i in frozen.inputs],
-        "outputs": [{"name": o.name, "shape": o.shape, "dtype": o.dtype} for o in frozen.outputs],
+        "inputs": [asdict(i) for i in inputs],
+        "outputs": [
+            {"name": o.name, "shape": results[o.name].shape, "dtype": o.dtype}
+            for o in frozen.outputs
+        ],
     }
     del frozen
     progress("writing the module and its weights")
     _write(directory, mod, params, values, results, layers)
     return facts
+
+
+def _micro_batch_inputs(
+    inputs: tuple[GraphInput, ...], results: dict[str, np.ndarray], spec: ModelSpec
+) -> tuple[GraphInput, ...]:
+    """Return the inputs of as many sequences as go through the model together.
+
+    Where something has no axis of sequences at its front, that is the whole batch.
+    """
+    size = micro_batch(spec.batch, spec.seq_len)
+    fronts = {array.shape[:1] for array in results.values()}
+    if any(i.name == "pixel_values" for i in inputs) or fronts != {(spec.batch,)}:
+        return inputs
+    return tuple(replace(i, shape=(size, *i.shape[1:])) for i in inputs)
 
 
 def serve(handle: Callable[[dict[str, Any], Callable[[str], None]], dict[str, Any]]) -> int:

@@ -28,7 +28,8 @@ class DenseWeight:
         True when the parameter is (N, K) and a `permute_dims` stands before the matmul, False
         when it is (K, N) and multiplied as it is.
     rows : list of int
-        M of every matmul that reads it, in order; more than one when layers share the weight.
+        M of every matmul that reads it, for a whole batch, in order; more than one when layers
+        share the weight.
     read_as : set of relax.Var
         The variables, the parameter or transposes of it, that these matmuls name.
     other_readers : list of str
@@ -81,6 +82,11 @@ def main_function(mod: IRModule) -> relax.Function:
             return func
     names = ", ".join(name.name_hint for name in mod.get_global_vars()) or "nothing"
     raise PassError(f"the module holds {names}: a Relax function 'main' is needed")
+
+
+def micro_batches(func: relax.Function) -> int:
+    """Return how many times an imported function runs for a batch, see `split_batch`."""
+    return int(func.attrs["micro_batches"]) if "micro_batches" in (func.attrs or {}) else 1
 
 
 def static_shape(expr: relax.Expr) -> tuple[int, ...]:
@@ -154,7 +160,7 @@ def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str
             readers = list(args)
             if value.op == MATMUL and args[1] in holds:
                 param, odd = holds[readers.pop()]
-                rows = prod(static_shape(args[0])[:-1])
+                rows = prod(static_shape(args[0])[:-1]) * micro_batches(func)
                 matmuls.setdefault(param, []).append((args[1], odd, rows))
             for arg in readers:
                 note_other(arg, getattr(value.op, "name", "call").removeprefix("relax."))

@@ -19,6 +19,7 @@ from tvm_sparse.passes import (
     fast_math,
     join_weights,
     simplify_fc_transpose,
+    split_batch,
     tile_tokens,
 )
 from tvm_sparse.passes.layer_calls import LayerCall, layer_calls
@@ -196,7 +197,9 @@ def lower(
     phases = phases or Phases()
     # 1. to 3. What depends on the weights.
     mod, packed, decisions = pack(mod, params, target, sparsity, phases)
-    # 4. Operators become kernels; what is not ours is fused and scheduled plainly.
+    # 4. Micro-batches follow each other.
+    mod = phases.run("split_batch", lambda: split_batch.convert(mod))
+    # 5. Operators become kernels; what is not ours is fused and scheduled plainly.
     with tvm_target(target):
         passes: tuple[tuple[str, Any], ...] = (
             # Cumulative sums and sorts, which no legalisation covers.
@@ -213,7 +216,7 @@ def lower(
         )
         for name, module_pass in passes:
             mod = phases.run(name, partial(module_pass, mod))
-    # 5. The last moment at which a kernel's arguments still carry the names of the weights.
+    # 6. The last moment at which a kernel's arguments still carry the names of the weights.
     calls = layer_calls(mod)
     # The weights stay parameters: code and weights are exported side by side, and the same code
     # serves other weights of the same shapes.

@@ -115,7 +115,8 @@ class _Tiler:
     # -- the walk -----------------------------------------------------------------------------
 
     def run(self) -> relax.Function:
-        with self.bb.function("main", attrs={"num_input": len(self.inputs)}):
+        attrs = {**dict(self.func.attrs), "num_input": len(self.inputs)}
+        with self.bb.function("main", attrs=attrs):
             with self.bb.dataflow():
                 for binding in bindings(self.func):
                     if binding.var not in self.inner:

@@ -13,7 +13,13 @@ from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import PassError
 from tvm_sparse.passes.dense_chains import bindings
-from tvm_sparse.passes.dense_layers import find_dense_weights, main_function, static_shape
+from tvm_sparse.passes.dense_layers import (
+    find_dense_weights,
+    main_function,
+    micro_batches,
+    static_shape,
+)
+from tvm_sparse.passes.substitute import substitute
 from tvm_sparse.runtime.tvm_runtime import set_threads
 
 
@@ -77,7 +83,7 @@ def expose_dense_inputs(
         with builder.dataflow():
             fresh: dict[relax.Var, relax.Expr] = {}
             for binding in bindings(func):
-                fresh[binding.var] = builder.emit(_renamed(binding.value, fresh))
+                fresh[binding.var] = builder.emit(substitute(binding.value, fresh))
             result = builder.emit_output(relax.Tuple([fresh.get(v, v) for v in tensors]))
         builder.emit_func_output(result)
     exposed = relax.transform.DeadCodeElimination()(builder.get())
@@ -120,7 +126,10 @@ class ActivationRunner:
         self._mod, self.inputs = expose_dense_inputs(mod, names)
         func = main_function(self._mod)
         self.names = [var.name for var in func.params[: int(func.attrs["num_input"])]]
-        self.shapes = [static_shape(var) for var in func.params[: len(self.names)]]
+        self.shapes = [
+            (shape[0] * micro_batches(func), *shape[1:])
+            for shape in map(static_shape, func.params[: len(self.names)])
+        ]
         spec = CompileSpec(threads=threads)
         build = compile_model(self._mod, params, spec, None, progress)
         set_threads(spec.num_threads)
@@ -138,16 +147,3 @@ class ActivationRunner:
         arguments = [tvm.runtime.tensor(np.asarray(inputs[name])) for name in self.names]
         results = self._machine["main"](*arguments, *self._weights)
         return [result.numpy() for result in results]
-
-
-def _renamed(expr: relax.Expr, fresh: Mapping[relax.Var, relax.Expr]) -> relax.Expr:
-    if isinstance(expr, relax.Var):
-        return fresh.get(expr, expr)
-    if isinstance(expr, relax.Tuple):
-        return relax.Tuple([_renamed(field, fresh) for field in expr.fields])
-    if isinstance(expr, relax.TupleGetItem):
-        return relax.TupleGetItem(_renamed(expr.tuple_value, fresh), expr.index)
-    if isinstance(expr, relax.Call):
-        args = [_renamed(arg, fresh) for arg in expr.args]
-        return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
-    return expr

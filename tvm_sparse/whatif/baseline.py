@@ -168,6 +168,8 @@ class Baseline:
             if members and not any(refusals[layer.name] for layer in members):
                 groups[call.kernel].append(call)
         weights = sum(self._size(call) for calls in groups.values() for call in calls)
+        # Every micro-batch meets all of them again.
+        weights //= self.setting.batch // self.setting.micro_batch
         return [self._product(name, calls, block_shape, weights) for name, calls in groups.items()]
 
     def layout_jobs(self, layout_rows: int) -> dict[str, tuple[str, KernelJob]]:
@@ -181,7 +183,7 @@ class Baseline:
         jobs: dict[str, tuple[str, KernelJob]] = {}
         for call in self.calls:
             attention, norm = _ATTENTION.match(call.kernel), _NORM.match(call.kernel)
-            batch, seq_len = self.setting.batch, self.setting.seq_len
+            batch, seq_len = self.setting.micro_batch, self.setting.seq_len
             if attention:
                 units, depth = int(attention["units"]), int(attention["depth"])
                 job = KernelJob("attention", units, depth, batch, seq_len, layout_rows)
@@ -217,8 +219,8 @@ class Baseline:
             "sparse",
             units,
             depth,
-            self.setting.batch,
-            max(1, tokens // self.setting.batch),
+            self.setting.micro_batch,
+            max(1, tokens // self.setting.micro_batch),
             block_shape[0],
             block_shape,
             bias=epilogue.startswith("bias"),

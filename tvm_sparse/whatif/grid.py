@@ -6,7 +6,7 @@ import itertools
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tvm_sparse.config import available_cores
+from tvm_sparse.config import available_cores, micro_batch
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.whatif.analysis import block_name
 
@@ -23,6 +23,11 @@ class Setting:
     seq_len: int
     batch: int
     threads: int
+
+    @property
+    def micro_batch(self) -> int:
+        """Sequences that go through the model together."""
+        return micro_batch(self.batch, self.seq_len)
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
