@@ -183,12 +183,12 @@ def test_the_panels_of_a_wide_weight(isa, lanes):
     check(isa, layout, weights, (1, 1), Epilogue(True, True, "gelu"), form=form)
 
 
-def test_offsets_too_far_for_sixteen_bits():
+def test_columns_too_many_for_eight_bits():
     rng = np.random.default_rng(8)
     layout = TokenLayout(1, 16, 64, widest().lanes)
     weight = block_sparse(rng, (8, 1100), (1, 1), 0.9)
     form = SparseFormat(layout.token_tile, lanes=4)
-    assert not form.packs_offsets(1100, 1)
+    assert form.column_bits(1100) == 16
     check(widest().isa, layout, [weight], (1, 1), form=form)
 
 

@@ -25,10 +25,11 @@ def unpack(packed: PackedBSR, shape: tuple[int, int], form: SparseFormat) -> np.
     weight = np.zeros(shape, np.float32)
     steps, lanes, bs_c, bs_r = packed.data.shape
     num_block_cols = shape[1] // bs_c
-    offsets = packed.offsets
-    if form.packs_offsets(num_block_cols, bs_c):
-        offsets = packed.offsets.view(np.uint16)
-    offsets = offsets.reshape(steps, lanes)
+    bits = form.column_bits(num_block_cols)
+    if bits is None:
+        columns = packed.offsets // (form.token_tile * bs_c)
+    else:
+        columns = packed.offsets.view(f"u{bits // 8}").reshape(steps, -1)
     for first_unit, stop_unit, *bounds in packed.chunks:
         for panel in range(form.panels):
             first_input = form.panel_start(panel, num_block_cols) * bs_c
@@ -37,7 +38,7 @@ def unpack(packed: PackedBSR, shape: tuple[int, int], form: SparseFormat) -> np.
                     for lane in range(lanes):
                         unit = packed.rows[group, lane]
                         assert first_unit <= unit < stop_unit
-                        k = first_input + offsets[step, lane] // form.token_tile
+                        k = first_input + int(columns[step, lane]) * bs_c
                         weight[unit : unit + bs_r, k : k + bs_c] += packed.data[step, lane].T
     return weight
 
@@ -115,12 +116,30 @@ def test_an_all_zero_weight_keeps_a_step_nobody_takes():
     assert not packed.groups.any()
 
 
-def test_offsets_of_four_lanes_share_a_word():
-    weight = np.eye(4, dtype=np.float32)
-    packed = pack(weight, (1, 1), SparseFormat(TOKEN_TILE, lanes=4))
-    assert packed.offsets.dtype == np.int64
-    assert packed.offsets.shape == (1, 1)
-    assert packed.offsets[0, 0] == sum((16 * i) << (16 * i) for i in range(4))
+@pytest.mark.parametrize(
+    ("lanes", "panels", "block_cols", "bits", "words"),
+    [
+        (4, 1, 40, 8, 1),
+        (8, 1, 256, 8, 1),
+        (8, 1, 257, 16, 2),
+        (12, 2, 512, 8, 2),
+        (12, 1, 512, 16, 3),
+        (4, 1, 70_000, None, None),
+        (2, 1, 40, None, None),
+    ],
+)
+def test_lanes_share_words_of_block_columns(lanes, panels, block_cols, bits, words):
+    weight = np.zeros((lanes, block_cols), np.float32)
+    columns = np.linspace(0, block_cols - 1, lanes).astype(int)
+    weight[np.arange(lanes), columns] = 1
+    form = SparseFormat(TOKEN_TILE, lanes, panels)
+    packed = pack(weight, (1, 1), form)
+    assert form.column_bits(block_cols) == bits
+    if bits is None:
+        assert (packed.offsets.dtype, packed.offsets.shape[1]) == (np.int32, lanes)
+    else:
+        assert (packed.offsets.dtype, packed.offsets.shape[1]) == (np.int64, words)
+    np.testing.assert_array_equal(unpack(packed, weight.shape, form), weight)
 
 
 def test_what_is_given_stays_as_it_is():

@@ -91,13 +91,13 @@ def test_a_sparse_format_fits_registers_and_rows(
         assert form.lanes * block_shape[0] * layout.vectors < target.num_registers
 
 
-def test_low_blocks_at_base_size_use_panels_and_shared_offsets():
+def test_low_blocks_at_base_size_use_panels_and_words_of_columns():
     target = resolve_target("x86-64-v4", 2)
     layout = choose_layout(1, 128, target, 1)
     form = sparse_format((768, 768), (1, 1), 0.05, layout, target)
     assert form.lanes == 12
     assert form.panels > 1
-    assert form.packs_offsets(768, 1)
+    assert form.column_bits(768) == 8
 
 
 def test_more_threads_get_more_chunks():

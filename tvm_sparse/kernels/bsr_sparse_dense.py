@@ -18,7 +18,7 @@ from __future__ import annotations
 import tvm
 
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.packed_bsr import OFFSETS_PER_WORD, SparseFormat
+from tvm_sparse.kernels.packed_bsr import WORD_BITS, SparseFormat
 from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, TokenLayout, row_chunks
 from tvm_sparse.kernels.vector import (
     Buffer,
@@ -79,16 +79,16 @@ def make_bsr_sparse_dense(
     lanes, panels, chunks = form.lanes, form.panels, form.chunks
     num_block_cols = depth // bs_c
     num_groups = units // bs_r // lanes * panels
-    packs_offsets = form.packs_offsets(num_block_cols, bs_c)
+    column_bits = form.column_bits(num_block_cols)
 
     def body() -> None:
         steps = T.int64()
         data = argument("data", layout.shape(depth))
         weight_data = argument("weight_data", (steps, lanes, bs_c, bs_r))
         weight_offsets = (
-            argument("weight_offsets", (steps, lanes // OFFSETS_PER_WORD), "int64")
-            if packs_offsets
-            else argument("weight_offsets", (steps, lanes), "int32")
+            argument("weight_offsets", (steps, lanes), "int32")
+            if column_bits is None
+            else argument("weight_offsets", (steps, form.words(column_bits)), "int64")
         )
         weight_groups = argument("weight_groups", (num_groups + 1,), "int32")
         weight_rows = argument("weight_rows", (num_groups, lanes), "int32")
@@ -125,9 +125,9 @@ def make_bsr_sparse_dense(
                     prefetch(values, [step * (lanes * bs_c * bs_r) + PREFETCH_FLOATS])
                 for lane in range(lanes):
                     offset = first_input * tile_size + (
-                        _packed_offset(weight_offsets, step, lane)
-                        if packs_offsets
-                        else weight_offsets[step, lane]
+                        weight_offsets[step, lane]
+                        if column_bits is None
+                        else _column(weight_offsets, step, lane, column_bits) * (bs_c * tile_size)
                     )
                     for column in range(bs_c):
                         tokens = [
@@ -196,7 +196,8 @@ class _Factors:
         return self.loaded[first][within]
 
 
-def _packed_offset(offsets: Buffer, step: Expr, lane: int) -> Expr:
-    """Return the 16 bits of a word that hold the offset of a lane."""
-    word, part = divmod(lane, OFFSETS_PER_WORD)
-    return T.bitwise_and(T.shift_right(offsets[step, word], int64(16 * part)), int64(0xFFFF))
+def _column(words: Buffer, step: Expr, lane: int, bits: int) -> Expr:
+    """Return the bits of a word that hold the block column of a lane."""
+    word, part = divmod(lane, WORD_BITS // bits)
+    shifted = T.shift_right(words[step, word], int64(bits * part))
+    return T.bitwise_and(shifted, int64((1 << bits) - 1))

@@ -37,14 +37,14 @@ _TILE_VECTORS = {
 _OPERAND_REGISTERS = 4
 #: Accumulators of a sparse product by number of registers.
 _SPARSE_ACCUMULATORS = {16: 12, 32: 24}
-#: Block rows accumulated together: multiples of four can share loads of values and offsets.
+#: Block rows accumulated together: multiples of four share loads of values and of block columns.
 _LANES = (16, 12, 8, 4, 2, 1)
 #: Blocks of so many rows and more reuse a loaded activation often enough to live off L2.
 _HIGH_BLOCK_ROWS = 4
 #: Inputs of a panel of low blocks, in bytes: what L1 holds beside sums and weights.
 _PANEL_BYTES = 32 * 1024
 #: Blocks a row should have in a panel: its sums are read and written once for them.
-_BLOCKS_PER_PANEL_ROW = 16
+_BLOCKS_PER_PANEL_ROW = 12
 #: Parts of the work for each thread, where the token tiles do not come out even.
 _UNITS_PER_THREAD = 4
 #: Rows that should use a panel while it is in L1.
@@ -227,7 +227,8 @@ def sparse_format(
     if bs_r < _HIGH_BLOCK_ROWS:
         fitting = _PANEL_BYTES // (4 * layout.token_tile * bs_c)
         paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
-        panels = max(1, round(num_block_cols / max(fitting, paying)))
+        # A last panel of a quarter and less is shared among the others.
+        panels = max(1, math.ceil(num_block_cols / max(fitting, paying) - 0.25))
     operations = 2.0 * layout.token_tile * density * num_block_rows * num_block_cols * bs_r * bs_c
     chunks = min(
         _shares(layout.num_tiles, target.threads), round(operations / _PARALLEL_OPERATIONS)

@@ -82,8 +82,8 @@ class KernelJob:
 def bytes_per_weight(block_shape: tuple[int, int]) -> float:
     """Return the bytes of a stored weight: float32, and its share of a block's offset.
 
-    Offsets of low blocks have 16 bits, those of others 32.
+    Twelve low blocks share 16 bytes of block columns; others have an offset of 4 bytes.
     """
     elements = block_shape[0] * block_shape[1]
-    offset = 2.0 if block_shape[0] < 4 else 4.0
+    offset = 16 / 12 if block_shape[0] < 4 else 4.0
     return 4.0 + (offset / elements if elements else 0.0)
