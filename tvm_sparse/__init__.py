@@ -9,12 +9,13 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
-    *("benchmark", "compile", "export", "finetune", "load", "load_model", "prune", "sparsify"),
-    "what_if",
+    *("benchmark", "compare", "compile", "export", "finetune", "load", "load_model", "prune"),
+    *("sparsify", "what_if"),
 ]
 
 #: Where a name is defined, unless in the API: a deployed model must not pull in the compiler.
 _HOMES = {
+    "compare": "tvm_sparse.api_comparison",
     "finetune": "tvm_sparse.api_pruning",
     "load": "tvm_sparse.runtime.artifact",
     "prune": "tvm_sparse.api_pruning",

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.unit
 HEAVY = ("tvm", "tvm_ffi", "tensorflow", "transformers", "numpy", "scipy", "rich")
 
 
-@pytest.mark.parametrize("name", ["run", "export", "bench", "cache", "models"])
+@pytest.mark.parametrize("name", ["run", "export", "bench", "compare", "cache", "models"])
 def test_help_of_a_command(name, invoke, check_golden) -> None:
     result = invoke(name, "--help")
     assert (result.code, result.err) == (0, "")

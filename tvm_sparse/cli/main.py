@@ -32,6 +32,7 @@ _COMMANDS = {
     "run": "Measure dense and sparse builds of a model side by side.",
     "export": "Write a build as a directory to deploy.",
     "bench": "Measure an exported build.",
+    "compare": "Measure an exported build beside other engines.",
     "analyze": "Tell what each layer costs and what would run sparse.",
     "what-if": "Tell at which sparsity and block shape pruning pays.",
     "prune": "Write a model with pruned weights.",

@@ -41,20 +41,31 @@ def save_peers_chart(record: PeersRecord, path: Path) -> None:
         raise BuildError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
-def draw_peers(record: PeersRecord) -> Any:
-    """Return the chart as a matplotlib figure; see `save_peers_chart`."""
+def figure_class() -> Any:
+    """Return matplotlib's `Figure`.
+
+    Raises
+    ------
+    DependencyError
+        If matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise DependencyError(
             f"matplotlib cannot be imported ({error}): pip install 'tvm_sparse[report]'"
         ) from None
+    return Figure
+
+
+def draw_peers(record: PeersRecord) -> Any:
+    """Return the chart as a matplotlib figure; see `save_peers_chart`."""
     panels = {threads: _measured(record, threads) for threads in record.threads}
     panels = {threads: results for threads, results in panels.items() if results}
     if not panels:
         raise BuildError("nothing was measured: there is no chart to draw")
     heights = [len(results) for results in panels.values()]
-    figure = Figure(
+    figure = figure_class()(
         figsize=(_WIDTH_INCHES, _BAR_INCHES * sum(heights) + 0.9 * len(heights) + 0.6),
         layout="constrained",
     )

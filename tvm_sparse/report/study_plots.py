@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tvm_sparse.errors import DependencyError
 from tvm_sparse.report.chart_elements import percent, sparsity_axis
 from tvm_sparse.report.palette import NEUTRAL, PARTS, series_colour
+from tvm_sparse.report.plots import figure_class
 from tvm_sparse.report.study_rows import (
     Shape,
     StudyRow,
@@ -212,13 +212,7 @@ def draw_pareto(rows: Sequence[StudyRow], shape: Shape, axis: Any) -> bool:
 
 def _save(path: Path, title: str, draw: Callable[[Any], bool]) -> bool:
     """Draw into a new figure and write it, unless there was nothing to draw."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DependencyError(
-            f"matplotlib cannot be imported ({error}): pip install 'tvm_sparse[report]'"
-        ) from None
-    figure = Figure(figsize=_INCHES, layout="constrained")
+    figure = figure_class()(figsize=_INCHES, layout="constrained")
     axis = figure.subplots()
     if not draw(axis):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,13 @@ class _Module(PeerModel):
 
         self._torch = torch
         self.facts = {"attention": str(model.config._attn_implementation)}
-        self._model = torch.compile(model, dynamic=False) if compiled else model
+        if compiled:
+            # Weights become constants, which the compiler packs for its products.
+            inductor = importlib.import_module("torch._inductor.config")
+            inductor.freezing = True  # type: ignore[attr-defined]
+            self.facts["freezing"] = True
+            model = torch.compile(model, dynamic=False)
+        self._model = model
 
     def bind(self, inputs: Inputs) -> Callable[[], Any]:
         torch, model = self._torch, self._model

@@ -1,0 +1,105 @@
+"""`tvm-sparse compare`: an exported build beside other engines on the same weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tvm_sparse.cli.options import cache_option, threads_option
+from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
+from tvm_sparse.config import BenchSpec, CompileSpec
+from tvm_sparse.dependencies import check_dependencies
+
+#: The fp32 engines people deploy with; others are a matter of `--against`.
+_USUAL = "onnxruntime,openvino,torch"
+
+
+@click.command("compare")
+@click.argument("directory", type=click.Path(), metavar="DIR")
+@click.option(
+    "--against",
+    default=_USUAL,
+    show_default=True,
+    metavar="ENGINES",
+    help="Comma-separated: onnxruntime, onnxruntime-int8, openvino, torch, torch-compile, "
+    "tensorflow.",
+)
+@click.option(
+    "--model",
+    metavar="NAME|HUB_ID|DIR",
+    help="The model DIR was made from, if it is no longer where it was.",
+)
+@threads_option
+@click.option(
+    "--time",
+    "time_s",
+    type=float,
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Seconds of measuring per engine.",
+)
+@cache_option
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write the record here: raw samples, versions, environment.",
+)
+@click.option("--chart", type=click.Path(), metavar="FILE", help="Draw the medians here, as a PNG.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only.")
+def command(directory: str, against: str, model: str | None, **flags: Any) -> None:
+    """Measure the exported build in DIR beside other engines.
+
+    Each engine gets the weights that DIR holds, zeros included, and the same inputs and threads;
+    all take turns, each in a process of its own, after what they compute was compared. Engines
+    that are not installed are rows that say so: `pip install "tvm-sparse[peers]"` brings all.
+    """
+    check_output_file("--json", flags["json_path"])
+    check_output_file("--chart", flags["chart"])
+    check_cache_directory(flags["cache_dir"])
+    bench_spec = BenchSpec(time_s=flags["time_s"])
+    threads = CompileSpec(threads=flags["threads"]).threads
+    check_dependencies()
+    from tvm_sparse.bench.peers.engine import find_engines
+    from tvm_sparse.cli.progress import ProgressDisplay
+    from tvm_sparse.report.plots import figure_class
+    from tvm_sparse.runtime.metadata import load_metadata
+
+    if flags["chart"] is not None:
+        figure_class()  # a missing library is told before the measurement
+    names = [name.strip() for name in against.split(",") if name.strip()]
+    find_engines(names)
+    load_metadata(directory)
+    with ProgressDisplay(flags["quiet"]) as display:
+        display.step("starting the compiler")
+        from tvm_sparse.api_comparison import compare
+
+        record = compare(
+            directory,
+            names,
+            model=model,
+            threads=threads,
+            bench=bench_spec,
+            cache_dir=flags["cache_dir"],
+            progress=display.measure,
+        )
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
+
+    if flags["json_path"] is not None:
+        from tvm_sparse.bench.peers.record_file import save_peers_record
+
+        save_peers_record(record, Path(flags["json_path"]))
+    if flags["chart"] is not None:
+        from tvm_sparse.report.plots import save_peers_chart
+
+        save_peers_chart(record, Path(flags["chart"]))
+    count = record.threads[0]
+    print_wide(render_peers(record, count))
+    for line in (*describe_engines(record, count), describe_rival(record, count)):
+        print_wide(line)
+    print_wide(f"weights: {record.weights.get('detail', 'of unknown origin')}")
