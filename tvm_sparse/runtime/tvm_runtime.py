@@ -110,8 +110,8 @@ def check_versions(built_with: dict[str, str]) -> None:
 def set_threads(threads: int | None) -> int:
     """Make TVM run the calling thread's kernels on `threads` threads and return that number.
 
-    Every Python thread that runs a model has a pool of its own. Its first use fixes the largest
-    size it can have.
+    Every Python thread that runs a model has a pool of its own. What its size is at first it can
+    never exceed, so that it starts with every core.
 
     Parameters
     ----------
@@ -129,6 +129,8 @@ def set_threads(threads: int | None) -> int:
         raise ConfigError(f"threads {wanted} given: use 1 to {cores} on this machine")
     if getattr(_pool, "size", None) == wanted:
         return wanted
+    if getattr(_pool, "size", None) is None:
+        _resize_pool(cores)
     running = _resize_pool(wanted)
     if running != wanted:
         raise ConfigError(
