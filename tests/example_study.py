@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from example_record import example_record
 
-from tvm_sparse.whatif.cost import CostModel, KernelFit, Product, amdahl_limit
+from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.whatif.cost import CostModel, Product, amdahl_limit
 from tvm_sparse.whatif.grid import Point, Setting
 from tvm_sparse.whatif.study import Answer, Measurement, PointResult, SettingResult, Study
 

@@ -6,8 +6,9 @@ from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
 from tvm_sparse.runtime.measure import measure_summary
 from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.whatif.baseline import Baseline
-from tvm_sparse.whatif.cost import CostModel, KernelFit
+from tvm_sparse.whatif.cost import CostModel
 from tvm_sparse.whatif.grid import Setting
 from tvm_sparse.whatif.predict import Predictor
 from tvm_sparse.whatif.study import Measurement

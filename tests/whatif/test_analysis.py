@@ -11,9 +11,10 @@ from tvm_sparse.bench.record import CallTime
 from tvm_sparse.errors import SparsityError
 from tvm_sparse.sparsity.decision import decide
 from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.whatif import analysis
 from tvm_sparse.whatif.baseline import Baseline
-from tvm_sparse.whatif.cost import CostModel, KernelFit, Product
+from tvm_sparse.whatif.cost import CostModel, Product
 from tvm_sparse.whatif.grid import Setting
 from tvm_sparse.whatif.layer_prediction import predict_layers
 

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.target import HostCpu
+from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight
+from tvm_sparse.tuning.machine import Ceilings, MachineId, level_of
 from tvm_sparse.whatif.cost import (
     CostModel,
-    KernelFit,
     Product,
     amdahl_limit,
     corrected,
     least_sparsity,
 )
-from tvm_sparse.whatif.kernel_job import KernelJob, bytes_per_weight
-from tvm_sparse.whatif.machine import Ceilings, MachineId, level_of
 
 pytestmark = pytest.mark.unit
 
@@ -108,10 +108,10 @@ def test_a_prediction_replaces_the_dense_products_and_keeps_the_rest():
     assert prediction.latency_ms == pytest.approx(sum(prediction.parts_ms.values()))
 
 
-def test_weights_in_memory_are_blocks_indices_and_row_pointers():
+def test_weights_in_memory_are_blocks_offsets_and_rows():
     prediction = make_model().predict(0.5)
     blocks = 64 * 32 / 4 * 0.5
-    sparse = blocks * (4 * 4 + 4) + 4 * (64 / 4 + 1)
+    sparse = blocks * (4 * 4 + 4) + 4 * 64 / 4
     assert prediction.weights_bytes == round(100_000 + 3 * (sparse - 9000))
 
 

@@ -6,9 +6,9 @@ from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 from tvm_sparse.cache import Cache
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import ConfigError, InputError
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.fidelity import FidelityQuestion, fidelity_answer, fidelity_points
 from tvm_sparse.whatif.grid import Point, Setting
-from tvm_sparse.whatif.records import Records
 from tvm_sparse.whatif.subject import Fill, Subject
 
 SETTING = Setting(seq_len=16, batch=4, threads=1)

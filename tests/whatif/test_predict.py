@@ -10,10 +10,10 @@ from study_parts import LATENCY_MS, SETTING, make_baseline
 from tvm_sparse.cache import Cache
 from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.target import resolve_target
-from tvm_sparse.whatif import calibrate
-from tvm_sparse.whatif.machine import Ceilings, MachineId
+from tvm_sparse.tuning import calibrate
+from tvm_sparse.tuning.machine import Ceilings, MachineId
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.predict import dense_twin, make_predictors, needed_jobs
-from tvm_sparse.whatif.records import Records
 
 pytestmark = pytest.mark.unit
 

@@ -7,9 +7,9 @@ from study_parts import make_measurement
 
 from tvm_sparse.cache import Cache
 from tvm_sparse.errors import BuildError
+from tvm_sparse.tuning.machine import MachineId
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.grid import Grid, Point
-from tvm_sparse.whatif.machine import MachineId
-from tvm_sparse.whatif.records import Records
 from tvm_sparse.whatif.study import Measurement
 from tvm_sparse.whatif.sweep import describe_duration, load_points, measure_points
 

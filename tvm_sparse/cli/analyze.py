@@ -175,13 +175,13 @@ def _analyze_model(
 ) -> Analysis:
     display.step("starting the compiler")
     from tvm_sparse import api
+    from tvm_sparse.tuning.records import Records
     from tvm_sparse.whatif import analysis as whatif
     from tvm_sparse.whatif.baseline import Baseline
     from tvm_sparse.whatif.grid import Setting
     from tvm_sparse.whatif.layer_prediction import predict_layers
     from tvm_sparse.whatif.measuring import measure_quietly
     from tvm_sparse.whatif.predict import make_predictors
-    from tvm_sparse.whatif.records import Records
 
     cache_dir = flags["cache_dir"]
     entry = _find_entry(model_spec.model, cache_dir)

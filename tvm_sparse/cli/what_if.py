@@ -155,10 +155,10 @@ def command(model: str, **flags: Any) -> None:
     from tvm_sparse.cache import Cache
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.tuning.records import Records
     from tvm_sparse.whatif.fidelity import FidelityQuestion, add_fidelity
     from tvm_sparse.whatif.plan import describe_cost
     from tvm_sparse.whatif.question import Question, plan_study
-    from tvm_sparse.whatif.records import Records
     from tvm_sparse.whatif.subject import Fill, Subject
     from tvm_sparse.whatif.what_if import run_study
 

@@ -19,10 +19,10 @@ from tvm_sparse.kernels.tiling import choose_layout, dense_rows
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.target import resolve_target
+from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.whatif.analysis import PARTS, expand_stack, part_of
 from tvm_sparse.whatif.cost import Product
 from tvm_sparse.whatif.grid import Setting
-from tvm_sparse.whatif.kernel_job import KernelJob
 
 _DENSE = re.compile(r"packed_dense_\d+x\d+(?P<epilogue>\D*?)\d*$")
 _ATTENTION = re.compile(r"attention_(?P<units>\d+)x(?P<depth>\d+)")

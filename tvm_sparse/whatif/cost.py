@@ -11,73 +11,16 @@ Pure functions of numbers: nothing here measures, and nothing imports TVM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.tuning.kernel_job import bytes_per_weight
 
 #: Where sparsities are searched for, and how finely: a tenth of a percent.
 _SEARCH_STEPS = 1000
-
-
-@dataclass(frozen=True)
-class KernelFit:
-    """The time of one kernel as a function of the density of its non-zero blocks.
-
-    Parameters
-    ----------
-    densities : tuple of float
-        0..1, ascending.
-    latency_ms : tuple of float
-        Time at each, in milliseconds.
-    """
-
-    densities: tuple[float, ...]
-    latency_ms: tuple[float, ...]
-
-    @classmethod
-    def from_times(cls, times: Mapping[float, float]) -> KernelFit:
-        """Return the fit of measured times.
-
-        More non-zeros never take less time: where noise says so, both times become their mean.
-
-        Parameters
-        ----------
-        times : mapping of float to float
-            Milliseconds by density.
-
-        Raises
-        ------
-        ConfigError
-            No times, or one that is not over 0.
-        """
-        if not times or min(times.values()) <= 0:
-            raise ConfigError(f"kernel times {dict(times)} given: at least one, all over 0")
-        densities = tuple(sorted(times))
-        return cls(densities, tuple(_ascending([times[d] for d in densities])))
-
-    def at(self, density: float) -> float:
-        """Return the time at a density of 0..1, in milliseconds.
-
-        Outside of the densities that were timed the nearest line goes on, and never below half
-        of the least time: bias, activation and stores remain without a single non-zero.
-        """
-        x, y = self.densities, self.latency_ms
-        if len(x) == 1:
-            return y[0]
-        if density < x[0]:
-            slope = (y[1] - y[0]) / (x[1] - x[0])
-            return max(y[0] / 2, y[0] - slope * (x[0] - density))
-        if density > x[-1]:
-            slope = (y[-1] - y[-2]) / (x[-1] - x[-2])
-            return y[-1] + slope * (density - x[-1])
-        return float(np.interp(density, x, y))
-
-    def efficiency(self, density: float, roofline_ms: float) -> float:
-        """Return the roofline's time over the kernel's, 0..1 and a little over by noise."""
-        return roofline_ms / self.at(density)
 
 
 @dataclass(frozen=True)
@@ -173,11 +116,11 @@ class CostModel:
         return self.predict(sparsity).latency_ms
 
     def _weights_bytes(self, density: float) -> int:
-        bs_r, bs_c = self.block_shape
         change = 0.0
         for product in self.products:
-            blocks = product.units * product.depth / (bs_r * bs_c)
-            sparse = blocks * density * (4 * bs_r * bs_c + 4) + 4 * (product.units / bs_r + 1)
+            stored = product.units * product.depth * density
+            block_rows = product.units / self.block_shape[0]
+            sparse = stored * bytes_per_weight(self.block_shape) + 4 * block_rows
             dense = product.dense_bytes or 4 * product.units * product.depth
             change += product.calls * (sparse - dense)
         return round(self.dense_weights_bytes + change)
@@ -238,14 +181,3 @@ def corrected(
     places = sorted(measured)
     factors = [measured[place] / predict(place) for place in places]
     return lambda sparsity: predict(sparsity) * float(np.interp(sparsity, places, factors))
-
-
-def _ascending(values: Sequence[float]) -> list[float]:
-    """Return the closest ascending sequence in least squares (pool adjacent violators)."""
-    pools: list[tuple[float, int]] = []
-    for value in values:
-        pools.append((value, 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (first, n), (second, m) = pools[-2:]
-            pools[-2:] = [((first * n + second * m) / (n + m), n + m)]
-    return [mean for mean, count in pools for _ in range(count)]

@@ -20,9 +20,9 @@ from tvm_sparse.fidelity.tokens import Tokens, load_tokenizer
 from tvm_sparse.fidelity.views import View, check_task, collect
 from tvm_sparse.pruning.prune_model import prune_model
 from tvm_sparse.sparsity.prune_spec import PruneSpec
+from tvm_sparse.tuning.records import Records, code_fingerprint
 from tvm_sparse.whatif.analysis import block_name
 from tvm_sparse.whatif.grid import Setting
-from tvm_sparse.whatif.records import Records, code_fingerprint
 from tvm_sparse.whatif.study import Answer, PointResult, Study
 from tvm_sparse.whatif.subject import Imported, Subject
 

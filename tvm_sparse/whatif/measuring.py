@@ -12,11 +12,11 @@ import numpy as np
 from tvm_sparse.bench.record import BenchRecord, paired_speedups
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
+from tvm_sparse.tuning.contention import Contention
+from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.whatif.analysis import PARTS, part_of
 from tvm_sparse.whatif.baseline import Baseline, spread, undisturbed_ms
-from tvm_sparse.whatif.contention import Contention
 from tvm_sparse.whatif.grid import Point, Setting
-from tvm_sparse.whatif.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.whatif.study import Measurement
 from tvm_sparse.whatif.subject import Subject
 

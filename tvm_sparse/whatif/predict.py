@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.target import detect_host, resolve_target
+from tvm_sparse.tuning.calibrate import KernelTimes, measured_kernels
+from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.machine import Ceilings, level_of
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.baseline import Baseline
-from tvm_sparse.whatif.calibrate import KernelTimes, measured_kernels
-from tvm_sparse.whatif.cost import CostModel, KernelFit, Product
-from tvm_sparse.whatif.kernel_job import KernelJob
-from tvm_sparse.whatif.machine import Ceilings, level_of
-from tvm_sparse.whatif.records import Records
+from tvm_sparse.whatif.cost import CostModel, Product
 
 BlockShape = tuple[int, int]
 

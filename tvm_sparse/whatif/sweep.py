@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.grid import Point
-from tvm_sparse.whatif.records import Records
 from tvm_sparse.whatif.study import Measurement
 
 #: Builds and measures one point.

@@ -11,10 +11,11 @@ from typing import Any
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.cache import Cache
 from tvm_sparse.config import BenchSpec, ModelSpec
+from tvm_sparse.tuning.calibrate import measured_ceilings
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.alternatives import measured_int8
 from tvm_sparse.whatif.answers import make_answers
 from tvm_sparse.whatif.baseline import Baseline
-from tvm_sparse.whatif.calibrate import measured_ceilings
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.decisive import decisive_points
 from tvm_sparse.whatif.grid import Grid, Mode, Point, Setting, Targets
@@ -25,7 +26,6 @@ from tvm_sparse.whatif.measuring import (
 )
 from tvm_sparse.whatif.predict import Predictor, make_predictors
 from tvm_sparse.whatif.question import Question
-from tvm_sparse.whatif.records import Records
 from tvm_sparse.whatif.results import point_result, setting_result
 from tvm_sparse.whatif.study import PointResult, Study
 from tvm_sparse.whatif.subject import Fill, Subject

@@ -18,13 +18,13 @@ from typing import Any
 
 import tvm_sparse
 from tvm_sparse.cache import Cache, CacheEntry
-from tvm_sparse.whatif.machine import MachineId, this_machine
+from tvm_sparse.tuning.machine import MachineId, this_machine
 
 SCHEMA_VERSION = 1
 _FILE = "record.json"
 _KIND = "bench"
 #: The code that decides how fast a kernel is, what a machine reaches, how fast a build is.
-KERNEL_CODE = ("kernels", "target.py", "whatif/kernel_job.py", "whatif/micro_benchmark.py")
+KERNEL_CODE = ("kernels", "target.py", "tuning/kernel_job.py", "tuning/micro_benchmark.py")
 MACHINE_CODE = ("bench/machine.py", "target.py")
 BUILD_CODE = ("compiler", "kernels", "passes", "sparsity", "target.py")
 

@@ -1,4 +1,4 @@
-"""The process that times single kernels: `python -m tvm_sparse.whatif.micro_benchmark`.
+"""The process that times single kernels: `python -m tvm_sparse.tuning.micro_benchmark`.
 
 It reads one JSON object from its standard input, `{"jobs": [...], "ceilings": bool, "threads": N}`,
 and writes one line per result: `{"ceilings": {...}}` first if asked for, then `{"job": index,
@@ -41,9 +41,9 @@ from tvm_sparse.kernels.tiling import (
     split_rows,
 )
 from tvm_sparse.target import CpuTarget, detect_host, resolve_target, tvm_target
-from tvm_sparse.whatif.contention import Contention
-from tvm_sparse.whatif.kernel_job import KernelJob
-from tvm_sparse.whatif.machine import Ceilings
+from tvm_sparse.tuning.contention import Contention
+from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.machine import Ceilings
 
 #: A kernel is called for at least this long, and every copy of its weights at least twice.
 _SECONDS, _MOST_SECONDS = 0.02, 0.12

@@ -11,11 +11,11 @@ from tvm_sparse.errors import BuildError
 from tvm_sparse.sparsity.bsr import to_bsr
 from tvm_sparse.sparsity.patterns import fill_random
 from tvm_sparse.target import resolve_target
-from tvm_sparse.whatif import calibrate
-from tvm_sparse.whatif.calibrate import measured_ceilings, measured_kernels
-from tvm_sparse.whatif.kernel_job import KernelJob
-from tvm_sparse.whatif.micro_benchmark import format_of, make_arguments, measure_ms, pack_bsr
-from tvm_sparse.whatif.records import Records
+from tvm_sparse.tuning import calibrate
+from tvm_sparse.tuning.calibrate import measured_ceilings, measured_kernels
+from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.micro_benchmark import format_of, make_arguments, measure_ms, pack_bsr
+from tvm_sparse.tuning.records import Records
 
 pytestmark = pytest.mark.numeric
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from tvm_sparse.cache import Cache
-from tvm_sparse.whatif.machine import MachineId
-from tvm_sparse.whatif.records import Records, code_fingerprint
+from tvm_sparse.tuning.machine import MachineId
+from tvm_sparse.tuning.records import Records, code_fingerprint
 
 pytestmark = pytest.mark.unit
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import tvm_sparse
 from tvm_sparse.errors import BuildError
-from tvm_sparse.whatif.kernel_job import KernelJob
-from tvm_sparse.whatif.machine import Ceilings
-from tvm_sparse.whatif.records import KERNEL_CODE, MACHINE_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.machine import Ceilings
+from tvm_sparse.tuning.records import KERNEL_CODE, MACHINE_CODE, Records, code_fingerprint
 
-_MODULE = "tvm_sparse.whatif.micro_benchmark"
+_MODULE = "tvm_sparse.tuning.micro_benchmark"
 _STDERR_TAIL_LINES = 5
 
 #: Milliseconds by density of non-zero blocks.

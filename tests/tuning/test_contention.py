@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.whatif import contention
-from tvm_sparse.whatif.contention import Contention
+from tvm_sparse.tuning import contention
+from tvm_sparse.tuning.contention import Contention
 
 pytestmark = pytest.mark.unit
 

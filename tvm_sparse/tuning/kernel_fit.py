@@ -1,0 +1,79 @@
+"""The time of a sparse kernel at any density, from a few that were measured. Free of TVM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvm_sparse.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class KernelFit:
+    """The time of one kernel as a function of the density of its non-zero blocks.
+
+    Parameters
+    ----------
+    densities : tuple of float
+        0..1, ascending.
+    latency_ms : tuple of float
+        Time at each, in milliseconds.
+    """
+
+    densities: tuple[float, ...]
+    latency_ms: tuple[float, ...]
+
+    @classmethod
+    def from_times(cls, times: Mapping[float, float]) -> KernelFit:
+        """Return the fit of measured times.
+
+        More non-zeros never take less time: where noise says so, both times become their mean.
+
+        Parameters
+        ----------
+        times : mapping of float to float
+            Milliseconds by density.
+
+        Raises
+        ------
+        ConfigError
+            No times, or one that is not over 0.
+        """
+        if not times or min(times.values()) <= 0:
+            raise ConfigError(f"kernel times {dict(times)} given: at least one, all over 0")
+        densities = tuple(sorted(times))
+        return cls(densities, tuple(_ascending([times[d] for d in densities])))
+
+    def at(self, density: float) -> float:
+        """Return the time at a density of 0..1, in milliseconds.
+
+        Outside of the densities that were timed the nearest line goes on, and never below half
+        of the least time: bias, activation and stores remain without a single non-zero.
+        """
+        x, y = self.densities, self.latency_ms
+        if len(x) == 1:
+            return y[0]
+        if density < x[0]:
+            slope = (y[1] - y[0]) / (x[1] - x[0])
+            return max(y[0] / 2, y[0] - slope * (x[0] - density))
+        if density > x[-1]:
+            slope = (y[-1] - y[-2]) / (x[-1] - x[-2])
+            return y[-1] + slope * (density - x[-1])
+        return float(np.interp(density, x, y))
+
+    def efficiency(self, density: float, roofline_ms: float) -> float:
+        """Return the roofline's time over the kernel's, 0..1 and a little over by noise."""
+        return roofline_ms / self.at(density)
+
+
+def _ascending(values: Sequence[float]) -> list[float]:
+    """Return the closest ascending sequence in least squares (pool adjacent violators)."""
+    pools: list[tuple[float, int]] = []
+    for value in values:
+        pools.append((value, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (first, n), (second, m) = pools[-2:]
+            pools[-2:] = [((first * n + second * m) / (n + m), n + m)]
+    return [mean for mean, count in pools for _ in range(count)]
