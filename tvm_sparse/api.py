@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from tvm_sparse.bench.record import BenchRecord
     from tvm_sparse.runtime.artifact import LoadedModel
+    from tvm_sparse.sparsity.decision import LayerChoice
 
 Progress = Callable[[str], None]
 BuildName = Literal["dense", "sparse"]
@@ -172,8 +173,8 @@ def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> M
     spec : SparsitySpec, optional
         A whole spec.
     **fields
-        Fields of `SparsitySpec`: sparsity, block_shape, sparsity_threshold, prune, seed,
-        include, exclude.
+        Fields of `SparsitySpec`: sparsity, block_shape, sparsity_threshold, select, prune,
+        seed, include, exclude.
 
     Raises
     ------
@@ -243,6 +244,9 @@ def compile(
     names = list(builds)
     if "sparse" in names and model.sparsity is None:
         raise ConfigError("a sparse build needs sparse weights: call sparsify(model, ...) first")
+    choices: dict[str, LayerChoice] = {}
+    if "sparse" in names:
+        choices = _choices(model, spec, progress)
     directories: dict[str, Path] = {}
     check: dict[str, Any] = {}
     for name in names:
@@ -259,6 +263,7 @@ def compile(
             spec=_for_build(spec, name),
             tolerances=(atol, rtol),
             progress=progress,
+            choices=choices if name == "sparse" else None,
         )
         directories[name] = artifact.directory
         if artifact.reference_check is not None:
@@ -388,6 +393,19 @@ def _load_entry(spec: ModelSpec, entry: CacheEntry, cache: Cache, progress: Prog
         layer_outputs=imported.layer_outputs,
         cache=cache,
         original_params=imported.params,
+    )
+
+
+def _choices(model: Model, spec: CompileSpec, progress: Progress) -> dict[str, LayerChoice]:
+    """Return which layers run sparse where their times decide."""
+    from tvm_sparse.tuning.layer_choice import choose_layers
+    from tvm_sparse.tuning.records import Records
+
+    assert model.sparsity is not None  # compile() has checked it
+    return choose_layers(
+        *(model.layers, model.params, model.sparsity, model.spec, spec),
+        Records(model.cache, progress),
+        progress,
     )
 
 

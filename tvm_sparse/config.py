@@ -15,7 +15,10 @@ from tvm_sparse.errors import ConfigError
 
 WeightsPolicy = Literal["auto", "checkpoint", "random"]
 PruneMethod = Literal["auto", "none", "random", "magnitude"]
+SelectMethod = Literal["auto", "threshold", "model", "measure"]
 InputForm = Literal["full", "single"]
+
+_DEFAULT_THRESHOLD = 0.5
 
 #: Tokens that a micro-batch has for each core, at least.
 _MICRO_BATCH_TOKENS = 192
@@ -97,8 +100,14 @@ class SparsitySpec(_Spec):
         Target block sparsity of the layers that are filled or pruned, 0..1.
     block_shape : (int, int)
         (bs_r, bs_c): rows along the outputs N, columns along the inputs K.
-    sparsity_threshold : float
-        A layer runs sparse when its `block_sparsity` at `block_shape` is at least this, 0..1.
+    sparsity_threshold : float or None
+        A layer runs sparse when its `block_sparsity` at `block_shape` is at least this, 0..1;
+        None is 0.5 where a threshold decides.
+    select : {"auto", "threshold", "model", "measure"}
+        What decides which layers run sparse: `threshold`; `model`, their times on this machine
+        as the cost model predicts them; `measure`, those times measured on their own weights.
+        `auto` is `threshold` where one is given or the build is for another machine, and `model`
+        otherwise.
     prune : {"auto", "none", "random", "magnitude"}
         `none` keeps the zeros the weights have, `random` fills a seeded random block structure,
         `magnitude` removes the blocks of least L2 norm from the real weights; `auto` is `none`
@@ -111,7 +120,8 @@ class SparsitySpec(_Spec):
 
     sparsity: float = 0.95
     block_shape: tuple[int, int] = (1, 1)
-    sparsity_threshold: float = 0.5
+    sparsity_threshold: float | None = None
+    select: SelectMethod = "auto"
     prune: PruneMethod = "auto"
     seed: int = 0
     include: tuple[str, ...] = ()
@@ -124,8 +134,17 @@ class SparsitySpec(_Spec):
             "for example 0.95 for 95 % zeros",
         )
         _require(
-            0.0 <= self.sparsity_threshold <= 1.0,
-            f"threshold {self.sparsity_threshold:g} given: it is a fraction between 0 and 1",
+            0.0 <= self.threshold <= 1.0,
+            f"threshold {self.threshold:g} given: it is a fraction between 0 and 1",
+        )
+        _require(
+            self.select in get_args(SelectMethod),
+            f"select {self.select!r} given: use one of {', '.join(get_args(SelectMethod))}",
+        )
+        _require(
+            self.sparsity_threshold is None or self.select in ("auto", "threshold"),
+            f"threshold {self.threshold:g} and select {self.select} given: a threshold decides "
+            "only with --select threshold; leave one of them out",
         )
         _require(
             len(self.block_shape) == 2 and min(self.block_shape) >= 1,
@@ -137,6 +156,12 @@ class SparsitySpec(_Spec):
             f"prune {self.prune!r} given: use one of {', '.join(get_args(PruneMethod))}",
         )
         _require(self.seed >= 0, f"seed {self.seed} given: it must be 0 or more")
+
+    @property
+    def threshold(self) -> float:
+        """The threshold, the default resolved."""
+        given = self.sparsity_threshold
+        return _DEFAULT_THRESHOLD if given is None else given
 
 
 @dataclass(frozen=True)

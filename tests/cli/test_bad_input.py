@@ -17,6 +17,7 @@ FLAGS = [
     (("--sparsity", "1.5"), "sparsity 1.5 given: it is a fraction between 0 and 1"),
     (("--sparsity", "nan"), "sparsity nan given"),
     (("--threshold", "-0.1"), "threshold -0.1 given: it is a fraction"),
+    (("--threshold", "0.3", "--select", "model"), "threshold 0.3 and select model given"),
     (("--bs-r", "0"), "block shape 0x1 given: bs-r and bs-c must be at least 1"),
     (("--batch", "0"), "batch 0 given"),
     (("--seq-len", "0"), "seq-len 0 given"),
@@ -32,6 +33,7 @@ FLAGS = [
 USAGE = [
     (("--weights", "mine"), "'mine' is not one of 'auto', 'checkpoint', 'random'"),
     (("--prune", "all"), "'all' is not one of"),
+    (("--select", "best"), "'best' is not one of 'auto', 'threshold', 'model', 'measure'"),
     (("--sparsity", "half"), "'half' is not a valid float"),
     (("--atol", "-1"), "-1 given: it must be 0 or more"),
     (("--rtol", "nan"), "nan given: it must be 0 or more"),

@@ -44,7 +44,7 @@ def fill_up(folder: Path) -> Path:
 
 
 def test_build_does_not_fit_into_the_cache(small_disk, invoke, tiny) -> None:
-    shutil.copytree(tiny.cache_dir / "ir", small_disk / "cache" / "ir")
+    shutil.copytree(tiny.import_dir, small_disk / "cache" / "ir" / tiny.import_dir.name)
     fill_up(small_disk)
     result = invoke("run", *tiny.flags, "--cache-dir", small_disk / "cache", *QUICK, "-q")
     assert (result.code, result.out) == (2, "")

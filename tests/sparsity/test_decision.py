@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.sparsity.decision import Decision, decide, keep_dense, sparse_flops_share
+from tvm_sparse.sparsity.decision import (
+    Decision,
+    LayerChoice,
+    decide,
+    keep_dense,
+    sparse_flops_share,
+)
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.patterns import fill_random, layer_rng
 
@@ -132,3 +138,17 @@ def test_json_round_trip():
     layers, params = weights(query=0.75)
     for decision in decide(layers, params, (4, 1), 0.5):
         assert Decision.from_json(json.loads(json.dumps(decision.to_json()))) == decision
+
+
+def test_a_choice_by_times_stands_for_the_threshold():
+    layers, params = weights(query=0.75, output=0.5, pooler=1.0)
+    choices = {
+        QUERY: LayerChoice(False, "slower sparse"),
+        OUTPUT: LayerChoice(True, "faster sparse"),
+        POOLER: LayerChoice(True, "faster sparse"),
+    }
+    query, output, pooler = decide(layers, params, (4, 1), 0.6, choices=choices)
+    assert (query.action, query.reason) == ("dense", "slower sparse")
+    assert (output.action, output.reason) == ("sparse", "faster sparse")
+    # What must not be converted is not, whatever its times.
+    assert (pooler.action, pooler.reason) == ("dense", "head (pooler): always dense")

@@ -15,6 +15,7 @@ from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.passes.pipeline import lower
 from tvm_sparse.sparsity.bsr import block_mask
+from tvm_sparse.sparsity.decision import LayerChoice
 from tvm_sparse.target import resolve_target, tvm_target
 
 # A name the layer choice takes for an encoder's.
@@ -117,7 +118,10 @@ class ProductKernel:
 
 
 def build_product(
-    weight: NDArray[Any], tokens: int, block_shape: tuple[int, int] | None = None
+    weight: NDArray[Any],
+    tokens: int,
+    block_shape: tuple[int, int] | None = None,
+    sparse: bool = True,
 ) -> ProductKernel:
     """Compile the kernel of one weight for this machine.
 
@@ -129,6 +133,8 @@ def build_product(
         M.
     block_shape : (int, int), optional
         (bs_r, bs_c) of the sparse kernel; the dense one without.
+    sparse : bool
+        Given a block shape: False makes the dense kernel on the token tiles of such a build.
 
     Raises
     ------
@@ -143,8 +149,9 @@ def build_product(
     target = resolve_target()
     sparsity = None
     if block_shape is not None:
-        sparsity = SparsitySpec(block_shape=block_shape, sparsity_threshold=0.0, prune="none")
-    lowered = lower(_layer(tokens, units, depth), params, target, sparsity)
+        sparsity = SparsitySpec(block_shape=block_shape)
+    choices = {f"{_LAYER}/kernel": LayerChoice(sparse, "as asked for")}
+    lowered = lower(_layer(tokens, units, depth), params, target, sparsity, choices=choices)
     module, main = lowered.mod, lowered.mod["main"]
     packed = dict(zip(main.params[1:], lowered.params.values(), strict=True))
     values = [binding.value for binding in main.body.blocks[0].bindings]
@@ -162,14 +169,16 @@ def build_product(
     functions = {
         alias: module[kernel].with_attr("global_symbol", alias) for alias, kernel in kernels.items()
     }
-    block_size = block_shape[0] * block_shape[1] if block_shape else 1
-    mask = block_mask(weight, block_shape) if block_shape else np.ones(weight.shape, np.bool_)
+    blocks = block_shape if block_shape is not None and sparse else (1, 1)
+    mask = np.ones(weight.shape, np.bool_)
+    if block_shape is not None and sparse:
+        mask = block_mask(weight, block_shape)
     return ProductKernel(
         name,
         tokens,
         units,
         depth,
-        int(np.count_nonzero(mask)) * block_size,
+        int(np.count_nonzero(mask)) * blocks[0] * blocks[1],
         tvm.compile(tvm.IRModule(functions), target=tvm_target(target)),
         tuple(tvm.runtime.tensor(np.ascontiguousarray(packed[var])) for var in operands),
         (_shape(data), _shape(call)),

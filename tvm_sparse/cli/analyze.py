@@ -195,7 +195,7 @@ def _analyze_model(
         model.layers,
         model.params,
         spec.block_shape,
-        spec.sparsity_threshold,
+        spec.threshold,
         spec.include,
         spec.exclude,
     )

@@ -15,11 +15,13 @@ import errno
 import importlib
 import math
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -93,14 +95,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Instead of the process's own.
     """
     received: list[int] = []
-    _install_signal_handlers(received)
-    try:
-        code = cli.main(arguments, prog_name="tvm-sparse", standalone_mode=False)
-        # Here, where a closed pipe or a full disk can still be told.
-        sys.stdout.flush()
-    except (SystemExit, KeyboardInterrupt, Exception) as error:
-        code = _report(error, received)
+    with _temporary_files():
+        _install_signal_handlers(received)
+        try:
+            code = cli.main(arguments, prog_name="tvm-sparse", standalone_mode=False)
+            # Here, where a closed pipe or a full disk can still be told.
+            sys.stdout.flush()
+        except (SystemExit, KeyboardInterrupt, Exception) as error:
+            code = _report(error, received)
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def _temporary_files() -> Iterator[None]:
+    """Give all temporary files of the command one directory, which goes with it.
+
+    A signal may come between the making of a directory and the line that remembers to remove it.
+    """
+    before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
+    try:
+        folder = tempfile.mkdtemp(prefix="tvm_sparse-")
+    except OSError:
+        # Whoever needs temporary files says so.
+        yield
+        return
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        os.environ.pop("TMPDIR")
+        if variable is not None:
+            os.environ["TMPDIR"] = variable
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _install_signal_handlers(received: list[int]) -> None:

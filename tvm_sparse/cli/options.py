@@ -19,6 +19,7 @@ from tvm_sparse.config import (
     InputForm,
     ModelSpec,
     PruneMethod,
+    SelectMethod,
     SparsitySpec,
     WeightsPolicy,
 )
@@ -57,11 +58,21 @@ _BLOCKS = (
     click.option(
         "--threshold",
         type=float,
-        default=0.5,
-        show_default=True,
         metavar="FRACTION",
         help="A layer runs sparse when its *block sparsity*, the share of blocks of "
         "bs-r x bs-c that are all zero, is at least this, 0..1.",
+    ),
+)
+_SELECT = (
+    click.option(
+        "--select",
+        type=click.Choice(get_args(SelectMethod)),
+        default="auto",
+        show_default=True,
+        help="What decides which layers run sparse. threshold: --threshold, 0.5 by default; model: "
+        "their times on this machine as the cost model predicts them; measure: those times, "
+        "measured layer by layer; auto: threshold if one is given or --target is another machine, "
+        "else model.",
     ),
 )
 _PRUNE = (
@@ -148,6 +159,7 @@ def model_options(command: Command) -> Command:
             sparsity=flags.pop("sparsity"),
             block_shape=(flags.pop("bs_r"), flags.pop("bs_c")),
             sparsity_threshold=flags.pop("threshold"),
+            select=flags.pop("select"),
             prune=flags.pop("prune"),
             seed=flags["seed"],
             include=flags.pop("include"),
@@ -167,6 +179,7 @@ def model_options(command: Command) -> Command:
         ),
         *_SPARSITY,
         *_BLOCKS,
+        *_SELECT,
         *_PRUNE,
         *_CHOICE,
         *_SOURCE,

@@ -27,7 +27,7 @@ from tvm_sparse.errors import CheckError
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall, TensorSpec
 from tvm_sparse.runtime.tvm_runtime import set_threads
-from tvm_sparse.sparsity.decision import Decision, keep_dense, sparse_flops_share
+from tvm_sparse.sparsity.decision import Decision, LayerChoice, keep_dense, sparse_flops_share
 from tvm_sparse.target import resolve_target
 
 _ARTIFACT = "artifact"
@@ -55,6 +55,7 @@ def build_artifact(
     spec: CompileSpec,
     tolerances: tuple[float, float],
     progress: Callable[[str], None],
+    choices: Mapping[str, LayerChoice] | None = None,
 ) -> CachedArtifact:
     """Return the artifact of one build, compiling it if the cache has none.
 
@@ -79,6 +80,8 @@ def build_artifact(
         atol and rtol of the comparison.
     progress : callable
         Receives one line a step.
+    choices : mapping of str to LayerChoice, optional
+        Which layers of a sparse build run sparse, where times decided and not the threshold.
 
     Raises
     ------
@@ -87,7 +90,8 @@ def build_artifact(
     BuildError, PassError, SparsityError, CacheError
         See `errors`.
     """
-    key = _artifact_key(name, facts, sparsity, spec, _fingerprint(params, reference.params))
+    weights = _fingerprint(params, reference.params)
+    key = _artifact_key(name, facts, sparsity, spec, weights, choices or {})
 
     def cached() -> CachedArtifact | None:
         # Dumps are asked for to be read: they need the phases to run.
@@ -112,6 +116,7 @@ def build_artifact(
             spec,
             sparsity if name == "sparse" else None,
             _phases(f"compiling the {name} build", progress),
+            choices,
         )
         if checked:
             progress("comparing the dense build with TensorFlow")
@@ -168,6 +173,7 @@ def _artifact_key(
     sparsity: SparsitySpec | None,
     spec: CompileSpec,
     weights: str | None,
+    choices: Mapping[str, LayerChoice],
 ) -> str:
     target = resolve_target(spec.target, spec.threads)
     return Cache.key(
@@ -176,6 +182,7 @@ def _artifact_key(
             "ir": facts["key"],
             "weights": weights,
             "sparsity": sparsity.to_json() if sparsity else None,
+            "choices": {layer: choice.sparse for layer, choice in choices.items()},
             "isa": target.isa,
             "threads": target.threads,
             "versions": _versions(),

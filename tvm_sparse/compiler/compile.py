@@ -14,6 +14,7 @@ from tvm import relax
 from tvm_sparse.config import CompileSpec, SparsitySpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower, pack
+from tvm_sparse.sparsity.decision import LayerChoice
 from tvm_sparse.target import CpuTarget, resolve_target, tvm_target
 
 
@@ -45,6 +46,7 @@ def compile_model(
     spec: CompileSpec,
     sparsity: SparsitySpec | None = None,
     progress: Callable[[str], None] = lambda name: None,
+    choices: Mapping[str, LayerChoice] | None = None,
 ) -> Build:
     """Compile an imported module.
 
@@ -60,6 +62,8 @@ def compile_model(
         Block shape, threshold and layer choice; None makes the dense build.
     progress : callable
         Receives the name of each phase.
+    choices : mapping of str to LayerChoice, optional
+        Which layers run sparse, where times decided and not the threshold.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def compile_model(
     target = resolve_target(spec.target, spec.threads)
     start = time.perf_counter()
     phases = Phases(spec.dump_ir, progress)
-    lowered = lower(mod, params, target, sparsity, phases)
+    lowered = lower(mod, params, target, sparsity, phases, choices)
     progress("generate_code")
     try:
         executable = relax.build(lowered.mod, target=tvm_target(target), relax_pipeline=LOWER)

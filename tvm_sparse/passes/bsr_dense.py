@@ -15,7 +15,7 @@ import tvm
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.passes.dense_to_sparse import BlockStructure, DenseToSparse
 from tvm_sparse.sparsity.bsr import BSR, to_bsr
-from tvm_sparse.sparsity.decision import Decision, decide
+from tvm_sparse.sparsity.decision import Decision, LayerChoice, decide
 from tvm_sparse.sparsity.layers import LayerWeight
 
 
@@ -26,6 +26,7 @@ def convert(
     sparsity_threshold: float,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
+    choices: Mapping[str, LayerChoice] | None = None,
 ) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Decision]]:
     """Turn the dense layers whose blocks are sparse enough into `sparse_dense`.
 
@@ -41,6 +42,8 @@ def convert(
         An eligible layer becomes sparse when its block sparsity is at least this, 0..1.
     include, exclude : iterable of str
         Shell patterns on layer names; without `include`, the layers of the encoder.
+    choices : mapping of str to LayerChoice, optional
+        What stands for the threshold, by canonical name of the layer.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def convert(
         does not have the shape of its parameter.
     """
     layers = [_settled(layer) for layer in dense_layers(mod, params.keys())]
-    decisions = decide(layers, params, block_shape, sparsity_threshold, include, exclude)
+    decisions = decide(layers, params, block_shape, sparsity_threshold, include, exclude, choices)
     packed = {
         layer.name: to_bsr(layer.load(params), block_shape)
         for layer, decision in zip(layers, decisions, strict=True)

@@ -24,7 +24,7 @@ from tvm_sparse.passes import (
 )
 from tvm_sparse.passes.layer_calls import LayerCall, layer_calls
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
-from tvm_sparse.sparsity.decision import Decision
+from tvm_sparse.sparsity.decision import Decision, LayerChoice
 from tvm_sparse.target import CpuTarget, tvm_target
 
 _T = relax.transform
@@ -115,12 +115,13 @@ def pack(
     target: CpuTarget,
     sparsity: SparsitySpec | None = None,
     phases: Phases | None = None,
+    choices: Mapping[str, LayerChoice] | None = None,
 ) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Decision]]:
     """Take an imported module through the phases that look at its weights.
 
     Parameters
     ----------
-    mod, params, target, sparsity, phases
+    mod, params, target, sparsity, phases, choices
         As `lower` takes them.
 
     Returns
@@ -155,9 +156,10 @@ def pack(
                 mod,
                 params,
                 sparsity.block_shape,
-                sparsity.sparsity_threshold,
+                sparsity.threshold,
                 sparsity.include,
                 sparsity.exclude,
+                choices,
             ),
         )
     # 3. Token tiles through the encoder, fused kernels, packed weights.
@@ -173,6 +175,7 @@ def lower(
     target: CpuTarget,
     sparsity: SparsitySpec | None = None,
     phases: Phases | None = None,
+    choices: Mapping[str, LayerChoice] | None = None,
 ) -> Lowered:
     """Take an imported module through all phases up to kernels.
 
@@ -188,6 +191,8 @@ def lower(
         Block shape, threshold and layer choice of a sparse build; None for a dense one.
     phases : Phases, optional
         Timing, progress and dumps.
+    choices : mapping of str to LayerChoice, optional
+        Which layers run sparse, where times decided and not the threshold.
 
     Raises
     ------
@@ -196,7 +201,7 @@ def lower(
     """
     phases = phases or Phases()
     # 1. to 3. What depends on the weights.
-    mod, packed, decisions = pack(mod, params, target, sparsity, phases)
+    mod, packed, decisions = pack(mod, params, target, sparsity, phases, choices)
     # 4. Micro-batches follow each other.
     mod = phases.run("split_batch", lambda: split_batch.convert(mod))
     # 5. Operators become kernels; what is not ours is fused and scheduled plainly.

@@ -66,6 +66,22 @@ class Decision:
         return cls(**{**record, **pairs})
 
 
+@dataclass(frozen=True)
+class LayerChoice:
+    """How a layer runs, decided from times, and why.
+
+    Parameters
+    ----------
+    sparse : bool
+        Whether it runs sparse.
+    reason : str
+        Why.
+    """
+
+    sparse: bool
+    reason: str
+
+
 def eligible_layers(
     layers: Sequence[LayerWeight],
     block_shape: tuple[int, int],
@@ -117,6 +133,7 @@ def decide(
     sparsity_threshold: float,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
+    choices: Mapping[str, LayerChoice] | None = None,
 ) -> list[Decision]:
     """Decide for every dense layer, in their order, whether it runs sparse.
 
@@ -133,6 +150,8 @@ def decide(
         blocks: a layer pruned to 0.95 reaches 0.95, however its block count was rounded.
     include, exclude : iterable of str
         Shell patterns, see `select_layers`.
+    choices : mapping of str to LayerChoice, optional
+        What stands for the threshold in eligible layers, by canonical name.
 
     Returns
     -------
@@ -151,7 +170,12 @@ def decide(
         weight = layer.load(params)
         blocks = block_sparsity(weight, block_shape) if divides(block_shape, layer.shape) else None
         refusal = refusals[layer.name]
-        sparse = not refusal and _reaches(blocks or 0.0, sparsity_threshold, layer, block_shape)
+        choice = (choices or {}).get(layer.canonical_name)
+        if refusal:
+            choice = LayerChoice(False, refusal)
+        elif choice is None:
+            reached = _reaches(blocks or 0.0, sparsity_threshold, layer, block_shape)
+            choice = LayerChoice(reached, _comparison(blocks or 0.0, sparsity_threshold, reached))
         decisions.append(
             Decision(
                 weight=layer.canonical_name,
@@ -160,8 +184,8 @@ def decide(
                 element_sparsity=element_sparsity(weight),
                 block_sparsity=blocks,
                 eligible=not refusal,
-                action="sparse" if sparse else "dense",
-                reason=refusal or _comparison(blocks or 0.0, sparsity_threshold, sparse),
+                action="sparse" if choice.sparse else "dense",
+                reason=choice.reason,
                 flops=layer.flops,
                 size_bytes=weight.nbytes,
             )
