@@ -17,10 +17,10 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tvm_sparse.cache import Cache, CacheEntry
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError, CacheError, ConfigError
 from tvm_sparse.sparsity.layers import LayerWeight
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from tvm_sparse.bench.record import BenchRecord
     from tvm_sparse.runtime.artifact import LoadedModel
     from tvm_sparse.sparsity.decision import LayerChoice
+    from tvm_sparse.tiles import Tiles
 
 Progress = Callable[[str], None]
-BuildName = Literal["dense", "sparse"]
 
 #: A share of zeros in the encoder's dense weights from which on they count as pruned already.
 _PRUNED_ALREADY = 0.5
@@ -204,6 +204,7 @@ def compile(
     builds: Iterable[BuildName] = ("dense", "sparse"),
     atol: float = 1e-4,
     rtol: float = 1e-4,
+    tiles: Tiles | None = None,
     progress: Progress = lambda line: None,
     **fields: Any,
 ) -> Builds:
@@ -222,6 +223,8 @@ def compile(
         Which builds to make.
     atol, rtol : float
         Tolerances of the comparisons.
+    tiles : Tiles, optional
+        Instead of what tuning found on this machine.
     progress : callable
         Receives one line a step.
     **fields
@@ -239,14 +242,23 @@ def compile(
     from tvm_sparse.bench.check import check_builds
     from tvm_sparse.compiler.build_cache import build_artifact
     from tvm_sparse.compiler.reference_check import Reference
+    from tvm_sparse.tuning.layer_choice import choose_layers
+    from tvm_sparse.tuning.records import Records
+    from tvm_sparse.tuning.tuned_tiles import load_tiles
 
     spec = spec or CompileSpec(**fields)
+    records = Records(model.cache, progress)
     names = list(builds)
     if "sparse" in names and model.sparsity is None:
         raise ConfigError("a sparse build needs sparse weights: call sparsify(model, ...) first")
     choices: dict[str, LayerChoice] = {}
     if "sparse" in names:
-        choices = _choices(model, spec, progress)
+        assert model.sparsity is not None  # checked above
+        choices = choose_layers(
+            *(model.layers, model.params, model.sparsity, model.spec, spec), records, progress
+        )
+    if tiles is None:
+        tiles = load_tiles(records)
     directories: dict[str, Path] = {}
     check: dict[str, Any] = {}
     for name in names:
@@ -264,6 +276,7 @@ def compile(
             tolerances=(atol, rtol),
             progress=progress,
             choices=choices if name == "sparse" else None,
+            tiles=tiles,
         )
         directories[name] = artifact.directory
         if artifact.reference_check is not None:
@@ -393,19 +406,6 @@ def _load_entry(spec: ModelSpec, entry: CacheEntry, cache: Cache, progress: Prog
         layer_outputs=imported.layer_outputs,
         cache=cache,
         original_params=imported.params,
-    )
-
-
-def _choices(model: Model, spec: CompileSpec, progress: Progress) -> dict[str, LayerChoice]:
-    """Return which layers run sparse where their times decide."""
-    from tvm_sparse.tuning.layer_choice import choose_layers
-    from tvm_sparse.tuning.records import Records
-
-    assert model.sparsity is not None  # compile() has checked it
-    return choose_layers(
-        *(model.layers, model.params, model.sparsity, model.spec, spec),
-        Records(model.cache, progress),
-        progress,
     )
 
 

@@ -25,7 +25,7 @@ from tvm_sparse.bench.peers.compare import compare as measure_contenders
 from tvm_sparse.bench.peers.contender import Arrays, Contender, own_build, peer
 from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.runtime.metadata import load_metadata
 
@@ -240,7 +240,7 @@ def _peers(
     return [peer(engine, checkpoint, inputs, outputs, reference) for engine in engines]
 
 
-def _compile(model: api.Model, build: api.BuildName, spec: CompileSpec, progress: Progress) -> Path:
+def _compile(model: api.Model, build: BuildName, spec: CompileSpec, progress: Progress) -> Path:
     def say(line: str) -> None:
         progress(line, 0.0)
 

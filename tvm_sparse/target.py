@@ -13,6 +13,7 @@ from typing import Any
 
 from tvm_sparse.config import available_cores
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.tiles import NO_TILES, Tiles
 
 #: LLVM features each instruction-set level needs, in /proc/cpuinfo's spelling. The x86 levels are
 #: those of the x86-64 psABI, listed by what our kernels are generated from.
@@ -73,6 +74,8 @@ class CpuTarget:
         Width and number of the vector registers the kernels are tiled for.
     threads : int
         For how many threads work is cut up. More may run a build, with less to share.
+    tiles : Tiles
+        What tuning found on the machine the build is for.
     """
 
     isa: str
@@ -81,6 +84,7 @@ class CpuTarget:
     vector_bits: int
     num_registers: int
     threads: int = _LEAST_THREADS
+    tiles: Tiles = NO_TILES
 
     @property
     def lanes(self) -> int:
@@ -142,7 +146,9 @@ def detect_host() -> HostCpu:
     )
 
 
-def resolve_target(text: str = "native", threads: int | None = None) -> CpuTarget:
+def resolve_target(
+    text: str = "native", threads: int | None = None, tiles: Tiles | None = None
+) -> CpuTarget:
     """Return the CPU to generate code for.
 
     Parameters
@@ -152,6 +158,8 @@ def resolve_target(text: str = "native", threads: int | None = None) -> CpuTarge
     threads : int or None
         How many threads the build will mostly run on; None means all cores of this process. It
         is rounded up to a power of two from 2 on, so that few numbers share one build.
+    tiles : Tiles, optional
+        What tuning found on this machine; other machines' builds do without.
 
     Raises
     ------
@@ -176,6 +184,7 @@ def resolve_target(text: str = "native", threads: int | None = None) -> CpuTarge
         vector_bits=_LEVEL_VECTOR_BITS[isa],
         num_registers=_LEVEL_REGISTERS[isa],
         threads=max(_LEAST_THREADS, 1 << ((threads or available_cores()) - 1).bit_length()),
+        tiles=tiles if tiles is not None and isa == detect_host().isa else NO_TILES,
     )
 
 

@@ -35,7 +35,9 @@ def test_object_code(tmp_path):
         "sparse_low": make_bsr_sparse_dense(
             layout, 16, 12, (1, 1), rows, everything, SparseFormat(layout.token_tile, 8, 2, 2)
         ),
-        "dense": make_packed_dense(layout, 16, 12, dense_rows(layout, target), everything),
+        "dense": make_packed_dense(
+            layout, 16, 12, dense_rows(layout, target, (16, 12)), everything
+        ),
         "attention": make_attention(layout, shape, *attention_tile(layout, target)),
         "layer_norm": make_layer_norm(layout, 16, 1e-12, layout.vectors, True),
         "pack": make_pack_tokens(layout, 16),

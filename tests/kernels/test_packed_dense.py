@@ -71,7 +71,7 @@ CASES = [
 def test_shapes(isa, seq_len, batch, units, depth, epilogue):
     target = resolve_target(isa)
     layout = choose_layout(batch, seq_len, target)
-    check(isa, layout, units, depth, dense_rows(layout, target), epilogue)
+    check(isa, layout, units, depth, dense_rows(layout, target, (units, depth)), epilogue)
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel_runner import LEVELS
 
+from tvm_sparse.bench.product_kernel import build_product
 from tvm_sparse.kernels.tiling import (
     TokenLayout,
     choose_layout,
@@ -17,7 +19,9 @@ from tvm_sparse.kernels.tiling import (
     sparse_format,
     split_rows,
 )
+from tvm_sparse.sparsity.patterns import fill_random
 from tvm_sparse.target import resolve_target
+from tvm_sparse.tiles import NO_TILES, DenseTile, SparseTile, Tiles, TokenTile
 
 pytestmark = pytest.mark.unit
 
@@ -47,7 +51,7 @@ def test_a_register_tile_leaves_room_for_operands(isa):
     target = resolve_target(isa)
     for vectors in (1, 2, 3, 4):
         layout = TokenLayout(1, 128, vectors * target.lanes, target.lanes)
-        for rows in (dense_rows(layout, target), split_rows(layout, target)):
+        for rows in (dense_rows(layout, target, (768, 768)), split_rows(layout, target)):
             assert rows >= 1
             assert rows * vectors < target.num_registers
 
@@ -123,3 +127,53 @@ def test_small_products_are_not_cut():
     assert sparse_format((96, 384), (4, 1), 0.05, layout, target).chunks == 1
     assert not pays_in_parallel(2 * 16 * 0.05 * 384 * 384)
     assert pays_in_parallel(2 * 16 * 384 * 384)
+
+
+def test_tuned_tiles_stand_for_the_table():
+    tiles = Tiles(
+        (TokenTile(0, 128, 1), TokenTile(1, 128, 3)),
+        (DenseTile(768, 384, 1, 8),),
+        (SparseTile(768, 384, (1, 1), 3, 0.05, 2, 5),),
+    )
+    # Of this machine: tiles of one are nothing to builds for another.
+    target = resolve_target(tiles=tiles)
+    dense, sparse = (choose_layout(1, 128, target, rows) for rows in (0, 1))
+    assert (dense.vectors, sparse.vectors) == (1, 3)
+    assert dense_rows(dense, target, (768, 384)) == 8
+    assert dense_rows(dense, target, (768, 768)) == dense_rows(dense, resolve_target(), (768, 768))
+    form = sparse_format((768, 384), (1, 1), 0.05, sparse, target)
+    assert (form.lanes, form.panels) == (2, 5)
+    others = [isa for isa in ("x86-64-v2", "x86-64-v3", "aarch64") if isa != target.isa]
+    assert all(resolve_target(isa, tiles=tiles).tiles == NO_TILES for isa in others)
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize("vectors", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("block_shape", "lanes", "panels"), [((1, 1), 4, 3), ((1, 1), 2, 1), ((4, 1), 2, 5)]
+)
+def test_any_tuned_packing_multiplies_right(vectors, block_shape, lanes, panels):
+    rng = np.random.default_rng(0)
+    weight = fill_random(rng.standard_normal((48, 96)).astype(np.float32), block_shape, 0.9, rng)
+    tiles = Tiles(
+        (TokenTile(block_shape[0], 33, vectors),),
+        sparse=(SparseTile(48, 96, block_shape, vectors, 0.1, lanes, panels),),
+    )
+    check_product(weight, block_shape, tiles)
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize(("vectors", "rows"), [(1, 5), (2, 8), (3, 4)])
+def test_any_tuned_register_tile_multiplies_right(vectors, rows):
+    weight = np.random.default_rng(0).standard_normal((48, 96)).astype(np.float32)
+    tiles = Tiles((TokenTile(0, 33, vectors),), (DenseTile(48, 96, vectors, rows),))
+    check_product(weight, None, tiles)
+
+
+def check_product(weight, block_shape, tiles) -> None:
+    data = np.random.default_rng(1).standard_normal((33, weight.shape[1])).astype(np.float32)
+    kernel = build_product(weight, 33, block_shape, tiles=tiles)
+    assert kernel.shapes[0][-1] == tiles.tokens[0].vectors * resolve_target().lanes
+    call, read = kernel.bind(data)
+    call()
+    np.testing.assert_allclose(read(), data @ weight.T, rtol=1e-4, atol=1e-4)

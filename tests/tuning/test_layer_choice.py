@@ -18,13 +18,14 @@ pytestmark = pytest.mark.numeric
 TOKENS = 64
 SIZE = 256
 SPARSE = "bert/encoder/layer_._0/attention/self/query/kernel"
-DENSE = "bert/encoder/layer_._0/attention/self/key/kernel"
+SIBLING = "bert/encoder/layer_._0/attention/self/key/kernel"
+DENSE = "bert/encoder/layer_._0/attention/output/dense/kernel"
 POOLER = "bert/pooler/dense/kernel"
 
 
 def layers_and_weights() -> tuple[list[LayerWeight], dict[str, np.ndarray]]:
-    """A layer with hardly a weight, one with all of them, and a head."""
-    sparsities = {SPARSE: 0.98, DENSE: 0.0, POOLER: 0.98}
+    """Two layers with hardly a weight, one with all of them, and a head."""
+    sparsities = {SPARSE: 0.98, SIBLING: 0.96, DENSE: 0.0, POOLER: 0.98}
     rng = np.random.default_rng(0)
     flops = 2 * TOKENS * SIZE * SIZE
     layers = [LayerWeight(name, (SIZE, SIZE), "NK", flops=flops) for name in sparsities]
@@ -54,10 +55,13 @@ def test_times_decide(method, word, cache_dir):
     choices = choose(cache_dir, select=method)
     assert {name: choice.sparse for name, choice in choices.items()} == {
         SPARSE: True,
+        SIBLING: True,
         DENSE: False,
     }
     assert choices[SPARSE].reason.startswith(word)
-    assert choices[SPARSE].reason.endswith("at block sparsity 0.98")
+    assert choices[SPARSE].reason.endswith("for 2 layers together, at block sparsity 0.98")
+    assert choices[SIBLING].reason.endswith("for 2 layers together, at block sparsity 0.96")
+    assert choices[DENSE].reason.endswith("ms dense, at block sparsity 0")
     # Nothing is timed a second time.
     said: list[str] = []
     assert choose(cache_dir, said.append, select=method) == choices

@@ -17,6 +17,7 @@ from tvm_sparse.passes.pipeline import lower
 from tvm_sparse.sparsity.bsr import block_mask
 from tvm_sparse.sparsity.decision import LayerChoice
 from tvm_sparse.target import resolve_target, tvm_target
+from tvm_sparse.tiles import Tiles
 
 # A name the layer choice takes for an encoder's.
 _LAYER = "encoder/layer_._0/dense"
@@ -122,6 +123,7 @@ def build_product(
     tokens: int,
     block_shape: tuple[int, int] | None = None,
     sparse: bool = True,
+    tiles: Tiles | None = None,
 ) -> ProductKernel:
     """Compile the kernel of one weight for this machine.
 
@@ -135,6 +137,8 @@ def build_product(
         (bs_r, bs_c) of the sparse kernel; the dense one without.
     sparse : bool
         Given a block shape: False makes the dense kernel on the token tiles of such a build.
+    tiles : Tiles, optional
+        What tuning found on this machine.
 
     Raises
     ------
@@ -146,7 +150,7 @@ def build_product(
         f"{_LAYER}/kernel": np.ascontiguousarray(weight.T),
         f"{_LAYER}/bias": np.zeros(units, np.float32),
     }
-    target = resolve_target()
+    target = resolve_target(tiles=tiles)
     sparsity = None
     if block_shape is not None:
         sparsity = SparsitySpec(block_shape=block_shape)

@@ -35,6 +35,7 @@ _COMMANDS = {
     "export": "Write a build as a directory to deploy.",
     "bench": "Measure an exported build.",
     "compare": "Measure an exported build beside other engines.",
+    "tune": "Search the fastest register tiles on this machine.",
     "analyze": "Tell what each layer costs and what would run sparse.",
     "what-if": "Tell at which sparsity and block shape pruning pays.",
     "prune": "Write a model with pruned weights.",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import click
 
 from tvm_sparse.config import (
     BenchSpec,
+    BuildName,
     CompileSpec,
     InputForm,
     ModelSpec,
@@ -312,6 +313,36 @@ def bench_options(command: Command) -> Command:
             help="Write the record here: raw samples, decisions, environment.",
         ),
     )
+
+
+def build_options(command: Command) -> Command:
+    """Add which builds: `dense_only` and `sparse_only`, for `build_names`."""
+    return _add(
+        command,
+        click.option("--dense-only", is_flag=True, help="The dense build alone."),
+        click.option(
+            "--sparse-only",
+            is_flag=True,
+            help="The sparse build alone; there is nothing to check it against then.",
+        ),
+    )
+
+
+def build_names(flags: Mapping[str, Any]) -> tuple[BuildName, ...]:
+    """Return the builds that the flags of `build_options` ask for.
+
+    Raises
+    ------
+    click.UsageError
+        They exclude each other.
+    """
+    if flags["dense_only"] and flags["sparse_only"]:
+        raise click.UsageError(
+            "--dense-only and --sparse-only exclude each other: give neither for both builds"
+        )
+    if flags["dense_only"]:
+        return ("dense",)
+    return ("sparse",) if flags["sparse_only"] else ("dense", "sparse")
 
 
 def threads_option(command: Command) -> Command:

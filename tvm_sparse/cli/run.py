@@ -8,6 +8,8 @@ import click
 
 from tvm_sparse.cli.options import (
     bench_options,
+    build_names,
+    build_options,
     cache_option,
     compile_options,
     model_options,
@@ -30,12 +32,7 @@ _PROFILE_REPEATS = 10
 @model_options
 @compile_options
 @bench_options
-@click.option("--dense-only", is_flag=True, help="Build and measure the dense build alone.")
-@click.option(
-    "--sparse-only",
-    is_flag=True,
-    help="Build and measure the sparse build alone; there is nothing to check it against then.",
-)
+@build_options
 @cache_option
 @output_options
 def command(
@@ -52,10 +49,7 @@ def command(
     milliseconds, sparsities are fractions 0..1, (bs-r, bs-c) is the block of a weight of shape
     (outputs, inputs).
     """
-    if flags["dense_only"] and flags["sparse_only"]:
-        raise click.UsageError(
-            "--dense-only and --sparse-only exclude each other: give neither for both builds"
-        )
+    names = build_names(flags)
     check_output_file("--json", flags["json_path"])
     check_output_directory("--dump-ir", compile_spec.dump_ir)
     check_cache_directory(flags["cache_dir"])
@@ -77,7 +71,7 @@ def command(
         builds = api.compile(
             model,
             compile_spec,
-            builds=_build_names(flags["dense_only"], flags["sparse_only"]),
+            builds=names,
             atol=flags["atol"],
             rtol=flags["rtol"],
             progress=display.step,
@@ -92,9 +86,3 @@ def command(
     from tvm_sparse.cli.results import report_record
 
     report_record(record, flags["verbose"], flags["json_path"])
-
-
-def _build_names(dense_only: bool, sparse_only: bool) -> tuple[Any, ...]:
-    if dense_only:
-        return ("dense",)
-    return ("sparse",) if sparse_only else ("dense", "sparse")

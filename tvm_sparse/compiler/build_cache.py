@@ -28,7 +28,8 @@ from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall, TensorSpec
 from tvm_sparse.runtime.tvm_runtime import set_threads
 from tvm_sparse.sparsity.decision import Decision, LayerChoice, keep_dense, sparse_flops_share
-from tvm_sparse.target import resolve_target
+from tvm_sparse.target import CpuTarget, resolve_target
+from tvm_sparse.tiles import Tiles
 
 _ARTIFACT = "artifact"
 #: The rooms whose code decides what an artifact contains.
@@ -56,6 +57,7 @@ def build_artifact(
     tolerances: tuple[float, float],
     progress: Callable[[str], None],
     choices: Mapping[str, LayerChoice] | None = None,
+    tiles: Tiles | None = None,
 ) -> CachedArtifact:
     """Return the artifact of one build, compiling it if the cache has none.
 
@@ -82,6 +84,8 @@ def build_artifact(
         Receives one line a step.
     choices : mapping of str to LayerChoice, optional
         Which layers of a sparse build run sparse, where times decided and not the threshold.
+    tiles : Tiles, optional
+        What tuning found on this machine.
 
     Raises
     ------
@@ -91,7 +95,8 @@ def build_artifact(
         See `errors`.
     """
     weights = _fingerprint(params, reference.params)
-    key = _artifact_key(name, facts, sparsity, spec, weights, choices or {})
+    target = resolve_target(spec.target, spec.threads, tiles)
+    key = _artifact_key(name, facts, sparsity, target, weights, choices or {})
 
     def cached() -> CachedArtifact | None:
         # Dumps are asked for to be read: they need the phases to run.
@@ -117,6 +122,7 @@ def build_artifact(
             sparsity if name == "sparse" else None,
             _phases(f"compiling the {name} build", progress),
             choices,
+            tiles,
         )
         if checked:
             progress("comparing the dense build with TensorFlow")
@@ -171,11 +177,10 @@ def _artifact_key(
     name: str,
     facts: Mapping[str, Any],
     sparsity: SparsitySpec | None,
-    spec: CompileSpec,
+    target: CpuTarget,
     weights: str | None,
     choices: Mapping[str, LayerChoice],
 ) -> str:
-    target = resolve_target(spec.target, spec.threads)
     return Cache.key(
         {
             "build": name,
@@ -185,6 +190,7 @@ def _artifact_key(
             "choices": {layer: choice.sparse for layer, choice in choices.items()},
             "isa": target.isa,
             "threads": target.threads,
+            "tiles": target.tiles.to_json(),
             "versions": _versions(),
             "compiler": _compiler_fingerprint(),
         }

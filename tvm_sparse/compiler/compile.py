@@ -16,6 +16,7 @@ from tvm_sparse.errors import BuildError
 from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower, pack
 from tvm_sparse.sparsity.decision import LayerChoice
 from tvm_sparse.target import CpuTarget, resolve_target, tvm_target
+from tvm_sparse.tiles import Tiles
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def compile_model(
     sparsity: SparsitySpec | None = None,
     progress: Callable[[str], None] = lambda name: None,
     choices: Mapping[str, LayerChoice] | None = None,
+    tiles: Tiles | None = None,
 ) -> Build:
     """Compile an imported module.
 
@@ -64,6 +66,8 @@ def compile_model(
         Receives the name of each phase.
     choices : mapping of str to LayerChoice, optional
         Which layers run sparse, where times decided and not the threshold.
+    tiles : Tiles, optional
+        What tuning found on this machine.
 
     Raises
     ------
@@ -72,7 +76,7 @@ def compile_model(
     PassError, SparsityError
         From the passes.
     """
-    target = resolve_target(spec.target, spec.threads)
+    target = resolve_target(spec.target, spec.threads, tiles)
     start = time.perf_counter()
     phases = Phases(spec.dump_ir, progress)
     lowered = lower(mod, params, target, sparsity, phases, choices)

@@ -41,8 +41,10 @@ _SPARSE_ACCUMULATORS = {16: 12, 32: 24}
 _LANES = (16, 12, 8, 4, 2, 1)
 #: Blocks of so many rows and more reuse a loaded activation often enough to live off L2.
 _HIGH_BLOCK_ROWS = 4
-#: Inputs of a panel of low blocks, in bytes: what L1 holds beside sums and weights.
-_PANEL_BYTES = 32 * 1024
+#: Inputs of a panel in bytes. Of low blocks: what L1 holds beside sums and weights. Of high ones:
+#: 48 pages, what the first-level TLB holds beside outputs and weights; blocks far apart would miss
+#: it every time.
+_PANEL_BYTES = {"low": 32 * 1024, "high": 192 * 1024}
 #: Blocks a row should have in a panel: its sums are read and written once for them.
 _BLOCKS_PER_PANEL_ROW = 12
 #: Parts of the work for each thread, where the token tiles do not come out even.
@@ -119,8 +121,17 @@ def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int =
     Returns
     -------
     TokenLayout
-        The preferred tile among those that pad the sequence by at most an eighth more than the
-        least possible.
+        The tuned tile, or the first that fits.
+    """
+    tuned = target.tiles.vectors(block_rows, seq_len)
+    tile = tuned or fitting_vectors(seq_len, target, block_rows)[0]
+    return TokenLayout(batch, seq_len, tile * target.lanes, target.lanes)
+
+
+def fitting_vectors(seq_len: int, target: CpuTarget, block_rows: int = 0) -> list[int]:
+    """Return the vectors of the token tiles that fit a sequence, the preferred one first.
+
+    They pad it by at most an eighth more than the least possible.
     """
     vectors = -(-seq_len // target.lanes)
     preferred = _TILE_VECTORS[target.isa, _product_kind(block_rows)]
@@ -129,14 +140,15 @@ def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int =
         return -(-vectors // tile) * tile
 
     least = min(padded(tile) for tile in preferred)
-    tile = next(tile for tile in preferred if padded(tile) * 8 <= least * 9)
-    return TokenLayout(batch, seq_len, tile * target.lanes, target.lanes)
+    return [tile for tile in preferred if padded(tile) * 8 <= least * 9]
 
 
-def dense_rows(layout: TokenLayout, target: CpuTarget) -> int:
-    """Return the output rows of the dense register tile (NR)."""
-    accumulators = target.num_registers - _OPERAND_REGISTERS
-    rows = accumulators // layout.vectors
+def dense_rows(layout: TokenLayout, target: CpuTarget, shape: tuple[int, int]) -> int:
+    """Return the output rows of the dense register tile (NR) of a weight (N, K)."""
+    tuned = target.tiles.dense_rows(*shape, layout.vectors)
+    if tuned is not None:
+        return tuned
+    rows = split_rows(layout, target)
     # Even row counts divide the usual layer widths; 24 and 12 do as well as the most that fit.
     return next(choice for choice in (24, 12, 6, 4, 3, 2, 1) if choice <= rows)
 
@@ -221,11 +233,14 @@ def sparse_format(
     """
     num_block_rows, num_block_cols = num_blocks
     bs_r, bs_c = block_shape
-    most_lanes = _SPARSE_ACCUMULATORS[target.num_registers] // (layout.vectors * bs_r)
-    lanes = next(n for n in _LANES if n == 1 or (n <= most_lanes and num_block_rows % n == 0))
-    panels = 1
-    if bs_r < _HIGH_BLOCK_ROWS:
-        fitting = _PANEL_BYTES // (4 * layout.token_tile * bs_c)
+    shape = (num_block_rows * bs_r, num_block_cols * bs_c)
+    tuned = target.tiles.packing(shape, block_shape, layout.vectors, density)
+    lanes = tuned.lanes if tuned else fitting_lanes(num_block_rows, bs_r, layout, target)[0]
+    kind = _product_kind(bs_r)
+    if tuned is not None:
+        panels = tuned.panels
+    else:
+        fitting = _PANEL_BYTES[kind] // (4 * layout.token_tile * bs_c)
         paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
         # A last panel of a quarter and less is shared among the others.
         panels = max(1, math.ceil(num_block_cols / max(fitting, paying) - 0.25))
@@ -233,10 +248,18 @@ def sparse_format(
     chunks = min(
         _shares(layout.num_tiles, target.threads), round(operations / _PARALLEL_OPERATIONS)
     )
-    if panels > 1:
+    if panels > 1 and kind == "low":
         chunks = min(chunks, num_block_rows // _ROWS_PER_PANEL_CHUNK)
     chunks = max(1, min(chunks, num_block_rows // lanes))
     return SparseFormat(layout.token_tile, lanes, panels, chunks)
+
+
+def fitting_lanes(
+    num_block_rows: int, bs_r: int, layout: TokenLayout, target: CpuTarget
+) -> list[int]:
+    """Return the block rows that can be accumulated together, most first."""
+    most = _SPARSE_ACCUMULATORS[target.num_registers] // (layout.vectors * bs_r)
+    return [n for n in _LANES if n == 1 or (n <= most and num_block_rows % n == 0)]
 
 
 def _shares(tiles: int, threads: int) -> int:

@@ -197,6 +197,7 @@ class _Tiler:
         if chain.residual is not None:
             residual = self.values.in_tiles(chain.residual, data.layout).var
         widths = [static_shape(member.result)[-1] for member in stack]
+        units, depth = sum(widths), data.features
         bias = self.weights.bias(stack)
         if chain.is_sparse:
             weight, form, in_parallel = self._sparse_weight(stack, data)
@@ -214,10 +215,10 @@ class _Tiler:
         else:
             product = relax_ops.packed_dense(
                 data.var,
-                self.weights.dense(stack, dense_rows(data.layout, self.target)),
+                self.weights.dense(stack, dense_rows(data.layout, self.target, (units, depth))),
                 bias,
                 residual,
-                units=sum(widths),
+                units=units,
                 activation=chain.activation,
                 layout=data.layout,
             )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
+
+from tvm_sparse.tiles import Tiles
 
 #: Share of non-zero blocks at which a sparse kernel is timed; times between are interpolated.
 DENSITIES = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 1.0)
@@ -34,6 +36,8 @@ class KernelJob:
     num_weights : int
         Weights of all products of the model that run the same way: how much is read before the
         kernel meets the same weight again.
+    tiles : Tiles or None
+        Tuned tiles; None for those the machine has.
     """
 
     kind: Literal["sparse", "dense", "attention", "norm"]
@@ -47,6 +51,7 @@ class KernelJob:
     residual: bool = False
     activation: str = "none"
     num_weights: int = 0
+    tiles: Tiles | None = None
 
     @property
     def densities(self) -> tuple[float, ...]:
@@ -69,6 +74,15 @@ class KernelJob:
             return 0.0
         return 2.0 * self.batch * self.seq_len * self.units * self.depth * density
 
+    def with_tiles(self, tiles: Tiles) -> KernelJob:
+        """Return the job with those of a machine's tiles that matter to it, unless it has some."""
+        if self.tiles is not None:
+            return self
+        own = tiles.of_product(
+            (self.units, self.depth), self.block_shape, self.layout_rows, self.seq_len
+        )
+        return replace(self, tiles=own)
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
         return {**asdict(self), "block_shape": list(self.block_shape)}
@@ -76,7 +90,14 @@ class KernelJob:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> KernelJob:
         """Return the job that `to_json` described."""
-        return cls(**{**document, "block_shape": tuple(document["block_shape"])})
+        tiles = document["tiles"]
+        return cls(
+            **{
+                **document,
+                "block_shape": tuple(document["block_shape"]),
+                "tiles": None if tiles is None else Tiles.from_json(tiles),
+            }
+        )
 
 
 def bytes_per_weight(block_shape: tuple[int, int]) -> float:

@@ -3,6 +3,9 @@
 `model` predicts them: each shape is timed once, dense and at a few densities, and kept in the
 cache. `measure` times the very weights of every layer. Both time the dense kernel on the token
 tiles that the sparse build has, next to which it would run.
+
+Layers of one shape in one place of the network, like query, key and value, decide together: they
+run as one product if they run alike.
 """
 
 from __future__ import annotations
@@ -24,14 +27,35 @@ from tvm_sparse.tuning.calibrate import measured_kernels
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.records import KERNEL_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.tuned_tiles import load_tiles
 
 if TYPE_CHECKING:
+    from tvm_sparse.bench.product_kernel import ProductKernel
     from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+    from tvm_sparse.tiles import Tiles
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 Progress = Callable[[str], None]
 
-_SECONDS_PER_LAYER = 0.05
+#: Of each kernel, in turns with its rival.
+_ROUNDS, _SECONDS_PER_ROUND = 3, 0.02
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """The times of a layer, in milliseconds.
+
+    Parameters
+    ----------
+    sparse_ms, dense_ms : float
+        Of its two kernels.
+    block_sparsity : float
+        Of its weight, 0..1.
+    """
+
+    sparse_ms: float
+    dense_ms: float
+    block_sparsity: float
 
 
 @dataclass(frozen=True)
@@ -107,8 +131,30 @@ def choose_layers(
     setting = Setting(
         model.batch, micro_batch(model.batch, model.seq_len), compile_spec.num_threads
     )
-    choose = _predicted if method == "model" else _measured
-    return choose(eligible, params, sparsity.block_shape, setting, records, progress)
+    block_shape = sparsity.block_shape
+    if method == "model":
+        times = _predicted(eligible, params, block_shape, setting, records, progress)
+        return _decide(times, "predicted")
+    return _decide(_measured(eligible, params, block_shape, setting, records, progress), "measured")
+
+
+def _decide(times: Mapping[LayerWeight, LayerTimes], how: str) -> dict[str, LayerChoice]:
+    groups: dict[Any, list[LayerWeight]] = {}
+    for layer in times:
+        place = layer.canonical_name.split("/")[:-2]
+        groups.setdefault((*place, layer.shape), []).append(layer)
+    choices = {}
+    for group in groups.values():
+        sparse_ms = sum(times[layer].sparse_ms for layer in group)
+        dense_ms = sum(times[layer].dense_ms for layer in group)
+        together = f" for {len(group)} layers together" if len(group) > 1 else ""
+        for layer in group:
+            choices[layer.canonical_name] = LayerChoice(
+                sparse_ms < dense_ms,
+                f"{how} {sparse_ms:.3g} ms sparse, {dense_ms:.3g} ms dense{together}, at block "
+                f"sparsity {times[layer].block_sparsity:.3g}",
+            )
+    return choices
 
 
 def _predicted(
@@ -118,20 +164,18 @@ def _predicted(
     setting: Setting,
     records: Records,
     progress: Progress,
-) -> dict[str, LayerChoice]:
+) -> dict[LayerWeight, LayerTimes]:
     num_weights = sum(layer.shape[0] * layer.shape[1] for layer in layers)
     jobs = {layer: _job(layer, block_shape, setting, num_weights) for layer in layers}
     dense = {layer: replace(job, kind="dense", block_shape=(0, 0)) for layer, job in jobs.items()}
     wanted = [*jobs.values(), *dense.values()]
     times = measured_kernels(records, wanted, setting.threads, progress)
-    choices = {}
+    found = {}
     for layer, job in jobs.items():
         sparsity = block_sparsity(layer.load(params), block_shape)
         sparse_ms = KernelFit.from_times(times[job]).at(1 - sparsity)
-        choices[layer.canonical_name] = _choice(
-            "predicted", sparsity, sparse_ms, times[dense[layer]][1.0]
-        )
-    return choices
+        found[layer] = LayerTimes(sparse_ms, times[dense[layer]][1.0], sparsity)
+    return found
 
 
 def _job(
@@ -159,60 +203,58 @@ def _measured(
     setting: Setting,
     records: Records,
     progress: Progress,
-) -> dict[str, LayerChoice]:
-    dense: dict[tuple[tuple[int, int], int], float] = {}
-    choices = {}
+) -> dict[LayerWeight, LayerTimes]:
+    found = {}
+    rivals: dict[Any, ProductKernel] = {}
+    tiles = load_tiles(records)
     for layer in layers:
         weight = np.ascontiguousarray(layer.load(params))
         job = _job(layer, block_shape, setting, 0)
         tokens = job.batch * job.seq_len
-
-        def time_ms(sparse: bool, weight: Any = weight, tokens: int = tokens) -> float:
-            return _time_ms(weight, tokens, block_shape, sparse, setting.threads, records)
-
-        progress(f"timing {layer.canonical_name}")
-        if (layer.shape, tokens) not in dense:
-            dense[layer.shape, tokens] = time_ms(False)
-        sparsity = block_sparsity(weight, block_shape)
-        choices[layer.canonical_name] = _choice(
-            "measured", sparsity, time_ms(True), dense[layer.shape, tokens]
+        identity = {
+            "weight": hashlib.sha256(weight.tobytes()).hexdigest(),
+            "shape": list(weight.shape),
+            "tokens": tokens,
+            "block_shape": list(block_shape),
+            "threads": setting.threads,
+            "tiles": tiles.to_json(),
+            "code": code_fingerprint(KERNEL_CODE),
+        }
+        times = records.load("layer", identity)
+        if times is None:
+            progress(f"timing {layer.canonical_name}")
+            times = _race(weight, tokens, block_shape, setting.threads, tiles, rivals)
+            records.save("layer", identity, times)
+        found[layer] = LayerTimes(
+            times["sparse_ms"], times["dense_ms"], block_sparsity(weight, block_shape)
         )
-    return choices
+    return found
 
 
-def _time_ms(
+def _race(
     weight: np.ndarray[Any, Any],
     tokens: int,
     block_shape: tuple[int, int],
-    sparse: bool,
     threads: int,
-    records: Records,
-) -> float:
-    """Return the time of one layer's kernel, from the records if it was measured before."""
-    content = hashlib.sha256(weight.tobytes()).hexdigest() if sparse else list(weight.shape)
-    identity = {
-        "weight": content,
-        "tokens": tokens,
-        "block_shape": list(block_shape),
-        "threads": threads,
-        "code": code_fingerprint(KERNEL_CODE),
+    tiles: Tiles,
+    rivals: dict[Any, ProductKernel],
+) -> dict[str, float]:
+    """Time the two kernels of a weight in turns; a dense one serves all layers of its shape."""
+    from tvm_sparse.bench.product_kernel import build_product
+    from tvm_sparse.runtime.tvm_runtime import set_threads
+
+    set_threads(threads)
+    key = (weight.shape, tokens)
+    if key not in rivals:
+        rivals[key] = build_product(weight, tokens, block_shape, False, tiles)
+    kernels = {
+        "sparse_ms": build_product(weight, tokens, block_shape, tiles=tiles),
+        "dense_ms": rivals[key],
     }
-    found = records.load("layer", identity)
-    if found is None:
-        from tvm_sparse.bench.product_kernel import build_product
-        from tvm_sparse.runtime.tvm_runtime import set_threads
-
-        set_threads(threads)
-        data = np.random.default_rng(0).standard_normal((tokens, weight.shape[1]), np.float32)
-        kernel = build_product(weight, tokens, block_shape, sparse)
-        found = {"latency_ms": kernel.measure_ms(data, _SECONDS_PER_LAYER)}
-        records.save("layer", identity, found)
-    return float(found["latency_ms"])
-
-
-def _choice(how: str, sparsity: float, sparse_ms: float, dense_ms: float) -> LayerChoice:
-    return LayerChoice(
-        sparse_ms < dense_ms,
-        f"{how} {sparse_ms:.3g} ms sparse, {dense_ms:.3g} ms dense at block sparsity "
-        f"{sparsity:.3g}",
-    )
+    data = np.random.default_rng(0).standard_normal((tokens, weight.shape[1]), np.float32)
+    rounds: dict[str, list[float]] = {name: [] for name in kernels}
+    # The first round brings the clock up, and is not counted.
+    for _ in range(_ROUNDS + 1):
+        for name, kernel in kernels.items():
+            rounds[name].append(kernel.measure_ms(data, _SECONDS_PER_ROUND))
+    return {name: float(np.median(times[1:])) for name, times in rounds.items()}

@@ -2,8 +2,7 @@
 
 It reads one JSON object from its standard input, `{"jobs": [...], "ceilings": bool, "threads": N}`,
 and writes one line per result: `{"ceilings": {...}}` first if asked for, then `{"job": index,
-"latency_ms": {density: milliseconds}, "disturbed": bool}`. A process of its own, because the
-number of threads of TVM's pool is decided once.
+"latency_ms": {density: milliseconds}, "disturbed": bool}`.
 
 In a model every weight is met once an inference, so a kernel finds its weights where the model's
 size left them: in a cache or in memory. Here each kernel therefore takes turns with copies of its
@@ -12,9 +11,6 @@ weights, as many as make up the model's.
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -41,6 +37,7 @@ from tvm_sparse.kernels.tiling import (
     split_rows,
 )
 from tvm_sparse.target import CpuTarget, detect_host, resolve_target, tvm_target
+from tvm_sparse.tuning.child import serve_parent
 from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.machine import Ceilings
@@ -55,6 +52,11 @@ _CACHE_MULTIPLE = 1.5
 _UNKNOWN_CACHE_BYTES = 32 << 20
 
 Array = np.ndarray[Any, Any]
+
+
+def target_of(job: KernelJob) -> CpuTarget:
+    """Return this machine's target with the job's tiles."""
+    return resolve_target(tiles=job.tiles)
 
 
 def layout_of(job: KernelJob, target: CpuTarget) -> TokenLayout:
@@ -80,7 +82,7 @@ def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.P
             layout, job.units, job.depth, job.block_shape, rows, epilogue, form, in_parallel
         )
     if job.kind == "dense":
-        rows = dense_rows(layout, target)
+        rows = dense_rows(layout, target, (job.units, job.depth))
         return make_packed_dense(layout, job.units, job.depth, rows, epilogue)
     if job.kind == "norm":
         vectors = norm_vectors(layout, target)
@@ -133,7 +135,7 @@ def make_arguments(
     if job.kind == "sparse":
         weights = _random_bsr(job, density, target, rng)
     else:
-        rows = dense_rows(layout, target)
+        rows = dense_rows(layout, target, (units, depth))
         shape = (-(-units // rows), depth, rows)
         weights = [rng.standard_normal(shape, np.float32)]
     bias = [np.zeros(units, np.float32)] if job.bias else []
@@ -184,21 +186,33 @@ def measure_kernel(
     density: float,
     kernel: Callable[..., Any],
     target: CpuTarget,
-    last_cache_bytes: int,
+    cache_bytes: int,
 ) -> float:
     """Return the time of a compiled kernel at a density, in milliseconds."""
+    return measure_ms(kernel, argument_sets(job, density, target, cache_bytes))
+
+
+def argument_sets(
+    job: KernelJob, density: float, target: CpuTarget, cache_bytes: int
+) -> list[list[Any]]:
+    """Return TVM's tensors of `make_arguments`, all sets in memory together."""
     # Activations are one tensor in all sets, warm as in a model; only weights have copies.
     tensors: dict[int, Any] = {}
-    sets = list(make_arguments(job, density, target, last_cache_bytes))
+    sets = list(make_arguments(job, density, target, cache_bytes))
     for array in (array for arguments in sets for array in arguments):
         if id(array) not in tensors:
             tensors[id(array)] = tvm.runtime.tensor(array)
-    return measure_ms(kernel, [[tensors[id(array)] for array in arguments] for arguments in sets])
+    return [[tensors[id(array)] for array in arguments] for arguments in sets]
+
+
+def last_cache_bytes() -> int:
+    """Return the size of the cache that is nearest to memory."""
+    host = detect_host()
+    return max(host.l2_bytes, host.l3_bytes) or _UNKNOWN_CACHE_BYTES
 
 
 def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> None:
     """Carry out a request; see the module."""
-    target = resolve_target()
     if request["ceilings"]:
         roofline = measure_roofline(request["threads"])
         bandwidths = {b.level: b.bandwidth_gb_s for b in roofline.bandwidths}
@@ -210,21 +224,21 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
     # The kernel of a weight may depend on its density; equal ones are compiled once.
     functions: dict[str, tvm.tirx.PrimFunc] = {}
     names: dict[tuple[int, float], str] = {}
-    for index, job in enumerate(jobs):
+    targets = [target_of(job) for job in jobs]
+    for index, (job, target) in enumerate(zip(jobs, targets, strict=True)):
         for density in job.densities:
             name = f"job_{index}"
             if job.kind == "sparse":
                 form = format_of(job, density, target)
                 shared = pays_in_parallel(job.flops(density))
-                name = f"{name}_{form.panels}_{form.chunks}_{shared:d}"
+                name = f"{name}_{form.lanes}_{form.panels}_{form.chunks}_{shared:d}"
             names[index, density] = name
             if name not in functions:
                 kernel = make_kernel(job, density, target)
                 functions[name] = kernel.with_attr("global_symbol", name)
-    compiled = tvm.compile(tvm.IRModule(functions), target=tvm_target(target))
-    host = detect_host()
-    last_cache = max(host.l2_bytes, host.l3_bytes) or _UNKNOWN_CACHE_BYTES
-    for index, job in enumerate(jobs):
+    compiled = tvm.compile(tvm.IRModule(functions), target=tvm_target(targets[0]))
+    last_cache = last_cache_bytes()
+    for index, (job, target) in enumerate(zip(jobs, targets, strict=True)):
         contention = Contention()
         times = {
             str(density): measure_kernel(
@@ -237,13 +251,7 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
 
 def main() -> None:
     """Serve the parent over standard input and output."""
-    # Whatever a library prints must not end up between the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    serve(
-        json.loads(sys.stdin.readline()),
-        lambda document: print(json.dumps(document), file=answers, flush=True),
-    )
+    serve_parent(serve)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,12 @@ SCHEMA_VERSION = 1
 _FILE = "record.json"
 _KIND = "bench"
 #: The code that decides how fast a kernel is, what a machine reaches, how fast a build is.
-KERNEL_CODE = ("kernels", "target.py", "tuning/kernel_job.py", "tuning/micro_benchmark.py")
+KERNEL_CODE = (
+    *("kernels", "target.py", "tiles.py"),
+    *("tuning/kernel_job.py", "tuning/micro_benchmark.py"),
+)
 MACHINE_CODE = ("bench/machine.py", "target.py")
-BUILD_CODE = ("compiler", "kernels", "passes", "sparsity", "target.py")
+BUILD_CODE = ("compiler", "kernels", "passes", "sparsity", "target.py", "tiles.py")
 
 
 class Records:

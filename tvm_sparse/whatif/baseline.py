@@ -19,6 +19,7 @@ from tvm_sparse.kernels.tiling import choose_layout, dense_rows
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.target import resolve_target
+from tvm_sparse.tiles import NO_TILES, Tiles
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.whatif.analysis import PARTS, expand_stack, part_of
 from tvm_sparse.whatif.cost import Product
@@ -50,6 +51,8 @@ class Baseline:
         The benchmark record, in its JSON form.
     disturbed : bool
         Whether something else kept the machine busy meanwhile.
+    tiles : Tiles
+        The tuned tiles it was built with.
     """
 
     setting: Setting
@@ -59,6 +62,7 @@ class Baseline:
     layers: tuple[LayerWeight, ...]
     record: dict[str, Any]
     disturbed: bool = False
+    tiles: Tiles = NO_TILES
 
     @classmethod
     def from_record(
@@ -67,6 +71,7 @@ class Baseline:
         record: BenchRecord,
         layers: Sequence[LayerWeight],
         disturbed: bool = False,
+        tiles: Tiles = NO_TILES,
     ) -> Baseline:
         """Return the baseline of a benchmark with a profile of its dense build."""
         build = record.builds["dense"]
@@ -80,6 +85,7 @@ class Baseline:
             tuple(layers),
             document,
             disturbed,
+            tiles,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -91,13 +97,18 @@ class Baseline:
         }
 
     @classmethod
-    def from_json(cls, setting: Setting, document: Mapping[str, Any]) -> Baseline:
+    def from_json(
+        cls,
+        setting: Setting,
+        document: Mapping[str, Any],
+        tiles: Tiles = NO_TILES,
+    ) -> Baseline:
         """Return the baseline that `to_json` described."""
         record = BenchRecord.from_json(document["record"])
         layers = [
             LayerWeight(**{**layer, "shape": tuple(layer["shape"])}) for layer in document["layers"]
         ]
-        return cls.from_record(setting, record, layers, bool(document["disturbed"]))
+        return cls.from_record(setting, record, layers, bool(document["disturbed"]), tiles)
 
     @property
     def parts_ms(self) -> dict[str, float]:
@@ -243,7 +254,8 @@ class Baseline:
 def _dense_bytes(job: KernelJob) -> int:
     """Return the size of a product's dense weight: whole panels of rows."""
     target = resolve_target()
-    rows = dense_rows(choose_layout(job.batch, job.seq_len, target), target)
+    layout = choose_layout(job.batch, job.seq_len, target)
+    rows = dense_rows(layout, target, (job.units, job.depth))
     return 4 * -(-job.units // rows) * rows * job.depth
 
 

@@ -33,7 +33,7 @@ Progress = Callable[[str], None]
 def load_baseline(subject: Subject, records: Records, setting: Setting) -> Baseline | None:
     """Return the dense build of a setting as it was measured, None if it was not."""
     document = records.load("baseline", _baseline_identity(subject, setting))
-    return None if document is None else Baseline.from_json(setting, document)
+    return None if document is None else Baseline.from_json(setting, document, subject.tiles)
 
 
 def measured_baseline(
@@ -75,7 +75,7 @@ def measured_baseline(
     record, disturbed = measure_quietly(
         {"dense": directory}, model.inputs, bench, setting.threads, progress
     )
-    baseline = Baseline.from_record(setting, record, model.layers, disturbed)
+    baseline = Baseline.from_record(setting, record, model.layers, disturbed, subject.tiles)
     spec = {"model": subject.model_spec(setting).to_json()}
     records.save("baseline", _baseline_identity(subject, setting), baseline.to_json(), spec)
     return baseline
@@ -196,6 +196,7 @@ def make_measurement(record: BenchRecord, disturbed: bool, duration_s: float) ->
 def _baseline_identity(subject: Subject, setting: Setting) -> dict[str, Any]:
     return {
         "ir": subject.import_key(setting),
+        "tiles": subject.tiles.to_json(),
         "threads": setting.threads,
         "code": code_fingerprint(BUILD_CODE),
     }

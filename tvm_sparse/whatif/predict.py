@@ -190,7 +190,7 @@ def _part_scale(
 
 
 def _layout_differs(baseline: Baseline, block_shape: BlockShape) -> bool:
-    setting, target = baseline.setting, resolve_target()
+    setting, target = baseline.setting, resolve_target(tiles=baseline.tiles)
     dense, sparse = (
         choose_layout(setting.micro_batch, setting.seq_len, target, rows)
         for rows in (0, block_shape[0])

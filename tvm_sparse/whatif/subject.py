@@ -17,6 +17,8 @@ from tvm_sparse.frontend.presets import find_preset
 from tvm_sparse.frontend.source import ModelSource, resolve_source
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.sparsify import sparsify
+from tvm_sparse.tuning.records import Records
+from tvm_sparse.tuning.tuned_tiles import load_tiles
 from tvm_sparse.whatif.grid import Point, Setting
 
 _TOLERANCES = (1e-4, 1e-4)
@@ -77,6 +79,11 @@ class Subject:
         How points become sparse.
     progress : callable
         Receives one line a step.
+
+    Attributes
+    ----------
+    tiles : Tiles
+        What tuning found on this machine, which all builds use.
     """
 
     def __init__(
@@ -87,6 +94,7 @@ class Subject:
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.spec, self.cache, self.fill, self._progress = spec, cache, fill, progress
+        self.tiles = load_tiles(Records(cache, progress))
         self._sources: dict[int, ModelSource] = {}
         self._imported: tuple[ModelSpec, Imported] | None = None
 
@@ -112,7 +120,11 @@ class Subject:
 
     def identity(self, point: Point) -> dict[str, Any]:
         """Return what the build of a point depends on, but for the code that makes it."""
-        return {"ir": self.import_key(point.setting), "sparsity": self.fill.spec(point).to_json()}
+        return {
+            "ir": self.import_key(point.setting),
+            "sparsity": self.fill.spec(point).to_json(),
+            "tiles": self.tiles.to_json(),
+        }
 
     def load(self, setting: Setting) -> Imported:
         """Return the model at a setting, importing it if the cache has none.
@@ -197,5 +209,6 @@ class Subject:
             spec=CompileSpec(),
             tolerances=_TOLERANCES,
             progress=self._progress,
+            tiles=self.tiles,
         )
         return artifact.directory

@@ -1,0 +1,85 @@
+"""`tvm-sparse tune`: what it says, and that later builds use what it found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from tvm_sparse import api_tuning
+from tvm_sparse.cache import Cache
+from tvm_sparse.tiles import NO_TILES, Tiles, TokenTile
+from tvm_sparse.tuning.records import Records
+from tvm_sparse.tuning.tuned_tiles import load_tiles
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+@pytest.fixture
+def own_cache(tiny, tmp_path):
+    """A cache that holds the import and nothing else."""
+    cache_dir = tmp_path / "cache"
+    shutil.copytree(tiny.import_dir, cache_dir / "ir" / tiny.import_dir.name)
+    return cache_dir
+
+
+def test_help(invoke, check_golden):
+    check_golden("help-tune.txt", invoke("tune", "--help").out)
+
+
+def test_wrong_use(invoke, tiny):
+    result = invoke("tune", *tiny.flags, "--dense-only", "--sparse-only")
+    assert result.code == 2
+    assert "exclude each other" in result.err
+
+
+def test_tune(invoke, tiny, own_cache, tmp_path):
+    flags = (*tiny.flags, "--cache-dir", own_cache, "--bs-r", "4", "--time", "0.1")
+    result = invoke("tune", *flags, "--json", tmp_path / "out.json")
+    assert (result.code, result.err.count("Traceback")) == (0, 0), result.err
+    for name in ("dense", "sparse"):
+        assert f"{name} products" in result.out
+        assert f"The {name} build " in result.out
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert [build["name"] for build in document] == ["dense", "sparse"]
+    assert all(build["products"] for build in document)
+    # Nothing is timed a second time but whole models.
+    again = invoke("tune", *flags)
+    assert again.code == 0
+    assert "trying" in result.err
+    assert "trying" not in again.err
+
+
+def test_builds_use_what_was_kept(invoke, tiny, own_cache, monkeypatch):
+    vectors = 3  # which no level prefers for 16 tokens
+
+    def other_token_tile(*args):
+        (product, *_) = real(*args)
+        tokens = (replace(product.before.tokens[0], vectors=vectors),)
+        return [replace(product, after=replace(product.before, tokens=tokens))]
+
+    real = api_tuning.tune_build
+    monkeypatch.setattr(api_tuning, "tune_build", other_token_tile)
+    flags = (*tiny.flags, "--cache-dir", own_cache, "--bs-r", "4")
+    tune = ("tune", *flags, "--sparse-only", "--time", "0.1", "-q")
+
+    monkeypatch.setattr(api_tuning, "_medians", lambda *_: {"sparse": 1.0, "tuned sparse": 1.0})
+    result = invoke(*tune)
+    assert "1.000x. That is not worth a change: it stays." in result.out
+    assert load_tiles(Records(Cache(own_cache))) == NO_TILES
+
+    monkeypatch.setattr(api_tuning, "_medians", lambda *_: {"sparse": 2.0, "tuned sparse": 1.0})
+    result = invoke(*tune)
+    assert "2.000x. Its tiles are kept." in result.out
+    kept = load_tiles(Records(Cache(own_cache)))
+    assert isinstance(kept, Tiles)
+    assert kept.tokens == (TokenTile(4, 16, vectors),)
+    before = set(own_cache.glob("lib/*"))
+    # The build with these tiles was made by `tune` and is right.
+    run = ("run", *flags, "--iterations", "2", "--warmup", "0.01")
+    done = invoke(*run)
+    assert done.code == 0, done.err
+    assert "sparse build taken from the cache" in done.err
+    assert len(set(own_cache.glob("lib/*")) - before) <= 1

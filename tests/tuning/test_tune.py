@@ -1,0 +1,141 @@
+"""The search of tiles: what it tries, what it takes, and what it keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from tvm_sparse.cache import Cache
+from tvm_sparse.runtime.metadata import KernelCall
+from tvm_sparse.target import resolve_target
+from tvm_sparse.tuning import tune
+from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.records import Records
+from tvm_sparse.tuning.tune import products_of, tune_build
+from tvm_sparse.tuning.tuned_build import TunedBuild
+
+pytestmark = pytest.mark.unit
+
+LAYER = "bert/encoder/layer_._0"
+SQUARE = KernelJob("dense", 96, 96, 1, 48, bias=True)
+TALL = KernelJob("dense", 192, 96, 1, 48, bias=True, activation="gelu_tanh")
+
+
+@pytest.fixture
+def records(cache_dir) -> Records:
+    return Records(Cache(cache_dir))
+
+
+class FakeRaces:
+    """Stands for the measuring process: every tile takes what `time_ms` says."""
+
+    def __init__(self, time_ms) -> None:
+        self.time_ms, self.num_asked = time_ms, 0
+
+    def __call__(self, module, request, threads, expected):
+        self.num_asked += 1
+        (document,) = request["races"]
+        jobs = [KernelJob.from_json(job) for job in document["jobs"]]
+        yield {"race": 0, "latency_ms": [self.time_ms(job) for job in jobs]}
+
+
+@pytest.fixture
+def races(monkeypatch):
+    def install(time_ms) -> FakeRaces:
+        fake = FakeRaces(time_ms)
+        monkeypatch.setattr(tune, "ask", fake)
+        return fake
+
+    return install
+
+
+def vectors_of(job: KernelJob) -> int:
+    return job.tiles.tokens[0].vectors
+
+
+def test_the_products_of_an_encoder():
+    calls = [
+        ("packed_dense_288x96_bias", f"{LAYER}/attention/self/{{query,key,value}}"),
+        ("attention_2x48", f"{LAYER}/attention/self"),
+        ("packed_dense_96x96_bias_residual", f"{LAYER}/attention/output/dense"),
+        ("packed_dense_192x96_bias_gelu_tanh1", f"{LAYER}/intermediate/dense"),
+        ("packed_dense_96x96_bias_tanh", "bert/pooler/dense"),
+    ]
+    twice = [KernelCall(index, *call) for index, call in enumerate(calls * 2)]
+    weights = (288 + 96 + 192) * 96
+    assert products_of(twice, 3, 48, num_passes=2) == {
+        KernelJob("dense", 288, 96, 3, 48, bias=True, num_weights=weights): 2,
+        KernelJob("dense", 96, 96, 3, 48, bias=True, residual=True, num_weights=weights): 2,
+        KernelJob(
+            *("dense", 192, 96, 3, 48), bias=True, activation="gelu_tanh", num_weights=weights
+        ): 2,
+    }
+
+
+def test_all_products_get_the_token_tile_that_is_best_together(records, races):
+    # The default is slower for the square product, and its calls weigh more.
+    default = resolve_default()
+    other = next(n for n in options() if n != default)
+    times = {(96, default): 2.0, (96, other): 1.0, (192, default): 2.0, (192, other): 2.5}
+    races(lambda job: times.get((job.units, vectors_of(job)), 9.0))
+    tuned = tune_build({SQUARE: 3, TALL: 1}, None, 1.0, 1, records)
+    assert [(p.calls, p.before_ms, p.after_ms) for p in tuned] == [(3, 2.0, 1.0), (1, 2.0, 2.5)]
+    found = TunedBuild("dense", tuple(tuned)).new_tiles
+    assert found.vectors(0, 48) == other
+    assert {(t.units, t.vectors) for t in found.dense} == {(96, other), (192, other)}
+
+
+def test_the_table_stays_unless_the_gain_is_over_noise(records, races):
+    default = resolve_default()
+    races(lambda job: 1.0 if vectors_of(job) == default else 0.99)
+    tuned = tune_build({SQUARE: 1, TALL: 1}, None, 1.0, 1, records)
+    assert all(product.after == product.before for product in tuned)
+    assert TunedBuild("dense", tuple(tuned)).new_tiles.to_json() == {
+        "tokens": (),
+        "dense": (),
+        "sparse": (),
+    }
+
+
+def test_lanes_and_then_panels_are_searched(records, races):
+    def time_ms(job: KernelJob) -> float:
+        (tile,) = job.tiles.sparse
+        return 1.0 + (tile.lanes != 2) + 0.5 * (tile.panels != 2)
+
+    races(time_ms)
+    (tuned,) = tune_build({SQUARE: 1}, (1, 1), 0.05, 1, records)
+    (tile,) = tuned.after.sparse
+    assert (tile.lanes, tile.panels, tuned.after_ms) == (2, 2, 1.0)
+    assert tuned.after.tokens[0].block_rows == 1
+
+
+def test_blocks_that_divide_no_product_tune_nothing(records, races):
+    fake = races(lambda job: 1.0)
+    assert tune_build({SQUARE: 1, TALL: 1}, (36, 1), 0.05, 1, records) == []
+    assert fake.num_asked == 0
+
+
+def test_races_are_run_once(records, races):
+    fake = races(vectors_of)
+    first = tune_build({SQUARE: 1, TALL: 1}, None, 1.0, 1, records)
+    asked = fake.num_asked
+    assert tune_build({SQUARE: 1, TALL: 1}, None, 1.0, 1, records) == first
+    assert fake.num_asked == asked == 2
+
+
+@pytest.mark.numeric
+def test_a_real_race_times_every_tile(records):
+    (dense,) = tune_build({SQUARE: 1}, None, 1.0, 1, records)
+    (sparse,) = tune_build({SQUARE: 1}, (4, 1), 0.1, 1, records)
+    for product in (dense, sparse):
+        assert 0 < product.after_ms <= product.before_ms
+        assert product.before.tokens[0].seq_len == 48
+
+
+def options() -> list[int]:
+    from tvm_sparse.kernels.tiling import fitting_vectors
+
+    return fitting_vectors(48, resolve_target())
+
+
+def resolve_default() -> int:
+    return options()[0]

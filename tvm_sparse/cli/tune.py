@@ -1,0 +1,87 @@
+"""`tvm-sparse tune`: search the register tiles of a model's builds on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tvm_sparse.cli.options import (
+    build_names,
+    build_options,
+    cache_option,
+    model_options,
+    threads_option,
+)
+from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
+from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.dependencies import check_dependencies
+
+
+@click.command("tune")
+@model_options
+@threads_option
+@build_options
+@click.option(
+    "--time",
+    "time_s",
+    type=float,
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Seconds of measuring the whole model, per build.",
+)
+@cache_option
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write what was found here: tiles and times.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only.")
+def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) -> None:
+    """Search the fastest register tiles for a model on this machine, and remember them.
+
+    Times every product of the dense build, and of the sparse build that `run` would make with the
+    same flags, with other tiles than the ones known to be good on most machines. Then measures the
+    whole model with and without what was found, in turns, and keeps what made it faster. All
+    builds made afterwards with this cache use it: it is keyed by CPU, shape and block shape. What
+    was timed is kept, so that an interrupted search goes on where it stopped.
+    """
+    names = build_names(flags)
+    check_output_file("--json", flags["json_path"])
+    check_cache_directory(flags["cache_dir"])
+    bench_spec = BenchSpec(time_s=flags["time_s"])
+    threads = CompileSpec(threads=flags["threads"]).threads
+    check_dependencies()
+    from tvm_sparse.cli.progress import ProgressDisplay
+
+    with ProgressDisplay(flags["quiet"]) as display:
+        display.step("starting the compiler")
+        from tvm_sparse import api
+        from tvm_sparse.api_tuning import tune
+
+        model = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        if "sparse" in names:
+            display.step("making the weights sparse")
+            model = api.sparsify(model, sparsity_spec)
+        tuned = tune(
+            model,
+            builds=names,
+            threads=threads,
+            bench=bench_spec,
+            progress=display.measure,
+        )
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.tiles_table import describe_build, render_tiles
+
+    if flags["json_path"] is not None:
+        document = [build.to_json() for build in tuned]
+        Path(flags["json_path"]).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    for build in tuned:
+        print_wide(render_tiles(build))
+    for build in tuned:
+        print_wide(describe_build(build))

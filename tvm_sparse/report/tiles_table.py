@@ -1,0 +1,52 @@
+"""What `tvm-sparse tune` found, as tables and a sentence per build."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from tvm_sparse.report.table import make_table
+from tvm_sparse.tiles import Tiles
+from tvm_sparse.tuning.tuned_build import TunedBuild
+
+
+def render_tiles(build: TunedBuild) -> Table:
+    """Return the products of a build with their tiles before and after."""
+    table = make_table(f"{build.name} products")
+    table.add_column("N x K")
+    for name in ("calls", "ms", "tuned ms", "gain"):
+        table.add_column(name, justify="right")
+    table.add_column("tiles")
+    table.add_column("tuned tiles")
+    for product in build.products:
+        table.add_row(
+            f"{product.units} x {product.depth}",
+            str(product.calls),
+            f"{product.before_ms:.3g}",
+            f"{product.after_ms:.3g}",
+            f"{product.before_ms / product.after_ms:.2f}x",
+            describe_tiles(product.before),
+            describe_tiles(product.after) if product.after != product.before else "the same",
+        )
+    return table
+
+
+def describe_tiles(tiles: Tiles) -> str:
+    """Return the tiles of one product in words."""
+    words = [f"{tile.vectors} vectors of tokens" for tile in tiles.tokens]
+    words += [f"{tile.rows} rows" for tile in tiles.dense]
+    words += [f"{tile.lanes} block rows, {tile.panels} panels" for tile in tiles.sparse]
+    return ", ".join(words)
+
+
+def describe_build(build: TunedBuild) -> str:
+    """Return in words what tuning did to a build."""
+    if not build.before_ms:
+        return f"The {build.name} build has the fastest tiles already."
+    ratio = build.before_ms / build.after_ms
+    measured = (
+        f"{build.before_ms:.2f} ms before and {build.after_ms:.2f} ms after, measured in turns "
+        f"(medians): {ratio:.3f}x"
+    )
+    if build.is_kept:
+        return f"The {build.name} build takes {measured}. Its tiles are kept."
+    return f"The {build.name} build takes {measured}. That is not worth a change: it stays."

@@ -1,0 +1,71 @@
+"""The process that times rival tiles of one product: `python -m tvm_sparse.tuning.race`.
+
+It reads `{"races": [{"jobs": [...], "density": share}, ...]}` and writes a line per race,
+`{"race": index, "latency_ms": [...]}`. Rivals take turns, so that the state of the machine is
+everybody's, and each is compared with the first in every round.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tvm
+
+from tvm_sparse.target import tvm_target
+from tvm_sparse.tuning.child import Answer, serve_parent
+from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.micro_benchmark import (
+    argument_sets,
+    last_cache_bytes,
+    make_kernel,
+    measure_ms,
+    target_of,
+)
+
+_ROUNDS = 7
+#: All copies of all rivals' weights together.
+_MOST_BYTES = 2 << 30
+
+
+def race(jobs: list[KernelJob], density: float) -> list[float]:
+    """Return the usual time of each rival in milliseconds.
+
+    Parameters
+    ----------
+    jobs : list of KernelJob
+        One product with different tiles.
+    density : float
+        Share of non-zero blocks, 0..1.
+    """
+    kernels = [
+        make_kernel(job, density, target_of(job)).with_attr("global_symbol", f"rival_{index}")
+        for index, job in enumerate(jobs)
+    ]
+    module = tvm.IRModule({kernel.attrs["global_symbol"]: kernel for kernel in kernels})
+    compiled = tvm.compile(module, target=tvm_target(target_of(jobs[0])))
+    cache_bytes = min(last_cache_bytes(), _MOST_BYTES // (2 * len(jobs)))
+    rivals = [
+        (compiled[f"rival_{index}"], argument_sets(job, density, target_of(job), cache_bytes))
+        for index, job in enumerate(jobs)
+    ]
+    rounds = np.array([[measure_ms(*rival) for rival in rivals] for _ in range(_ROUNDS)])
+    # A round's ratio to the first rival leaves out how fast the machine was in that round.
+    ratios = np.median(rounds / rounds[:, :1], axis=0)
+    return [float(ms) for ms in ratios * np.median(rounds[:, 0])]
+
+
+def serve(request: dict[str, Any], answer: Answer) -> None:
+    """Carry out a request; see the module."""
+    for index, document in enumerate(request["races"]):
+        jobs = [KernelJob.from_json(job) for job in document["jobs"]]
+        answer({"race": index, "latency_ms": race(jobs, document["density"])})
+
+
+def main() -> None:
+    """Serve the parent over standard input and output."""
+    serve_parent(serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Search of register tiles: every product of a build, on every token tile that fits its sequence.
+
+All layers of a build share one token tile, so each product is tuned for each, and the token tile
+with the least time over all products wins. What the table in `kernels.tiling` says stays unless
+something else is faster by more than noise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tvm_sparse.kernels.tiling import (
+    TokenLayout,
+    dense_rows,
+    fitting_lanes,
+    fitting_vectors,
+    sparse_format,
+    split_rows,
+)
+from tvm_sparse.runtime.metadata import KernelCall
+from tvm_sparse.sparsity.layers import HEADS
+from tvm_sparse.target import CpuTarget, resolve_target
+from tvm_sparse.tiles import DenseTile, SparseTile, Tiles, TokenTile
+from tvm_sparse.tuning.child import ask
+from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.records import KERNEL_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.tuned_build import TunedProduct
+
+_MODULE = "tvm_sparse.tuning.race"
+_PRODUCT = re.compile(r"packed_dense_(?P<units>\d+)x(?P<depth>\d+)(?P<epilogue>\D*?)\d*$")
+#: What is faster by less is noise.
+_LEAST_GAIN = 0.02
+#: Rows or lanes tried for each token tile.
+_SIZES_TRIED = 3
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Rival:
+    tiles: Tiles
+    ms: float
+
+    @property
+    def vectors(self) -> int:
+        return self.tiles.tokens[0].vectors
+
+
+def products_of(
+    calls: Iterable[KernelCall], batch: int, seq_len: int, num_passes: int = 1
+) -> dict[KernelJob, int]:
+    """Return the products of a dense build's encoder, with the number of their calls.
+
+    Parameters
+    ----------
+    calls : iterable of KernelCall
+        Of the build.
+    batch, seq_len : int
+        Sequences of one pass through the model, and tokens of a sequence.
+    num_passes : int
+        Passes of an inference: micro-batches, which meet the same weights again.
+    """
+    matches = [
+        match
+        for call in calls
+        if not HEADS.intersection(call.layer.split("/"))
+        and (match := _PRODUCT.match(call.kernel)) is not None
+    ]
+    sizes = [int(match["units"]) * int(match["depth"]) for match in matches]
+    counts = Counter((int(m["units"]), int(m["depth"]), m["epilogue"].strip("_")) for m in matches)
+    jobs = {}
+    for (units, depth, epilogue), count in counts.items():
+        words = epilogue.split("_")
+        activation = "_".join(word for word in words if word not in ("bias", "residual", ""))
+        job = KernelJob(
+            *("dense", units, depth, batch, seq_len),
+            bias="bias" in words,
+            residual="residual" in words,
+            activation=activation or "none",
+            num_weights=sum(sizes) // num_passes,
+        )
+        jobs[job] = count
+    return jobs
+
+
+def tune_build(
+    products: Mapping[KernelJob, int],
+    block_shape: tuple[int, int] | None,
+    density: float,
+    threads: int,
+    records: Records,
+    progress: Progress = lambda line: None,
+) -> list[TunedProduct]:
+    """Find the fastest tiles of a build's products.
+
+    Every race is kept as soon as it is run.
+
+    Parameters
+    ----------
+    products : mapping of KernelJob to int
+        What `products_of` returned.
+    block_shape : (int, int) or None
+        (bs_r, bs_c) of the sparse build; None tunes the dense one.
+    density : float
+        Share of non-zero blocks, 0..1.
+    threads : int
+        Threads to run on.
+    records : Records
+        Keeps the times.
+    progress : callable
+        Receives one line a race.
+
+    Returns
+    -------
+    list of TunedProduct
+        Only those whose blocks divide them.
+
+    Raises
+    ------
+    BuildError
+        If the measuring process dies.
+    """
+    jobs = {
+        _as_sparse(job, block_shape) if block_shape else job: calls
+        for job, calls in products.items()
+        if block_shape is None or not (job.units % block_shape[0] or job.depth % block_shape[1])
+    }
+    rivals = {job: _race_all(job, density, threads, records, progress) for job in jobs}
+    if not rivals:
+        return []
+    default = next(iter(rivals.values()))[0].vectors
+
+    def total_ms(vectors: int) -> float:
+        return sum(calls * _best(rivals[job], vectors).ms for job, calls in jobs.items())
+
+    options = {rival.vectors for rival in next(iter(rivals.values()))}
+    chosen = min(options, key=total_ms)
+    if total_ms(chosen) > (1 - _LEAST_GAIN) * total_ms(default):
+        chosen = default
+    tuned = []
+    for job, calls in jobs.items():
+        before, best = rivals[job][0], _best(rivals[job], chosen)
+        if chosen == default and best.ms > (1 - _LEAST_GAIN) * before.ms:
+            best = before
+        tuned.append(
+            TunedProduct(
+                *(job.units, job.depth, job.block_shape, calls),
+                *(before.tiles, best.tiles, before.ms, best.ms),
+            )
+        )
+    return tuned
+
+
+def _as_sparse(job: KernelJob, block_shape: tuple[int, int]) -> KernelJob:
+    return replace(job, kind="sparse", layout_rows=block_shape[0], block_shape=block_shape)
+
+
+def _best(rivals: Sequence[_Rival], vectors: int) -> _Rival:
+    return min((r for r in rivals if r.vectors == vectors), key=lambda rival: rival.ms)
+
+
+def _race_all(
+    job: KernelJob, density: float, threads: int, records: Records, progress: Progress
+) -> list[_Rival]:
+    """Return all rivals of a product with their times, first the one of the table."""
+    target = resolve_target(threads=threads)
+    options = fitting_vectors(job.seq_len, target, job.layout_rows)
+    first = [tiles for vectors in options for tiles in _sizes(job, density, vectors, target)]
+    rivals = _race(job, first, density, threads, records, progress)
+    if job.kind == "sparse":
+        best = [_best(rivals, vectors).tiles for vectors in options]
+        second = [tiles for one in best for tiles in _panels(job, one)]
+        if second:
+            # The table's is the measure of both races.
+            table = rivals[0]
+            others = _race(job, [table.tiles, *second], density, threads, records, progress)
+            scale = table.ms / others[0].ms
+            rivals += [_Rival(rival.tiles, rival.ms * scale) for rival in others[1:]]
+    return rivals
+
+
+def _race(
+    job: KernelJob,
+    tiles: list[Tiles],
+    density: float,
+    threads: int,
+    records: Records,
+    progress: Progress,
+) -> list[_Rival]:
+    jobs = [replace(job, tiles=one) for one in tiles]
+    identity: dict[str, Any] = {
+        "jobs": [one.to_json() for one in jobs],
+        "density": density,
+        "threads": threads,
+        "code": code_fingerprint((*KERNEL_CODE, "tuning/race.py")),
+    }
+    found = records.load("race", identity)
+    if found is None:
+        kind = "dense" if job.kind == "dense" else f"{job.block_shape[0]}x{job.block_shape[1]}"
+        progress(f"trying {len(jobs)} tiles of {kind} {job.units} x {job.depth}")
+        request = {"races": [{"jobs": identity["jobs"], "density": density}]}
+        (answer,) = ask(_MODULE, request, threads, 1)
+        found = {"latency_ms": answer["latency_ms"]}
+        records.save("race", identity, found)
+    return [_Rival(*pair) for pair in zip(tiles, found["latency_ms"], strict=True)]
+
+
+def _sizes(job: KernelJob, density: float, vectors: int, target: CpuTarget) -> list[Tiles]:
+    """Return the register tiles worth trying on a token tile, first the one of the table."""
+    layout = TokenLayout(job.batch, job.seq_len, vectors * target.lanes, target.lanes)
+    token = TokenTile(job.layout_rows, job.seq_len, vectors)
+    if job.kind == "dense":
+        table = dense_rows(layout, target, (job.units, job.depth))
+        most = split_rows(layout, target)
+        # More rows than divide the weight would multiply padding.
+        dividing = [n for n in range(most, 0, -1) if job.units % n == 0]
+        rows = dict.fromkeys([table, *dividing[:_SIZES_TRIED]])
+        return [Tiles((token,), dense=(DenseTile(job.units, job.depth, vectors, n),)) for n in rows]
+    bs_r, bs_c = job.block_shape
+    num_blocks = (job.units // bs_r, job.depth // bs_c)
+    panels = sparse_format(num_blocks, job.block_shape, density, layout, target).panels
+    lanes = fitting_lanes(num_blocks[0], bs_r, layout, target)[:_SIZES_TRIED]
+    shape = (job.units, job.depth, job.block_shape, vectors, density)
+    return [Tiles((token,), sparse=(SparseTile(*shape, n, panels),)) for n in lanes]
+
+
+def _panels(job: KernelJob, tiles: Tiles) -> list[Tiles]:
+    """Return other numbers of panels worth trying with the lanes of some tiles."""
+    (tile,) = tiles.sparse
+    most = job.depth // job.block_shape[1]
+    tried = (tile.panels // 2, tile.panels - 1, tile.panels + 1, 2 * tile.panels, 4 * tile.panels)
+    numbers = sorted({n for n in tried if 1 <= n <= most} - {tile.panels})
+    return [replace(tiles, sparse=(replace(tile, panels=n),)) for n in numbers]

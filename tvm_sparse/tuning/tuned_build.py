@@ -1,0 +1,77 @@
+"""What tuning found; free of TVM."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tvm_sparse.tiles import NO_TILES, Tiles
+
+#: A build that gains less than this keeps the tiles it had.
+_LEAST_GAIN = 0.01
+
+
+@dataclass(frozen=True)
+class TunedProduct:
+    """What tuning found for one product.
+
+    Attributes
+    ----------
+    units, depth : int
+        N and K.
+    block_shape : (int, int)
+        (0, 0) for a dense product.
+    calls : int
+        Calls of an inference.
+    before, after : Tiles
+        The tiles it had, and those it gets.
+    before_ms, after_ms : float
+        Time of a call with each.
+    """
+
+    units: int
+    depth: int
+    block_shape: tuple[int, int]
+    calls: int
+    before: Tiles
+    after: Tiles
+    before_ms: float
+    after_ms: float
+
+
+@dataclass(frozen=True)
+class TunedBuild:
+    """What tuning did to a build.
+
+    Attributes
+    ----------
+    name : str
+        `dense` or `sparse`.
+    products : tuple of TunedProduct
+        Its products.
+    before_ms, after_ms : float
+        Median latency of the whole model, measured in turns; 0 when no tile changed.
+    """
+
+    name: str
+    products: tuple[TunedProduct, ...]
+    before_ms: float = 0.0
+    after_ms: float = 0.0
+
+    @property
+    def new_tiles(self) -> Tiles:
+        """The tiles that are others than before."""
+        found = NO_TILES
+        for product in self.products:
+            if product.after != product.before:
+                found = found.updated(product.after)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON-ready values."""
+        return {**asdict(self), "is_kept": self.is_kept}
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the new tiles made the whole model faster."""
+        return self.after_ms < (1 - _LEAST_GAIN) * self.before_ms
