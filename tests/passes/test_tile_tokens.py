@@ -47,7 +47,7 @@ FEED_FORWARD = make_module(
 
 def test_a_feed_forward_block_becomes_three_kernels():
     layout = choose_layout(B, S, TARGET)
-    rows = dense_rows(layout, TARGET)
+    rows = dense_rows(layout, TARGET, (768, 768))
     inputs, params = random_values(FEED_FORWARD)
     tiled, packed = tile(FEED_FORWARD, params)
 

@@ -55,7 +55,7 @@ def attention_module(mask_shape: tuple[int, ...], body=attention) -> tvm.IRModul
 
 def test_query_key_and_value_become_one_product():
     layout = choose_layout(B, S, TARGET)
-    rows = dense_rows(layout, TARGET)
+    rows = dense_rows(layout, TARGET, (768, 768))
     before = attention_module((B, 1, 1, S))
     inputs, params = random_values(before)
     tiled, packed = tile(before, params)

@@ -19,8 +19,9 @@ import tvm
 
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_bsr import WORD_BITS, SparseFormat
-from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, TokenLayout, row_chunks
+from tvm_sparse.kernels.tiling import HIGH_BLOCK_ROWS, PREFETCH_FLOATS, TokenLayout, row_chunks
 from tvm_sparse.kernels.vector import (
+    Bind,
     Buffer,
     Expr,
     Registers,
@@ -118,11 +119,11 @@ def make_bsr_sparse_dense(
                     acc[index] = load(out, place, width)
             first_input = tile * depth + form.panel_start(panel, num_block_cols) * bs_c
             with serial(weight_groups[group], weight_groups[group + 1]) as step:
-                # All values of a step follow each other, or those of a column of one block.
-                run = lanes * bs_c * bs_r if count == bs_r else count
-                factors = _Factors(values, step * (lanes * bs_c * bs_r), run, width)
+                num_values = lanes * bs_c * bs_r
+                in_fours = bs_r < HIGH_BLOCK_ROWS and num_values % 4 == 0
+                factors = _Factors(values, step * num_values, width, in_fours)
                 if start == 0:
-                    prefetch(values, [step * (lanes * bs_c * bs_r) + PREFETCH_FLOATS])
+                    prefetch(values, [step * num_values + PREFETCH_FLOATS])
                 for lane in range(lanes):
                     offset = first_input * tile_size + (
                         weight_offsets[step, lane]
@@ -136,7 +137,7 @@ def make_bsr_sparse_dense(
                         ]
                         for row in range(count):
                             first = (lane * bs_c + column) * bs_r + start
-                            factor = factors.get(first + row, 0 if count == bs_r else first)
+                            factor = factors.get(first + row)
                             for vector in range(vectors):
                                 index = (lane * count + row) * vectors + vector
                                 acc[index] = acc[index] + factor * tokens[vector]
@@ -166,7 +167,11 @@ def make_bsr_sparse_dense(
 
 
 class _Factors:
-    """The values of a step as vectors, loaded four together where their number allows it.
+    """The values of a step as vectors.
+
+    Low blocks need a load for every two or three multiply-adds already: their values are loaded
+    four together and spread by shuffles. High ones have loads to spare, while shuffles take turns
+    with multiply-adds on one of the two ports that Intel has for 512 bits.
 
     Parameters
     ----------
@@ -174,26 +179,24 @@ class _Factors:
         All values, one axis.
     start : Expr
         First value of the step.
-    run : int
-        How many values follow each other.
     width : int
         Lanes of a vector.
+    in_fours : bool
+        Whether four are loaded together.
     """
 
-    def __init__(self, values: Buffer, start: Expr, run: int, width: int) -> None:
-        self.values, self.start, self.width = values, start, width
-        self.in_fours = run % 4 == 0
+    def __init__(self, values: Buffer, start: Expr, width: int, in_fours: bool) -> None:
+        self.values, self.start, self.width, self.in_fours = values, start, width, in_fours
         self.loaded: dict[int, list[Expr]] = {}
 
-    def get(self, index: int, run_start: int) -> Expr:
-        """Return value `index` of the step, which is in the run that starts at `run_start`."""
+    def get(self, index: int) -> Expr:
+        """Return value `index` of the step."""
         if not self.in_fours:
-            return broadcast(self.values[self.start + index], self.width)
-        within = (index - run_start) % 4
-        first = index - within
-        if first not in self.loaded:
-            self.loaded[first] = broadcast_four(self.values, self.start + first, self.width)
-        return self.loaded[first][within]
+            return Bind(self.width)(broadcast(self.values[self.start + index], self.width))
+        four, within = divmod(index, 4)
+        if four not in self.loaded:
+            self.loaded[four] = broadcast_four(self.values, self.start + 4 * four, self.width)
+        return self.loaded[four][within]
 
 
 def _column(words: Buffer, step: Expr, lane: int, bits: int) -> Expr:

@@ -40,7 +40,7 @@ _SPARSE_ACCUMULATORS = {16: 12, 32: 24}
 #: Block rows accumulated together: multiples of four share loads of values and of block columns.
 _LANES = (16, 12, 8, 4, 2, 1)
 #: Blocks of so many rows and more reuse a loaded activation often enough to live off L2.
-_HIGH_BLOCK_ROWS = 4
+HIGH_BLOCK_ROWS = 4
 #: Inputs of a panel in bytes. Of low blocks: what L1 holds beside sums and weights. Of high ones:
 #: 48 pages, what the first-level TLB holds beside outputs and weights; blocks far apart would miss
 #: it every time.
@@ -103,7 +103,7 @@ class TokenLayout:
 
 
 def _product_kind(block_rows: int) -> str:
-    return "dense" if block_rows == 0 else "low" if block_rows < _HIGH_BLOCK_ROWS else "high"
+    return "dense" if block_rows == 0 else "low" if block_rows < HIGH_BLOCK_ROWS else "high"
 
 
 def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int = 0) -> TokenLayout:
