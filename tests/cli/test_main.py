@@ -5,7 +5,9 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from command_line import Sandbox, command
@@ -198,3 +200,21 @@ def test_wrong_versions_are_one_line(invoke, monkeypatch, tmp_path) -> None:
     assert result.code == 2
     assert result.err.startswith("error: installed packages do not work together: click ")
     assert result.err.count("\n") == 1
+
+
+def test_temporary_files_go_even_those_nobody_knows_of(invoke, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    made = []
+
+    def interrupted() -> None:
+        # Before a line that would remember to remove it.
+        made.append(Path(tempfile.mkdtemp()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models.command, "callback", interrupted)
+    assert invoke("models").code == 130
+    assert made[0].is_relative_to(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert os.environ["TMPDIR"] == str(tmp_path)
+    assert tempfile.tempdir is None
