@@ -8,7 +8,7 @@ import math
 import numpy as np
 import tvm
 from scipy import special
-from tolerances import ELEMENTWISE, dot
+from tolerances import ELEMENTWISE, GELU, dot
 
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.tiling import TokenLayout
@@ -96,4 +96,5 @@ def dense_tolerance(depth: int, epilogue: Epilogue) -> dict[str, float]:
     tolerance = dot(depth)
     if epilogue.activation == "none":
         return tolerance
-    return {key: tolerance[key] + ELEMENTWISE[key] for key in tolerance}
+    more = GELU if epilogue.activation == "gelu" else ELEMENTWISE
+    return {key: tolerance[key] + more[key] for key in tolerance}

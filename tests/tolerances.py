@@ -10,6 +10,9 @@ MODEL = {"rtol": 1e-4, "atol": 1e-4}
 # Single element-wise functions: the polynomials are good to about 3e-7.
 ELEMENTWISE = {"rtol": 2e-6, "atol": 1e-6}
 
+# The quotient of GELU is as short as this error allows.
+GELU = {"rtol": 2e-6, "atol": 2e-6}
+
 
 def dot(k: int, dtype: str = "float32", scale: float = 1.0) -> dict[str, float]:
     """Return the tolerance of a sum of `k` products against the same sum in float64.

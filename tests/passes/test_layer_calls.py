@@ -16,12 +16,12 @@ pytestmark = pytest.mark.ir
 op = relax.op
 
 
-def calls_of(mod, block_shape=None, **layers) -> list[LayerCall]:
+def calls_of(mod, block_shape=None, isa="native", **layers) -> list[LayerCall]:
     _, params = random_values(mod)
     spec = None
     if block_shape:
         spec = SparsitySpec(block_shape=block_shape, sparsity_threshold=0.0, **layers)
-    return lower(mod, params, resolve_target(), spec).calls
+    return lower(mod, params, resolve_target(isa), spec).calls
 
 
 def layers_of(num: int) -> list[str]:
@@ -30,11 +30,13 @@ def layers_of(num: int) -> list[str]:
     return [*attention, *(f"encoder/layer_{num}/{part}" for part in ("inner", "outer", "norm"))]
 
 
-def test_every_layer_of_an_encoder_is_named_in_order():
-    names = [call.layer for call in calls_of(make_encoder())]
+@pytest.mark.parametrize("isa", ["x86-64-v2", "x86-64-v3", "x86-64-v4"])
+def test_every_layer_of_an_encoder_is_named_in_order(isa):
+    names = [call.layer for call in calls_of(make_encoder(), isa=isa)]
     start = names.index("embeddings/norm") + 1
     assert names[start : start + 14] == [*layers_of(0), *layers_of(1)]
-    assert names[-2] == "pooler"
+    # Wide registers take the pooler's few rows as a token tile, and bring it back behind it.
+    assert "pooler" in names[-2:]
     assert set(names[: start - 1]) <= {"embeddings", "pack_tokens", names[0]}
     # What has no weights is named after its kernel, beside the layer its data came from.
     assert "encoder/layer_1/unpack_tokens" in names

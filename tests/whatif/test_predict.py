@@ -26,14 +26,21 @@ class FakeProcess:
     def __init__(self) -> None:
         self.asked: list[int] = []
         self.slowdown = 1.0
+        self.pace_ms = 1.0
         self.disturbed = False
 
     def __call__(self, jobs, threads, ceilings=False):
         self.asked.append(len(jobs))
         for index, job in enumerate(jobs):
             size = job.units * max(job.depth, 1) * self.slowdown / 1e3
-            times = {str(d): size * d for d in job.densities}
-            yield {"job": index, "latency_ms": times, "disturbed": self.disturbed}
+            times = {str(d): size * d * self.pace_ms for d in job.densities}
+            paces = dict.fromkeys(times, self.pace_ms)
+            yield {
+                "job": index,
+                "latency_ms": times,
+                "reference_ms": paces,
+                "disturbed": self.disturbed,
+            }
 
 
 @pytest.fixture
@@ -69,6 +76,16 @@ def test_disturbed_kernels_are_timed_again_when_asked(records, process):
     make_predictors(baseline, [BLOCK], records, again=True)
     make_predictors(baseline, [BLOCK], records, again=True)
     assert process.asked == [len(needed_jobs(baseline, [BLOCK]))] * 2
+
+
+def test_what_was_timed_at_a_slow_moment_is_brought_to_the_pace_of_the_best(records, process):
+    baseline = make_baseline()
+    process.pace_ms = 3.0
+    make_predictors(baseline, [BLOCK], records)
+    process.pace_ms = 2.0
+    both = make_predictors(baseline, [BLOCK, (2, 1)], records)
+    for block_shape, predictor in both.items():
+        assert predictor.model.latency_ms(0.5) == pytest.approx(LATENCY_MS - 0.5 * 7.0), block_shape
 
 
 def test_only_what_is_new_is_timed(records, process):

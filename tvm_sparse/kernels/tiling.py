@@ -41,10 +41,18 @@ _SPARSE_ACCUMULATORS = {16: 12, 32: 24}
 _LANES = (16, 12, 8, 4, 2, 1)
 #: Blocks of so many rows and more reuse a loaded activation often enough to live off L2.
 HIGH_BLOCK_ROWS = 4
-#: Inputs of a panel in bytes. Of low blocks: what L1 holds beside sums and weights. Of high ones:
-#: 48 pages, what the first-level TLB holds beside outputs and weights; blocks far apart would miss
-#: it every time.
-_PANEL_BYTES = {"low": 32 * 1024, "high": 192 * 1024}
+#: Inputs of a panel in bytes by width of a vector register. Of low blocks: what L1 holds beside sums
+#: and weights. Of high ones: what L2 holds beside the weights that pass, as much as the first-level
+#: TLB reaches (48 pages) where that is a megabyte or two, as on most CPUs with AVX-512; blocks far
+#: apart would miss the TLB every time.
+_PANEL_BYTES = {
+    (512, "low"): 32 * 1024,
+    (512, "high"): 192 * 1024,
+    (256, "low"): 24 * 1024,
+    (256, "high"): 64 * 1024,
+    (128, "low"): 24 * 1024,
+    (128, "high"): 64 * 1024,
+}
 #: Blocks a row should have in a panel: its sums are read and written once for them.
 _BLOCKS_PER_PANEL_ROW = 12
 #: Parts of the work for each thread, where the token tiles do not come out even.
@@ -240,7 +248,7 @@ def sparse_format(
     if tuned is not None:
         panels = tuned.panels
     else:
-        fitting = _PANEL_BYTES[kind] // (4 * layout.token_tile * bs_c)
+        fitting = _PANEL_BYTES[target.vector_bits, kind] // (4 * layout.token_tile * bs_c)
         paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
         # A last panel of a quarter and less is shared among the others.
         panels = max(1, math.ceil(num_block_cols / max(fitting, paying) - 0.25))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +14,7 @@ from tvm_sparse.tuning.tuned_tiles import load_tiles
 
 _MODULE = "tvm_sparse.tuning.micro_benchmark"
 
+_KEPT = ("latency_ms", "reference_ms", "disturbed")
 #: Milliseconds by density of non-zero blocks.
 KernelTimes = dict[float, float]
 
@@ -56,7 +57,8 @@ def measured_kernels(
 ) -> dict[KernelJob, KernelTimes]:
     """Return the times of kernels, measuring those that are not in the cache.
 
-    Every kernel is kept as soon as it is measured.
+    Every kernel is kept as soon as it is measured. The times are those of the machine's best
+    moment: what was timed when the reference kernel took longer is shortened by as much.
 
     Parameters
     ----------
@@ -86,12 +88,14 @@ def measured_kernels(
         progress(f"timing {len(missing)} kernels, {_threads(threads)}")
         for answer in _ask(missing, threads):
             job = missing[answer["job"]]
-            found[job] = {name: answer[name] for name in ("latency_ms", "disturbed")}
+            found[job] = {name: answer[name] for name in _KEPT}
             records.save("kernel", _identity(job, threads), found[job] or {})
+    timed = {job: times for job, times in found.items() if times is not None}
+    paces = [ms for times in timed.values() for ms in times["reference_ms"].values()]
     return {
-        asked_job: {float(density): float(ms) for density, ms in times["latency_ms"].items()}
+        asked_job: _at_pace(timed[job], min(paces))
         for asked_job, job in asked.items()
-        if (times := found[job]) is not None
+        if job in timed
     }
 
 
@@ -100,6 +104,14 @@ def count_missing(records: Records, jobs: Iterable[KernelJob], threads: int) -> 
     tiles = load_tiles(records)
     wanted = {job.with_tiles(tiles) for job in jobs}
     return sum(records.load("kernel", _identity(job, threads)) is None for job in wanted)
+
+
+def _at_pace(times: Mapping[str, Any], reference_ms: float) -> KernelTimes:
+    """Return a record's times as they were if the reference kernel took so long."""
+    return {
+        float(density): float(ms) * reference_ms / times["reference_ms"][density]
+        for density, ms in times["latency_ms"].items()
+    }
 
 
 def _identity(job: KernelJob, threads: int) -> dict[str, Any]:

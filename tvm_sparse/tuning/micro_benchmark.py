@@ -2,7 +2,8 @@
 
 It reads one JSON object from its standard input, `{"jobs": [...], "ceilings": bool, "threads": N}`,
 and writes one line per result: `{"ceilings": {...}}` first if asked for, then `{"job": index,
-"latency_ms": {density: milliseconds}, "disturbed": bool}`.
+"latency_ms": {density: milliseconds}, "reference_ms": {density: milliseconds}, "disturbed": bool}`
+with what the reference kernel of `tuning.pace` took just before and after.
 
 In a model every weight is met once an inference, so a kernel finds its weights where the model's
 size left them: in a cache or in memory. Here each kernel therefore takes turns with copies of its
@@ -41,6 +42,7 @@ from tvm_sparse.tuning.child import serve_parent
 from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.machine import Ceilings
+from tvm_sparse.tuning.pace import Pace, make_reference
 
 #: A kernel is called for at least this long, and every copy of its weights at least twice.
 _SECONDS, _MOST_SECONDS = 0.02, 0.12
@@ -50,6 +52,7 @@ _LEAST_CALLS = 10
 #: Copies beyond this many times the last cache are read from memory anyway.
 _CACHE_MULTIPLE = 1.5
 _UNKNOWN_CACHE_BYTES = 32 << 20
+_REFERENCE = "reference"
 
 Array = np.ndarray[Any, Any]
 
@@ -181,17 +184,6 @@ def measure_ms(call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]])
             return float(usual)
 
 
-def measure_kernel(
-    job: KernelJob,
-    density: float,
-    kernel: Callable[..., Any],
-    target: CpuTarget,
-    cache_bytes: int,
-) -> float:
-    """Return the time of a compiled kernel at a density, in milliseconds."""
-    return measure_ms(kernel, argument_sets(job, density, target, cache_bytes))
-
-
 def argument_sets(
     job: KernelJob, density: float, target: CpuTarget, cache_bytes: int
 ) -> list[list[Any]]:
@@ -222,7 +214,8 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
     if not jobs:
         return
     # The kernel of a weight may depend on its density; equal ones are compiled once.
-    functions: dict[str, tvm.tirx.PrimFunc] = {}
+    reference = make_reference(resolve_target()).with_attr("global_symbol", _REFERENCE)
+    functions: dict[str, tvm.tirx.PrimFunc] = {_REFERENCE: reference}
     names: dict[tuple[int, float], str] = {}
     targets = [target_of(job) for job in jobs]
     for index, (job, target) in enumerate(zip(jobs, targets, strict=True)):
@@ -238,15 +231,25 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
                 functions[name] = kernel.with_attr("global_symbol", name)
     compiled = tvm.compile(tvm.IRModule(functions), target=tvm_target(targets[0]))
     last_cache = last_cache_bytes()
+    pace = Pace(compiled[_REFERENCE])
     for index, (job, target) in enumerate(zip(jobs, targets, strict=True)):
         contention = Contention()
-        times = {
-            str(density): measure_kernel(
-                job, density, compiled[names[index, density]], target, last_cache
-            )
-            for density in job.densities
-        }
-        answer({"job": index, "latency_ms": times, "disturbed": contention.is_high})
+        times: dict[str, float] = {}
+        paces: dict[str, float] = {}
+        for density in job.densities:
+            kernel = compiled[names[index, density]]
+            sets = argument_sets(job, density, target, last_cache)
+            before_ms = pace.now_ms()
+            times[str(density)] = measure_ms(kernel, sets)
+            paces[str(density)] = min(before_ms, pace.now_ms())
+        answer(
+            {
+                "job": index,
+                "latency_ms": times,
+                "reference_ms": paces,
+                "disturbed": contention.is_high,
+            }
+        )
 
 
 def main() -> None:
