@@ -41,10 +41,10 @@ _SPARSE_ACCUMULATORS = {16: 12, 32: 24}
 _LANES = (16, 12, 8, 4, 2, 1)
 #: Blocks of so many rows and more reuse a loaded activation often enough to live off L2.
 HIGH_BLOCK_ROWS = 4
-#: Inputs of a panel in bytes by width of a vector register. Of low blocks: what L1 holds beside sums
-#: and weights. Of high ones: what L2 holds beside the weights that pass, as much as the first-level
-#: TLB reaches (48 pages) where that is a megabyte or two, as on most CPUs with AVX-512; blocks far
-#: apart would miss the TLB every time.
+#: Inputs of a panel in bytes by width of a vector register. Of low blocks: what L1 holds beside
+#: sums and weights. Of high ones: what L2 holds beside the weights that pass, and where it is large,
+#: as on CPUs with AVX-512, what the first-level TLB reaches (48 pages): blocks far apart would miss
+#: it every time.
 _PANEL_BYTES = {
     (512, "low"): 32 * 1024,
     (512, "high"): 192 * 1024,
