@@ -42,7 +42,7 @@ _LANES = (16, 12, 8, 4, 2, 1)
 #: Blocks of so many rows and more reuse a loaded activation often enough to live off L2.
 HIGH_BLOCK_ROWS = 4
 #: Inputs of a panel in bytes by width of a vector register. Of low blocks: what L1 holds beside
-#: sums and weights. Of high ones: what L2 holds beside the weights that pass, and where it is large,
+#: sums and weights. Of high ones: what L2 holds beside the weights that pass; where it is large,
 #: as on CPUs with AVX-512, what the first-level TLB reaches (48 pages): blocks far apart would miss
 #: it every time.
 _PANEL_BYTES = {
