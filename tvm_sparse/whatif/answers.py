@@ -181,7 +181,8 @@ def _disturbed(curves: Sequence[Curves]) -> Answer | None:
         return None
     what = []
     if points:
-        what.append(f"{_count(points, 'point')} measured: their times are left out here")
+        left_out = "its times are" if points == 1 else "their times are"
+        what.append(f"{_count(points, 'point')} measured: {left_out} left out here")
     if dense:
         builds = _count(dense, "dense build")
         what.append(f"{builds} measured: all predictions start from there")
