@@ -127,8 +127,9 @@ def analysis_csv(analysis: Analysis) -> str:
 def _describe_prediction(analysis: Analysis) -> str:
     layers = [layer for layer in analysis.layers if layer.predicted_sparse_ms is not None]
     sparse_ms = sum(layer.predicted_sparse_ms or 0.0 for layer in layers)
-    assumed = sorted({layer.predicted_at_sparsity or 0.0 for layer in layers})
-    span = f"{assumed[0]:.1%}" if len(assumed) == 1 else f"{assumed[0]:.1%} to {assumed[-1]:.1%}"
+    assumed = [layer.predicted_at_sparsity or 0.0 for layer in layers]
+    ends = dict.fromkeys(f"{end:.1%}" for end in (min(assumed), max(assumed)))
+    span = " to ".join(ends)
     line = (
         f"predicted at {span} zero blocks of {block_name(analysis.block_shape)}: the "
         f"{len(layers)} eligible layers take {_number(sparse_ms)} ms"
