@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tvm_sparse.bench.record import BenchRecord
-    from tvm_sparse.runtime.artifact import LoadedModel
     from tvm_sparse.sparsity.decision import LayerChoice
     from tvm_sparse.tiles import Tiles
 
@@ -374,19 +373,6 @@ def export(
             shutil.copy2(file, staging)
 
     return place_artifact(fill, directory)
-
-
-def load(directory: str | os.PathLike[str], threads: int | None = None) -> LoadedModel:
-    """Load an exported artifact; needs numpy and TVM's runtime library alone.
-
-    Raises
-    ------
-    ArtifactError
-        If it is damaged, of another version, or made for another CPU.
-    """
-    from tvm_sparse.runtime.artifact import load as load_artifact
-
-    return load_artifact(directory, threads)
 
 
 def _load_entry(spec: ModelSpec, entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
