@@ -107,6 +107,9 @@ def test_disturbed_points_are_told_and_not_relied_on():
         0.5, abs=0.002
     )
     assert answer("disturbed", curves).facts == {"points": 1, "dense_builds": 0}
+    slow = make_curves({((4, 1), 0.9): make_measurement(100.0, disturbed=True)})
+    assert answer("memory", slow).facts["point"] == answer("memory").facts["point"]
+    assert answer("memory", slow).text == answer("memory").text
     assert "measured undisturbed" in answer("prediction", curves).text
 
 

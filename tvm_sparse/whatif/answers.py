@@ -137,9 +137,12 @@ def _best_block(curve: Curves) -> Answer:
 
 
 def _memory(curve: Curves) -> Answer | None:
+    def latency_ms(result: PointResult) -> float:
+        return curve.latency(result.point.block_shape)(result.point.sparsity)
+
     fastest = min(
         (r for r in curve.results if r.point.sparsity <= _MOST_SPARSITY),
-        key=lambda result: 1 / result.speedup,
+        key=latency_ms,
         default=None,
     )
     if fastest is None:
@@ -148,8 +151,9 @@ def _memory(curve: Curves) -> Answer | None:
     saved = dense - fastest.weights_bytes
     point = _short(fastest.point)
     change = f"{saved / 1e6:.0f} MB less" if saved >= 0 else f"{-saved / 1e6:.0f} MB more"
+    least_ms = latency_ms(fastest)
     text = (
-        f"The fastest point, {point}, runs in {fastest.latency_ms:.3g} ms ({fastest.speedup:.2f}x "
+        f"The fastest point, {point}, runs in {least_ms:.3g} ms ({curve.dense_ms / least_ms:.2f}x "
         f"dense) and keeps {fastest.weights_bytes / 1e6:.0f} MB of weights in memory, {change} "
         f"than dense ({dense / 1e6:.0f} MB)."
     )
