@@ -214,7 +214,7 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
     if not jobs:
         return
     # The kernel of a weight may depend on its density; equal ones are compiled once.
-    reference = make_reference(resolve_target()).with_attr("global_symbol", _REFERENCE)
+    reference = make_reference().with_attr("global_symbol", _REFERENCE)
     functions: dict[str, tvm.tirx.PrimFunc] = {_REFERENCE: reference}
     names: dict[tuple[int, float], str] = {}
     targets = [target_of(job) for job in jobs]

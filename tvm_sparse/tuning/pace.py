@@ -16,19 +16,24 @@ import tvm
 
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_dense import make_packed_dense
-from tvm_sparse.kernels.tiling import choose_layout, dense_rows
-from tvm_sparse.target import CpuTarget, resolve_target
+from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, dense_rows
+from tvm_sparse.target import resolve_target
 
 #: A product of BERT's, 0.5 to 2 ms: long enough for the threads to share, and mostly arithmetic.
 _TOKENS, _UNITS, _DEPTH = 128, 768, 768
 _CALLS = 3
 
 
-def make_reference(target: CpuTarget) -> tvm.tirx.PrimFunc:
-    """Return the reference kernel."""
-    layout = choose_layout(1, _TOKENS, target)
-    rows = dense_rows(layout, target, (_UNITS, _DEPTH))
+def make_reference() -> tvm.tirx.PrimFunc:
+    """Return the reference kernel of this machine, whatever tiles were tuned for it."""
+    layout, rows = _tile()
     return make_packed_dense(layout, _UNITS, _DEPTH, rows, Epilogue())
+
+
+def _tile() -> tuple[TokenLayout, int]:
+    target = resolve_target()
+    layout = choose_layout(1, _TOKENS, target)
+    return layout, dense_rows(layout, target, (_UNITS, _DEPTH))
 
 
 class Pace:
@@ -41,14 +46,9 @@ class Pace:
     """
 
     def __init__(self, reference: Callable[..., Any]) -> None:
-        target = resolve_target()
-        layout = choose_layout(1, _TOKENS, target)
-        rows = dense_rows(layout, target, (_UNITS, _DEPTH))
-        shapes = (
-            layout.shape(_DEPTH),
-            (-(-_UNITS // rows), _DEPTH, rows),
-            layout.shape(_UNITS),
-        )
+        layout, rows = _tile()
+        weight = (-(-_UNITS // rows), _DEPTH, rows)
+        shapes = (layout.shape(_DEPTH), weight, layout.shape(_UNITS))
         self._arguments = [tvm.runtime.tensor(np.ones(shape, np.float32)) for shape in shapes]
         self._reference = reference
         reference(*self._arguments)
