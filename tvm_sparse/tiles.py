@@ -67,6 +67,8 @@ class SparseTile:
         Block rows accumulated together.
     panels : int
         Parts that the inputs are cut into.
+    lookahead : int
+        Steps ahead that inputs are asked for, 0 for never.
     """
 
     units: int
@@ -76,6 +78,7 @@ class SparseTile:
     density: float
     lanes: int
     panels: int
+    lookahead: int = 0
 
     def is_near(self, density: float) -> bool:
         """Tell whether it serves a density of 0..1."""

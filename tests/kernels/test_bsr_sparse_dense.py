@@ -20,7 +20,7 @@ from kernel_runner import (
 from tvm_sparse.kernels.activations import ACTIVATIONS
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
+from tvm_sparse.kernels.packed_bsr import Field, SparseFormat, pack_bsr
 from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, sparse_format, split_rows
 from tvm_sparse.sparsity.bsr import to_bsr
 from tvm_sparse.target import resolve_target
@@ -156,17 +156,18 @@ def test_many_and_few_block_rows():
     lanes=st.sampled_from((1, 2, 3, 4, 8, 12)),
     panels=st.integers(1, 5),
     chunks=st.integers(1, 4),
+    lookahead=st.integers(0, 20),
     bias=st.booleans(),
     residual=st.booleans(),
 )
 def test_any_shape(
     seq_len, batch, bs_r, bs_c, groups, block_cols, sparsity, vectors, rows, lanes, panels, chunks,
-    bias, residual,
+    lookahead, bias, residual,
 ):  # fmt: skip
     """Correct for every register tile and format, whatever the tuning picks."""
     width = widest().lanes
     layout = TokenLayout(batch, seq_len, vectors * width, width)
-    form = SparseFormat(layout.token_tile, lanes, panels, chunks)
+    form = SparseFormat(layout.token_tile, lanes, panels, chunks, lookahead)
     blocks = (groups * lanes, block_cols)
     weight = block_sparse(np.random.default_rng(6), blocks, (bs_r, bs_c), sparsity)
     check(widest().isa, layout, [weight], (bs_r, bs_c), Epilogue(bias, residual), rows, form)
@@ -188,7 +189,7 @@ def test_columns_too_many_for_eight_bits():
     layout = TokenLayout(1, 16, 64, widest().lanes)
     weight = block_sparse(rng, (8, 1100), (1, 1), 0.9)
     form = SparseFormat(layout.token_tile, lanes=4)
-    assert form.column_bits(1100) == 16
+    assert form.field(1100, 1) == Field(16, 64)
     check(widest().isa, layout, [weight], (1, 1), form=form)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvm_sparse.kernels.packed_bsr import PackedBSR, SparseFormat, pack_bsr
+from tvm_sparse.kernels.packed_bsr import Field, PackedBSR, SparseFormat, pack_bsr
 from tvm_sparse.sparsity.bsr import to_bsr
 
 pytestmark = pytest.mark.unit
@@ -25,11 +25,11 @@ def unpack(packed: PackedBSR, shape: tuple[int, int], form: SparseFormat) -> np.
     weight = np.zeros(shape, np.float32)
     steps, lanes, bs_c, bs_r = packed.data.shape
     num_block_cols = shape[1] // bs_c
-    bits = form.column_bits(num_block_cols)
-    if bits is None:
-        columns = packed.offsets // (form.token_tile * bs_c)
-    else:
-        columns = packed.offsets.view(f"u{bits // 8}").reshape(steps, -1)
+    field = form.field(num_block_cols, bs_c)
+    offsets = packed.offsets
+    if field is not None:
+        shared = packed.offsets.view(f"u{field.bits // 8}").reshape(steps, -1)
+        offsets = shared.astype(np.int64) * field.unit
     for first_unit, stop_unit, *bounds in packed.chunks:
         for panel in range(form.panels):
             first_input = form.panel_start(panel, num_block_cols) * bs_c
@@ -38,7 +38,7 @@ def unpack(packed: PackedBSR, shape: tuple[int, int], form: SparseFormat) -> np.
                     for lane in range(lanes):
                         unit = packed.rows[group, lane]
                         assert first_unit <= unit < stop_unit
-                        k = first_input + int(columns[step, lane]) * bs_c
+                        k = first_input + int(offsets[step, lane]) // form.token_tile
                         weight[unit : unit + bs_r, k : k + bs_c] += packed.data[step, lane].T
     return weight
 
@@ -61,11 +61,14 @@ def random_weight(blocks, block_shape, share, seed=0) -> np.ndarray:
     lanes=st.sampled_from((1, 2, 3, 4, 8)),
     panels=st.integers(1, 6),
     chunks=st.integers(1, 5),
+    lookahead=st.integers(0, 3),
 )
-def test_every_block_is_found_again(block_shape, groups, block_cols, share, lanes, panels, chunks):
+def test_every_block_is_found_again(
+    block_shape, groups, block_cols, share, lanes, panels, chunks, lookahead
+):  # fmt: skip
     blocks = (groups * lanes, block_cols)
     weight = random_weight(blocks, block_shape, share)
-    form = SparseFormat(TOKEN_TILE, lanes, panels, chunks)
+    form = SparseFormat(TOKEN_TILE, lanes, panels, chunks, lookahead)
     packed = pack(weight, block_shape, form)
     np.testing.assert_array_equal(unpack(packed, weight.shape, form), weight)
 
@@ -116,26 +119,39 @@ def test_an_all_zero_weight_keeps_a_step_nobody_takes():
     assert not packed.groups.any()
 
 
+def test_the_kernel_may_look_past_the_last_step():
+    weight = random_weight((3, 6), (4, 1), 0.5)
+    plain = pack(weight, (4, 1), SparseFormat(TOKEN_TILE))
+    longer = pack(weight, (4, 1), SparseFormat(TOKEN_TILE, lookahead=5))
+    steps = len(plain.data)
+    for array, more in ((plain.data, longer.data), (plain.offsets, longer.offsets)):
+        np.testing.assert_array_equal(more[:steps], array)
+        assert more[steps:].shape == (5, *array.shape[1:])
+        assert not more[steps:].any()
+    np.testing.assert_array_equal(longer.groups, plain.groups)
+
+
 @pytest.mark.parametrize(
-    ("lanes", "panels", "block_cols", "bits", "words"),
+    ("lanes", "panels", "block_cols", "field", "words"),
     [
-        (4, 1, 40, 8, 1),
-        (8, 1, 256, 8, 1),
-        (8, 1, 257, 16, 2),
-        (12, 2, 512, 8, 2),
-        (12, 1, 512, 16, 3),
+        (4, 1, 40, Field(16, 1), 1),
+        (4, 1, 5_000, Field(16, TOKEN_TILE), 1),
+        (8, 1, 256, Field(8, TOKEN_TILE), 1),
+        (8, 1, 257, Field(16, 1), 2),
+        (12, 2, 512, Field(8, TOKEN_TILE), 2),
+        (12, 1, 512, Field(16, 1), 3),
         (4, 1, 70_000, None, None),
         (2, 1, 40, None, None),
     ],
 )
-def test_lanes_share_words_of_block_columns(lanes, panels, block_cols, bits, words):
+def test_lanes_share_words_of_offsets(lanes, panels, block_cols, field, words):
     weight = np.zeros((lanes, block_cols), np.float32)
     columns = np.linspace(0, block_cols - 1, lanes).astype(int)
     weight[np.arange(lanes), columns] = 1
     form = SparseFormat(TOKEN_TILE, lanes, panels)
     packed = pack(weight, (1, 1), form)
-    assert form.column_bits(block_cols) == bits
-    if bits is None:
+    assert form.field(block_cols, 1) == field
+    if field is None:
         assert (packed.offsets.dtype, packed.offsets.shape[1]) == (np.int32, lanes)
     else:
         assert (packed.offsets.dtype, packed.offsets.shape[1]) == (np.int64, words)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kernel_runner import LEVELS
 
 from tvm_sparse.bench.product_kernel import build_product
+from tvm_sparse.kernels.packed_bsr import Field
 from tvm_sparse.kernels.tiling import (
     TokenLayout,
     choose_layout,
@@ -101,7 +102,15 @@ def test_low_blocks_at_base_size_use_panels_and_words_of_columns():
     form = sparse_format((768, 768), (1, 1), 0.05, layout, target)
     assert form.lanes == 12
     assert form.panels > 1
-    assert form.column_bits(768) == 8
+    assert form.field(768, 1) == Field(8, layout.token_tile)
+    assert form.lookahead == 0
+
+
+def test_high_blocks_look_ahead_where_that_was_measured():
+    for isa, lookahead in (("x86-64-v3", 16), ("x86-64-v4", 0)):
+        target = resolve_target(isa, 2)
+        layout = choose_layout(1, 128, target, 4)
+        assert sparse_format((192, 768), (4, 1), 0.05, layout, target).lookahead == lookahead
 
 
 def test_more_threads_get_more_chunks():

@@ -18,8 +18,14 @@ from __future__ import annotations
 import tvm
 
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.packed_bsr import WORD_BITS, SparseFormat
-from tvm_sparse.kernels.tiling import HIGH_BLOCK_ROWS, PREFETCH_FLOATS, TokenLayout, row_chunks
+from tvm_sparse.kernels.packed_bsr import WORD_BITS, Field, SparseFormat
+from tvm_sparse.kernels.tiling import (
+    CACHE_LINE_FLOATS,
+    HIGH_BLOCK_ROWS,
+    PREFETCH_FLOATS,
+    TokenLayout,
+    row_chunks,
+)
 from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,
@@ -38,6 +44,10 @@ from tvm_sparse.kernels.vector import (
     serial,
     store,
 )
+
+#: Multiply-adds of a step that leave room beside them for asking for weights. Shorter steps are
+#: faster without, although the processor's own prefetching stops at the end of every page.
+_PREFETCHING_STEP = 12
 
 
 def make_bsr_sparse_dense(
@@ -80,7 +90,8 @@ def make_bsr_sparse_dense(
     lanes, panels, chunks = form.lanes, form.panels, form.chunks
     num_block_cols = depth // bs_c
     num_groups = units // bs_r // lanes * panels
-    column_bits = form.column_bits(num_block_cols)
+    num_values = lanes * bs_c * bs_r
+    field = form.field(num_block_cols, bs_c)
 
     def body() -> None:
         steps = T.int64()
@@ -88,8 +99,8 @@ def make_bsr_sparse_dense(
         weight_data = argument("weight_data", (steps, lanes, bs_c, bs_r))
         weight_offsets = (
             argument("weight_offsets", (steps, lanes), "int32")
-            if column_bits is None
-            else argument("weight_offsets", (steps, form.words(column_bits)), "int64")
+            if field is None
+            else argument("weight_offsets", (steps, form.words(field.bits)), "int64")
         )
         weight_groups = argument("weight_groups", (num_groups + 1,), "int32")
         weight_rows = argument("weight_rows", (num_groups, lanes), "int32")
@@ -98,7 +109,7 @@ def make_bsr_sparse_dense(
         out = argument("out", layout.shape(units))
         # Offsets count floats, which only views of one axis allow.
         inputs = flat(data, layout.num_tiles * depth * tile_size)
-        values = flat(weight_data, steps * (lanes * bs_c * bs_r))
+        values = flat(weight_data, steps * num_values)
 
         def group_times_panel(
             group: Expr, tile: Expr, panel: Expr | int, start: int, count: int
@@ -118,18 +129,26 @@ def make_bsr_sparse_dense(
                 for index, place in enumerate(places):
                     acc[index] = load(out, place, width)
             first_input = tile * depth + form.panel_start(panel, num_block_cols) * bs_c
+
+            def offset_of(step: Expr, lane: int) -> Expr:
+                return first_input * tile_size + (
+                    weight_offsets[step, lane]
+                    if field is None
+                    else _offset(weight_offsets, step, lane, field)
+                )
+
             with serial(weight_groups[group], weight_groups[group + 1]) as step:
-                num_values = lanes * bs_c * bs_r
                 in_fours = bs_r < HIGH_BLOCK_ROWS and num_values % 4 == 0
                 factors = _Factors(values, step * num_values, width, in_fours)
-                if start == 0:
+                if start == 0 and acc.count * bs_c >= _PREFETCHING_STEP:
                     prefetch(values, [step * num_values + PREFETCH_FLOATS])
+                if start == 0 and form.lookahead:
+                    for lane in range(lanes):
+                        coming = offset_of(step + form.lookahead, lane)
+                        for line in range(0, bs_c * tile_size, CACHE_LINE_FLOATS):
+                            prefetch(inputs, [coming + line])
                 for lane in range(lanes):
-                    offset = first_input * tile_size + (
-                        weight_offsets[step, lane]
-                        if column_bits is None
-                        else _column(weight_offsets, step, lane, column_bits) * (bs_c * tile_size)
-                    )
+                    offset = offset_of(step, lane)
                     for column in range(bs_c):
                         tokens = [
                             load(inputs, [offset + (column * tile_size + v * width)], width)
@@ -199,8 +218,8 @@ class _Factors:
         return self.loaded[four][within]
 
 
-def _column(words: Buffer, step: Expr, lane: int, bits: int) -> Expr:
-    """Return the bits of a word that hold the block column of a lane."""
-    word, part = divmod(lane, WORD_BITS // bits)
-    shifted = T.shift_right(words[step, word], int64(bits * part))
-    return T.bitwise_and(shifted, int64((1 << bits) - 1))
+def _offset(words: Buffer, step: Expr, lane: int, field: Field) -> Expr:
+    """Return the offset of a lane that shares a word with others, in floats."""
+    word, part = divmod(lane, WORD_BITS // field.bits)
+    shifted = T.shift_right(words[step, word], int64(field.bits * part))
+    return T.bitwise_and(shifted, int64((1 << field.bits) - 1)) * field.unit

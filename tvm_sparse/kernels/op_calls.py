@@ -132,6 +132,7 @@ def tiled_sparse_dense(
         rows=rows,
         form_panels=form.panels,
         form_chunks=form.chunks,
+        form_lookahead=form.lookahead,
         in_parallel=in_parallel,
         has_bias=bias is not None,
         has_residual=residual is not None,

@@ -115,8 +115,8 @@ def _tiled_sparse_dense(bb: relax.BlockBuilder, call: relax.Call) -> Expr:
     units, depth = shape_of(call)[1], shape_of(call.args[0])[1]
     _, lanes, bs_c, bs_r = shape_of(call.args[1])
     rows, block_shape = int(call.attrs["rows"]), (bs_r, bs_c)
-    panels, chunks = (int(call.attrs[f"form_{name}"]) for name in ("panels", "chunks"))
-    form = SparseFormat(layout.token_tile, lanes, panels, chunks)
+    parts = (int(call.attrs[f"form_{name}"]) for name in ("panels", "chunks", "lookahead"))
+    form = SparseFormat(layout.token_tile, lanes, *parts)
     in_parallel = bool(call.attrs["in_parallel"])
     kernel = _kernel(
         make_bsr_sparse_dense, layout, units, depth, block_shape, rows, epilogue, form, in_parallel

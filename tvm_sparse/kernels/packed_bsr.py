@@ -14,8 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Bits of a word that holds the block columns of several lanes.
+#: Bits of a word that holds the offsets of several lanes.
 WORD_BITS = 64
+
+
+@dataclass(frozen=True)
+class Field:
+    """A part of a word that holds the offset of one lane.
+
+    Attributes
+    ----------
+    bits : int
+        Its width.
+    unit : int
+        Floats that it counts in.
+    """
+
+    bits: int
+    unit: int
 
 
 @dataclass(frozen=True)
@@ -32,26 +48,34 @@ class SparseFormat:
         Parts of the inputs, as even as they go.
     chunks : int
         Parts of the block rows, about equal in blocks.
+    lookahead : int
+        Steps between asking for a block's inputs and using them; 0 for never asking.
     """
 
     token_tile: int
     lanes: int = 1
     panels: int = 1
     chunks: int = 1
+    lookahead: int = 0
 
     def panel_start(self, panel: Any, num_block_cols: int) -> Any:
         """Return the first block column of a panel: of a number, an array or a TIR expression."""
         return (panel * num_block_cols + self.panels - 1) // self.panels
 
-    def column_bits(self, num_block_cols: int) -> int | None:
-        """Return the bits a lane has in a word of block columns, None where lanes have offsets.
+    def field(self, num_block_cols: int, bs_c: int) -> Field | None:
+        """Return how a lane's offset lies in a word, None where lanes have words of their own.
 
         A step loads as much for its words as for activations that count double: eight lanes to a
-        word rather than four, where the panel is narrow enough, take a tenth of the time.
+        word rather than four, where the panel is narrow enough, take a tenth of the time. Of
+        fields that need as many words, those of whole floats spare a multiplication.
         """
-        widest = -(-num_block_cols // self.panels)
-        fitting = [bits for bits in (8, 16) if widest <= 1 << bits and self.lanes % 4 == 0]
-        return min(fitting, key=self.words, default=None)
+        if self.lanes % 4:
+            return None
+        columns = -(-num_block_cols // self.panels)
+        block = bs_c * self.token_tile
+        options = (Field(16, 1), Field(8, block), Field(16, block))
+        fitting = [field for field in options if columns * block <= field.unit << field.bits]
+        return min(fitting, key=lambda field: self.words(field.bits), default=None)
 
     def words(self, bits: int) -> int:
         """Return the words of a step when each lane has so many bits."""
@@ -67,8 +91,8 @@ class PackedBSR:
     data : ndarray of float32, (steps, lanes, bs_c, bs_r)
         Blocks, column by column; zero where a lane has fewer blocks than its group has steps.
     offsets : ndarray of int32 (steps, lanes), or int64 (steps, words)
-        Floats from the panel's first input to the block's, or block columns counted from the
-        panel's first, several to a word (`SparseFormat.column_bits`).
+        Floats from the panel's first input to the block's; int64 where several lanes share a word
+        (`SparseFormat.field`).
     groups : ndarray of int32, (num_groups + 1,)
         First step of each group. Groups come chunk by chunk, panel by panel, long ones first.
     rows : ndarray of int32, (num_groups, lanes)
@@ -111,8 +135,8 @@ def pack_bsr(
 
     Notes
     -----
-    An all-zero weight has no step at all; one step of zeros that no group refers to is kept, since
-    TVM's buffers may not be empty.
+    After the last step come `lookahead` steps of zeros that no group refers to, for the kernel to
+    look at. An all-zero weight has one at least, since TVM's buffers may not be empty.
     """
     _, bs_r, bs_c = data.shape
     num_block_rows, panels, lanes = len(indptr) - 1, form.panels, form.lanes
@@ -150,14 +174,14 @@ def pack_bsr(
     rank = np.arange(len(row_of)) - first_block[row_of * panels + panel_of]
     group, lane = np.divmod(place[row_of, panel_of], lanes)
     step = group_starts[group] + rank
-    num_steps = max(1, int(group_starts[-1]))
+    num_steps = max(1, int(group_starts[-1]) + form.lookahead)
     packed = np.zeros((num_steps, lanes, bs_c, bs_r), np.float32)
     packed[step, lane] = data.transpose(0, 2, 1)
     columns = np.zeros((num_steps, lanes), np.int32)
     columns[step, lane] = indices - starts[panel_of]
     return PackedBSR(
         packed,
-        _pack_columns(columns, num_block_cols, bs_c, form),
+        _pack_offsets(columns * np.int32(bs_c * form.token_tile), num_block_cols, bs_c, form),
         group_starts.astype(np.int32),
         (rows * bs_r).astype(np.int32),
         np.column_stack(
@@ -166,15 +190,16 @@ def pack_bsr(
     )
 
 
-def _pack_columns(
-    columns: NDArray[np.int32], num_block_cols: int, bs_c: int, form: SparseFormat
+def _pack_offsets(
+    offsets: NDArray[np.int32], num_block_cols: int, bs_c: int, form: SparseFormat
 ) -> NDArray[Any]:
-    bits = form.column_bits(num_block_cols)
-    if bits is None:
-        return columns * np.int32(bs_c * form.token_tile)
-    num_steps, lanes = columns.shape
-    padded = np.zeros((num_steps, form.words(bits) * WORD_BITS // bits), f"<u{bits // 8}")
-    padded[:, :lanes] = columns
+    field = form.field(num_block_cols, bs_c)
+    if field is None:
+        return offsets
+    num_steps, lanes = offsets.shape
+    width = form.words(field.bits) * WORD_BITS // field.bits
+    padded = np.zeros((num_steps, width), f"<u{field.bits // 8}")
+    padded[:, :lanes] = offsets // field.unit
     return padded.view("<i8")
 
 

@@ -64,6 +64,14 @@ _PARALLEL_OPERATIONS = 1_000_000
 #: How far ahead weights are asked for, in floats: half a page. They come from L3 or memory, where
 #: the processor's own prefetching stops at the end of every page.
 PREFETCH_FLOATS = 512
+#: Floats of a cache line.
+CACHE_LINE_FLOATS = 16
+#: Steps from asking for a block's inputs to using them, which L3 answers in.
+LOOKAHEAD_STEPS = 16
+#: The same by width of a vector register, for high blocks. Blocks follow no pattern that a
+#: processor would foresee, and waiting for inputs from L2 and L3 took up to a fifth of the time.
+#: Only AVX2 has been measured; elsewhere tuning finds out. Low blocks have no room for more loads.
+_LOOKAHEAD = {512: 0, 256: LOOKAHEAD_STEPS, 128: 0}
 
 
 @dataclass(frozen=True)
@@ -246,8 +254,9 @@ def sparse_format(
     lanes = tuned.lanes if tuned else fitting_lanes(num_block_rows, bs_r, layout, target)[0]
     kind = _product_kind(bs_r)
     if tuned is not None:
-        panels = tuned.panels
+        panels, lookahead = tuned.panels, tuned.lookahead
     else:
+        lookahead = _LOOKAHEAD[target.vector_bits] if kind == "high" else 0
         fitting = _PANEL_BYTES[target.vector_bits, kind] // (4 * layout.token_tile * bs_c)
         paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
         # A last panel of a quarter and less is shared among the others.
@@ -259,7 +268,7 @@ def sparse_format(
     if panels > 1 and kind == "low":
         chunks = min(chunks, num_block_rows // _ROWS_PER_PANEL_CHUNK)
     chunks = max(1, min(chunks, num_block_rows // lanes))
-    return SparseFormat(layout.token_tile, lanes, panels, chunks)
+    return SparseFormat(layout.token_tile, lanes, panels, chunks, lookahead)
 
 
 def fitting_lanes(

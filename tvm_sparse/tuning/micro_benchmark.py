@@ -224,7 +224,8 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
             if job.kind == "sparse":
                 form = format_of(job, density, target)
                 shared = pays_in_parallel(job.flops(density))
-                name = f"{name}_{form.lanes}_{form.panels}_{form.chunks}_{shared:d}"
+                parts = (form.lanes, form.panels, form.chunks, form.lookahead, int(shared))
+                name = "_".join([name, *map(str, parts)])
             names[index, density] = name
             if name not in functions:
                 kernel = make_kernel(job, density, target)

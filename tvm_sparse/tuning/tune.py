@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tvm_sparse.kernels.tiling import (
+    HIGH_BLOCK_ROWS,
+    LOOKAHEAD_STEPS,
     TokenLayout,
     dense_rows,
     fitting_lanes,
@@ -173,7 +175,7 @@ def _race_all(
     rivals = _race(job, first, density, threads, records, progress)
     if job.kind == "sparse":
         best = [_best(rivals, vectors).tiles for vectors in options]
-        second = [tiles for one in best for tiles in _panels(job, one)]
+        second = [tiles for one in best for tiles in _packings(job, one)]
         if second:
             # The table's is the measure of both races.
             table = rivals[0]
@@ -222,16 +224,21 @@ def _sizes(job: KernelJob, density: float, vectors: int, target: CpuTarget) -> l
         return [Tiles((token,), dense=(DenseTile(job.units, job.depth, vectors, n),)) for n in rows]
     bs_r, bs_c = job.block_shape
     num_blocks = (job.units // bs_r, job.depth // bs_c)
-    panels = sparse_format(num_blocks, job.block_shape, density, layout, target).panels
+    form = sparse_format(num_blocks, job.block_shape, density, layout, target)
     lanes = fitting_lanes(num_blocks[0], bs_r, layout, target)[:_SIZES_TRIED]
     shape = (job.units, job.depth, job.block_shape, vectors, density)
-    return [Tiles((token,), sparse=(SparseTile(*shape, n, panels),)) for n in lanes]
+    return [
+        Tiles((token,), sparse=(SparseTile(*shape, n, form.panels, form.lookahead),)) for n in lanes
+    ]
 
 
-def _panels(job: KernelJob, tiles: Tiles) -> list[Tiles]:
-    """Return other numbers of panels worth trying with the lanes of some tiles."""
+def _packings(job: KernelJob, tiles: Tiles) -> list[Tiles]:
+    """Return other panels with the lanes of some tiles; for high blocks, looking ahead or not."""
     (tile,) = tiles.sparse
     most = job.depth // job.block_shape[1]
     tried = (tile.panels // 2, tile.panels - 1, tile.panels + 1, 2 * tile.panels, 4 * tile.panels)
     numbers = sorted({n for n in tried if 1 <= n <= most} - {tile.panels})
-    return [replace(tiles, sparse=(replace(tile, panels=n),)) for n in numbers]
+    others = [replace(tile, panels=n) for n in numbers]
+    if job.block_shape[0] >= HIGH_BLOCK_ROWS:
+        others.append(replace(tile, lookahead=0 if tile.lookahead else LOOKAHEAD_STEPS))
+    return [replace(tiles, sparse=(other,)) for other in others]
