@@ -57,15 +57,14 @@ def test_the_script_writes_a_record(tmp_path: Path) -> None:
     )
     assert "Limits with 1 thread(s)" in done.stdout
     record = json.loads(out.read_text())
-    assert record["roofline"]["fma_gflop_s"] > 0
-    assert [level["level"] for level in record["roofline"]["bandwidths"]] == [
-        *("L1", "L2", "L3", "DRAM")
-    ]
+    (roofline,) = record["rooflines"]
+    assert roofline["fma_gflop_s"] > 0
+    assert [level["level"] for level in roofline["bandwidths"]] == [*("L1", "L2", "L3", "DRAM")]
     dense, sparse = record["kernels"]
     assert (dense["kernel"], sparse["kernel"], sparse["sparsity"]) == ("dense", "4x1", 0.75)
     assert sparse["gflop_s"] == pytest.approx(
         2 * 16 * 64 * 48 / 4 / sparse["latency_ms"] / 1e6, rel=1e-6
     )
-    assert sparse["peak_share"] == pytest.approx(
-        sparse["gflop_s"] / record["roofline"]["fma_gflop_s"]
-    )
+    assert sparse["peak_share"] == pytest.approx(sparse["gflop_s"] / roofline["fma_gflop_s"])
+    assert sparse["speedup"] is None
+    assert sparse["latency_ms"] == min(sparse["round_ms"]["1"])
