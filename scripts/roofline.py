@@ -4,9 +4,8 @@
     python scripts/roofline.py --threads 2 --out roofline.json
 
 Shares of the peak are of one core. All kernels take turns, with one thread and with --threads, in
-rounds spread over the whole run. A shared machine is slower at times, for seconds: a kernel's time
-is that of its fastest round, as a limit is what is reached at best. What several threads gain is
-the median over the rounds, of which each has both.
+rounds spread over the whole run. A shared machine is slower at times, for seconds, with one core or
+with all: times are those of the fastest round, as a limit is what is reached at best.
 
 GFLOP/s count the non-zeros alone (all elements of non-zero blocks). A block of bs_r rows uses each
 activation that is loaded bs_r times; "from L1" and "from L2" say what that allows when the
@@ -65,7 +64,7 @@ class KernelPoint:
     peak_share : float
         `gflop_s` over the machine's FMA peak, 0..1.
     speedup : float or None
-        Time with one thread over that with all of them, median of the rounds; None for one.
+        Time with one thread over that with all of them, both least; None for one.
     round_ms : dict of str to list of float
         Median time of a call in each round, by number of threads.
     l1_limit_gflop_s, l2_limit_gflop_s : float or None
@@ -108,7 +107,6 @@ def measure_kernels(
     bandwidth = {b.level: b.bandwidth_gb_s for b in roofline.bandwidths}
     for (block_shape, sparsity, kernel), by_threads in zip(kernels, times, strict=True):
         latency_ms = min(by_threads[1])
-        gains = np.divide(by_threads[1], by_threads[threads])
         gflop_s = kernel.flops / latency_ms / 1e6
         limits = [
             min(roofline.fma_gflop_s, bandwidth[level] * block_shape[0] / 2)
@@ -120,7 +118,7 @@ def measure_kernels(
             "x".join(map(str, block_shape)) if block_shape else "dense",
             *(kernel.units, kernel.depth, tokens, sparsity, latency_ms, gflop_s),
             gflop_s / roofline.fma_gflop_s,
-            float(np.median(gains)) if threads > 1 else None,
+            latency_ms / min(by_threads[threads]) if threads > 1 else None,
             {str(number): ms for number, ms in by_threads.items()},
             *limits,
         )

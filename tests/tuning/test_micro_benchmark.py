@@ -14,7 +14,8 @@ from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning import calibrate
 from tvm_sparse.tuning.calibrate import measured_ceilings, measured_kernels
 from tvm_sparse.tuning.kernel_job import KernelJob
-from tvm_sparse.tuning.micro_benchmark import format_of, make_arguments, measure_ms, pack_bsr
+from tvm_sparse.tuning.micro_benchmark import format_of, make_arguments, pack_bsr
+from tvm_sparse.tuning.race import measure_ms
 from tvm_sparse.tuning.records import Records
 
 pytestmark = pytest.mark.numeric

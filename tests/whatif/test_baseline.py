@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from study_parts import CALLS, LATENCY_MS, LAYER, SETTING, make_baseline
+from study_parts import CALLS, LATENCY_MS, LAYER, SETTING, make_baseline, make_record
 
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.whatif.baseline import Baseline
+from tvm_sparse.whatif.baseline import Baseline, slowness, undisturbed_ms
 
 pytestmark = pytest.mark.unit
 
@@ -15,6 +17,20 @@ def test_parts_add_up_to_the_latency():
     parts = make_baseline().parts_ms
     assert parts == pytest.approx({"products": 7.5, "attention": 1.0, "norms": 0.5, "rest": 1.0})
     assert sum(parts.values()) == pytest.approx(LATENCY_MS)
+
+
+def test_a_latency_is_that_of_the_quiet_rounds():
+    """A neighbour slows most rounds by half: the build is as fast as in the others."""
+    build = make_record().builds["dense"]
+    noisy = replace(
+        build, calls=(), round_median_ms=(10.0, 15.0, 15.2, 15.4, 10.1, 15.0, 15.2, 15.3)
+    )
+    assert undisturbed_ms(noisy) == pytest.approx(10.07)
+    assert slowness(noisy) == pytest.approx(1.007)
+    mostly = replace(noisy, round_median_ms=(10.0, *[15.0] * 7))
+    assert slowness(mostly) == pytest.approx(1.35)
+    # The profile was taken at a better moment than all rounds.
+    assert slowness(replace(build, round_median_ms=(15.0,) * 5)) == pytest.approx(1.5)
 
 
 def test_a_profile_slower_than_the_build_is_scaled_to_it():

@@ -3,7 +3,7 @@
 It reads one JSON object from its standard input, `{"jobs": [...], "ceilings": bool, "threads": N}`,
 and writes one line per result: `{"ceilings": {...}}` first if asked for, then `{"job": index,
 "latency_ms": {density: milliseconds}, "reference_ms": {density: milliseconds}, "disturbed": bool}`
-with what the reference kernel of `tuning.pace` took just before and after.
+with what the reference kernel of `tuning.pace` took beside them.
 
 In a model every weight is met once an inference, so a kernel finds its weights where the model's
 size left them: in a cache or in memory. Here each kernel therefore takes turns with copies of its
@@ -12,8 +12,7 @@ weights, as many as make up the model's.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -44,11 +43,6 @@ from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.pace import Pace, make_reference
 
-#: A kernel is called for at least this long, and every copy of its weights at least twice.
-_SECONDS, _MOST_SECONDS = 0.02, 0.12
-#: Where half of the calls take so much longer than the fastest tenth, something else is running.
-_QUIET_SPREAD = 1.15
-_LEAST_CALLS = 10
 #: Copies beyond this many times the last cache are read from memory anyway.
 _CACHE_MULTIPLE = 1.5
 _UNKNOWN_CACHE_BYTES = 32 << 20
@@ -162,28 +156,6 @@ def _random_bsr(
     return list(pack_bsr(data, indices, indptr, mask.shape[1], form).arrays)
 
 
-def measure_ms(call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]]) -> float:
-    """Return the usual time of a call in milliseconds, the argument sets taking turns.
-
-    It is the fastest tenth of all calls: on a quiet machine next to the median, and still right
-    when something else takes the cores for a while. If it does, calls go on for longer.
-    """
-    samples: list[float] = []
-    # One call wakes the threads and loads the code; weights are cold in every copy anyway.
-    call(*argument_sets[0])
-    begin = time.perf_counter()
-    while True:
-        for arguments in argument_sets:
-            start = time.perf_counter_ns()
-            call(*arguments)
-            samples.append((time.perf_counter_ns() - start) / 1e6)
-        if len(samples) < _LEAST_CALLS or time.perf_counter() - begin < _SECONDS:
-            continue
-        usual, median = np.percentile(samples, [10, 50])
-        if median < _QUIET_SPREAD * usual or time.perf_counter() - begin > _MOST_SECONDS:
-            return float(usual)
-
-
 def argument_sets(
     job: KernelJob, density: float, target: CpuTarget, cache_bytes: int
 ) -> list[list[Any]]:
@@ -240,9 +212,7 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
         for density in job.densities:
             kernel = compiled[names[index, density]]
             sets = argument_sets(job, density, target, last_cache)
-            before_ms = pace.now_ms()
-            times[str(density)] = measure_ms(kernel, sets)
-            paces[str(density)] = min(before_ms, pace.now_ms())
+            times[str(density)], paces[str(density)] = pace.measure_ms(kernel, sets)
         answer(
             {
                 "job": index,

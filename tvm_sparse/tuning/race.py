@@ -7,6 +7,8 @@ everybody's, and each is compared with the first in every round.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,15 @@ from tvm_sparse.tuning.micro_benchmark import (
     argument_sets,
     last_cache_bytes,
     make_kernel,
-    measure_ms,
     target_of,
 )
 
 _ROUNDS = 7
+#: A rival is called for at least this long in a round, and for no longer than that.
+_SECONDS, _MOST_SECONDS = 0.02, 0.12
+#: Where half of the calls take so much longer than the fastest tenth, something else is running.
+_QUIET_SPREAD = 1.15
+_LEAST_CALLS = 10
 #: All copies of all rivals' weights together.
 _MOST_BYTES = 2 << 30
 
@@ -53,6 +59,28 @@ def race(jobs: list[KernelJob], density: float) -> list[float]:
     # A round's ratio to the first rival leaves out how fast the machine was in that round.
     ratios = np.median(rounds / rounds[:, :1], axis=0)
     return [float(ms) for ms in ratios * np.median(rounds[:, 0])]
+
+
+def measure_ms(call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]]) -> float:
+    """Return the usual time of a call in milliseconds, the argument sets taking turns.
+
+    It is the fastest tenth of all calls: on a quiet machine next to the median, and still right
+    when something else takes the cores for a while. If it does, calls go on for longer.
+    """
+    samples: list[float] = []
+    # One call wakes the threads and loads the code; weights are cold in every copy anyway.
+    call(*argument_sets[0])
+    begin = time.perf_counter()
+    while True:
+        for arguments in argument_sets:
+            start = time.perf_counter_ns()
+            call(*arguments)
+            samples.append((time.perf_counter_ns() - start) / 1e6)
+        if len(samples) < _LEAST_CALLS or time.perf_counter() - begin < _SECONDS:
+            continue
+        usual, median = np.percentile(samples, [10, 50])
+        if median < _QUIET_SPREAD * usual or time.perf_counter() - begin > _MOST_SECONDS:
+            return float(usual)
 
 
 def serve(request: dict[str, Any], answer: Answer) -> None:

@@ -15,7 +15,7 @@ from tvm_sparse.config import BenchSpec
 from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.whatif.analysis import PARTS, part_of
-from tvm_sparse.whatif.baseline import Baseline, spread, undisturbed_ms
+from tvm_sparse.whatif.baseline import Baseline, slowness, undisturbed_ms
 from tvm_sparse.whatif.grid import Point, Setting
 from tvm_sparse.whatif.study import Measurement
 from tvm_sparse.whatif.subject import Subject
@@ -23,9 +23,9 @@ from tvm_sparse.whatif.subject import Subject
 #: Runs over which the median of every kernel call is taken.
 _PROFILE_REPEATS = 20
 #: Measurements of one thing until an undisturbed one is found, at most.
-_ATTEMPTS = 2
-#: Quiet machines repeat themselves: half of the runs take less than so much more than the fastest.
-_QUIET_SPREAD = 1.25
+_ATTEMPTS = 4
+#: Quiet machines repeat themselves, within a measurement and from one to the next of a build.
+_QUIET_RATIO = 1.1
 
 Progress = Callable[[str], None]
 
@@ -99,6 +99,7 @@ def measure_point(
     bench: BenchSpec,
     keep_build: bool = False,
     progress: Progress = lambda line: None,
+    pace_ms: float | None = None,
 ) -> Measurement:
     """Build a point and measure it, the dense build taking turns with it.
 
@@ -114,6 +115,8 @@ def measure_point(
         Leave the sparse build in the cache.
     progress : callable
         Receives one line a step.
+    pace_ms : float, optional
+        What the dense build took before: a machine on which it takes longer is not quiet.
 
     Raises
     ------
@@ -126,7 +129,7 @@ def measure_point(
     with subject.built_sparse(point, keep_build) as sparse:
         artifacts = {"dense": dense, "sparse": sparse}
         record, disturbed = measure_quietly(
-            artifacts, inputs, bench, point.setting.threads, progress
+            artifacts, inputs, bench, point.setting.threads, progress, pace_ms
         )
     return make_measurement(record, disturbed, time.monotonic() - start)
 
@@ -137,8 +140,24 @@ def measure_quietly(
     bench: BenchSpec,
     threads: int,
     progress: Progress,
+    pace_ms: float | None = None,
 ) -> tuple[BenchRecord, bool]:
     """Measure builds with a profile; again, if something disturbs it.
+
+    Parameters
+    ----------
+    artifacts : mapping of str to Path
+        Directories under `dense`, `sparse`, or both.
+    inputs : mapping of str to ndarray
+        Of all builds.
+    bench : BenchSpec
+        How long.
+    threads : int
+        To run on.
+    progress : callable
+        Receives a line where it measures again.
+    pace_ms : float, optional
+        What the dense build takes on the quiet machine.
 
     Returns
     -------
@@ -153,10 +172,12 @@ def measure_quietly(
             progress("something else keeps the machine busy: measuring again")
         contention = Contention()
         record = benchmark(artifacts, inputs, bench, threads, profile_repeats=_PROFILE_REPEATS)
-        uneven = max(spread(build) for build in record.builds.values())
-        disturbed = uneven > _QUIET_SPREAD or contention.is_high
-        # The spread tells of interruptions, the share of waiting of a machine that is always busy.
-        badness = uneven + contention.share
+        slow = max(slowness(build) for build in record.builds.values())
+        if pace_ms is not None:
+            slow = max(slow, undisturbed_ms(record.builds["dense"]) / pace_ms)
+        disturbed = slow > _QUIET_RATIO or contention.is_high
+        # Slow rounds tell of other machines on the same cores, waiting of processes of this one.
+        badness = slow + contention.share
         if best is None or badness < best[0]:
             best = badness, record, disturbed
         if not disturbed:
@@ -172,7 +193,10 @@ def make_measurement(record: BenchRecord, disturbed: bool, duration_s: float) ->
     parts = dict.fromkeys(PARTS, 0.0)
     for call in sparse.calls:
         parts[part_of(call.kernel)] += call.latency_ms
-    parts["rest"] += max(0.0, sparse_ms - sum(parts.values()))
+    # Profiled runs are a little slower than plain ones, and not at the same moment.
+    scale = min(1.0, sparse_ms / max(sum(parts.values()), 1e-9))
+    parts = {name: ms * scale for name, ms in parts.items()}
+    parts["rest"] += sparse_ms - sum(parts.values())
     low, high = paired_speedups(dense.round_median_ms, sparse.round_median_ms)
     return Measurement(
         latency_ms=sparse_ms,

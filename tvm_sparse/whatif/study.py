@@ -26,7 +26,7 @@ class Measurement:
     Attributes
     ----------
     latency_ms, dense_latency_ms : float
-        In milliseconds, see `baseline.undisturbed_ms`: medians, on a quiet machine.
+        In milliseconds, tenth percentiles of the rounds; see `baseline.undisturbed_ms`.
     speedup : float
         Dense over sparse.
     speedup_p10, speedup_p90 : float

@@ -20,6 +20,7 @@ from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.decisive import decisive_points
 from tvm_sparse.whatif.grid import Grid, Mode, Point, Setting, Targets
 from tvm_sparse.whatif.measuring import (
+    load_baseline,
     measure_point,
     measured_baseline,
     point_identity,
@@ -27,7 +28,7 @@ from tvm_sparse.whatif.measuring import (
 from tvm_sparse.whatif.predict import Predictor, make_predictors
 from tvm_sparse.whatif.question import Question
 from tvm_sparse.whatif.results import point_result, setting_result
-from tvm_sparse.whatif.study import PointResult, Study
+from tvm_sparse.whatif.study import Measurement, PointResult, Study
 from tvm_sparse.whatif.subject import Fill, Subject
 from tvm_sparse.whatif.sweep import Kept, load_points, measure_points
 
@@ -204,14 +205,32 @@ def _measure(
     everything = question.grid.points
     records.note_foreign("point", [identity(point) for point in everything])
     earlier = load_points(records, everything, identity, question.measure_again)
-    measured = measure_points(
-        records,
-        points,
-        identity,
-        lambda point: measure_point(subject, point, question.bench, question.keep_builds, progress),
-        progress,
-        question.measure_again,
-    )
+
+    # The least that the dense build of a setting ever took.
+    pace_ms: dict[Setting, float] = {}
+
+    def note(setting: Setting, dense_ms: float) -> None:
+        pace_ms[setting] = min(dense_ms, pace_ms.get(setting, dense_ms))
+
+    for setting in {point.setting for point in points}:
+        if (baseline := load_baseline(subject, records, setting)) is not None:
+            note(setting, baseline.latency_ms)
+    for point, kept in earlier.items():
+        note(point.setting, kept.measurement.dense_latency_ms)
+
+    def measure(point: Point) -> Measurement:
+        measurement = measure_point(
+            subject,
+            point,
+            question.bench,
+            question.keep_builds,
+            progress,
+            pace_ms=pace_ms.get(point.setting),
+        )
+        note(point.setting, measurement.dense_latency_ms)
+        return measurement
+
+    measured = measure_points(records, points, identity, measure, progress, question.measure_again)
     return {**earlier, **measured}
 
 
