@@ -142,7 +142,7 @@ def test_tuned_tiles_stand_for_the_table():
     tiles = Tiles(
         (TokenTile(0, 128, 1), TokenTile(1, 128, 3)),
         (DenseTile(768, 384, 1, 8),),
-        (SparseTile(768, 384, (1, 1), 3, 0.05, 2, 5),),
+        (SparseTile(768, 384, (1, 1), 3, 0.05, 2, 5, 7),),
     )
     # Of this machine: tiles of one are nothing to builds for another.
     target = resolve_target(tiles=tiles)
@@ -151,7 +151,7 @@ def test_tuned_tiles_stand_for_the_table():
     assert dense_rows(dense, target, (768, 384)) == 8
     assert dense_rows(dense, target, (768, 768)) == dense_rows(dense, resolve_target(), (768, 768))
     form = sparse_format((768, 384), (1, 1), 0.05, sparse, target)
-    assert (form.lanes, form.panels) == (2, 5)
+    assert (form.lanes, form.panels, form.lookahead) == (2, 5, 7)
     others = [isa for isa in ("x86-64-v2", "x86-64-v3", "aarch64") if isa != target.isa]
     assert all(resolve_target(isa, tiles=tiles).tiles == NO_TILES for isa in others)
 

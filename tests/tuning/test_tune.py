@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tvm_sparse.cache import Cache
+from tvm_sparse.kernels.tiling import LOOKAHEAD_STEPS
+from tvm_sparse.report.tiles_table import describe_tiles
 from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning import tune
@@ -106,6 +108,14 @@ def test_lanes_and_then_panels_are_searched(records, races):
     (tile,) = tuned.after.sparse
     assert (tile.lanes, tile.panels, tuned.after_ms) == (2, 2, 1.0)
     assert tuned.after.tokens[0].block_rows == 1
+
+
+@pytest.mark.parametrize("wanted", [0, LOOKAHEAD_STEPS])
+def test_high_blocks_look_ahead_where_it_is_faster(records, races, wanted):
+    races(lambda job: 1.0 + (job.tiles.sparse[0].lookahead != wanted))
+    (tuned,) = tune_build({SQUARE: 1}, (4, 1), 0.05, 1, records)
+    assert tuned.after.sparse[0].lookahead == wanted
+    assert ("looking ahead" in describe_tiles(tuned.after)) == bool(wanted)
 
 
 def test_blocks_that_divide_no_product_tune_nothing(records, races):

@@ -34,7 +34,9 @@ def describe_tiles(tiles: Tiles) -> str:
     """Return the tiles of one product in words."""
     words = [f"{tile.vectors} vectors of tokens" for tile in tiles.tokens]
     words += [f"{tile.rows} rows" for tile in tiles.dense]
-    words += [f"{tile.lanes} block rows, {tile.panels} panels" for tile in tiles.sparse]
+    for tile in tiles.sparse:
+        words += [f"{tile.lanes} block rows", f"{tile.panels} panels"]
+        words += ["looking ahead"] * bool(tile.lookahead)
     return ", ".join(words)
 
 
