@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -67,6 +68,13 @@ def test_a_job_counts_operations_and_bytes_of_its_non_zeros():
     assert job.working_set_bytes(0.1) == pytest.approx(10_000 * 0.1 * 5)
     assert KernelJob.from_json(job.to_json()) == job
     assert KernelJob("norm", 64, 0, 1, 8).flops(1.0) == 0
+
+
+def test_steps_that_a_kernel_looks_at_ahead_weigh_too():
+    plain = make_model()
+    padded = replace(plain, products=(replace(PRODUCT, padding_bytes=320),))
+    more = padded.predict(0.9).weights_bytes - plain.predict(0.9).weights_bytes
+    assert more == 320 * PRODUCT.calls
 
 
 def test_a_kernel_is_interpolated_between_the_densities_it_was_timed_at():

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
-from tvm_sparse.kernels.tiling import choose_layout, dense_rows
+from tvm_sparse.kernels.tiling import choose_layout, dense_rows, sparse_format
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tiles import NO_TILES, Tiles
-from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight
 from tvm_sparse.whatif.analysis import PARTS, expand_stack, part_of
 from tvm_sparse.whatif.cost import Product
 from tvm_sparse.whatif.grid import Setting
@@ -28,6 +28,8 @@ from tvm_sparse.whatif.grid import Setting
 _DENSE = re.compile(r"packed_dense_\d+x\d+(?P<epilogue>\D*?)\d*$")
 _ATTENTION = re.compile(r"attention_(?P<units>\d+)x(?P<depth>\d+)")
 _NORM = re.compile(r"layer_norm_(?P<units>\d+)(?P<residual>_residual)?")
+# Whether a kernel looks ahead does not hang on it, unless it was tuned for one.
+_SOME_DENSITY = 0.1
 _WEIGHT_SUFFIXES = ("/kernel", "/weight", "/weights")
 
 
@@ -248,6 +250,7 @@ class Baseline:
             depth=depth,
             dense_ms=mean_ms,
             dense_bytes=_dense_bytes(job),
+            padding_bytes=_padding_bytes(job, self.tiles),
         )
         return product, job
 
@@ -258,6 +261,17 @@ def _dense_bytes(job: KernelJob) -> int:
     layout = choose_layout(job.batch, job.seq_len, target)
     rows = dense_rows(layout, target, (job.units, job.depth))
     return 4 * -(-job.units // rows) * rows * job.depth
+
+
+def _padding_bytes(job: KernelJob, tiles: Tiles) -> int:
+    """Return the size of the steps that follow a sparse weight, for its kernel to look at."""
+    bs_r, bs_c = job.block_shape
+    target = resolve_target(tiles=tiles)
+    layout = choose_layout(job.batch, job.seq_len, target, bs_r)
+    num_blocks = (job.units // bs_r, job.depth // bs_c)
+    form = sparse_format(num_blocks, job.block_shape, _SOME_DENSITY, layout, target)
+    values = form.lookahead * form.lanes * bs_r * bs_c
+    return round(values * bytes_per_weight(job.block_shape))
 
 
 def undisturbed_ms(build: BuildRecord) -> float:

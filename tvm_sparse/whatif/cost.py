@@ -39,6 +39,8 @@ class Product:
         Time of one dense call in the model, in milliseconds.
     dense_bytes : int or None
         Size of its dense weight as the kernel reads it; None for float32 without padding.
+    padding_bytes : int
+        What its sparse weight holds besides blocks and rows.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Product:
     depth: int
     dense_ms: float
     dense_bytes: int | None = None
+    padding_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class CostModel:
             stored = product.units * product.depth * density
             block_rows = product.units / self.block_shape[0]
             sparse = stored * bytes_per_weight(self.block_shape) + 4 * block_rows
+            sparse += product.padding_bytes
             dense = product.dense_bytes or 4 * product.units * product.depth
             change += product.calls * (sparse - dense)
         return round(self.dense_weights_bytes + change)
