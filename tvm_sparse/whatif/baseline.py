@@ -115,20 +115,13 @@ class Baseline:
 
     @property
     def parts_ms(self) -> dict[str, float]:
-        """Time by part, adding up to the latency: what no call accounts for is rest."""
-        parts = dict.fromkeys(PARTS, 0.0)
-        for call in self.calls:
-            parts[part_of(call.kernel)] += call.latency_ms
-        # Profiled runs are a little slower than plain ones, and not at the same moment.
-        scale = min(1.0, self.latency_ms / max(sum(parts.values()), 1e-9))
-        parts = {name: ms * scale for name, ms in parts.items()}
-        parts["rest"] += self.latency_ms - sum(parts.values())
-        return parts
+        """Time by part, see `latency_by_part`."""
+        return latency_by_part(self.calls, self.latency_ms)
 
     @property
     def profile_scale(self) -> float:
         """Factor that brings profiled times to the measured latency, at most 1."""
-        return min(1.0, self.latency_ms / max(sum(c.latency_ms for c in self.calls), 1e-9))
+        return _profile_scale(self.calls, self.latency_ms)
 
     def members(self, call: CallTime) -> list[LayerWeight]:
         """Return the layers whose weights a call multiplies; empty for what is no product."""
@@ -272,6 +265,21 @@ def _padding_bytes(job: KernelJob, tiles: Tiles) -> int:
     form = sparse_format(num_blocks, job.block_shape, _SOME_DENSITY, layout, target)
     values = form.lookahead * form.lanes * bs_r * bs_c
     return round(values * bytes_per_weight(job.block_shape))
+
+
+def latency_by_part(calls: Sequence[CallTime], latency_ms: float) -> dict[str, float]:
+    """Return the time by part, adding up to the latency: what no call accounts for is rest."""
+    parts = dict.fromkeys(PARTS, 0.0)
+    scale = _profile_scale(calls, latency_ms)
+    for call in calls:
+        parts[part_of(call.kernel)] += call.latency_ms * scale
+    parts["rest"] += latency_ms - sum(parts.values())
+    return parts
+
+
+def _profile_scale(calls: Sequence[CallTime], latency_ms: float) -> float:
+    # Profiled runs are a little slower than plain ones, and not at the same moment.
+    return min(1.0, latency_ms / max(sum(call.latency_ms for call in calls), 1e-9))
 
 
 def undisturbed_ms(build: BuildRecord) -> float:

@@ -14,8 +14,7 @@ from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
-from tvm_sparse.whatif.analysis import PARTS, part_of
-from tvm_sparse.whatif.baseline import Baseline, slowness, undisturbed_ms
+from tvm_sparse.whatif.baseline import Baseline, latency_by_part, slowness, undisturbed_ms
 from tvm_sparse.whatif.grid import Point, Setting
 from tvm_sparse.whatif.study import Measurement
 from tvm_sparse.whatif.subject import Subject
@@ -190,13 +189,6 @@ def make_measurement(record: BenchRecord, disturbed: bool, duration_s: float) ->
     """Return what a benchmark of a dense and a sparse build, both profiled, says about a point."""
     dense, sparse = record.builds["dense"], record.builds["sparse"]
     dense_ms, sparse_ms = undisturbed_ms(dense), undisturbed_ms(sparse)
-    parts = dict.fromkeys(PARTS, 0.0)
-    for call in sparse.calls:
-        parts[part_of(call.kernel)] += call.latency_ms
-    # Profiled runs are a little slower than plain ones, and not at the same moment.
-    scale = min(1.0, sparse_ms / max(sum(parts.values()), 1e-9))
-    parts = {name: ms * scale for name, ms in parts.items()}
-    parts["rest"] += sparse_ms - sum(parts.values())
     low, high = paired_speedups(dense.round_median_ms, sparse.round_median_ms)
     return Measurement(
         latency_ms=sparse_ms,
@@ -204,7 +196,7 @@ def make_measurement(record: BenchRecord, disturbed: bool, duration_s: float) ->
         speedup=dense_ms / sparse_ms,
         speedup_p10=low,
         speedup_p90=high,
-        parts_ms=parts,
+        parts_ms=latency_by_part(sparse.calls, sparse_ms),
         weights_bytes=sparse.weights_bytes,
         size_on_disk_bytes=sparse.size_on_disk_bytes,
         peak_memory_bytes=sparse.peak_memory_bytes,
