@@ -12,6 +12,7 @@ from tiny_artifact import tiny_inputs, tiny_reference
 from tvm_sparse.bench.peers.checkpoint import read_config, read_inputs, to_torch, write_checkpoint
 from tvm_sparse.bench.peers.compare import compare, max_error, prepare_engines, run_once
 from tvm_sparse.bench.peers.contender import Contender, own_build, peer
+from tvm_sparse.bench.peers.distilbert import bert_name
 from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
@@ -60,6 +61,31 @@ def test_names_and_orientation_of_weights(name, shape, wanted_name, wanted_shape
     assert found.flags.c_contiguous
     if name.endswith("kernel") and value.ndim == 2:
         np.testing.assert_array_equal(found, value.T)
+
+
+DISTILBERT_LAYER = "transformer.layer.3"
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("embeddings.LayerNorm.weight", "embeddings.LayerNorm.weight"),
+        (f"{DISTILBERT_LAYER}.attention.q_lin.bias", "encoder.layer.3.attention.self.query.bias"),
+        (
+            f"{DISTILBERT_LAYER}.attention.out_lin.weight",
+            "encoder.layer.3.attention.output.dense.weight",
+        ),
+        (
+            f"{DISTILBERT_LAYER}.sa_layer_norm.weight",
+            "encoder.layer.3.attention.output.LayerNorm.weight",
+        ),
+        (f"{DISTILBERT_LAYER}.ffn.lin1.bias", "encoder.layer.3.intermediate.dense.bias"),
+        (f"{DISTILBERT_LAYER}.ffn.lin2.weight", "encoder.layer.3.output.dense.weight"),
+        (f"{DISTILBERT_LAYER}.output_layer_norm.bias", "encoder.layer.3.output.LayerNorm.bias"),
+    ],
+)
+def test_what_bert_calls_the_parameters_of_distilbert(name: str, wanted: str) -> None:
+    assert bert_name(name) == wanted
 
 
 def test_a_checkpoint_directory(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from tvm_sparse.bench.peers import distilbert
 from tvm_sparse.bench.peers.checkpoint import read_inputs
 
 MODEL_FILE = "model.onnx"
@@ -26,6 +27,8 @@ def prepare(checkpoint: Path) -> None:
     from tvm_sparse.bench.peers.torch import load_model
 
     model = load_model(checkpoint, attention="eager")
+    if type(model).__name__ == distilbert.ARCHITECTURE:
+        model = distilbert.as_bert(model)
     inputs = {name: torch.from_numpy(v).long() for name, v in read_inputs(checkpoint).items()}
     with torch.no_grad():
         names = [key for key, value in model(**inputs).items() if hasattr(value, "shape")]
