@@ -1,11 +1,14 @@
 // Run an artifact that `tvm-sparse export` wrote, from C++, without Python.
 //
 //   run_artifact DIR [--iterations N] [--threads N] [--inputs FOLDER] [--outputs FOLDER]
+//                [--expect FOLDER]
 //
 // --inputs   a folder with one file NAME.bin per input: its raw values in row-major order, in the
 //            machine's byte order. Inputs without a file are filled: random ids, an attention mask
 //            of ones, token types of zeros, floats between -1 and 1.
 // --outputs  a folder that receives one such file per output.
+// --expect   a folder with one such file per output: fails where a float32 output differs from it
+//            by more than 1e-4 + 1e-4 |expected|, any other output by a single byte.
 //
 // Needs libtvm_runtime.so and libtvm_ffi.so only; the Makefile says where their headers lie.
 #include <tvm/ffi/container/array.h>
@@ -19,6 +22,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -41,6 +45,8 @@ namespace {
 constexpr size_t kAlignment = 64;
 // Memory of the virtual machine: the CPU, device 0, with an allocator that keeps its buffers.
 constexpr int kPooledAllocator = 2;
+// Absolute and relative, as `tvm-sparse run` compares builds.
+constexpr float kTolerance = 1e-4F;
 
 // Memory for one tensor, as tvm::ffi asks for it.
 struct AlignedAllocator {
@@ -68,6 +74,7 @@ struct Options {
   std::string artifact;
   std::string inputs;
   std::string outputs;
+  std::string expected;
   int iterations = 20;
 };
 
@@ -181,6 +188,36 @@ void WriteOutput(const TensorSpec& spec, const ffi::Tensor& tensor, const std::s
   if (!stream.flush()) throw std::runtime_error("cannot write " + path);
 }
 
+// Print how far an output is from what was expected; whether that is near enough.
+bool CheckOutput(const TensorSpec& spec, const ffi::Tensor& tensor, const std::string& folder) {
+  const std::string path = folder + "/" + spec.name + ".bin";
+  const std::string content = ReadFile(path);
+  const size_t size = ffi::GetDataSize(tensor);
+  if (content.size() != size) {
+    throw std::runtime_error(path + " has " + std::to_string(content.size()) + " bytes, output " +
+                             spec.name + " " + std::to_string(size));
+  }
+  if (spec.dtype.code != kDLFloat || spec.dtype.bits != 32) {
+    const bool equal = std::memcmp(tensor.data_ptr(), content.data(), size) == 0;
+    std::cout << spec.name << (equal ? ": as expected\n" : ": not as expected\n");
+    return equal;
+  }
+  const auto* values = static_cast<const float*>(tensor.data_ptr());
+  float largest = 0.0F;
+  bool near = true;
+  for (int64_t i = 0; i < tensor.numel(); ++i) {
+    float expected;
+    std::memcpy(&expected, content.data() + i * sizeof(float), sizeof(float));
+    const float difference = std::fabs(values[i] - expected);
+    // Written so that NaN is not near.
+    near = near && difference <= kTolerance + kTolerance * std::fabs(expected);
+    largest = std::max(largest, difference);
+  }
+  std::cout << spec.name << ": differs by at most " << largest
+            << (near ? ", as expected\n" : ", not as expected\n");
+  return near;
+}
+
 Options ParseOptions(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -199,6 +236,8 @@ Options ParseOptions(int argc, char** argv) {
       options.inputs = argv[i];
     } else if (word == "--outputs") {
       options.outputs = argv[i];
+    } else if (word == "--expect") {
+      options.expected = argv[i];
     } else {
       throw std::invalid_argument("unknown option " + word);
     }
@@ -207,7 +246,8 @@ Options ParseOptions(int argc, char** argv) {
   return options;
 }
 
-void Run(const Options& options) {
+// Returns whether all outputs are as expected, if it was said what to expect.
+bool Run(const Options& options) {
   const auto metadata =
       json::Parse(ReadFile(options.artifact + "/metadata.json")).cast<json::Object>();
   const auto input_specs = ReadSpecs(metadata, "inputs");
@@ -251,30 +291,34 @@ void Run(const Options& options) {
   if (outputs.size() != output_specs.size()) {
     throw std::runtime_error("the model returned " + std::to_string(outputs.size()) + " outputs");
   }
+  bool as_expected = true;
   for (size_t i = 0; i < output_specs.size(); ++i) {
     const ffi::Tensor output = outputs[static_cast<int64_t>(i)];
     PrintOutput(output_specs[i], output);
     if (!options.outputs.empty()) WriteOutput(output_specs[i], output, options.outputs);
+    if (!options.expected.empty() && !CheckOutput(output_specs[i], output, options.expected)) {
+      as_expected = false;
+    }
   }
   std::sort(latencies_ms.begin(), latencies_ms.end());
   std::cout << std::fixed << std::setprecision(3) << "latency: median "
             << latencies_ms[latencies_ms.size() / 2] << " ms, min " << latencies_ms.front()
             << " ms of " << latencies_ms.size() << " runs\n";
+  return as_expected;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    Run(ParseOptions(argc, argv));
+    return Run(ParseOptions(argc, argv)) ? 0 : 1;
   } catch (const std::invalid_argument& error) {
     std::cerr << "run_artifact: " << error.what() << "\n"
               << "usage: run_artifact DIR [--iterations N] [--threads N] [--inputs FOLDER] "
-                 "[--outputs FOLDER]\n";
+                 "[--outputs FOLDER] [--expect FOLDER]\n";
     return 2;
   } catch (const std::exception& error) {
     std::cerr << "run_artifact: " << error.what() << "\n";
     return 1;
   }
-  return 0;
 }

@@ -54,6 +54,28 @@ def test_outputs_are_those_of_python(program: Path, artifact: Path, tmp_path: Pa
         assert f"{spec.name} [{', '.join(map(str, spec.shape))}]:" in done.stdout
 
 
+def test_expected_outputs_are_compared(program: Path, artifact: Path, tmp_path: Path) -> None:
+    for name, values in tiny_inputs(3).items():
+        values.tofile(tmp_path / f"{name}.bin")
+    folders = ("--inputs", tmp_path, "--outputs", tmp_path)
+    assert run(program, artifact, *folders).returncode == 0
+    same = run(program, artifact, *folders, "--expect", tmp_path)
+    assert same.returncode == 0, same.stderr
+    assert "hidden: differs by at most 0, as expected" in same.stdout
+    for wrong in (0.01, np.nan):
+        values = np.fromfile(tmp_path / "hidden.bin", np.float32)
+        values[7] += wrong
+        values.tofile(tmp_path / "hidden.bin")
+        other = run(program, artifact, "--inputs", tmp_path, "--expect", tmp_path)
+        assert other.returncode == 1
+        assert "not as expected" in other.stdout
+        assert "pooled: differs by at most 0, as expected" in other.stdout
+    (tmp_path / "hidden.bin").write_bytes(b"1234")
+    short = run(program, artifact, "--expect", tmp_path)
+    assert short.returncode == 1
+    assert "hidden.bin has 4 bytes, output hidden 256" in short.stderr
+
+
 def test_inputs_are_made_up_when_none_are_given(program: Path, artifact: Path) -> None:
     done = run(program, artifact, "--threads", 1)
     assert done.returncode == 0, done.stderr

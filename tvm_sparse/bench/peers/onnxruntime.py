@@ -17,6 +17,9 @@ from tvm_sparse.bench.peers.onnx_export import MODEL_FILE
 FUSED_FILE = "fused.onnx"
 INT8_FILE = "int8.onnx"
 
+# What the transformer optimiser makes of attention.
+_FUSED_ATTENTION = {"Attention", "MultiHeadAttention", "QAttention"}
+
 # What config files call the number of heads and the width, by model family.
 _HEADS = ("num_attention_heads", "n_heads")
 _WIDTH = ("hidden_size", "dim")
@@ -70,6 +73,9 @@ class _Session(PeerModel):
         graph = onnx.load(str(path), load_external_data=False).graph
         counts = Counter(str(node.op_type) for node in graph.node)
         self.facts = {"operators": dict(counts.most_common())}
+        if not _FUSED_ATTENTION & counts.keys():
+            # The optimiser knows some graphs of attention, and says nothing of others.
+            self.facts["attention"] = "not fused"
         self._binding: Any = None
 
     def bind(self, inputs: Inputs) -> Callable[[], Any]:
