@@ -14,6 +14,7 @@ kernel with the serial console built in, such as that of linux-image-cloud-amd64
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -92,6 +93,25 @@ class Case:
         """Its name as a directory."""
         block = "dense" if self.block_shape is None else "{}x{}".format(*self.block_shape)
         return f"{self.width}-{self.seq_len}-{block}"
+
+
+def parse_cases(width: str, seq_len: str, block: str) -> list[Case]:
+    """Return all combinations of what the options list.
+
+    Raises
+    ------
+    click.UsageError
+        If a list is none of numbers, or of blocks such as 4x1.
+    """
+    shapes: list[tuple[int, int] | None] = [None]
+    try:
+        for shape in block.split(","):
+            rows, columns = shape.split("x")
+            shapes.append((int(rows), int(columns)))
+        extents = itertools.product(map(int, width.split(",")), map(int, seq_len.split(",")))
+        return [Case(*extent, shape) for extent in extents for shape in shapes]
+    except ValueError as error:
+        raise click.UsageError(f"{error}: lists such as 384,768 and 1x1,4x1 are needed") from None
 
 
 def write_config(folder: Path, width: int) -> Path:
@@ -230,13 +250,7 @@ def main(
     ]
     if missing:
         raise click.UsageError(f"not found: {', '.join(missing)}; --help says what has them")
-    shapes = [None, *(tuple(map(int, shape.split("x"))) for shape in block.split(","))]
-    cases = [
-        Case(units, tokens, shape)  # type: ignore[arg-type]
-        for units in map(int, width.split(","))
-        for tokens in map(int, seq_len.split(","))
-        for shape in shapes
-    ]
+    cases = parse_cases(width, seq_len, block)
     with tempfile.TemporaryDirectory(prefix="emulate-") as name:
         folder = Path(name)
         root = folder / "root"

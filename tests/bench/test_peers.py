@@ -9,10 +9,10 @@ import pytest
 from peers_record import engine_result, peers_record
 from tiny_artifact import tiny_inputs, tiny_reference
 
+from tvm_sparse.bench.peers import distilbert
 from tvm_sparse.bench.peers.checkpoint import read_config, read_inputs, to_torch, write_checkpoint
 from tvm_sparse.bench.peers.compare import compare, max_error, prepare_engines, run_once
 from tvm_sparse.bench.peers.contender import Contender, own_build, peer
-from tvm_sparse.bench.peers.distilbert import bert_name
 from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
@@ -85,7 +85,19 @@ DISTILBERT_LAYER = "transformer.layer.3"
     ],
 )
 def test_what_bert_calls_the_parameters_of_distilbert(name: str, wanted: str) -> None:
-    assert bert_name(name) == wanted
+    assert distilbert.bert_name(name) == wanted
+
+
+def test_a_distilbert_below_a_head_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distilbert, "as_bert", lambda encoder: ("as a BERT", encoder))
+    encoder = type("DistilBertModel", (), {})()
+    assert distilbert.with_bert(encoder) == ("as a BERT", encoder)
+    head = type("DistilBertForMaskedLM", (), {})()
+    head.distilbert = encoder
+    assert distilbert.with_bert(head) is head
+    assert head.distilbert == ("as a BERT", encoder)
+    other = type("BertModel", (), {})()
+    assert distilbert.with_bert(other) is other
 
 
 def test_a_checkpoint_directory(tmp_path: Path) -> None:

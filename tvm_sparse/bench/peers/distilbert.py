@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-ARCHITECTURE = "DistilBertModel"
+_ARCHITECTURE = "DistilBertModel"
+# What models with a head call their encoder.
+_ENCODER = "distilbert"
 
 _NAMES = (
     ("transformer.layer.", "encoder.layer."),
@@ -22,6 +24,22 @@ _NAMES = (
     ("output_layer_norm.", "output.LayerNorm."),
 )
 _LAYER_NORM_EPSILON = 1e-12
+
+
+def with_bert(model: Any) -> Any:
+    """Return a model with a BERT for its DistilBERT; any other model as it is.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        A `DistilBertModel`, or one of the models with a head on it, which is changed.
+    """
+    if type(model).__name__ == _ARCHITECTURE:
+        return as_bert(model)
+    encoder = getattr(model, _ENCODER, None)
+    if encoder is not None:
+        setattr(model, _ENCODER, as_bert(encoder))
+    return model
 
 
 def as_bert(model: Any) -> Any:

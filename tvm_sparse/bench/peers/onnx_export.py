@@ -26,9 +26,7 @@ def prepare(checkpoint: Path) -> None:
 
     from tvm_sparse.bench.peers.torch import load_model
 
-    model = load_model(checkpoint, attention="eager")
-    if type(model).__name__ == distilbert.ARCHITECTURE:
-        model = distilbert.as_bert(model)
+    model = distilbert.with_bert(load_model(checkpoint, attention="eager"))
     inputs = {name: torch.from_numpy(v).long() for name, v in read_inputs(checkpoint).items()}
     with torch.no_grad():
         names = [key for key, value in model(**inputs).items() if hasattr(value, "shape")]
