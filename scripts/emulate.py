@@ -209,10 +209,10 @@ def emulate(bochs: Path, bios: Path, folder: Path, timeout_s: float) -> Iterator
                 serial = folder / "serial"
                 lines = serial.read_text(errors="replace").splitlines() if serial.exists() else []
                 # The last one may not be whole yet.
-                complete = [line for line in lines[:-1] if line.startswith("CASE")]
+                complete = [line for line in lines[:-1] if line.startswith("CASE ")]
                 yield from complete[seen:]
                 seen = len(complete)
-                if stopped or "CASES DONE" in complete:
+                if stopped or "CASES DONE" in lines[:-1]:
                     return
                 time.sleep(1)
         finally:

@@ -38,9 +38,7 @@ sleep 1.5; printf 'CASE 8-16-4x1 FAI' >> serial; sleep 1.5; echo 'LED: no' >> se
 echo 'CASES DONE' >> serial; echo end >> serial; exec sleep 60"""
     start = time.monotonic()
     lines = list(script.emulate(fake_bochs(tmp_path, body), tmp_path, tmp_path, 30))
-    assert lines == [
-        *("CASE 8-16-dense ok: y: differs by at most 0", "CASE 8-16-4x1 FAILED: no", "CASES DONE"),
-    ]
+    assert lines == ["CASE 8-16-dense ok: y: differs by at most 0", "CASE 8-16-4x1 FAILED: no"]
     assert time.monotonic() - start < 30
 
 
