@@ -77,6 +77,8 @@ log: bochs.log
 display_library: nogui
 """
 
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 console = Console(highlight=False)
 
 
@@ -187,7 +189,7 @@ def make_disc(folder: Path, linux: Path) -> None:
     command = ["xorriso", "-as", "mkisofs", "-quiet", "-o", "guest.iso"]
     command += ["-b", "isolinux/isolinux.bin", "-c", "isolinux/boot.cat", "-no-emul-boot"]
     command += ["-boot-load-size", "4", "-boot-info-table", "disc"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, check=True)
 
 
 def emulate(bochs: Path, bios: Path, folder: Path, timeout_s: float) -> Iterator[str]:
@@ -221,12 +223,8 @@ def emulate(bochs: Path, bios: Path, folder: Path, timeout_s: float) -> Iterator
 
 
 @click.command(help=__doc__)
-@click.option(
-    "--bochs", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True
-)
-@click.option(
-    "--linux", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True
-)
+@click.option("--bochs", type=FILE, required=True)
+@click.option("--linux", type=FILE, required=True)
 @click.option(
     "--bios",
     type=click.Path(file_okay=False, path_type=Path),
@@ -277,5 +275,5 @@ if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         main()
-    except TvmSparseError as error:
+    except (TvmSparseError, subprocess.CalledProcessError) as error:
         raise SystemExit(f"emulate: {error}") from None

@@ -41,7 +41,7 @@ class ProductKernel:
         M, N and K.
     nonzeros : int
         Elements of the weight that the kernel multiplies: those of its non-zero blocks.
-    library : tvm.runtime.Executable
+    executable : tvm.runtime.Executable
         Has `product`, and `pack_tokens` and `unpack_tokens` unless activations are row-major.
     operands : tuple of tvm.runtime.Tensor
         What the product takes besides data and out.
@@ -56,7 +56,7 @@ class ProductKernel:
     units: int
     depth: int
     nonzeros: int
-    library: Any
+    executable: Any
     operands: tuple[Any, ...]
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
     row_major: bool
@@ -75,13 +75,13 @@ class ProductKernel:
             (M, K) float32.
         """
         arguments = self._arguments(data)
-        product = self.library["product"]
+        product = self.executable["product"]
 
         def read() -> NDArray[Any]:
             out = arguments[-1]
             if not self.row_major:
                 rows = tvm.runtime.tensor(np.zeros((1, self.tokens, self.units), np.float32))
-                self.library["unpack_tokens"](out, rows)
+                self.executable["unpack_tokens"](out, rows)
                 out = rows
             return np.array(out.numpy().reshape(self.tokens, self.units))
 
@@ -102,7 +102,9 @@ class ProductKernel:
         arguments = self._arguments(data)
 
         def times(repeat: int) -> NDArray[Any]:
-            timer = self.library.mod.time_evaluator("product", tvm.cpu(), number=1, repeat=repeat)
+            timer = self.executable.mod.time_evaluator(
+                "product", tvm.cpu(), number=1, repeat=repeat
+            )
             return np.asarray(timer(*arguments).results)
 
         calls = int(np.clip(seconds / np.median(times(_TRIAL_CALLS)), _TRIAL_CALLS, _MOST_CALLS))
@@ -114,7 +116,7 @@ class ProductKernel:
         if self.row_major:
             given.copyfrom(rows.reshape(given.shape))
         else:
-            self.library["pack_tokens"](tvm.runtime.tensor(rows[None]), given)
+            self.executable["pack_tokens"](tvm.runtime.tensor(rows[None]), given)
         return [given, *self.operands, out]
 
 
