@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 
 POISON = Path(__file__).parent / "poison"
 BERT = {

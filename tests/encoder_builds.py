@@ -11,7 +11,7 @@ import numpy as np
 import tvm
 from relax_modules import Arrays, evaluate, make_encoder, random_values
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.build_cache import CachedArtifact, build_artifact
 from tvm_sparse.compiler.reference_check import Reference
 from tvm_sparse.config import CompileSpec, SparsitySpec

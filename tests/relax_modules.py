@@ -41,7 +41,7 @@ def make_module(
 def make_encoder(
     num_layers: int = 2, batch: int = 2, seq_len: int = 5, width: int = 24, heads: int = 3
 ) -> tvm.IRModule:
-    """Build what the frontend makes of a small BERT: ids and mask to hidden states and a pool."""
+    """Build what the importer makes of a small BERT: ids and mask to hidden states and a pool."""
     weights: dict[str, tuple[int, ...]] = {
         "embeddings/w": (2, width),
         "embeddings/position": (seq_len, width),

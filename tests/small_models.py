@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm_sparse.frontend.presets import load_presets
+from tvm_sparse.sources.presets import load_presets
 
 LAYERS = 2
 # What makes a config small; only the keys it has are changed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# Whole models, another order of summation and polynomial erf/exp/tanh; the frontend's promise.
+# Whole models, another order of summation and polynomial erf/exp/tanh; the importer's promise.
 MODEL = {"rtol": 1e-4, "atol": 1e-4}
 
 # Single element-wise functions: the polynomials are good to about 3e-7.

@@ -15,15 +15,15 @@ __all__ = [
 
 #: Where a name is defined, unless in the API: a deployed model must not pull in the compiler.
 _HOMES = {
-    "compare": "tvm_sparse.api_comparison",
-    "finetune": "tvm_sparse.api_pruning",
+    "compare": "tvm_sparse.api.comparison",
+    "finetune": "tvm_sparse.api.pruning",
     "load": "tvm_sparse.runtime.artifact",
-    "prune": "tvm_sparse.api_pruning",
+    "prune": "tvm_sparse.api.pruning",
     "what_if": "tvm_sparse.whatif.what_if",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module(_HOMES.get(name, "tvm_sparse.api")), name)
+        return getattr(import_module(_HOMES.get(name, "tvm_sparse.api.stages")), name)
     raise AttributeError(f"module 'tvm_sparse' has no attribute {name!r}")

@@ -8,7 +8,7 @@ import json
 import pytest
 from command_line import Sandbox
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 
 pytestmark = pytest.mark.e2e
 

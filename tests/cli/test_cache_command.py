@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 
 pytestmark = pytest.mark.e2e
 

@@ -7,8 +7,8 @@ import json
 import pytest
 from command_line import write_config
 
-from tvm_sparse import api
-from tvm_sparse.api_comparison import compare
+from tvm_sparse.api import stages
+from tvm_sparse.api.comparison import compare
 from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.bench.peers.record_file import load_peers_record
 from tvm_sparse.config import BenchSpec
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module", params=["sparse", "dense"])
 def artifact(request, tiny, tmp_path_factory):
-    model = api.load_model(
+    model = stages.load_model(
         str(tiny.directory), weights="random", seq_len=16, cache_dir=tiny.cache_dir
     )
-    pruned = api.sparsify(model, sparsity=0.8, block_shape=(4, 1))
-    builds = api.compile(pruned, threads=1)
-    return api.export(builds, tmp_path_factory.mktemp("artifact") / "build", request.param)
+    pruned = stages.sparsify(model, sparsity=0.8, block_shape=(4, 1))
+    builds = stages.compile(pruned, threads=1)
+    return stages.export(builds, tmp_path_factory.mktemp("artifact") / "build", request.param)
 
 
 def test_an_artifact_beside_another_engine(artifact, tiny, invoke, tmp_path) -> None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 #: What a machine that only runs models does not have.
 NOT_DEPLOYED = (
     *("tvm", "tensorflow", "tf_keras", "transformers", "safetensors", "scipy"),
-    *(f"tvm_sparse.{room}" for room in ("api", "compiler", "frontend", "kernels", "passes")),
+    *(f"tvm_sparse.{room}" for room in ("api", "compiler", "importers", "kernels", "passes")),
 )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.frontend.presets import load_presets
+from tvm_sparse.sources.presets import load_presets
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from tvm_sparse import api_tuning
-from tvm_sparse.cache import Cache
+from tvm_sparse.api import tuning
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.tiles import NO_TILES, Tiles, TokenTile
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.tuned_tiles import load_tiles
@@ -60,17 +60,17 @@ def test_builds_use_what_was_kept(invoke, tiny, own_cache, monkeypatch):
         tokens = (replace(product.before.tokens[0], vectors=vectors),)
         return [replace(product, after=replace(product.before, tokens=tokens))]
 
-    real = api_tuning.tune_build
-    monkeypatch.setattr(api_tuning, "tune_build", other_token_tile)
+    real = tuning.tune_build
+    monkeypatch.setattr(tuning, "tune_build", other_token_tile)
     flags = (*tiny.flags, "--cache-dir", own_cache, "--bs-r", "4")
     tune = ("tune", *flags, "--sparse-only", "--time", "0.1", "-q")
 
-    monkeypatch.setattr(api_tuning, "_medians", lambda *_: {"sparse": 1.0, "tuned sparse": 1.0})
+    monkeypatch.setattr(tuning, "_medians", lambda *_: {"sparse": 1.0, "tuned sparse": 1.0})
     result = invoke(*tune)
     assert "1.000x. That is not worth a change: it stays." in result.out
     assert load_tiles(Records(Cache(own_cache))) == NO_TILES
 
-    monkeypatch.setattr(api_tuning, "_medians", lambda *_: {"sparse": 2.0, "tuned sparse": 1.0})
+    monkeypatch.setattr(tuning, "_medians", lambda *_: {"sparse": 2.0, "tuned sparse": 1.0})
     result = invoke(*tune)
     assert "2.000x. Its tiles are kept." in result.out
     kept = load_tiles(Records(Cache(own_cache)))

@@ -10,7 +10,7 @@ from encoder_builds import build, encoder, prune
 from relax_modules import evaluate
 from tolerances import MODEL
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler import build_cache
 from tvm_sparse.compiler.export import find_linker
 from tvm_sparse.config import SparsitySpec

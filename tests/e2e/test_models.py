@@ -16,13 +16,13 @@ from tolerances import MODEL
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.reference_check import Reference, check_against_reference
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
-from tvm_sparse.frontend.from_graphdef import from_graphdef
-from tvm_sparse.frontend.graphdef import freeze, input_signature, run_reference
-from tvm_sparse.frontend.huggingface import load_model
-from tvm_sparse.frontend.reference import reference_inputs
-from tvm_sparse.frontend.source import resolve_source
+from tvm_sparse.importers.tensorflow.from_graphdef import from_graphdef
+from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, run_reference
+from tvm_sparse.importers.tensorflow.huggingface import load_model
+from tvm_sparse.importers.tensorflow.reference import reference_inputs
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.runtime.compare import difference
+from tvm_sparse.sources.source import resolve_source
 from tvm_sparse.sparsity.sparsify import sparsify
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

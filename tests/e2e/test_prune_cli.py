@@ -13,7 +13,7 @@ from command_line import Sandbox
 from safetensors.numpy import load_file
 
 import tvm_sparse
-from tvm_sparse import api
+from tvm_sparse.api import stages
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, ConfigError, InputError, SparsityError
 from tvm_sparse.pruning.calibration import load_calibration
@@ -72,11 +72,11 @@ def checkpoint(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(checkpoint: Path, folder: Path) -> api.Model:
+def model(checkpoint: Path, folder: Path) -> stages.Model:
     return load(checkpoint, folder)
 
 
-def load(directory: Path, folder: Path, **spec) -> api.Model:
+def load(directory: Path, folder: Path, **spec) -> stages.Model:
     fields = {"weights": "checkpoint", "seq_len": SEQ_LEN, **spec}
     return tvm_sparse.load_model(ModelSpec(str(directory), **fields), cache_dir=folder / "cache")
 
@@ -178,7 +178,7 @@ def test_the_command_writes_a_directory_that_loads(checkpoint, folder, text, mod
         if "encoder" in layer.name:
             mask = block_mask(layer.load(loaded.params), (4, 1))
             assert (~mask).sum() == round(mask.size * 0.7)
-    assert api.sparsify(loaded, block_shape=(4, 1)).sparsity.prune == "none"
+    assert stages.sparsify(loaded, block_shape=(4, 1)).sparsity.prune == "none"
 
     # An older result is replaced, anything else is not.
     again = sandbox.run(*arguments, *shared, "--method", "magnitude", "-q")

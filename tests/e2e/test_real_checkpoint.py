@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tvm_sparse
-from tvm_sparse.api import Builds, Model
+from tvm_sparse.api.stages import Builds, Model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ import pytest
 from command_line import Sandbox, write_config
 
 import tvm_sparse
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import BenchSpec
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -4,8 +4,8 @@ from scipy.special import rel_entr, softmax
 
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.compare import best_spans, compare, cosines, kl_nats
-from tvm_sparse.fidelity.tokens import Tokens
 from tvm_sparse.fidelity.views import check_task, collect, mean_pooled
+from tvm_sparse.text.tokens import Tokens
 
 pytestmark = pytest.mark.unit
 RNG = np.random.default_rng(0)

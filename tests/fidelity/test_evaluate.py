@@ -10,7 +10,7 @@ from tvm_sparse.errors import BuildError, ConfigError, InputError
 from tvm_sparse.fidelity.evaluate import Texts, evaluate, find_tokenizer, run_side
 from tvm_sparse.fidelity.record import save_json
 from tvm_sparse.fidelity.sides import open_side
-from tvm_sparse.fidelity.tokens import load_tokenizer
+from tvm_sparse.text.tokens import load_tokenizer
 
 pytestmark = pytest.mark.e2e
 

@@ -3,7 +3,7 @@ import pytest
 
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.labels import answer_f1, label_ids, macro_f1, score
-from tvm_sparse.fidelity.tokens import Tokens, load_tokenizer
+from tvm_sparse.text.tokens import Tokens, load_tokenizer
 
 pytestmark = pytest.mark.unit
 NONE = Tokens({})

@@ -1,7 +1,7 @@
 import pytest
 from tiny_bert import TEXTS
 
-from tvm_sparse import api
+from tvm_sparse.api import stages
 from tvm_sparse.errors import ConfigError, InputError, SparsityError
 from tvm_sparse.fidelity.model_sensitivity import SPARSITIES, model_sensitivity
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def model(dense_dir, shared_cache):
-    return api.load_model(str(dense_dir), cache_dir=shared_cache, batch=4, seq_len=16)
+    return stages.load_model(str(dense_dir), cache_dir=shared_cache, batch=4, seq_len=16)
 
 
 def run(model, text, **changes):

@@ -1,4 +1,4 @@
-"""Against the frontend's import of a small checkpoint: the real code, real weights."""
+"""Against the importer's import of a small checkpoint: the real code, real weights."""
 
 import json
 
@@ -11,11 +11,11 @@ from tvm_sparse.fidelity.compare import compare
 from tvm_sparse.fidelity.evaluate import run_side
 from tvm_sparse.fidelity.forward import member_names
 from tvm_sparse.fidelity.sensitivity import measure_sensitivity
-from tvm_sparse.fidelity.tokens import load_tokenizer
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.sparsity.allocation import allocate
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.pruning import prune_magnitude
+from tvm_sparse.text.tokens import load_tokenizer
 
 pytestmark = pytest.mark.e2e
 BLOCK = (2, 1)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
 from tvm_sparse.report.analysis_table import analysis_csv, describe_analysis, render_layers
-from tvm_sparse.whatif.analysis import Analysis, LayerAnalysis
 
 pytestmark = pytest.mark.unit
 

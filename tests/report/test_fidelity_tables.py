@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.fidelity.record import EvaluationRecord
 from tvm_sparse.report.fidelity_table import describe_evaluation, render_evaluation
 from tvm_sparse.report.sensitivity_table import describe_sensitivity, render_sensitivity
-from tvm_sparse.whatif.analysis import Analysis, LayerAnalysis
 
 pytestmark = pytest.mark.unit
 

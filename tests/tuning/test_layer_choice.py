@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.sparsity.layers import LayerWeight

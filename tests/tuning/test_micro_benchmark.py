@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tvm_sparse.bench.product_kernel import build_product
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.errors import BuildError
 from tvm_sparse.sparsity.bsr import to_bsr
 from tvm_sparse.sparsity.patterns import fill_random

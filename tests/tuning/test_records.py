@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.tuning.machine import MachineId
 from tvm_sparse.tuning.records import Records, code_fingerprint
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.kernels.tiling import LOOKAHEAD_STEPS
 from tvm_sparse.report.tiles_table import describe_tiles
 from tvm_sparse.runtime.metadata import KernelCall

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from study_parts import make_measurement
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.errors import BuildError
 from tvm_sparse.tuning.machine import MachineId
 from tvm_sparse.tuning.records import Records

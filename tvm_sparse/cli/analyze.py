@@ -19,8 +19,8 @@ from tvm_sparse.dependencies import RUNTIME, check_dependencies
 from tvm_sparse.errors import BuildError, ConfigError
 
 if TYPE_CHECKING:
+    from tvm_sparse.analysis.layers import Analysis
     from tvm_sparse.cli.progress import ProgressDisplay
-    from tvm_sparse.whatif.analysis import Analysis
 
 _BENCH = BenchSpec(time_s=2.0, warmup_s=0.5)
 _KEY = re.compile(r"(?P<kind>ir|lib)/(?P<key>[0-9a-f]+)|[0-9a-f]{6,}")
@@ -76,7 +76,7 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -
     )
     threads = CompileSpec(threads=flags["threads"]).num_threads
     if flags["sensitivity_text"] is not None:
-        from tvm_sparse.fidelity.texts import read_texts
+        from tvm_sparse.text.texts import read_texts
 
         # Before the model: a file of the wrong kind is told at once.
         read_texts(flags["sensitivity_text"])
@@ -113,7 +113,7 @@ def _find_entry(model: str, cache_dir: str | None) -> Any:
     match = _KEY.fullmatch(model)
     if match is None or Path(model).is_dir():
         return None
-    from tvm_sparse.cache import Cache
+    from tvm_sparse.cache.store import Cache
 
     cache = Cache(cache_dir)
     known = any(entry.key.startswith(model) for entry in cache.ls())
@@ -134,9 +134,9 @@ def _refuse_given(names: Sequence[str]) -> None:
 def _analyze_artifact(
     directory: Path, threads: int, no_time: bool, display: ProgressDisplay
 ) -> Analysis:
+    from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_decisions
     from tvm_sparse.bench.inputs import random_inputs
     from tvm_sparse.runtime.metadata import load_metadata
-    from tvm_sparse.whatif import analysis as whatif
     from tvm_sparse.whatif.measuring import measure_quietly
 
     display.step("reading the artifact")
@@ -146,9 +146,9 @@ def _analyze_artifact(
             f"{directory} is a {metadata.build} build that tells nothing of its layers: give a "
             "sparse build, or the model it was made from"
         )
-    layers = whatif.analyze_decisions(metadata.decisions)
+    layers = analyze_decisions(metadata.decisions)
     rows, columns = metadata.decisions[0]["block_shape"]
-    analysis = whatif.Analysis(
+    analysis = Analysis(
         model=metadata.model,
         weights=metadata.weights,
         spec=metadata.spec,
@@ -163,7 +163,7 @@ def _analyze_artifact(
     record, disturbed = measure_quietly(
         {metadata.build: directory}, inputs, _BENCH, threads, display.step
     )
-    return whatif.add_measurement(analysis, metadata.build, record, disturbed)
+    return add_measurement(analysis, metadata.build, record, disturbed)
 
 
 def _analyze_model(
@@ -174,9 +174,9 @@ def _analyze_model(
     display: ProgressDisplay,
 ) -> Analysis:
     display.step("starting the compiler")
-    from tvm_sparse import api
+    from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_weights
+    from tvm_sparse.api import stages
     from tvm_sparse.tuning.records import Records
-    from tvm_sparse.whatif import analysis as whatif
     from tvm_sparse.whatif.baseline import Baseline
     from tvm_sparse.whatif.grid import Setting
     from tvm_sparse.whatif.layer_prediction import predict_layers
@@ -187,11 +187,11 @@ def _analyze_model(
     entry = _find_entry(model_spec.model, cache_dir)
     if entry is not None:
         _refuse_given(("batch", "seq_len", "layers", "inputs", "weights", "seed"))
-        model = api.load_cached_model(entry.key, cache_dir=cache_dir, progress=display.step)
+        model = stages.load_cached_model(entry.key, cache_dir=cache_dir, progress=display.step)
     else:
-        model = api.load_model(model_spec, cache_dir=cache_dir, progress=display.step)
+        model = stages.load_model(model_spec, cache_dir=cache_dir, progress=display.step)
     display.step("counting zeros")
-    layers = whatif.analyze_weights(
+    layers = analyze_weights(
         model.layers,
         model.params,
         spec.block_shape,
@@ -199,7 +199,7 @@ def _analyze_model(
         spec.include,
         spec.exclude,
     )
-    analysis = whatif.Analysis(
+    analysis = Analysis(
         model=model.facts["model"],
         weights=model.facts["weights"],
         spec={"model": model.spec.to_json(), "sparsity": spec.to_json()},
@@ -227,12 +227,12 @@ def _analyze_model(
     if flags["no_time"]:
         return analysis
     compile_spec = CompileSpec(threads=threads)
-    builds = api.compile(model, compile_spec, builds=("dense",), progress=display.step)
+    builds = stages.compile(model, compile_spec, builds=("dense",), progress=display.step)
     display.step("measuring the dense build")
     record, disturbed = measure_quietly(
         builds.directories, model.inputs, _BENCH, threads, display.step
     )
-    analysis = whatif.add_measurement(analysis, "dense", record, disturbed)
+    analysis = add_measurement(analysis, "dense", record, disturbed)
     setting = Setting(model.spec.seq_len, model.spec.batch, threads)
     baseline = Baseline.from_record(setting, record, model.layers, disturbed)
     predictor = make_predictors(

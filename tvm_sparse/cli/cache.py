@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from tvm_sparse import manifest
-from tvm_sparse.cache import KINDS, Cache, CacheEntry
+from tvm_sparse.cache import manifest
+from tvm_sparse.cache.store import KINDS, Cache, CacheEntry
 from tvm_sparse.cli.options import cache_option
 
 _kind_option = click.option(

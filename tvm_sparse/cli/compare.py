@@ -76,7 +76,7 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
     load_metadata(directory)
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse.api_comparison import compare
+        from tvm_sparse.api.comparison import compare
 
         record = compare(
             directory,

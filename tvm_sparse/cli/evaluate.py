@@ -71,7 +71,7 @@ def command(model: str, against: str, **flags: Any) -> None:
     if limit is not None and limit < 1:
         raise ConfigError(f"limit {limit} given: it must be at least 1")
     from tvm_sparse.fidelity.evaluate import Texts, check_pair, evaluate
-    from tvm_sparse.fidelity.texts import read_labels, read_texts, take_evenly
+    from tvm_sparse.text.texts import read_labels, read_texts, take_evenly
 
     # Before the models: a file of the wrong kind is told at once.
     texts = read_texts(flags["text_path"])

@@ -58,12 +58,12 @@ def command(
         raise ConfigError(f"-o: {error}") from None
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse import api
+        from tvm_sparse.api import stages
 
-        model = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        model = stages.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         display.step("making the weights sparse")
-        model = api.sparsify(model, sparsity_spec)
-        builds = api.compile(
+        model = stages.sparsify(model, sparsity_spec)
+        builds = stages.compile(
             model,
             compile_spec,
             builds=("dense", "sparse") if flags["build"] == "sparse" else ("dense",),
@@ -72,7 +72,7 @@ def command(
             progress=display.step,
         )
         display.step(f"writing {flags['output']}")
-        directory = api.export(builds, flags["output"], flags["build"])
+        directory = stages.export(builds, flags["output"], flags["build"])
     from tvm_sparse.cli.results import print_artifact
 
     print_artifact(directory, flags["verbose"])

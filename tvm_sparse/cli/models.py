@@ -12,8 +12,8 @@ def command() -> None:
     --model takes any of these, the hub id of another encoder, or a directory.
     """
     from tvm_sparse.cli.results import print_wide
-    from tvm_sparse.frontend.presets import load_presets
     from tvm_sparse.report.table import make_table
+    from tvm_sparse.sources.presets import load_presets
 
     table = make_table("Presets")
     for column in ("name", "hub id", "builds"):

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.errors import ConfigError
 
 

@@ -184,7 +184,7 @@ def command(model: str, output: str, **flags: Any) -> None:
     check_output_directory("-o", output)
     finetune = _finetune_spec(spec, flags)
     for text in {spec.calibration, flags["finetune_text"]} - {None}:
-        from tvm_sparse.fidelity.texts import read_texts
+        from tvm_sparse.text.texts import read_texts
 
         # Before the model: a file of the wrong kind is told at once.
         read_texts(text)
@@ -193,13 +193,13 @@ def command(model: str, output: str, **flags: Any) -> None:
 
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse import api, api_pruning
+        from tvm_sparse.api import pruning, stages
         from tvm_sparse.pruning.write_checkpoint import check_output
 
         check_output(Path(output).absolute())
-        loaded = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        loaded = stages.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         state_dir = _state_dir(output) if finetune is not None else None
-        pruned = api_pruning.prune(
+        pruned = pruning.prune(
             loaded,
             spec,
             state_dir=state_dir,
@@ -208,7 +208,7 @@ def command(model: str, output: str, **flags: Any) -> None:
             progress=display.step,
         )
         if state_dir is not None:
-            pruned = api_pruning.finetune(
+            pruned = pruning.finetune(
                 pruned, finetune, state_dir=state_dir, threads=threads, progress=display.step
             )
         display.step(f"writing {output}")
@@ -231,8 +231,8 @@ def _finetune_spec(spec: PruneSpec, flags: Mapping[str, Any]) -> FinetuneSpec | 
                 "--finetune-text given without --finetune: add --finetune distill"
             )
         return None
-    from tvm_sparse.frontend.distill import DistillSpec
     from tvm_sparse.pruning.finetune import FinetuneSpec
+    from tvm_sparse.training.distill import DistillSpec
 
     training = DistillSpec(
         steps=flags["finetune_steps"], learning_rate=flags["learning_rate"], seed=flags["seed"]

@@ -63,12 +63,12 @@ def command(
 
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse import api
+        from tvm_sparse.api import stages
 
-        model = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        model = stages.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         display.step("making the weights sparse")
-        model = api.sparsify(model, sparsity_spec)
-        builds = api.compile(
+        model = stages.sparsify(model, sparsity_spec)
+        builds = stages.compile(
             model,
             compile_spec,
             builds=names,
@@ -76,7 +76,7 @@ def command(
             rtol=flags["rtol"],
             progress=display.step,
         )
-        record = api.benchmark(
+        record = stages.benchmark(
             builds,
             bench_spec,
             threads=compile_spec.threads,

@@ -61,13 +61,13 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
 
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse import api
-        from tvm_sparse.api_tuning import tune
+        from tvm_sparse.api import stages
+        from tvm_sparse.api.tuning import tune
 
-        model = api.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        model = stages.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         if "sparse" in names:
             display.step("making the weights sparse")
-            model = api.sparsify(model, sparsity_spec)
+            model = stages.sparsify(model, sparsity_spec)
         tuned = tune(
             model,
             builds=names,

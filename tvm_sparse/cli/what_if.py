@@ -145,14 +145,14 @@ def command(model: str, **flags: Any) -> None:
     grid = Grid(**axes)
     targets = Targets(flags["target_latency_ms"], flags["target_throughput"])
     if flags["fidelity_text"] is not None:
-        from tvm_sparse.fidelity.texts import read_texts
+        from tvm_sparse.text.texts import read_texts
 
         # Before the work: a file of the wrong kind is told at once.
         read_texts(flags["fidelity_text"])
     elif flags["fidelity_methods"]:
         raise click.UsageError("--fidelity-method given without --fidelity: name a text file")
     check_dependencies()
-    from tvm_sparse.cache import Cache
+    from tvm_sparse.cache.store import Cache
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.tuning.records import Records

@@ -14,7 +14,7 @@ import numpy as np
 import tvm
 
 import tvm_sparse
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.export import export_artifact
 from tvm_sparse.compiler.reference_check import (

@@ -55,7 +55,7 @@ def compile_model(
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         Weights as they are to run; not changed.
     spec : CompileSpec
@@ -97,7 +97,7 @@ def replace_weights(build: Build, mod: tvm.IRModule, params: Mapping[str, np.nda
     build : Build
         A dense build of `mod`; not changed.
     mod : IRModule
-        As the frontend imported it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         The other weights, of the same names, shapes and dtypes; not changed.
 

@@ -18,7 +18,7 @@ def expose_layer_norms(mod: tvm.IRModule) -> tuple[tvm.IRModule, list[str]]:
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
 
     Returns
     -------

@@ -89,7 +89,7 @@ def first_differing_layer(
     Parameters
     ----------
     mod : IRModule
-        As the frontend imported it; not changed.
+        As imported; not changed.
     reference : Reference
         What it should give.
     spec : CompileSpec

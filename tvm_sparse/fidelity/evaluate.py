@@ -14,8 +14,8 @@ from tvm_sparse.fidelity.compare import compare
 from tvm_sparse.fidelity.labels import score
 from tvm_sparse.fidelity.record import EvaluationRecord
 from tvm_sparse.fidelity.sides import Side
-from tvm_sparse.fidelity.tokens import TOKENIZER_FILE, VOCABULARY_FILE, Tokens, load_tokenizer
 from tvm_sparse.fidelity.views import View, check_task, collect
+from tvm_sparse.text.tokens import TOKENIZER_FILE, VOCABULARY_FILE, Tokens, load_tokenizer
 
 
 @dataclass(frozen=True)

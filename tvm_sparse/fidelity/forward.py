@@ -50,7 +50,7 @@ class DenseCode:
         Parameters
         ----------
         params : mapping of str to ndarray
-            All weights by name, as the frontend imports them; not changed.
+            All weights by name, as imported; not changed.
 
         Raises
         ------
@@ -131,7 +131,7 @@ def compile_dense(
     Parameters
     ----------
     mod : tvm.IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         Any weights of the architecture; only their shapes matter.
     facts : mapping

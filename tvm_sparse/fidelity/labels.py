@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.compare import best_spans
-from tvm_sparse.fidelity.tokens import Tokens
 from tvm_sparse.fidelity.views import View
+from tvm_sparse.text.tokens import Tokens
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 

@@ -9,11 +9,11 @@ from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, compile_dense
 from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
-from tvm_sparse.fidelity.texts import read_texts, take_evenly
-from tvm_sparse.fidelity.tokens import load_tokenizer
 from tvm_sparse.fidelity.views import check_task
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.text.texts import read_texts, take_evenly
+from tvm_sparse.text.tokens import load_tokenizer
 
 #: Texts that each layer is judged on, where there are more.
 DEFAULT_TEXTS = 32
@@ -40,7 +40,7 @@ def model_sensitivity(
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         Its weights; not changed.
     layers : sequence of LayerWeight

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.compare import MAIN_MEASURE, compare
 from tvm_sparse.fidelity.forward import Arrays, DenseCode
-from tvm_sparse.fidelity.tokens import Tokens
 from tvm_sparse.fidelity.views import View, check_task, collect
 from tvm_sparse.sparsity.allocation import LossCurve
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.pruning import prune_magnitude
+from tvm_sparse.text.tokens import Tokens
 
 SCHEMA_VERSION = 1
 #: Where losses are measured: closer together where they grow fast.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, DenseCode, Forward, compile_dense
@@ -135,8 +135,8 @@ def open_side(
     """
     if is_artifact(model):
         return _open_artifact(model, compile_spec)
-    from tvm_sparse.frontend.import_model import import_model, load_imported
-    from tvm_sparse.frontend.source import resolve_source
+    from tvm_sparse.importers.import_model import import_model, load_imported
+    from tvm_sparse.sources.source import resolve_source
 
     spec = ModelSpec(model, batch=batch, seq_len=seq_len)
     source = resolve_source(spec, progress)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.fidelity.tokens import Tokens
+from tvm_sparse.text.tokens import Tokens
 
 View = dict[str, NDArray[Any]]
 #: Tasks that can be judged on texts.

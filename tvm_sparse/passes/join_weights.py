@@ -26,7 +26,7 @@ def convert(
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         Weights by parameter name; not changed.
 

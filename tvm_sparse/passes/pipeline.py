@@ -182,7 +182,7 @@ def lower(
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         Its weights, as they are to run; not changed.
     target : CpuTarget

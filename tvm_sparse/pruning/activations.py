@@ -50,7 +50,7 @@ def expose_dense_inputs(
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     names : iterable of str
         Parameters that are weights of dense layers.
 
@@ -99,7 +99,7 @@ class ActivationRunner:
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         Its weights; not changed.
     names : iterable of str

@@ -11,7 +11,6 @@ import tvm
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.fidelity.forward import compile_dense
 from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
-from tvm_sparse.fidelity.tokens import Tokens
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.pruning.moments import collect_moments
 from tvm_sparse.pruning.prune_params import block_counts
@@ -19,6 +18,7 @@ from tvm_sparse.sparsity.allocation import allocate
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.prune_layer import prune_layer
 from tvm_sparse.sparsity.prune_spec import PruneSpec
+from tvm_sparse.text.tokens import Tokens
 
 #: Passages that the model is run on for each layer and sparsity.
 _PASSAGES = 32

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.fidelity.texts import read_texts, take_evenly
-from tvm_sparse.fidelity.tokens import Tokens, load_tokenizer
+from tvm_sparse.text.texts import read_texts, take_evenly
+from tvm_sparse.text.tokens import Tokens, load_tokenizer
 
 BUILT_IN = "built-in text"
 _BUILT_IN_FILE = "calibration.txt"

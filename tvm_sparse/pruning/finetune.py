@@ -11,9 +11,9 @@ import numpy as np
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.frontend.distill import DistillSpec, distill
-from tvm_sparse.frontend.source import resolve_source
 from tvm_sparse.pruning.calibration import load_calibration, random_calibration
+from tvm_sparse.sources.source import resolve_source
+from tvm_sparse.training.distill import DistillSpec, distill
 
 #: Texts to train on, where there are more.
 DEFAULT_SAMPLES = 2048

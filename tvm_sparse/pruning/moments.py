@@ -47,7 +47,7 @@ def collect_moments(
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         Weights to run with; not changed.
     names : sequence of str

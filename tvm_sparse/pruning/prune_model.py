@@ -111,7 +111,7 @@ def prune_model(
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         Its weights; not changed.
     layers : sequence of LayerWeight

@@ -75,7 +75,7 @@ def prune_params(
     Parameters
     ----------
     mod : IRModule
-        As the frontend imports it; not changed.
+        As imported; not changed.
     params : mapping of str to ndarray
         Its weights; not changed.
     layers : sequence of LayerWeight

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.errors import BuildError, CheckpointError, ConfigError
-from tvm_sparse.frontend.checkpoint import find_weights
 from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
 from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
 from tvm_sparse.pruning.tensor_file import stored_tensors
 from tvm_sparse.pruning.tensor_names import find_tensors
+from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sparsity.layers import LayerWeight
 
 REPORT_FILE = "pruning.json"

@@ -1,4 +1,4 @@
-"""An analysis as a table, as sentences and as CSV: `tvm_sparse.whatif.analysis` in, text out."""
+"""An analysis as a table, as sentences and as CSV: `tvm_sparse.analysis.layers` in, text out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import re
 from rich.table import Table
 from rich.text import Text
 
+from tvm_sparse.analysis.layers import Analysis, LayerAnalysis, block_name
 from tvm_sparse.report.table import describe_size, make_table
-from tvm_sparse.whatif.analysis import Analysis, LayerAnalysis, block_name
 
 _UNKNOWN = "-"
 

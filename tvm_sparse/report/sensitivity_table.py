@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from tvm_sparse.analysis.layers import Analysis
 from tvm_sparse.report.table import make_table
-from tvm_sparse.whatif.analysis import Analysis
 
 _MEASURES = {
     "cosine_mean": "cosine of embeddings",

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tvm_sparse.analysis.layers import PARTS
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.report.study_rows import Shape, StudyLayer, StudyRow
 from tvm_sparse.report.table import describe_size
-from tvm_sparse.whatif.analysis import PARTS
 from tvm_sparse.whatif.study import SCHEMA_VERSION
 
 #: Layers are shown at the sparsity of the grid next to this.

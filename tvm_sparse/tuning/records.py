@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import tvm_sparse
-from tvm_sparse.cache import Cache, CacheEntry
+from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.tuning.machine import MachineId, this_machine
 
 SCHEMA_VERSION = 1

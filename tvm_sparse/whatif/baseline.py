@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tvm_sparse.analysis.layers import PARTS, expand_stack, part_of
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
 from tvm_sparse.kernels.tiling import choose_layout, dense_rows, sparse_format
 from tvm_sparse.sparsity.decision import eligible_layers
@@ -21,7 +22,6 @@ from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tiles import NO_TILES, Tiles
 from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight
-from tvm_sparse.whatif.analysis import PARTS, expand_stack, part_of
 from tvm_sparse.whatif.cost import Product
 from tvm_sparse.whatif.grid import Setting
 

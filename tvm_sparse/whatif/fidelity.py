@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.compare import MAIN_MEASURE, compare
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
-from tvm_sparse.fidelity.texts import read_texts, take_evenly
-from tvm_sparse.fidelity.tokens import Tokens, load_tokenizer
 from tvm_sparse.fidelity.views import View, check_task, collect
 from tvm_sparse.pruning.prune_model import prune_model
 from tvm_sparse.sparsity.prune_spec import PruneSpec
+from tvm_sparse.text.texts import read_texts, take_evenly
+from tvm_sparse.text.tokens import Tokens, load_tokenizer
 from tvm_sparse.tuning.records import Records, code_fingerprint
-from tvm_sparse.whatif.analysis import block_name
 from tvm_sparse.whatif.grid import Setting
 from tvm_sparse.whatif.study import Answer, PointResult, Study
 from tvm_sparse.whatif.subject import Imported, Subject

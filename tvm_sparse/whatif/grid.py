@@ -6,9 +6,9 @@ import itertools
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.config import available_cores, micro_batch
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.whatif.analysis import block_name
 
 Mode = Literal["decide", "predict", "measure"]
 #: The sparsities people ask about (SparseML's grid).

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 from math import isinf
 from typing import Any
 
+from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.tuning.machine import Ceilings
-from tvm_sparse.whatif.analysis import block_name
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import amdahl_limit
 from tvm_sparse.whatif.grid import Point

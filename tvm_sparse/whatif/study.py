@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import BuildError, ConfigError
-from tvm_sparse.whatif.analysis import block_name
 from tvm_sparse.whatif.cost import Prediction
 from tvm_sparse.whatif.grid import Point, Setting
 

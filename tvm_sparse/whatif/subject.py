@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
-from tvm_sparse.frontend.import_model import import_model, ir_key, load_imported
-from tvm_sparse.frontend.presets import find_preset
-from tvm_sparse.frontend.source import ModelSource, resolve_source
+from tvm_sparse.importers.import_model import import_model, ir_key, load_imported
+from tvm_sparse.sources.presets import find_preset
+from tvm_sparse.sources.source import ModelSource, resolve_source
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.tuning.records import Records

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.cache import Cache
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import BenchSpec, ModelSpec
 from tvm_sparse.tuning.calibrate import measured_ceilings
 from tvm_sparse.tuning.records import Records

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tvm_sparse.bench.peers.checkpoint import read_config
 from tvm_sparse.bench.peers.engine import Inputs, PeerModel
-from tvm_sparse.frontend.quiet_tensorflow import import_tensorflow, import_transformers
+from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow, import_transformers
 
 
 def load(checkpoint: Path, threads: int, name: str) -> PeerModel:

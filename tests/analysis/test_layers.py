@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from example_record import example_record
+
+from tvm_sparse.analysis import layers as analysis
+from tvm_sparse.bench.record import CallTime
+from tvm_sparse.errors import SparsityError
+from tvm_sparse.sparsity.decision import decide
+from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.whatif.baseline import Baseline
+from tvm_sparse.whatif.cost import CostModel, Product
+from tvm_sparse.whatif.grid import Setting
+from tvm_sparse.whatif.layer_prediction import predict_layers
+
+pytestmark = pytest.mark.unit
+
+SELF = "bert/encoder/layer_._0/attention/self"
+QUERY, KEY = f"{SELF}/query/kernel", f"{SELF}/key/kernel"
+OUT = "bert/encoder/layer_._0/output/dense/kernel"
+POOLER = "bert/pooler/dense/kernel"
+TOKENS = 4
+
+
+def layer(name: str, n: int, k: int) -> LayerWeight:
+    return LayerWeight(name, (n, k), flops=2 * TOKENS * n * k)
+
+
+LAYERS = (layer(QUERY, 32, 16), layer(KEY, 32, 16), layer(OUT, 16, 64), layer(POOLER, 16, 16))
+CALLS = (
+    CallTime(0, "take", "bert/embeddings", 1.0),
+    CallTime(1, "packed_dense_64x16_bias", f"{SELF}/{{query,key}}", 4.0),
+    CallTime(2, "attention_2x8", f"{SELF}/attention_2x8", 2.0),
+    CallTime(3, "packed_dense_16x64_bias_residual", OUT.removesuffix("/kernel"), 3.0),
+    CallTime(4, "layer_norm_16", "bert/encoder/layer_._0/output/LayerNorm", 0.5),
+    CallTime(5, "packed_dense_16x16_bias_tanh", "bert/pooler/dense", 0.5),
+)
+
+
+@pytest.fixture
+def params() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    weights = {la.name: rng.uniform(1, 2, la.shape[::-1]).astype(np.float32) for la in LAYERS}
+    # (K, N) as stored: half of the outputs of `query` are zero, in runs of 16; one input of `out`.
+    weights[QUERY][:, :16] = 0
+    weights[OUT][0] = 0
+    return weights
+
+
+@pytest.fixture
+def layers(params):
+    return analysis.analyze_weights(LAYERS, params, (4, 1), 0.4)
+
+
+def analysed(layers, **changes) -> analysis.Analysis:
+    fields = {"model": {"name": "tiny"}, "weights": {}, "spec": {}, "origin": "model tiny"}
+    return analysis.Analysis(**fields, block_shape=(4, 1), layers=layers, **changes)
+
+
+def test_sparsities_at_every_block(layers) -> None:
+    by_name = {found.weight: found for found in layers}
+    assert by_name[QUERY].element_sparsity == 0.5
+    assert by_name[QUERY].block_sparsities == {
+        "1x1": 0.5,
+        "4x1": 0.5,
+        "16x1": 0.5,
+        "32x1": 0.0,
+        "4x4": 0.5,
+    }
+    # One of 64 inputs, for all outputs; 32 rows do not divide 16.
+    assert by_name[OUT].block_sparsities == {
+        "1x1": 1 / 64,
+        "4x1": 1 / 64,
+        "16x1": 1 / 64,
+        "32x1": None,
+        "4x4": 0.0,
+    }
+
+
+def test_sizes(layers) -> None:
+    found = layers[2]
+    assert (found.shape, found.num_params, found.size_bytes) == ((16, 64), 1024, 4096)
+    assert found.flops == 2 * TOKENS * 1024
+
+
+def test_what_would_convert_is_what_the_compiler_decides(layers, params) -> None:
+    decisions = decide(LAYERS, params, (4, 1), 0.4)
+    assert [(la.action, la.reason, la.eligible) for la in layers] == [
+        (d.action, d.reason, d.eligible) for d in decisions
+    ]
+    assert [la.action for la in layers] == ["sparse", "dense", "dense", "dense"]
+    assert "pooler" in layers[3].reason
+
+
+def test_an_unusual_block_is_looked_at_too(params) -> None:
+    found = analysis.analyze_weights(LAYERS, params, (8, 2), 0.5)
+    assert list(found[0].block_sparsities) == ["1x1", "4x1", "16x1", "32x1", "8x2", "4x4"]
+
+
+def test_a_pattern_that_matches_nothing(params) -> None:
+    with pytest.raises(SparsityError, match="matches none"):
+        analysis.analyze_weights(LAYERS, params, (4, 1), 0.5, include=("*nothing*",))
+
+
+def test_decisions_of_an_artifact(params) -> None:
+    decisions = [d.to_json() for d in decide(LAYERS, params, (16, 1), 0.4)]
+    found = analysis.analyze_decisions(json.loads(json.dumps(decisions)))
+    assert found[0].block_sparsities == {"1x1": 0.5, "16x1": 0.5}
+    assert [la.num_params for la in found] == [512, 512, 1024, 256]
+    assert found[0].action == "sparse"
+
+
+def test_layers_of_one_call_share_its_time(layers) -> None:
+    timed, parts = analysis.add_times(layers, CALLS, latency_ms=11.0)
+    assert [la.latency_ms for la in timed] == [2.0, 2.0, 3.0, 0.5]
+    assert timed[0].timed_with == (KEY,)
+    assert timed[2].timed_with == ()
+    assert [la.latency_share for la in timed] == pytest.approx([2 / 11, 2 / 11, 3 / 11, 0.5 / 11])
+    assert parts == {"products": 7.5, "attention": 2.0, "norms": 0.5, "rest": 1.0}
+
+
+def test_time_is_shared_by_flops(params) -> None:
+    uneven = (layer(QUERY, 48, 16), layer(KEY, 16, 16))
+    weights = {la.name: np.ones(la.shape[::-1], np.float32) for la in uneven}
+    found = analysis.analyze_weights(uneven, weights, (4, 1), 0.5)
+    timed, _ = analysis.add_times(found, CALLS[1:2], latency_ms=4.0)
+    assert [la.latency_ms for la in timed] == [3.0, 1.0]
+
+
+def test_calls_of_a_shared_weight_add_up(layers) -> None:
+    timed, _ = analysis.add_times(layers, (*CALLS, CALLS[3]), latency_ms=14.0)
+    assert timed[2].latency_ms == 6.0
+
+
+def test_a_profile_never_exceeds_the_latency(layers) -> None:
+    timed, parts = analysis.add_times(layers, CALLS, latency_ms=5.5)
+    assert sum(parts.values()) == pytest.approx(5.5)
+    assert [la.latency_ms for la in timed] == [1.0, 1.0, 1.5, 0.25]
+    # What no call accounts for is rest.
+    _, parts = analysis.add_times(layers, CALLS, latency_ms=20.0)
+    assert parts["rest"] == pytest.approx(1.0 + 9.0)
+
+
+def test_measurement(layers) -> None:
+    record = example_record(dense_ms=11.0)
+    record = replace(record, builds={"dense": replace(record.builds["dense"], calls=CALLS)})
+    found = analysis.add_measurement(analysed(layers), "dense", record, disturbed=True)
+    assert (found.timed_build, found.latency_ms, found.disturbed) == ("dense", 11.0, True)
+    assert found.environment == record.environment
+    assert found.totals["latency_ms"] == 7.5
+
+
+def test_totals(layers) -> None:
+    totals = analysed(layers).totals
+    assert totals["num_params"] == 512 + 512 + 1024 + 256
+    assert totals["element_sparsity"] == pytest.approx((256 + 16) / 2304)
+    assert totals["sparse_flops_share"] == pytest.approx(512 / 2304)
+    assert (totals["layers"], totals["eligible"], totals["sparse"]) == (4, 3, 1)
+    assert totals["latency_ms"] is None
+    assert totals["predicted_sparse_ms"] is None
+
+
+def test_json_form(layers) -> None:
+    document = json.loads(json.dumps(analysed(layers).to_json(), allow_nan=False))
+    assert next(iter(document)) == "schema_version"
+    assert document["totals"]["num_params"] == 2304
+    assert document["layers"][0]["weight"] == QUERY
+    assert document["layers"][2]["block_sparsities"]["32x1"] is None
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("a/{query,key}", ["a/query", "a/key"]),
+        ("a/{x,y}/dense", ["a/x/dense", "a/y/dense"]),
+        ("a/dense", ["a/dense"]),
+        ("", [""]),
+    ],
+)
+def test_stacks(call, expected) -> None:
+    assert analysis.expand_stack(call) == expected
+
+
+@pytest.mark.parametrize(
+    ("kernel", "part"),
+    [
+        ("packed_dense_768x768_bias", "products"),
+        ("sparse_dense_768x768_4x1_bias_gelu", "products"),
+        ("fused_matmul_add", "products"),
+        ("attention_12x64", "attention"),
+        ("layer_norm_768", "norms"),
+        ("fused_layer_norm1", "norms"),
+        ("take", "rest"),
+        ("pack_tokens", "rest"),
+    ],
+)
+def test_parts(kernel, part) -> None:
+    assert analysis.part_of(kernel) == part
+
+
+def predicted(layers, calls=CALLS, assumed=0.75, part_scale=None):
+    record = example_record(dense_ms=11.0)
+    build = replace(record.builds["dense"], calls=calls)
+    record = replace(record, builds={"dense": build})
+    baseline = Baseline.from_record(Setting(TOKENS, 1, 2), record, LAYERS)
+    model = CostModel(
+        block_shape=(4, 1),
+        dense_ms=11.0,
+        dense_weights_bytes=9216,
+        parts_ms=baseline.parts_ms,
+        products=(Product("64x16_bias", 1, 64, 16, 4.0),),
+        # Eight milliseconds for all blocks, nothing for none.
+        fits={
+            "64x16_bias": KernelFit((0.0, 1.0), (0.0, 8.0)),
+            "16x64_bias_residual": KernelFit((0.0, 1.0), (0.0, 6.0)),
+        },
+        part_scale=part_scale or {},
+    )
+    measured = analysis.add_measurement(analysed(layers), "dense", record)
+    return predict_layers(measured, baseline, model, assumed)
+
+
+def test_predictions(layers) -> None:
+    found = predicted(layers)
+    query, key, out, pooler = found.layers
+    # `query` runs sparse by its own zeros, the others as sparse as assumed.
+    assert [la.predicted_at_sparsity for la in found.layers] == [0.5, 0.75, 0.75, None]
+    both_ms = 8.0 * (1 - (0.5 + 0.75) / 2)
+    assert query.predicted_sparse_ms == key.predicted_sparse_ms == pytest.approx(both_ms / 2)
+    assert out.predicted_sparse_ms == pytest.approx(6.0 * 0.25)
+    assert pooler.predicted_sparse_ms is None
+    assert found.predicted_latency_ms == pytest.approx(11.0 - 4.0 - 3.0 + both_ms + 1.5)
+
+
+def test_the_rest_of_a_sparse_build_may_take_longer(layers) -> None:
+    slower = predicted(layers, part_scale={"attention": 1.5})
+    assert slower.predicted_latency_ms == pytest.approx(
+        predicted(layers).predicted_latency_ms + 0.5 * 2.0
+    )
+
+
+def test_a_layer_without_a_sparse_kernel_is_not_predicted(layers) -> None:
+    plain = tuple(replace(call, kernel=f"fused_{call.kernel}") for call in CALLS)
+    found = predicted(layers, plain)
+    assert all(la.predicted_sparse_ms is None for la in found.layers)
+    assert found.predicted_latency_ms is None
+
+
+def test_predictions_need_times(layers) -> None:
+    with pytest.raises(ValueError, match="without times"):
+        predict_layers(analysed(layers), None, None, 0.9)

@@ -1,0 +1,322 @@
+"""Importing through the cache: the child process, its errors, its death, and not needing it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tvm_sparse import errors
+from tvm_sparse.cache.store import Cache
+from tvm_sparse.config import ModelSpec
+from tvm_sparse.errors import BuildError, CacheError, CheckpointError, UnsupportedOpError
+from tvm_sparse.importers import import_process
+from tvm_sparse.importers.import_model import import_model, ir_key, load_imported
+from tvm_sparse.importers.worker import _describe
+from tvm_sparse.sources.source import resolve_source
+
+pytestmark = pytest.mark.e2e
+
+
+def spec_of(directory, **fields) -> ModelSpec:
+    return ModelSpec(str(directory), batch=2, seq_len=8, **fields)
+
+
+@pytest.fixture
+def store(cache_dir) -> Cache:
+    return Cache(cache_dir)
+
+
+def left_behind(store: Cache) -> list[str]:
+    room = store.root / "ir"
+    return sorted(p.name for p in room.iterdir()) if room.is_dir() else []
+
+
+def test_an_import_is_written_once_and_loads(config_dir, store):
+    directory = config_dir(architectures=["BertForQuestionAnswering"])
+    spec = spec_of(directory)
+    source = resolve_source(spec)
+    lines: list[str] = []
+    entry = import_model(spec, source, store, lines.append)
+    assert lines[0] == "starting TensorFlow"
+    assert any("freezing" in line for line in lines)
+
+    manifest = entry.manifest
+    assert manifest["model"]["architecture"] == "BertForQuestionAnswering"
+    assert manifest["model"]["task"] == "question-answering"
+    assert manifest["weights"]["kind"] == "random"
+    assert manifest["weights"]["fingerprint"] == source.fingerprint
+    ids = {"name": "input_ids", "shape": [2, 8], "dtype": "int32"}
+    assert manifest["inputs"][0] == ids
+    assert [i["name"] for i in manifest["outputs"]] == ["start_logits", "end_logits"]
+    assert set(manifest["files"]) == {"module.json", "params.safetensors", "reference.npz"}
+    assert manifest["versions"]["tensorflow"].startswith("2.")
+
+    model = load_imported(entry)
+    main = model.mod["main"]
+    names = [var.name for var in main.params]
+    assert names[: int(main.attrs["num_input"])] == list(model.inputs)
+    assert set(names[len(model.inputs) :]) <= set(model.params)
+    assert list(model.outputs) == ["start_logits", "end_logits"]
+    assert model.inputs["input_ids"].dtype == np.int32
+    assert model.outputs["start_logits"].shape == (2, 8)
+
+    def no_child(*arguments, **options):
+        raise AssertionError("a second import started a process")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", no_child)
+        assert import_model(spec, source, store).path == entry.path
+        # The entry is the same when its weights are asked for explicitly; what is said is not.
+        asked = spec.with_(weights="random")
+        found = import_model(asked, resolve_source(asked), store)
+    assert found.path == entry.path
+    assert found.manifest["weights"]["detail"] == "seeded random weights (seed 0): asked for"
+    assert manifest["weights"]["detail"].endswith("has no weights")
+
+
+POISONED = """
+    import sys
+    class Poison:
+        def find_spec(self, name, path=None, target=None):
+            if name.split(".")[0] in ("tensorflow", "keras", "tf_keras", "transformers"):
+                raise AssertionError(f"{name} was imported")
+    sys.meta_path.insert(0, Poison())
+    from tvm_sparse.cache.store import Cache
+    from tvm_sparse.config import ModelSpec
+    from tvm_sparse.importers.import_model import import_model, load_imported
+    from tvm_sparse.sources.source import resolve_source
+    spec = ModelSpec(sys.argv[1], batch=2, seq_len=8)
+    entry = import_model(spec, resolve_source(spec), Cache(), print)
+    print(len(load_imported(entry).params))
+"""
+
+
+def test_a_second_run_imports_neither_tensorflow_nor_transformers(config_dir, store):
+    directory = config_dir()
+    spec = spec_of(directory)
+    entry = import_model(spec, resolve_source(spec), store)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(POISONED), str(directory)],
+        env={**os.environ, "TVM_SPARSE_CACHE": str(store.root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{len(load_imported(entry).params)}\n"
+
+
+def test_an_installed_pytorch_is_never_imported(config_dir, store, tmp_path, monkeypatch):
+    """Its CUDA build would abort the process; this one aborts it too."""
+    package = tmp_path / "site" / "torch"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    spec = spec_of(config_dir())
+    import_model(spec, resolve_source(spec), store)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(POISONED), spec.model],
+        env={**os.environ, "TVM_SPARSE_CACHE": str(store.root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_entry_is_imported_again(config_dir, cache_dir):
+    warnings: list[str] = []
+    store = Cache(cache_dir, on_warning=warnings.append)
+    spec = spec_of(config_dir())
+    source = resolve_source(spec)
+    entry = import_model(spec, source, store)
+    params = entry.file("params.safetensors")
+    whole = params.read_bytes()
+    params.write_bytes(whole[:-1])
+    again = import_model(spec, source, store)
+    assert params.read_bytes() == whole
+    assert again.key == entry.key
+    assert "params.safetensors is truncated" in warnings[0]
+
+
+@pytest.mark.unit
+def test_the_key_follows_what_the_module_depends_on(config_dir):
+    directory = config_dir()
+
+    def key(**changes):
+        spec = ModelSpec(str(directory)).with_(**changes)
+        return ir_key(spec, resolve_source(spec))
+
+    keys = {
+        key(),
+        key(batch=2),
+        key(seq_len=64),
+        key(inputs="single"),
+        key(seed=1),
+        key(num_layers=1),
+    }
+    assert len(keys) == 6
+    assert key() in keys
+
+
+def test_an_error_of_the_child_is_raised_here(config_dir, store, tmp_path):
+    """Sound files that do not fit the config: only the child can find out."""
+    from safetensors.numpy import save_file
+
+    directory = config_dir(architectures=["BertForMaskedLM"])
+    tensors = {"bert.embeddings.word_embeddings.weight": np.zeros((96, 32), np.float32)}
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    spec = spec_of(directory)
+    with pytest.raises(CheckpointError, match=r"lacks \d+ weights of TFBertForMaskedLM") as caught:
+        import_model(spec, resolve_source(spec), store)
+    assert "\n" not in str(caught.value)
+    assert left_behind(store) == []
+
+
+def test_a_full_disk_in_the_child_is_a_cache_error(config_dir, store, monkeypatch):
+    def worker_without_space(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(store.root / "ir"))
+
+    monkeypatch.setattr("tvm_sparse.importers.import_model.run_worker", worker_without_space)
+    spec = spec_of(config_dir())
+    with pytest.raises(CacheError, match="disk full"):
+        import_model(spec, resolve_source(spec), store)
+    assert left_behind(store) == []
+
+
+def run_script(config_dir, store, monkeypatch, script: str):
+    """Import with a child that runs `script` instead of the worker."""
+    popen = subprocess.Popen
+
+    def start(command, **options):
+        return popen([sys.executable, "-c", textwrap.dedent(script), command[-1]], **options)
+
+    monkeypatch.setattr(import_process.subprocess, "Popen", start)
+    spec = spec_of(config_dir())
+    return import_model(spec, resolve_source(spec), store)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", r"SIGKILL .*lack of memory"),
+        ("import os; os.abort()", "ended by SIGABRT"),
+        ("import sys; sys.exit('LLVM ERROR: twice')", r"status 1; it said: LLVM ERROR: twice"),
+        ("import sys; sys.stdin.readline(); raise SystemExit(3)", "status 3"),
+        ("import sys; sys.exit('why\\nI0000 00:00:17.9 port.cc:153] noise')", "it said: why$"),
+    ],
+)
+def test_a_child_that_dies_is_explained(config_dir, store, monkeypatch, script, message):
+    with pytest.raises(BuildError, match=message) as caught:
+        run_script(config_dir, store, monkeypatch, script)
+    assert "\n" not in str(caught.value)
+    assert left_behind(store) == []
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.FrontendError("no such class"),
+        errors.ConfigError("seq-len 9 given"),
+        UnsupportedOpError([("Foo", "a/b"), ("Bar", "c")]),
+        OSError(errno.ENOSPC, "No space left on device", "/x"),
+        ValueError("something\nelse"),
+    ],
+)
+def test_errors_cross_the_process_boundary(error):
+    raised = import_process._failure(_describe(error), 1, "", "imports the model")
+    expected = BuildError if isinstance(error, ValueError) else type(error)
+    assert type(raised) is expected
+    assert str(error).split("\n")[0] in str(raised)
+    assert "\n" not in str(raised)
+
+
+SLEEPER = """
+    import os, sys, time
+    events = os.fdopen(int(sys.argv[1]), "w")
+    request = sys.stdin.readline()
+    print('{"event": "progress", "line": "%d"}' % os.getpid(), file=events, flush=True)
+    time.sleep(600)
+"""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_an_interrupt_ends_the_child_and_leaves_nothing(config_dir, store, monkeypatch):
+    popen = subprocess.Popen
+    children: list[int] = []
+
+    def interrupt(line: str) -> None:
+        children.append(int(line))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        import_process.subprocess,
+        "Popen",
+        lambda command, **options: popen(
+            [sys.executable, "-c", textwrap.dedent(SLEEPER), command[-1]], **options
+        ),
+    )
+    spec = spec_of(config_dir())
+    with pytest.raises(KeyboardInterrupt):
+        import_model(spec, resolve_source(spec), store, interrupt)
+    assert not is_running(children[0])
+    assert left_behind(store) == []
+
+
+IMPORTER = """
+    import sys
+    from tvm_sparse.cache.store import Cache
+    from tvm_sparse.config import ModelSpec
+    from tvm_sparse.importers.import_model import import_model
+    from tvm_sparse.sources.source import resolve_source
+    spec = ModelSpec(sys.argv[1], batch=2, seq_len=8)
+    import_model(spec, resolve_source(spec), Cache(), lambda line: print(line, flush=True))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(config_dir, store, how):
+    """A real import, ended in the middle: by Ctrl-C, and by a kill that nobody can catch."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(IMPORTER), str(config_dir())],
+        env={**os.environ, "TVM_SPARSE_CACHE": str(store.root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    hang_guard = threading.Timer(120, parent.kill)
+    hang_guard.start()
+    with parent:
+        assert parent.stdout.readline() == "starting TensorFlow\n"
+        (worker,) = children_of(parent.pid)
+        parent.send_signal(how)
+        parent.wait()
+    hang_guard.cancel()
+    deadline = time.monotonic() + 60
+    while is_running(worker):
+        assert time.monotonic() < deadline, "the worker still runs"
+        time.sleep(0.05)
+    store.sweep()  # what a kill leaves is swept by the next writer
+    assert left_behind(store) == []
+
+
+def children_of(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]

@@ -1,0 +1,27 @@
+"""The page of supported ops is the table's, and no op stands in two families."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tvm_sparse.importers.tensorflow.converters.table import CONVERTERS, FAMILIES
+from tvm_sparse.importers.tensorflow.supported_ops import render_supported_ops
+
+pytestmark = pytest.mark.unit
+
+PAGE = Path(__file__).parents[2] / "docs" / "supported-ops.md"
+
+
+def test_the_page_is_up_to_date():
+    assert PAGE.read_text(encoding="utf-8") == render_supported_ops(), (
+        "write it anew: python -m tvm_sparse.importers.tensorflow.supported_ops "
+        "> docs/supported-ops.md"
+    )
+
+
+def test_the_page_lists_every_op_once():
+    assert sum(len(family) for family in FAMILIES.values()) == len(CONVERTERS)
+    rows = [line for line in render_supported_ops().splitlines() if line.startswith("| `")]
+    assert len(rows) == len(CONVERTERS)

@@ -1,0 +1,342 @@
+"""Where a model comes from: presets, directories and a hub that is there, slow, or gone."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tvm_sparse.config import ModelSpec
+from tvm_sparse.errors import CheckpointError, ConfigError, FrontendError, ModelNotFoundError
+from tvm_sparse.sources import hub
+from tvm_sparse.sources.architecture import task_of, with_num_layers
+from tvm_sparse.sources.presets import load_presets
+from tvm_sparse.sources.source import ModelSource, resolve_source
+
+pytestmark = pytest.mark.unit
+
+CONFIG = {**load_presets()["bert-tiny"].config, "architectures": ["BertForSequenceClassification"]}
+
+
+@pytest.fixture(autouse=True)
+def empty_hub_cache(tmp_path, monkeypatch):
+    """No checkpoint in the hub's cache and no network, whatever the machine has."""
+    path = tmp_path / "hub-cache"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    return path
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    return make_checkpoint(tmp_path / "model")
+
+
+def make_checkpoint(directory: Path, config: dict | None = None) -> Path:
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text(json.dumps(config or CONFIG))
+    save_file({"a": np.arange(64, dtype=np.float32)}, directory / "model.safetensors")
+    return directory
+
+
+def resolve(model, **fields) -> ModelSource:
+    return resolve_source(ModelSpec(str(model), **fields))
+
+
+def test_directory_with_safetensors(checkpoint):
+    source = resolve(checkpoint)
+    assert (source.kind, source.directory) == ("checkpoint", str(checkpoint))
+    assert (source.task, source.weights_format) == ("sequence-classification", "safetensors")
+    assert source.detail == f"checkpoint {checkpoint}"
+    assert ModelSource(**json.loads(json.dumps(source.to_json()))) == source
+
+
+def test_fingerprint_follows_the_contents_of_the_weights(checkpoint, tmp_path):
+    before = resolve(checkpoint).fingerprint
+    copy = make_checkpoint(tmp_path / "copy")
+    assert resolve(copy).fingerprint == before
+    save_file({"a": np.ones(64, dtype=np.float32)}, copy / "model.safetensors")
+    assert resolve(copy).fingerprint != before
+
+
+@pytest.mark.parametrize("missing_bytes", [1, 200, 255, 300])
+def test_truncated_safetensors_is_named(checkpoint, missing_bytes):
+    path = checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-missing_bytes])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is truncated"):
+        resolve(checkpoint)
+
+
+@pytest.mark.parametrize("contents", [b"", b"\x00" * 8 + b"{}", b"\x04" + b"\x00" * 7 + b"oops"])
+def test_damaged_safetensors_is_named(checkpoint, contents):
+    (checkpoint / "model.safetensors").write_bytes(contents)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        resolve(checkpoint)
+
+
+def test_sharded_safetensors_need_every_shard(checkpoint):
+    (checkpoint / "model.safetensors").rename(checkpoint / "model-1.safetensors")
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=r"lacks model-2\.safetensors"):
+        resolve(checkpoint)
+    save_file({"b": np.ones(2, dtype=np.float32)}, checkpoint / "model-2.safetensors")
+    assert resolve(checkpoint).kind == "checkpoint"
+
+
+def test_hdf5_weights(checkpoint):
+    import h5py
+
+    (checkpoint / "model.safetensors").unlink()
+    path = checkpoint / "tf_model.h5"
+    with h5py.File(path, "w") as file:
+        file["weights"] = np.arange(1000)
+    assert resolve(checkpoint).weights_format == "h5"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"tf_model\.h5 is truncated"):
+        resolve(checkpoint)
+    path.write_bytes(b"no HDF5")
+    with pytest.raises(CheckpointError, match=r"tf_model\.h5 is no HDF5 file"):
+        resolve(checkpoint)
+
+
+def test_pytorch_pickle_asks_for_safetensors(checkpoint):
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="convert it to safetensors"):
+        resolve(checkpoint)
+    assert resolve(checkpoint, weights="random").kind == "random"
+
+
+def test_directory_without_weights(checkpoint):
+    (checkpoint / "model.safetensors").unlink()
+    source = resolve(checkpoint)
+    assert source.kind == "random"
+    assert "has no weights" in source.detail
+    with pytest.raises(CheckpointError, match="has no weights"):
+        resolve(checkpoint, weights="checkpoint")
+
+
+def test_directory_without_config(tmp_path):
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
+        resolve(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"hidden_size": 4}'])
+def test_directory_with_a_config_that_is_none(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        resolve(tmp_path)
+
+
+def test_directory_that_does_not_exist(tmp_path):
+    with pytest.raises(ModelNotFoundError, match="no such directory") as caught:
+        resolve(tmp_path / "none")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_model_names_the_presets_and_a_guess():
+    with pytest.raises(ModelNotFoundError, match=r"did you mean bert-base\?") as caught:
+        resolve("bert-bse")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(name in message for name in load_presets())
+
+
+def test_unknown_model_without_network_is_an_error_under_every_policy():
+    for policy in ("auto", "checkpoint", "random"):
+        with pytest.raises(ModelNotFoundError, match="HF_HUB_OFFLINE is set"):
+            resolve("someone/some-model", weights=policy)
+
+
+def test_offline_preset_falls_back_to_seeded_weights_and_says_so():
+    source = resolve("prunebert")
+    assert (source.kind, source.directory) == ("random", None)
+    assert (source.task, source.element_sparsity) == ("question-answering", 0.95)
+    assert source.detail.startswith("seeded random weights (seed 0), 95% of")
+    assert source.detail.endswith("HF_HUB_OFFLINE is set")
+    with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE is set"):
+        resolve("prunebert", weights="checkpoint")
+
+
+def test_fingerprint_of_seeded_weights_follows_seed_and_architecture():
+    base = resolve("bert-tiny", weights="random").fingerprint
+    assert resolve("bert-tiny").fingerprint == base  # why they are seeded does not matter
+    assert resolve("bert-tiny", weights="random", seed=1).fingerprint != base
+    assert resolve("bert-tiny", weights="random", num_layers=1).fingerprint != base
+    assert resolve("bert-mini", weights="random").fingerprint != base
+
+
+def test_short_name_is_the_bare_encoder_and_hub_id_has_its_head():
+    assert resolve("bert-base", weights="random").task == "encoder"
+    assert resolve("bert-base-uncased", weights="random").task == "masked-lm"
+
+
+def test_cached_hub_checkpoint_is_used_without_network(empty_hub_cache):
+    preset = load_presets()["bert-tiny"]
+    repo = empty_hub_cache / f"models--{preset.hub_id.replace('/', '--')}"
+    snapshot = make_checkpoint(repo / "snapshots" / "abc")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("abc")
+    source = resolve("bert-tiny")
+    assert (source.kind, source.directory) == ("checkpoint", str(snapshot))
+    assert preset.hub_id in source.detail
+    assert source.task == "encoder"
+
+
+class _Hub(http.server.BaseHTTPRequestHandler):
+    """Serves one repository as the hub does: a listing, and files with a commit and an etag."""
+
+    files: dict[str, bytes]
+
+    def do_HEAD(self):
+        self._serve(body=False)
+
+    def do_GET(self):
+        self._serve(body=True)
+
+    def _serve(self, body: bool):
+        name = self.path.split("?")[0].rsplit("/", 1)[-1]
+        if self.path.startswith("/api/models/"):
+            siblings = [{"rfilename": n, "size": len(b)} for n, b in self.files.items()]
+            content = json.dumps({"id": "someone/tiny", "siblings": siblings}).encode()
+        elif name in self.files:
+            content = self.files[name]
+        else:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("ETag", f'"{name}"')
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def _go_online(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    # The library reads the variable when it is imported, in whichever test that happens.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+@pytest.fixture
+def served(checkpoint, monkeypatch):
+    """A hub on this machine that has `someone/tiny`; yields its files to be changed."""
+    files = {p.name: p.read_bytes() for p in checkpoint.iterdir()}
+    handler = type("Handler", (_Hub,), {"files": files})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    _go_online(monkeypatch)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield files
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_hub_model_is_downloaded_once(served, empty_hub_cache, monkeypatch):
+    lines: list[str] = []
+    source = resolve_source(ModelSpec("someone/tiny"), lines.append)
+    assert source.kind == "checkpoint"
+    assert Path(source.directory).is_relative_to(empty_hub_cache)
+    assert source.detail == "checkpoint someone/tiny (downloaded)"
+    assert any("downloading someone/tiny" in line for line in lines)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert resolve("someone/tiny").fingerprint == source.fingerprint
+
+
+def test_hub_model_with_pickled_weights_only(served):
+    served["pytorch_model.bin"] = served.pop("model.safetensors")
+    with pytest.raises(CheckpointError, match=r"only pytorch_model\.bin"):
+        resolve("someone/tiny", weights="checkpoint")
+    source = resolve("someone/tiny", weights="random")
+    assert source.kind == "random"
+
+
+def test_a_hub_that_does_not_answer_costs_a_short_wait(monkeypatch):
+    _go_online(monkeypatch)
+    asked = threading.Event()
+    released = threading.Event()
+
+    def hang(*arguments, **options):
+        asked.set()
+        released.wait(60)
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", hang)
+    monkeypatch.setattr(hub, "WAIT_S", 0.1)
+    source = resolve("bert-tiny")
+    released.set()
+    assert asked.is_set()
+    assert source.detail.endswith("did not answer within 0.1 s")
+
+
+def test_a_hub_that_refuses_the_connection(monkeypatch):
+    _go_online(monkeypatch)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert "not reachable" in resolve("bert-tiny").detail
+
+
+@pytest.mark.parametrize(
+    ("model", "limit"), [("roberta-base", 512), ("bert-tiny", 512), ("distilbert", 512)]
+)
+def test_seq_len_over_the_maximum(model, limit):
+    assert resolve(model, weights="random", seq_len=limit).name == model
+    with pytest.raises(ConfigError, match=f"at most {limit} tokens"):
+        resolve(model, weights="random", seq_len=limit + 1)
+
+
+def test_number_of_layers():
+    assert resolve("distilbert", weights="random", num_layers=2).config["n_layers"] == 2
+    with pytest.raises(ConfigError, match="bert-tiny has 2"):
+        resolve("bert-tiny", weights="random", num_layers=3)
+    with pytest.raises(ConfigError, match="no layer count"):
+        with_num_layers("resnet", {"model_type": "resnet", "depths": [1, 1]}, 1)
+    before = load_presets()["bert-tiny"].config["num_hidden_layers"]
+    resolve("bert-tiny", weights="random", num_layers=1)
+    assert load_presets()["bert-tiny"].config["num_hidden_layers"] == before
+
+
+@pytest.mark.parametrize(
+    ("architecture", "task"),
+    [
+        ("BertForQuestionAnswering", "question-answering"),
+        ("RobertaForTokenClassification", "token-classification"),
+        ("BertForPreTraining", "encoder"),
+        ("ViTForImageClassification", "image-classification"),
+        ("DistilBertModel", "encoder"),
+    ],
+)
+def test_task_follows_the_architecture(architecture, task):
+    assert task_of(architecture) == task
+
+
+def test_text_generators_are_refused(tmp_path):
+    config = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_layer": 2}
+    directory = make_checkpoint(tmp_path / "gpt2", config)
+    with pytest.raises(FrontendError, match="only encoders"):
+        resolve(directory)
+
+
+def test_resolving_imports_no_framework():
+    code = (
+        "import sys\n"
+        "from tvm_sparse.config import ModelSpec\n"
+        "from tvm_sparse.sources.source import resolve_source\n"
+        "resolve_source(ModelSpec('prunebert'))\n"
+        "heavy = {'tensorflow', 'transformers', 'tvm', 'torch', 'keras'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

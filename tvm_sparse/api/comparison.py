@@ -1,0 +1,294 @@
+"""The library API of comparisons: this package's builds beside other engines, in one run.
+
+>>> import tvm_sparse
+>>> record = tvm_sparse.compare("bert-mini-sparse", ["onnxruntime", "openvino"])
+
+Every engine gets the same weights, inputs and number of threads, runs in a process of its own and
+takes turns with the others. What it computes is checked before anything is timed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvm_sparse.api import stages
+from tvm_sparse.bench.environment import Environment, detect_environment
+from tvm_sparse.bench.peers.checkpoint import write_checkpoint
+from tvm_sparse.bench.peers.compare import TOLERANCE, max_error, prepare_engines, run_once
+from tvm_sparse.bench.peers.compare import compare as measure_contenders
+from tvm_sparse.bench.peers.contender import Arrays, Contender, own_build, peer
+from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
+from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
+from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.errors import ArtifactError
+from tvm_sparse.runtime.metadata import load_metadata
+
+if TYPE_CHECKING:
+    from tvm_sparse.runtime.metadata import ArtifactMetadata
+
+Progress = Callable[[str, float], None]
+
+# PyTorch computes what a sparse build is compared with: another engine on the same weights.
+_REFERENCE_ENGINE = "torch"
+_OWN_REFERENCE = "tvm_sparse dense"
+# The reference outputs of an imported model are TensorFlow's.
+_IMPORT_REFERENCE = "TensorFlow"
+
+
+def compare(
+    directory: str | os.PathLike[str],
+    against: Iterable[str] = tuple(ENGINES),
+    *,
+    model: str | None = None,
+    threads: int | None = None,
+    bench: BenchSpec | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: Progress = lambda text, share: None,
+) -> PeersRecord:
+    """Measure an exported artifact beside our dense build and other engines.
+
+    The model is imported again, or taken from the cache, and pruned as the artifact's metadata
+    says: the other engines get the very weights that the artifact holds.
+
+    Parameters
+    ----------
+    directory : path
+        Artifact directory.
+    against : iterable of str
+        Engines; those that are not installed are rows that say so.
+    model : str, optional
+        Where the model is now; by default where it was when the artifact was made.
+    threads : int, optional
+        Every core by default.
+    bench : BenchSpec, optional
+        How long to measure each.
+    cache_dir : path, optional
+        Cache directory.
+    progress : callable
+        Receives a line of text and the finished share, 0..1.
+
+    Raises
+    ------
+    ConfigError
+        An unknown engine.
+    ArtifactError
+        The artifact is damaged, or was made from other weights than the model has.
+    TvmSparseError
+        From importing or compiling the model.
+    """
+    engines = find_engines(against)
+    metadata = load_metadata(Path(directory))
+    compile_spec, bench = CompileSpec(threads=threads), bench or BenchSpec()
+    environment = detect_environment(compile_spec.num_threads)
+    found = _model_of(metadata, str(directory), model, cache_dir, progress)
+    dense = _compile(found, "dense", compile_spec, progress)
+    outputs = _run_artifact(dense, found.inputs)
+    gap = max_error(_run_artifact(Path(directory), found.inputs), outputs)
+    if gap > TOLERANCE:
+        raise ArtifactError(
+            f"{directory} computes something else than {found.spec.model} pruned as its metadata "
+            f"says (by {gap:.3g}): say with --model which pruned model it was made from"
+        )
+    contenders = (
+        []
+        if metadata.build == "dense"
+        else [own_build(dense, found.inputs, outputs, _OWN_REFERENCE)]
+    )
+    contenders.append(_artifact(Path(directory), metadata, found.inputs, outputs, _OWN_REFERENCE))
+    with tempfile.TemporaryDirectory(prefix="tvm_sparse-peers-") as folder:
+        checkpoint = write_checkpoint(Path(folder), found.facts, found.params, found.inputs)
+        contenders += _peers(engines, checkpoint, found.inputs, outputs, _OWN_REFERENCE, progress)
+        results = measure_contenders(contenders, compile_spec.num_threads, bench, progress)
+    return _record(found, results, bench, environment)
+
+
+def compare_model(
+    model: stages.Model,
+    specs: Sequence[SparsitySpec] = (),
+    against: Iterable[str] = tuple(ENGINES),
+    *,
+    threads: Sequence[int] = (1,),
+    bench: BenchSpec | None = None,
+    progress: Progress = lambda text, share: None,
+) -> PeersRecord:
+    """Measure our dense and sparse builds of a model beside other engines.
+
+    Parameters
+    ----------
+    model : Model
+        As loaded.
+    specs : sequence of SparsitySpec
+        One sparse build each; every one is pruned from the model's own weights.
+    against : iterable of str
+        Engines, which run the model's own weights.
+    threads : sequence of int
+        Numbers of threads; everything is measured at each.
+    bench : BenchSpec, optional
+        How long to measure each.
+    progress : callable
+        Receives a line of text and the finished share, 0..1.
+
+    Raises
+    ------
+    TvmSparseError
+        See `compare`.
+    """
+    engines = find_engines(against)
+    compile_spec, bench = CompileSpec(threads=max(threads)), bench or BenchSpec()
+    environment = detect_environment(max(threads))
+    with tempfile.TemporaryDirectory(prefix="tvm_sparse-peers-") as folder:
+        dense = _compile(model, "dense", compile_spec, progress)
+        contenders = [own_build(dense, model.inputs, model.outputs, _IMPORT_REFERENCE)]
+        for spec in specs:
+            contender = _sparse_build(model, spec, Path(folder), compile_spec, progress)
+            # The same build again when the zeros are the model's own.
+            if contender.result.label not in {other.result.label for other in contenders}:
+                contenders.append(contender)
+        checkpoint = write_checkpoint(
+            Path(folder) / "dense", model.facts, model.params, model.inputs
+        )
+        contenders += _peers(
+            engines, checkpoint, model.inputs, model.outputs, _IMPORT_REFERENCE, progress
+        )
+        results = [
+            result
+            for count in threads
+            for result in measure_contenders(contenders, count, bench, progress)
+        ]
+    return _record(model, results, bench, environment)
+
+
+def _model_of(
+    metadata: ArtifactMetadata,
+    directory: str,
+    name: str | None,
+    cache_dir: str | os.PathLike[str] | None,
+    progress: Progress,
+) -> stages.Model:
+    """Return the model an artifact was made from, with the artifact's weights."""
+    spec = ModelSpec(**metadata.spec["model"])
+    source = metadata.weights.get("source") or ""
+    if name is not None:
+        spec = spec.with_(model=name)
+    elif metadata.weights.get("kind") == "checkpoint" and os.path.isdir(source):
+        spec = spec.with_(model=source)
+    model = stages.load_model(spec, cache_dir=cache_dir, progress=lambda line: progress(line, 0.0))
+    if model.facts["weights"]["fingerprint"] != metadata.weights.get("fingerprint"):
+        raise ArtifactError(
+            f"{directory} was made from other weights than {spec.model} has now "
+            f"({metadata.weights.get('detail', 'of unknown origin')}): say with --model where "
+            "the model is, or export it again"
+        )
+    sparsity = metadata.spec.get("sparsity")
+    if sparsity is None:
+        return model
+    progress("making the weights sparse", 0.0)
+    fields = {**sparsity, **{key: tuple(sparsity[key]) for key in ("block_shape", "include")}}
+    return stages.sparsify(model, SparsitySpec(**{**fields, "exclude": tuple(sparsity["exclude"])}))
+
+
+def _artifact(
+    directory: Path, metadata: ArtifactMetadata, inputs: Arrays, outputs: Arrays, reference: str
+) -> Contender:
+    if metadata.build == "dense":
+        return own_build(directory, inputs, outputs, reference)
+    shape = tuple(metadata.spec["sparsity"]["block_shape"])
+    return own_build(directory, inputs, outputs, reference, block_sparsity(metadata), shape)
+
+
+def _sparse_build(
+    model: stages.Model,
+    spec: SparsitySpec,
+    folder: Path,
+    compile_spec: CompileSpec,
+    progress: Progress,
+) -> Contender:
+    """Prune, compile and return a sparse build with what it has to compute."""
+    pruned = stages.sparsify(model, spec)
+    directory = _compile(pruned, "sparse", compile_spec, progress)
+    engine = ENGINES[_REFERENCE_ENGINE]
+    if engine.missing():
+        progress(f"{engine.label} is not installed: comparing with the dense build instead", 0.0)
+        dense = _compile(pruned, "dense", compile_spec, progress)
+        outputs, reference = _run_artifact(dense, model.inputs), _OWN_REFERENCE
+    else:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            write_checkpoint(Path(place), model.facts, pruned.params, model.inputs)
+            found, reference = run_once(engine, Path(place), model.inputs), engine.label
+        outputs = {name: found[name] for name in model.outputs}
+    return _artifact(directory, load_metadata(directory), model.inputs, outputs, reference)
+
+
+def _peers(
+    engines: Iterable[Engine],
+    checkpoint: Path,
+    inputs: Arrays,
+    outputs: Arrays,
+    reference: str,
+    progress: Progress,
+) -> list[Contender]:
+    engines = list(engines)
+    failure = prepare_engines(engines, checkpoint, progress)
+    if failure:
+        progress(f"preparing the other engines failed: {failure}", 0.0)
+    return [peer(engine, checkpoint, inputs, outputs, reference) for engine in engines]
+
+
+def _compile(model: stages.Model, build: BuildName, spec: CompileSpec, progress: Progress) -> Path:
+    def say(line: str) -> None:
+        progress(line, 0.0)
+
+    return stages.compile(model, spec, builds=(build,), progress=say).directories[build]
+
+
+def _run_artifact(directory: Path, inputs: Arrays) -> Arrays:
+    """Return an artifact's outputs, computed in a process of its own."""
+    from tvm_sparse.bench.worker_process import WorkerProcess
+
+    with WorkerProcess(directory, 1) as worker:
+        worker.bind(inputs)
+        return worker.run()
+
+
+def block_sparsity(metadata: ArtifactMetadata) -> float:
+    """Return the share of zero blocks over the layers that run sparse, 0 when none does.
+
+    A model that comes pruned keeps its own zeros, whatever sparsity was asked for.
+    """
+    sparse = [d for d in metadata.decisions if d["action"] == "sparse"]
+    sizes = [d["shape"][0] * d["shape"][1] for d in sparse]
+    zeros = sum(d["block_sparsity"] * size for d, size in zip(sparse, sizes, strict=True))
+    return round(zeros / sum(sizes), 4) if sizes else 0.0
+
+
+def _record(
+    model: stages.Model,
+    results: Sequence[EngineResult],
+    bench: BenchSpec,
+    environment: Environment,
+) -> PeersRecord:
+    threads = list(dict.fromkeys(result.threads for result in results))
+    return PeersRecord(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        subject=model.facts["model"]["name"],
+        spec={"model": model.spec.to_json(), "bench": bench.to_json(), "threads": threads},
+        weights=model.facts["weights"],
+        results=tuple(results),
+        environment=environment,
+    )
+
+
+def renamed(record: PeersRecord, label: str) -> PeersRecord:
+    """Return a record that calls its model by another name and says no directory of it."""
+    return replace(
+        record,
+        subject=label,
+        spec={**record.spec, "model": {**record.spec["model"], "model": label}},
+        weights={key: record.weights[key] for key in ("kind", "fingerprint")},
+    )

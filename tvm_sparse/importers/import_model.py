@@ -1,0 +1,185 @@
+"""From a model's source to its entry in the cache, through a process of its own.
+
+Neither TensorFlow nor transformers is ever imported here: an entry that exists is returned as it
+is, and a new one is written by `tvm_sparse.importers.worker`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache as memoize
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.cache.store import Cache, CacheEntry
+from tvm_sparse.config import ModelSpec, micro_batch
+from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies, without_torch
+from tvm_sparse.importers.import_process import run_worker
+from tvm_sparse.importers.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
+from tvm_sparse.sources.checkpoint import find_weights
+from tvm_sparse.sources.source import ModelSource
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """What an IR entry of the cache holds.
+
+    Parameters
+    ----------
+    mod : tvm.IRModule
+        `main(inputs..., weights...)`, see `from_graphdef`.
+    params : dict of str to np.ndarray
+        The weights by parameter name.
+    inputs, outputs : dict of str to np.ndarray
+        Reference inputs and TensorFlow's outputs on them, float32.
+    layer_outputs : dict of str to np.ndarray
+        What TensorFlow's layer norms gave on them, by layer, in the order of the calls.
+    manifest : dict
+        The entry's manifest.
+    """
+
+    mod: Any
+    params: dict[str, np.ndarray]
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+    layer_outputs: dict[str, np.ndarray]
+    manifest: dict[str, Any]
+
+
+def import_model(
+    spec: ModelSpec,
+    source: ModelSource,
+    cache: Cache,
+    progress: Callable[[str], None] = lambda line: None,
+) -> CacheEntry:
+    """Return the cache entry of a model, importing the model if there is none.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Shape, seed and form of the inputs.
+    source : ModelSource
+        As `resolve_source` returns it for this spec.
+    cache : Cache
+        Receives the entry under the kind "ir".
+    progress : callable
+        Receives one line per step.
+
+    Raises
+    ------
+    TvmSparseError
+        Whatever the import worker raised, of the same class; BuildError if it died; CacheError
+        if the cache cannot be written.
+    """
+    entry = _find_or_import(spec, source, cache, progress)
+    # The same weights may have been asked for in other words (auto, random) when it was written.
+    return replace(entry, manifest={**entry.manifest, **_manifest(spec, source)})
+
+
+def _find_or_import(
+    spec: ModelSpec, source: ModelSource, cache: Cache, progress: Callable[[str], None]
+) -> CacheEntry:
+    key = ir_key(spec, source)
+    if (entry := cache.get("ir", key)) is not None:
+        return entry
+    check_dependencies()
+    with cache.lock("ir", key, on_wait=progress):
+        # Another process may have imported the model while this one waited.
+        if (entry := cache.get("ir", key)) is not None:
+            return entry
+        with cache.create("ir", key, needed_bytes=_weight_bytes(source)) as staging:
+            facts = run_worker(spec, source, staging.path, progress)
+            staging.manifest.update(_manifest(spec, source), **facts)
+    assert staging.entry is not None  # `create` sets it or raises
+    return staging.entry
+
+
+def load_imported(entry: CacheEntry) -> ImportedModel:
+    """Load what an IR entry of the cache holds."""
+    with without_torch():
+        import tvm
+    from safetensors.numpy import load_file
+
+    with np.load(entry.file(REFERENCE_FILE), allow_pickle=False) as arrays:
+        values = {name: arrays[name] for name in arrays.files}
+    return ImportedModel(
+        mod=tvm.ir.load_json(entry.file(MODULE_FILE).read_text(encoding="utf-8")),
+        params=load_file(entry.file(PARAMS_FILE)),
+        inputs=_select(values, "inputs/"),
+        outputs=_select(values, "outputs/"),
+        layer_outputs=_select(values, "layers/"),
+        manifest=entry.manifest,
+    )
+
+
+def ir_key(spec: ModelSpec, source: ModelSource) -> str:
+    """Return the cache key of an import: equal for equal weights, shapes and versions."""
+    return Cache.key(
+        {
+            "name": source.name,
+            "fingerprint": source.fingerprint,
+            "config": source.config,
+            "architecture": source.architecture,
+            "batch": spec.batch,
+            "micro_batch": micro_batch(spec.batch, spec.seq_len),
+            "seq_len": spec.seq_len,
+            "inputs": spec.inputs,
+            "seed": spec.seed,
+            "versions": _versions(),
+            "importer": _importer_fingerprint(),
+        }
+    )
+
+
+def _manifest(spec: ModelSpec, source: ModelSource) -> dict[str, Any]:
+    return {
+        "model": {
+            "name": source.name,
+            "architecture": source.architecture,
+            "task": source.task,
+            "config": source.config,
+        },
+        "weights": {
+            "kind": source.kind,
+            "source": source.directory or "seeded",
+            "detail": source.detail,
+            "fingerprint": source.fingerprint,
+        },
+        "spec": spec.to_json(),
+        "versions": _versions(),
+    }
+
+
+def _weight_bytes(source: ModelSource) -> int:
+    files = find_weights(Path(source.directory)) if source.directory else None
+    return sum(path.stat().st_size for path in files.paths) if files else 0
+
+
+def _select(values: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
+
+
+@memoize
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("tvm_sparse", *(r.names[0] for r in RUNTIME + FRONTEND)):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+@memoize
+def _importer_fingerprint() -> str:
+    """Return a hash of the importers' own code: an edited one makes new entries."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parents[1]
+    for path in sorted((*package.glob("importers/**/*.py"), *package.glob("sources/*.py"))):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()

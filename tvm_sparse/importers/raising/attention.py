@@ -1,0 +1,97 @@
+"""Softmax attention, written out as two batched products, becomes one op."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tvm import relax
+
+from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr, op_name, shape_of
+
+
+class _Scores(NamedTuple):
+    query: Expr  # (batch, heads, seq, head_dim)
+    key: Expr  # (batch, heads, head_dim, seq_kv)
+    scale: float
+    biases: list[tuple[int, Expr]]
+
+
+def raise_attention(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
+    """Return `nn.attention` if `call` is softmax(scale * q @ k^T + bias) @ v over heads.
+
+    The op takes and returns (batch, seq, heads, head_dim): the transposes emitted around it
+    cancel with those that split the heads. The scale may stand anywhere before the softmax.
+    """
+    if op_name(call) != "relax.matmul" or len(shape_of(call)) != 4:
+        return None
+    softmax = flow.match(call.args[0], "relax.nn.softmax")
+    if softmax is None or int(softmax.attrs.axis) not in (-1, 3):
+        return None
+    scores = _scores(flow, emit, softmax.args[0], shape_of(softmax))
+    value = call.args[1]
+    if scores is None or not _shapes_agree(scores, shape_of(softmax), shape_of(value)):
+        return None
+    attended = relax.op.nn.attention(
+        emit(relax.op.permute_dims(scores.query, [0, 2, 1, 3])),
+        emit(relax.op.permute_dims(scores.key, [0, 3, 1, 2])),
+        emit(relax.op.permute_dims(value, [0, 2, 1, 3])),
+        bias=_bias(emit, scores.biases, shape_of(softmax)),
+        scale=scores.scale,
+    )
+    return relax.op.permute_dims(emit(attended), [0, 2, 1, 3])
+
+
+def _scores(flow: Dataflow, emit: Emit, expr: Expr, shape: tuple[int, ...]) -> _Scores | None:
+    """Take the input of the softmax apart into a scaled product and what is added to it.
+
+    A bias stays one term: taking `mask * 1e9 - 1e9` apart would cost all its precision.
+    """
+    scale, base = flow.scaled(expr)
+    product = flow.match(base, "relax.matmul")
+    if product is not None and shape_of(base) == shape:
+        query_scale, query = _unscaled(flow, emit, product.args[0])
+        key_scale, key = _unscaled(flow, emit, product.args[1])
+        return _Scores(query, key, scale * query_scale * key_scale, [])
+    total = flow.match(expr, "relax.add", "relax.subtract")
+    if total is None:
+        return None
+    sign = 1 if op_name(total) == "relax.add" else -1
+    left, right = (flow.resolve(arg) for arg in total.args)
+    for data, bias in ((left, right), (right, left))[: 1 + (sign > 0)]:
+        found = _scores(flow, emit, data, shape)
+        if found is not None:
+            return found._replace(biases=[*found.biases, (sign, bias)])
+    return None
+
+
+def _unscaled(flow: Dataflow, emit: Emit, expr: Expr) -> tuple[float, Expr]:
+    """Return (factor, base) with `expr` = factor * base, also from before the heads were split."""
+    factor, base = flow.scaled(expr)
+    moved = flow.match(base, "relax.permute_dims", "relax.reshape")
+    if moved is None:
+        return factor, base
+    inner, source = _unscaled(flow, emit, moved.args[0])
+    if inner == 1.0:
+        return factor, base
+    if op_name(moved) == "relax.reshape":
+        return factor * inner, emit(relax.op.reshape(source, shape_of(moved)))
+    return factor * inner, emit(relax.op.permute_dims(source, moved.attrs.axes))
+
+
+def _shapes_agree(scores: _Scores, shape: tuple[int, ...], value_shape: tuple[int, ...]) -> bool:
+    """Return whether no operand is broadcast over batch or heads, which the op cannot do."""
+    leading = {s[:2] for s in (shape_of(scores.query), shape_of(scores.key), value_shape)}
+    return leading == {shape[:2]}
+
+
+def _bias(emit: Emit, biases: list[tuple[int, Expr]], shape: tuple[int, ...]) -> Expr | None:
+    """Return the sum of the biases with four dimensions, each 1 or as in `shape`."""
+    total: Expr | None = None
+    for sign, bias in biases:
+        rank = len(shape_of(bias))
+        if rank < len(shape):
+            bias = emit(relax.op.reshape(bias, [1] * (len(shape) - rank) + [*shape_of(bias)]))
+        if sign < 0:
+            bias = emit(relax.op.negative(bias))
+        total = bias if total is None else emit(relax.op.add(total, bias))
+    return total

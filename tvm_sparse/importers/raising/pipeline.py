@@ -1,0 +1,47 @@
+"""The ordered list of rewrites that raise an imported module to the ops later passes expect."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+
+from tvm_sparse.importers.raising.attention import raise_attention
+from tvm_sparse.importers.raising.dataflow import Rule, rewrite
+from tvm_sparse.importers.raising.dense import raise_dense
+from tvm_sparse.importers.raising.gelu import raise_gelu
+from tvm_sparse.importers.raising.identities import simplify_identity
+from tvm_sparse.importers.raising.layer_norm import raise_layer_norm
+
+RULES: tuple[Rule, ...] = (
+    simplify_identity,
+    raise_gelu,
+    raise_layer_norm,
+    raise_attention,
+    # Transposes that attention put in meet those of the model and cancel.
+    simplify_identity,
+    raise_dense,
+    simplify_identity,
+)
+
+
+def raise_patterns(mod: tvm.IRModule) -> tvm.IRModule:
+    """Return `mod` with known patterns as single ops, without dead code.
+
+    Parameters
+    ----------
+    mod : tvm.IRModule
+        One function `main` of one dataflow block; it stays as it is.
+    """
+    mod = _clean(mod)
+    for rule in RULES:
+        mod = rewrite(mod, rule)
+    return _clean(mod)
+
+
+def _clean(mod: tvm.IRModule) -> tvm.IRModule:
+    passes = [
+        relax.transform.CanonicalizeBindings(),
+        relax.transform.EliminateCommonSubexpr(),
+        relax.transform.DeadCodeElimination(),
+    ]
+    return tvm.transform.Sequential(passes)(mod)

@@ -1,0 +1,198 @@
+"""A TensorFlow model, frozen into a GraphDef with static shapes and named weights."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.errors import FrontendError
+from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
+
+# The order in which a module's inputs stand, whatever order the model's `call` has.
+INPUT_ORDER = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
+
+# Switched off where a model's `call` knows them: their outputs are not part of the result.
+_CALL_SWITCHES = ("output_attentions", "output_hidden_states", "use_cache")
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """One placeholder of a frozen graph; `name` is the node's name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class GraphOutput:
+    """One output of a frozen graph.
+
+    `name` is the model's own name for it (`last_hidden_state`, `logits`, ...), `tensor` the
+    tensor in the graph that carries it, as "node:index".
+    """
+
+    name: str
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class FrozenGraph:
+    """A GraphDef without variables or function calls, and what its nodes mean.
+
+    Parameters
+    ----------
+    graph_def : tensorflow.GraphDef
+        Every variable is a Const node.
+    inputs : tuple of GraphInput
+        The placeholders in `INPUT_ORDER`.
+    outputs : tuple of GraphOutput
+        The model's outputs, in the model's order.
+    weight_names : dict of str to str
+        Const node name to the name of the variable it holds, without the model's own prefix and
+        `:0`, e.g. `bert/encoder/layer_._0/attention/self/query/kernel`. A variable is one node,
+        however often it is used.
+    """
+
+    graph_def: Any
+    inputs: tuple[GraphInput, ...]
+    outputs: tuple[GraphOutput, ...]
+    weight_names: dict[str, str] = field(default_factory=dict)
+
+
+def input_signature(
+    model: Any, config: dict[str, Any], batch: int, seq_len: int, form: str = "full"
+) -> tuple[GraphInput, ...]:
+    """Return the inputs that a model really takes.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Its `call` names what it accepts.
+    config : dict
+        The model's `config.json`; `type_vocab_size` below 2 means segment ids are all zero.
+    batch, seq_len : int
+        Static shape of ids: (batch, seq_len), int32. `pixel_values` is (batch, C, H, W), float32.
+    form : {"full", "single"}
+        `single` leaves only `input_ids`.
+    """
+    accepted = set(inspect.signature(model.call).parameters)
+    if "pixel_values" in accepted and "input_ids" not in accepted:
+        size = config.get("image_size", 224)
+        height, width = (size, size) if isinstance(size, int) else size
+        channels = int(config.get("num_channels", 3))
+        shape = (batch, channels, int(height), int(width))
+        return (GraphInput("pixel_values", shape, "float32"),)
+    names = ["input_ids"]
+    if form == "full":
+        names += [name for name in ("attention_mask", "token_type_ids") if name in accepted]
+        if int(config.get("type_vocab_size", 0) or 0) < 2 and "token_type_ids" in names:
+            names.remove("token_type_ids")
+    return tuple(GraphInput(name, (batch, seq_len), "int32") for name in names)
+
+
+def freeze(model: Any, inputs: tuple[GraphInput, ...]) -> FrozenGraph:
+    """Trace a model at static shapes and fold its variables into constants.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built TF model of transformers; its variables keep their values.
+    inputs : tuple of GraphInput
+        As `input_signature` returns them.
+
+    Raises
+    ------
+    FrontendError
+        The model returns no tensor, or a shape that is not static.
+    """
+    tf = import_tensorflow()
+    order: list[str] = []
+
+    def forward(features: dict[str, Any]) -> dict[str, Any]:
+        results = _call(model, features)
+        order[:] = results
+        return results
+
+    signature = {i.name: tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs}
+    # autograph off: the models of transformers are traceable as they stand, and their asserts
+    # and branches on Python values must not become graph control flow.
+    concrete = tf.function(forward, autograph=False).get_concrete_function(signature)
+    # Flattening a dict of outputs sorts its keys.
+    tensors = dict(zip(sorted(order), concrete.outputs, strict=True))
+    outputs = tuple(_graph_output(name, tensors[name]) for name in order)
+    if not outputs:
+        raise FrontendError(f"model {model.name} returns no tensors: nothing to import")
+    graph_def = _variables_to_constants(concrete)
+    return FrozenGraph(graph_def, inputs, outputs, _weight_names(model, concrete, graph_def))
+
+
+def run_reference(model: Any, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Run a TF model and return its outputs as numpy arrays by name."""
+    tf = import_tensorflow()
+    features = {name: tf.constant(value) for name, value in values.items()}
+    return {name: np.asarray(tensor) for name, tensor in _call(model, features).items()}
+
+
+def variable_name(model: Any, variable: Any) -> str:
+    """Return a variable's name without the model's own prefix and `:0`."""
+    name = str(variable.name).split(":")[0]
+    return name.removeprefix(f"{model.name}/")
+
+
+def _call(model: Any, features: dict[str, Any]) -> dict[str, Any]:
+    accepted = set(inspect.signature(model.call).parameters)
+    switches = {name: False for name in _CALL_SWITCHES if name in accepted}
+    results = model(**features, training=False, return_dict=True, **switches)
+    return {name: value for name, value in results.items() if hasattr(value, "shape")}
+
+
+def _variables_to_constants(concrete: Any) -> Any:
+    """Return the GraphDef that `convert_variables_to_constants_v2` makes of a function.
+
+    The last step of that function wraps the GraphDef into a callable again, which nobody here
+    calls and which copies all weights several times over (BERT-base: ten times the time, and
+    gigabytes). So its two first steps are taken alone where TensorFlow has them under these
+    names.
+    """
+    from tensorflow.python.framework import convert_to_constants
+
+    options = {"lower_control_flow": False, "aggressive_inlining": True}
+    read_function = getattr(convert_to_constants, "_FunctionConverterDataInEager", None)
+    replace = getattr(convert_to_constants, "_replace_variables_by_constants", None)
+    if read_function is None or replace is None:
+        frozen = convert_to_constants.convert_variables_to_constants_v2(concrete, **options)
+        return frozen.graph.as_graph_def()
+    graph_def, _ = replace(converter_data=read_function(func=concrete, **options))
+    return graph_def
+
+
+def _graph_output(name: str, tensor: Any) -> GraphOutput:
+    if tensor.shape.rank is None or not tensor.shape.is_fully_defined():
+        raise FrontendError(f"output {name} has the shape {tensor.shape}: it must be static")
+    return GraphOutput(name, tensor.name, tuple(tensor.shape), tensor.dtype.name)
+
+
+def _weight_names(model: Any, concrete: Any, graph_def: Any) -> dict[str, str]:
+    """Map Const nodes to variables: a captured variable keeps its placeholder's node name."""
+    constants = {node.name for node in graph_def.node if node.op == "Const"}
+    # Handles are compared by identity: `captured` and `variable.handle` are the same tensor.
+    captures = {id(outer): inner.op.name for outer, inner in concrete.graph.captures}
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for variable in model.variables:
+        node = captures.get(id(variable.handle))
+        if node is None or node not in constants:
+            continue
+        name = unique = variable_name(model, variable)
+        count = 1
+        while unique in taken:
+            unique, count = f"{name}_{count}", count + 1
+        taken.add(unique)
+        names[node] = unique
+    return names

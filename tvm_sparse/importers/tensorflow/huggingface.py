@@ -1,0 +1,147 @@
+"""The TensorFlow model of a source: the class its task names, with its weights in place.
+
+Runs in the import worker only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm_sparse.errors import CheckpointError, FrontendError
+from tvm_sparse.importers.tensorflow.graphdef import variable_name
+from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow, import_transformers
+from tvm_sparse.importers.tensorflow.random_weights import pruned_nonzeros, random_value
+from tvm_sparse.sources.source import ModelSource
+
+# Task to the name of transformers' table from model type to TF class.
+_CLASS_TABLES = {
+    "encoder": "TF_MODEL_MAPPING_NAMES",
+    "sequence-classification": "TF_MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+    "question-answering": "TF_MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES",
+    "masked-lm": "TF_MODEL_FOR_MASKED_LM_MAPPING_NAMES",
+    "token-classification": "TF_MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES",
+    "image-classification": "TF_MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+}
+
+
+def load_model(
+    source: ModelSource, seed: int, progress: Callable[[str], None] = lambda line: None
+) -> Any:
+    """Build the TF model of `source` with its weights.
+
+    Parameters
+    ----------
+    source : ModelSource
+        As `resolve_source` returns it.
+    seed : int
+        Seed of random weights, and of a pooler that the checkpoint lacks.
+    progress : callable
+        Receives one line when weights had to be made up.
+
+    Returns
+    -------
+    keras.Model
+        Built: all variables exist and have their values.
+
+    Raises
+    ------
+    FrontendError
+        transformers has no TF class for this model and task, or refuses the config.
+    CheckpointError
+        The weights do not fit the architecture.
+    """
+    model_class = _model_class(source)
+    config = _config(source)
+    if source.kind == "checkpoint":
+        return _load_checkpoint(model_class, config, source, seed, progress)
+    try:
+        model = model_class(config)
+        model.build_in_name_scope()
+    except Exception as error:  # whatever a config's values make the layers raise
+        raise FrontendError(
+            f"{model_class.__name__} cannot be built from this config.json: {_line(error)}"
+        ) from error
+    _assign_random(model, model.variables, seed, source.element_sparsity)
+    return model
+
+
+def _model_class(source: ModelSource) -> Any:
+    transformers = import_transformers()
+    from transformers.models.auto import modeling_tf_auto
+
+    table = getattr(modeling_tf_auto, _CLASS_TABLES[source.task])
+    model_type = source.config["model_type"]
+    name = table.get(model_type)
+    # Some types list several classes, the plain encoder first.
+    name = name[0] if isinstance(name, (tuple, list)) else name
+    if name is None:
+        raise FrontendError(
+            f"model type {model_type!r} given with the task {source.task}: transformers has "
+            f"TensorFlow classes for {', '.join(sorted(table))}"
+        )
+    return getattr(transformers, name)
+
+
+def _config(source: ModelSource) -> Any:
+    transformers = import_transformers()
+    facts = {**source.config}
+    model_type = facts.pop("model_type")
+    try:
+        return transformers.AutoConfig.for_model(model_type, **facts)
+    except Exception as error:  # values of a wrong type surface as many classes
+        raise FrontendError(f"config.json of {source.name} is refused: {_line(error)}") from error
+
+
+def _load_checkpoint(
+    model_class: Any,
+    config: Any,
+    source: ModelSource,
+    seed: int,
+    progress: Callable[[str], None],
+) -> Any:
+    tf = import_tensorflow()
+    # The HDF5 loader leaves a missing tensor at its initial value without a word.
+    tf.keras.utils.set_random_seed(seed)
+    try:
+        model, info = model_class.from_pretrained(
+            source.directory, config=config, local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:  # mismatched shapes, damaged HDF5, unreadable tensors
+        raise CheckpointError(
+            f"the weights in {source.directory} do not load as {model_class.__name__}: "
+            f"{_line(error)}"
+        ) from error
+    # Keys come in PyTorch's style or TensorFlow's, whatever the file was written by.
+    missing = sorted(str(key) for key in info["missing_keys"])
+    heads = [key for key in missing if "pooler" not in key]
+    if heads:
+        raise CheckpointError(
+            f"the checkpoint in {source.directory} lacks {len(heads)} weights of "
+            f"{model_class.__name__}, first {heads[0]}: its config.json names another architecture "
+            "than its weights have"
+        )
+    if missing:
+        # Checkpoints of task heads often come without the pooler that the bare encoder has.
+        progress("the checkpoint has no pooler: seeded weights stand in for it")
+        poolers = [v for v in model.variables if "pooler" in variable_name(model, v)]
+        _assign_random(model, poolers, seed, None)
+    return model
+
+
+def _assign_random(
+    model: Any, variables: list[Any], seed: int, element_sparsity: float | None
+) -> None:
+    shapes = {variable_name(model, v): tuple(v.shape) for v in variables}
+    nonzeros: dict[str, int] = {}
+    if element_sparsity is not None:
+        nonzeros = pruned_nonzeros(shapes, element_sparsity, seed)
+    for variable in variables:
+        name = variable_name(model, variable)
+        variable.assign(random_value(name, shapes[name], seed, nonzeros.get(name)))
+
+
+def _line(error: Exception) -> str:
+    """Return an error's text as one short line: those of TensorFlow run over pages."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -1,0 +1,204 @@
+"""The process that imports a model: all work with TensorFlow and transformers happens here.
+
+    python -m tvm_sparse.importers.worker EVENTS_FD
+
+reads one JSON request from stdin ({spec, source, directory}), fills the directory, and reports on
+the file descriptor as JSON lines:
+
+    {"event": "progress", "line": ...}
+    {"event": "done", "facts": {"inputs": [...], "outputs": [...]}}
+    {"event": "error", "error": <class name>, "message": ...}      an error of ours
+    {"event": "os_error", "errno": ..., "filename": ...}           e.g. a full disk
+    {"event": "crash", "message": ...}                             anything else
+
+stdin stays open as long as the parent lives: its end is the sign to stop.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tvm_sparse.config import ModelSpec, micro_batch
+from tvm_sparse.dependencies import without_torch
+from tvm_sparse.errors import TvmSparseError, UnsupportedOpError
+from tvm_sparse.sources.source import ModelSource
+
+if TYPE_CHECKING:
+    from tvm_sparse.importers.tensorflow.graphdef import GraphInput
+
+MODULE_FILE = "module.json"
+PARAMS_FILE = "params.safetensors"
+REFERENCE_FILE = "reference.npz"
+
+
+def import_into(
+    spec: ModelSpec, source: ModelSource, directory: Path, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Import a model and write module, weights and reference values to `directory`.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Shape, seed and form of the inputs.
+    source : ModelSource
+        As `resolve_source` returns it.
+    directory : Path
+        Receives `module.json`, `params.safetensors` and `reference.npz`.
+    progress : callable
+        Receives one line per step.
+
+    Returns
+    -------
+    dict
+        `inputs` and `outputs` of the module: lists of {name, shape, dtype}.
+
+    Raises
+    ------
+    TvmSparseError
+        As `load_model`, `freeze` and `from_graphdef` do.
+    """
+    progress("starting TensorFlow")
+    from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, run_reference
+    from tvm_sparse.importers.tensorflow.huggingface import load_model
+    from tvm_sparse.importers.tensorflow.layer_reference import recorded_layer_norms
+    from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_transformers
+    from tvm_sparse.importers.tensorflow.reference import reference_inputs
+
+    import_transformers()
+    progress(f"building the TensorFlow model of {source.name} ({source.kind} weights)")
+    model = load_model(source, spec.seed, progress)
+    inputs = input_signature(model, source.config, spec.batch, spec.seq_len, spec.inputs)
+    progress("running TensorFlow for the reference outputs")
+    values = reference_inputs(inputs, source.config, spec.seed)
+    with recorded_layer_norms(model) as layers:
+        results = run_reference(model, values)
+    progress("freezing the graph")
+    frozen = freeze(model, _micro_batch_inputs(inputs, results, spec))
+    # Copies of the weights pile up on this way: drop each holder as soon as it has served.
+    del model
+    progress(f"importing {len(frozen.graph_def.node)} graph nodes into Relax")
+    import tvm
+
+    from tvm_sparse.importers.tensorflow.from_graphdef import from_graphdef
+
+    mod, params = from_graphdef(frozen)
+    count = inputs[0].shape[0] // frozen.inputs[0].shape[0]
+    main = mod["main"].with_attr("micro_batches", count)
+    mod = tvm.IRModule({"main": main}, attrs=mod.attrs)
+    facts = {
+        "inputs": [asdict(i) for i in inputs],
+        "outputs": [
+            {"name": o.name, "shape": results[o.name].shape, "dtype": o.dtype}
+            for o in frozen.outputs
+        ],
+    }
+    del frozen
+    progress("writing the module and its weights")
+    _write(directory, mod, params, values, results, layers)
+    return facts
+
+
+def _micro_batch_inputs(
+    inputs: tuple[GraphInput, ...], results: dict[str, np.ndarray], spec: ModelSpec
+) -> tuple[GraphInput, ...]:
+    """Return the inputs of as many sequences as go through the model together.
+
+    Where something has no axis of sequences at its front, that is the whole batch.
+    """
+    size = micro_batch(spec.batch, spec.seq_len)
+    fronts = {array.shape[:1] for array in results.values()}
+    if any(i.name == "pixel_values" for i in inputs) or fronts != {(spec.batch,)}:
+        return inputs
+    return tuple(replace(i, shape=(size, *i.shape[1:])) for i in inputs)
+
+
+def serve(handle: Callable[[dict[str, Any], Callable[[str], None]], dict[str, Any]]) -> int:
+    """Serve the one request on stdin and return the exit status.
+
+    Parameters
+    ----------
+    handle : callable
+        Takes the request and a progress of lines, returns the facts to report.
+    """
+    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as pipe:
+
+        def send(event: str, **fields: Any) -> None:
+            pipe.write(json.dumps({"event": event, **fields}) + "\n")
+            pipe.flush()
+
+        request = json.loads(sys.stdin.readline())
+        threading.Thread(target=_stop_with_parent, daemon=True).start()
+        try:
+            # All of it: transformers imports PyTorch late and here and there, USE_TORCH=0 or not.
+            with without_torch():
+                facts = handle(request, lambda line: send("progress", line=line))
+        except BrokenPipeError:
+            return 1
+        except Exception as error:  # reported to the parent, which raises it
+            traceback.print_exc()
+            send(**_describe(error))
+            return 1
+        send("done", facts=facts)
+    return 0
+
+
+def _import(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+    spec, source = ModelSpec(**request["spec"]), ModelSource(**request["source"])
+    return import_into(spec, source, Path(request["directory"]), progress)
+
+
+def _write(
+    directory: Path,
+    mod: Any,
+    params: dict[str, np.ndarray],
+    values: dict[str, np.ndarray],
+    results: dict[str, np.ndarray],
+    layers: dict[str, np.ndarray],
+) -> None:
+    import tvm
+    from safetensors.numpy import save_file
+
+    (directory / MODULE_FILE).write_text(tvm.ir.save_json(mod), encoding="utf-8")
+    save_file(
+        {name: np.ascontiguousarray(value) for name, value in params.items()},
+        directory / PARAMS_FILE,
+    )
+    arrays = {f"inputs/{name}": value for name, value in values.items()}
+    arrays |= {f"outputs/{name}": value for name, value in results.items()}
+    arrays |= {f"layers/{name}": value for name, value in layers.items()}
+    np.savez(directory / REFERENCE_FILE, **arrays)  # type: ignore[arg-type]
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    if isinstance(error, UnsupportedOpError):
+        return {"event": "error", "error": "UnsupportedOpError", "unsupported": error.unsupported}
+    if isinstance(error, TvmSparseError):
+        return {"event": "error", "error": type(error).__name__, "message": str(error)}
+    # safetensors reports a full disk in words only.
+    full = errno.ENOSPC if "No space left" in str(error) else None
+    code = full or (error.errno if isinstance(error, OSError) else None)
+    if code is not None:
+        filename = getattr(error, "filename", None)
+        return {"event": "os_error", "errno": code, "filename": filename and str(filename)}
+    text = " ".join(str(error).split())[:500]
+    return {"event": "crash", "message": f"{type(error).__name__}: {text}"}
+
+
+def _stop_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(serve(_import))

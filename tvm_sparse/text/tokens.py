@@ -1,0 +1,206 @@
+"""Turn texts into a model's inputs, by the tokenizer that lies beside its weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.errors import InputError
+from tvm_sparse.text.texts import PAIR_SEPARATOR
+
+TOKENIZER_FILE = "tokenizer.json"
+VOCABULARY_FILE = "vocab.txt"
+_PADDING_TOKENS = ("[PAD]", "<pad>")
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Texts as ids.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        `input_ids`, `attention_mask` and `token_type_ids`, int32 (texts, seq_len), padded.
+    truncated : int
+        How many texts were longer than `seq_len` tokens.
+    texts : tuple of str
+        The texts; empty if the ids come from none.
+    offsets : ndarray of int32
+        (texts, seq_len, 3): which text of a pair (0, 1, or -1 for a special token) a token is
+        from, and its first and last + 1 character there.
+    """
+
+    arrays: Arrays
+    truncated: int = 0
+    texts: tuple[str, ...] = ()
+    offsets: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0, 3), np.int32))
+
+    def __len__(self) -> int:
+        return len(self.arrays["input_ids"])
+
+    def batches(self, names: Sequence[str], batch: int) -> Iterator[tuple[Arrays, int]]:
+        """Yield the inputs of one run after the other, and how many of its rows are texts.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The inputs the model takes.
+        batch : int
+            Rows of every run. The last one is filled up with its last text.
+
+        Raises
+        ------
+        InputError
+            The model takes something that is no text.
+        """
+        unknown = [name for name in names if name not in self.arrays]
+        if unknown:
+            raise InputError(f"the model takes {', '.join(unknown)}: give a model of texts")
+        for start in range(0, len(self), batch):
+            rows = np.minimum(np.arange(start, start + batch), len(self) - 1)
+            yield {name: self.arrays[name][rows] for name in names}, min(batch, len(self) - start)
+
+    def words(self, row: int, first: int, last: int) -> str:
+        """Return the characters between two tokens of a text, empty if they are not of one."""
+        part, begin, _ = map(int, self.offsets[row, first])
+        other, _, end = map(int, self.offsets[row, last])
+        if part < 0 or part != other:
+            return ""
+        return self.texts[row].split(PAIR_SEPARATOR, 1)[part][begin:end]
+
+
+class TextTokenizer:
+    """A model's own tokenizer; made by `load_tokenizer`.
+
+    Parameters
+    ----------
+    tokenizer : tokenizers.Tokenizer
+        Without padding and truncation.
+    pad_id : int
+        Id of the padding token.
+    """
+
+    def __init__(self, tokenizer: Any, pad_id: int) -> None:
+        self._tokenizer, self.pad_id = tokenizer, pad_id
+
+    def encode(self, texts: Sequence[str], seq_len: int, vocab_size: int | None = None) -> Tokens:
+        """Return texts as padded ids.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            A tab separates the two texts of a pair.
+        seq_len : int
+            Tokens of every row; what is longer is cut.
+        vocab_size : int, optional
+            Of the model; ids beyond it are refused.
+
+        Raises
+        ------
+        InputError
+            An id is beyond the model's vocabulary, or `seq_len` leaves no room for words.
+        """
+        needed = self._tokenizer.num_special_tokens_to_add(True) + 2
+        if seq_len < needed:
+            raise InputError(f"seq-len {seq_len} given: texts need {needed} tokens or more")
+        self._tokenizer.enable_truncation(max_length=seq_len)
+        # One text at a time: the tokenizer's threads would get in the way of later forks.
+        encoded = [self._encode(text) for text in texts]
+        ids = np.full((len(texts), seq_len), self.pad_id, np.int32)
+        mask, types = np.zeros_like(ids), np.zeros_like(ids)
+        offsets = np.full((*ids.shape, 3), -1, np.int32)
+        for row, one in enumerate(encoded):
+            length = len(one.ids)
+            ids[row, :length], types[row, :length], mask[row, :length] = one.ids, one.type_ids, 1
+            offsets[row, :length, 0] = [-1 if part is None else part for part in one.sequence_ids]
+            offsets[row, :length, 1:] = one.offsets
+        if vocab_size is not None and ids.size and ids.max() >= vocab_size:
+            raise InputError(
+                f"the tokenizer gives id {ids.max()}, the model has a vocabulary of {vocab_size}: "
+                "the two do not belong together"
+            )
+        truncated = sum(bool(one.overflowing) for one in encoded)
+        arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        return Tokens(arrays, truncated, tuple(texts), offsets)
+
+    def _encode(self, text: str) -> Any:
+        first, separator, second = text.partition(PAIR_SEPARATOR)
+        return self._tokenizer.encode(first, second if separator else None)
+
+
+def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
+    """Load the tokenizer of a model's directory, without transformers.
+
+    Parameters
+    ----------
+    directory : path
+        Holds `tokenizer.json`, or BERT's `vocab.txt`.
+
+    Raises
+    ------
+    InputError
+        There is none, or it is damaged.
+    """
+    folder = Path(directory)
+    file, vocabulary = folder / TOKENIZER_FILE, folder / VOCABULARY_FILE
+    try:
+        if file.is_file():
+            from tokenizers import Tokenizer
+
+            tokenizer = Tokenizer.from_file(str(file))
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+        elif vocabulary.is_file():
+            tokenizer = _word_pieces(vocabulary, _settings(folder))
+        else:
+            raise InputError(
+                f"{folder} has no tokenizer: {TOKENIZER_FILE} or {VOCABULARY_FILE} is needed "
+                "beside the model (--tokenizer names another directory)"
+            )
+    except InputError:
+        raise
+    except Exception as error:  # the library raises plain Exception
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"the tokenizer in {folder} cannot be read: {reason}") from None
+    found = (tokenizer.token_to_id(token) for token in _PADDING_TOKENS)
+    return TextTokenizer(tokenizer, next((i for i in found if i is not None), 0))
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    path = folder / "tokenizer_config.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _word_pieces(vocabulary: Path, settings: Mapping[str, Any]) -> Any:
+    """Return BERT's tokenizer: a basic split, then the longest pieces of the vocabulary."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    tokens = vocabulary.read_text(encoding="utf-8").split("\n")
+    vocab = {token.rstrip("\r"): i for i, token in enumerate(tokens) if token}
+    missing = [token for token in ("[UNK]", "[CLS]", "[SEP]") if token not in vocab]
+    if missing:
+        raise InputError(f"{vocabulary} lacks {', '.join(missing)}: it is no vocabulary of BERT's")
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    tokenizer.add_special_tokens([t for t in ("[UNK]", "[CLS]", "[SEP]", "[PAD]") if t in vocab])
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=bool(settings.get("do_lower_case", True)),
+        handle_chinese_chars=bool(settings.get("tokenize_chinese_chars", True)),
+        strip_accents=settings.get("strip_accents"),
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocab[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer

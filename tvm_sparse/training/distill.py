@@ -1,0 +1,172 @@
+"""Train a pruned model to give the dense one's outputs again, its zeros held fixed.
+
+Distillation needs no labels: the dense model says what is right (Hinton et al. 2015, "Distilling
+the knowledge in a neural network"), at every layer (Sun et al. 2019, "Patient knowledge
+distillation for BERT model compression"). TensorFlow does the training, in a child process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.importers.import_process import run_child
+from tvm_sparse.sources.source import ModelSource
+from tvm_sparse.training.state import PARAMS_FILE, TOKENS_FILE
+
+#: Fewer texts than this leave nothing to hold out.
+_LEAST_TEXTS = 8
+
+
+@dataclass(frozen=True)
+class DistillSpec:
+    """How long and how fast to train.
+
+    Parameters
+    ----------
+    steps : int
+        Number of updates.
+    batch : int
+        Texts in each.
+    learning_rate : float
+        Adam's at the start; it falls to zero in a straight line.
+    checkpoint_steps : int
+        Steps after which the state is saved.
+    held_out : float
+        Share of the texts that are not trained on but judged by, 0..1.
+    seed : int
+        Of the order of the texts.
+    """
+
+    steps: int = 200
+    batch: int = 16
+    learning_rate: float = 2e-4
+    checkpoint_steps: int = 10
+    held_out: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} {getattr(self, name)} given: it must be at least 1")
+        if not 0 < self.learning_rate < 1:
+            raise ConfigError(
+                f"learning rate {self.learning_rate:g} given: it must be over 0 and under 1"
+            )
+        if not 0 < self.held_out < 1:
+            raise ConfigError(f"held-out share {self.held_out:g} given: use a fraction like 0.1")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed} given: it must be 0 or more")
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A trained model.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        All weights, under the names and in the order in which they came.
+    facts : dict
+        For `pruning.json`: `steps`, `resumed_at`, `losses` (pairs of step and training loss),
+        `held_out_loss_before`, `held_out_loss_after`, `seconds`, `spec`.
+    """
+
+    params: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+
+def distill(
+    source: ModelSource,
+    params: Mapping[str, np.ndarray],
+    masked: Collection[str],
+    tokens: Mapping[str, np.ndarray],
+    spec: DistillSpec,
+    state_dir: Path,
+    threads: int | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Distilled:
+    """Train pruned weights against the model they come from.
+
+    An interrupted training goes on from its last checkpoint when it is started again with the
+    same arguments; the caller removes `state_dir` when it has kept the result.
+
+    Parameters
+    ----------
+    source : ModelSource
+        The dense model, as `resolve_source` returns it.
+    params : mapping of str to ndarray
+        The pruned weights by name, as imported; not changed.
+    masked : collection of str
+        The weights whose zeros stay zero.
+    tokens : mapping of str to ndarray
+        `input_ids`, `attention_mask`, `token_type_ids`, int32 (texts, seq_len).
+    spec : DistillSpec
+        Steps, batch, learning rate.
+    state_dir : Path
+        Receives the checkpoints.
+    threads : int, optional
+        Threads TensorFlow may use; every core by default.
+    progress : callable
+        Receives one line a step of the work, losses among them.
+
+    Raises
+    ------
+    ConfigError
+        There are too few texts.
+    CheckpointError
+        `params` are no weights of this model.
+    BuildError
+        The training failed.
+    """
+    count = len(tokens["input_ids"])
+    if count < _LEAST_TEXTS:
+        raise ConfigError(
+            f"{count} texts given to train on: at least {_LEAST_TEXTS} are needed, some hundreds "
+            "are better"
+        )
+    from safetensors.numpy import load_file, save_file
+
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tvm_sparse-distill-") as folder:
+        place = Path(folder)
+        arrays = {name: np.ascontiguousarray(value) for name, value in params.items()}
+        save_file(arrays, place / PARAMS_FILE)
+        np.savez(place / TOKENS_FILE, **tokens)  # type: ignore[arg-type]
+        request = {
+            "source": source.to_json(),
+            "masked": sorted(masked),
+            "spec": asdict(spec),
+            "directory": folder,
+            "state_dir": str(state_dir),
+            "threads": threads,
+            "key": _key(source, arrays, masked, tokens, spec),
+        }
+        module = "tvm_sparse.training.worker"
+        facts = run_child(module, "trains the model", request, progress)
+        trained = load_file(place / PARAMS_FILE)
+    return Distilled({name: trained[name] for name in params}, facts)
+
+
+def _key(
+    source: ModelSource,
+    params: Mapping[str, np.ndarray],
+    masked: Collection[str],
+    tokens: Mapping[str, np.ndarray],
+    spec: DistillSpec,
+) -> str:
+    """Return a hash of all that a training depends on: only its own checkpoints continue it."""
+    basis = [source.fingerprint, sorted(masked), asdict(spec)]
+    digest = hashlib.sha256(json.dumps(basis, sort_keys=True).encode())
+    for arrays in (params, tokens):
+        for name in sorted(arrays):
+            digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
