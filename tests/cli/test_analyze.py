@@ -128,9 +128,3 @@ def test_bad_input(arguments, message, invoke, tmp_path) -> None:
     assert result.code == 2
     assert message in result.err
     assert result.out == ""
-
-
-def test_help(invoke, check_golden) -> None:
-    result = invoke("analyze", "--help")
-    assert (result.code, result.err) == (0, "")
-    check_golden("help-analyze.txt", result.out)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import signal
 import subprocess
 import tempfile
@@ -14,26 +13,11 @@ from command_line import Sandbox, command
 
 import tvm_sparse
 from tvm_sparse.cli import models
-from tvm_sparse.cli.main import cli
 from tvm_sparse.errors import BuildError, ConfigError
 
 pytestmark = pytest.mark.unit
 
 HEAVY = ("tvm", "tvm_ffi", "tensorflow", "transformers", "numpy", "scipy", "rich")
-
-
-@pytest.mark.parametrize("name", ["run", "export", "bench", "compare", "cache", "models"])
-def test_help_of_a_command(name, invoke, check_golden) -> None:
-    result = invoke(name, "--help")
-    assert (result.code, result.err) == (0, "")
-    check_golden(f"help-{name}.txt", result.out)
-
-
-def test_help_names_every_command(invoke) -> None:
-    result = invoke("-h")
-    assert (result.code, result.err) == (0, "")
-    for name in cli.list_commands(None):
-        assert re.search(rf"^  {name} +[A-Z].*\.$", result.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("--version",)])

@@ -25,10 +25,6 @@ def own_cache(tiny, tmp_path):
     return cache_dir
 
 
-def test_help(invoke, check_golden):
-    check_golden("help-tune.txt", invoke("tune", "--help").out)
-
-
 def test_wrong_use(invoke, tiny):
     result = invoke("tune", *tiny.flags, "--dense-only", "--sparse-only")
     assert result.code == 2

@@ -1,16 +1,10 @@
-"""The words of `tvm-sparse what-if`: its help, and what is refused before any work."""
+"""What `tvm-sparse what-if` refuses before any work, and how flags and a grid file meet."""
 
 from __future__ import annotations
 
 import pytest
 
 pytestmark = pytest.mark.unit
-
-
-def test_help(invoke, check_golden):
-    result = invoke("what-if", "--help")
-    assert (result.code, result.err) == (0, "")
-    check_golden("help-what-if.txt", result.out)
 
 
 @pytest.mark.parametrize(
