@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from tvm_sparse.errors import ConfigError, InputError
-from tvm_sparse.fidelity.labels import answer_f1, label_ids, macro_f1, score
+from tvm_sparse.fidelity.views import score
+from tvm_sparse.tasks.question_answering import answer_f1
+from tvm_sparse.tasks.sequence_classification import label_ids, macro_f1
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
 
 pytestmark = pytest.mark.unit

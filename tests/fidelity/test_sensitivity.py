@@ -7,10 +7,10 @@ import pytest
 from tiny_bert import TEXTS
 
 from tvm_sparse.errors import BuildError, ConfigError
-from tvm_sparse.fidelity.compare import compare
 from tvm_sparse.fidelity.evaluate import run_side
 from tvm_sparse.fidelity.forward import member_names
 from tvm_sparse.fidelity.sensitivity import measure_sensitivity
+from tvm_sparse.fidelity.views import compare
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.sparsity.allocation import allocate
 from tvm_sparse.sparsity.decision import eligible_layers

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.sources.architecture import max_seq_len, num_layers_of, task_of
+from tvm_sparse.sources.architecture import max_seq_len, num_layers_of
 from tvm_sparse.sources.presets import find_preset, load_presets, preset_names
+from tvm_sparse.tasks.registry import task_of
 
 pytestmark = pytest.mark.unit
 
@@ -65,7 +66,7 @@ def test_sizes(name, shape):
 def test_prunebert_answers_questions_and_is_pruned():
     preset = find_preset("huggingface/prunebert-base-uncased-6-finepruned-w-distil-squad")
     assert preset.name == "prunebert"
-    assert task_of(preset.architecture) == "question-answering"
+    assert task_of(preset.architecture).name == "question-answering"
     assert preset.element_sparsity == 0.95
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.errors import ConfigError, InputError
-from tvm_sparse.fidelity.compare import compare
-from tvm_sparse.fidelity.labels import score
 from tvm_sparse.fidelity.record import EvaluationRecord
 from tvm_sparse.fidelity.sides import Side
-from tvm_sparse.fidelity.views import View, check_task, collect
+from tvm_sparse.fidelity.views import collect, compare, score
+from tvm_sparse.tasks.registry import on_texts
+from tvm_sparse.tasks.task import View
 from tvm_sparse.text.tokens import TOKENIZER_FILE, VOCABULARY_FILE, Tokens, load_tokenizer
 
 
@@ -97,7 +97,7 @@ def run_side(
 
 def check_pair(candidate: Side, reference: Side) -> None:
     """Raise a ConfigError when two models cannot be compared."""
-    check_task(reference.task)
+    on_texts(reference.task)
     if candidate.task != reference.task:
         raise ConfigError(
             f"{candidate.name} is for {candidate.task}, --against {reference.name} for "

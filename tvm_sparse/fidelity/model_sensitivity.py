@@ -9,9 +9,9 @@ from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, compile_dense
 from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
-from tvm_sparse.fidelity.views import check_task
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.text.texts import read_texts, take_evenly
 from tvm_sparse.text.tokens import load_tokenizer
 
@@ -72,7 +72,7 @@ def model_sensitivity(
         From the compiler.
     """
     model, weights = facts["model"], facts["weights"]
-    check_task(model["task"])
+    on_texts(model["task"])
     if weights["kind"] != "checkpoint":
         raise ConfigError(
             f"--sensitivity given, but the weights of {model['name']} are made up "

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.fidelity.compare import MAIN_MEASURE, compare
 from tvm_sparse.fidelity.forward import Arrays, DenseCode
-from tvm_sparse.fidelity.views import View, check_task, collect
+from tvm_sparse.fidelity.views import collect, compare
 from tvm_sparse.sparsity.allocation import LossCurve
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.pruning import prune_magnitude
+from tvm_sparse.tasks.registry import on_texts
+from tvm_sparse.tasks.task import View
 from tvm_sparse.text.tokens import Tokens
 
 SCHEMA_VERSION = 1
@@ -39,7 +40,7 @@ class LayerSensitivity:
     blocks, flops : int
         Number of their blocks, and floating-point operations of one inference when dense.
     sparsities, losses : tuple of float
-        Block sparsities, and the loss of fidelity at each, see `compare.compare`.
+        Block sparsities, and the loss of fidelity at each, see `views.compare`.
     measures : tuple of float
         The task's main measure at each.
     saved_ms : tuple of (float or None)
@@ -121,7 +122,7 @@ def measure_sensitivity(
     tokens : Tokens
         Texts at the code's sequence length.
     task : str
-        One of `views.TASKS`.
+        A key of `tasks.registry.TASKS`.
     block_shape : (int, int)
         (bs_r, bs_c).
     sparsities : sequence of float
@@ -142,7 +143,7 @@ def measure_sensitivity(
     SparsityError
         The blocks do not divide a layer.
     """
-    check_task(task)
+    measure = on_texts(task).measure
     levels = tuple(float(s) for s in sparsities)
     if not levels or levels[0] <= 0 or levels[-1] > 1 or list(levels) != sorted(set(levels)):
         raise ConfigError(
@@ -156,7 +157,6 @@ def measure_sensitivity(
         return collect(model, tokens, code.input_names, code.batch, task)
 
     reference = view(dense)
-    measure = MAIN_MEASURE[task][0]
     measured = []
     for done, group in enumerate(groups):
         progress(f"pruning one of {len(groups)} layers at a time", done / len(groups))

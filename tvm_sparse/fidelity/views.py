@@ -1,32 +1,17 @@
-"""What is kept of a model's outputs on texts: enough to judge them, small enough to keep."""
+"""What is kept of a model's outputs on texts, and how close that of two models is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import ConfigError, InputError
+from tvm_sparse.tasks.registry import TASKS, on_texts
+from tvm_sparse.tasks.task import View
 from tvm_sparse.text.tokens import Tokens
-
-View = dict[str, NDArray[Any]]
-#: Tasks that can be judged on texts.
-TASKS = (
-    *("encoder", "sequence-classification", "token-classification"),
-    *("question-answering", "masked-lm"),
-)
-#: Positions of each text at which a masked language model's logits are kept: the vocabulary is
-#: large, and neighbouring positions tell the same story.
-_POSITIONS_PER_TEXT = 8
-_NO_ANSWER = np.float32(-1e4)
-
-
-def check_task(task: str) -> None:
-    """Raise a ConfigError when a task cannot be judged on texts."""
-    if task not in TASKS:
-        raise ConfigError(f"a model for {task} given: fidelity on texts is for {', '.join(TASKS)}")
 
 
 def collect(
@@ -50,7 +35,7 @@ def collect(
     batch : int
         Rows of one run.
     task : str
-        One of `TASKS`.
+        A key of `TASKS`.
     progress : callable
         Receives the finished share, 0..1.
 
@@ -63,60 +48,82 @@ def collect(
     Raises
     ------
     ConfigError
-        The task is none of `TASKS`.
+        Texts do not judge the task.
     InputError
         The model takes something that is no text.
     """
-    check_task(task)
+    view = on_texts(task).view
     parts: list[View] = []
     done = 0
     for arrays, count in tokens.batches(input_names, batch):
         outputs = forward(arrays)
         mask = tokens.arrays["attention_mask"][done : done + count]
-        parts.append(_view({n: v[:count] for n, v in outputs.items()}, mask, task))
+        parts.append(view({n: v[:count] for n, v in outputs.items()}, mask))
         done += count
         progress(done / len(tokens))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def mean_pooled(hidden: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float32]:
-    """Return sentence embeddings: the mean over the tokens that are no padding.
+def compare(task: str, reference: View, candidate: View) -> dict[str, float]:
+    """Compare what `collect` kept of two models on the same texts.
 
     Parameters
     ----------
-    hidden : ndarray
-        (n, seq_len, H) hidden states.
-    mask : ndarray
-        (n, seq_len), 1 where a token is.
+    task : str
+        A key of `TASKS`.
+    reference, candidate : dict of str to ndarray
+        Of the dense model, and of the pruned one.
 
     Returns
     -------
-    ndarray of float32
-        (n, H).
+    dict of str to float
+        `loss`, and the measures of the task.
+
+    Raises
+    ------
+    InputError
+        The two have different shapes: they are no versions of one model.
     """
-    weights = mask.astype(np.float32)[:, :, None]
-    total = (hidden * weights).sum(axis=1, dtype=np.float32)
-    mean: NDArray[np.float32] = total / np.maximum(weights.sum(axis=1), 1)
-    return mean
+    for name, value in reference.items():
+        found = candidate[name].shape if name in candidate else "nothing"
+        if found != value.shape:
+            raise InputError(
+                f"the models give {name} of shapes {value.shape} and {found}: only versions of "
+                "one model can be compared"
+            )
+    return on_texts(task).compare(reference, candidate)
 
 
-def _view(outputs: Mapping[str, NDArray[Any]], mask: NDArray[Any], task: str) -> View:
-    if task == "encoder":
-        return {"embeddings": mean_pooled(outputs["last_hidden_state"], mask)}
-    if task == "sequence-classification":
-        return {"logits": outputs["logits"]}
-    if task == "question-answering":
-        # Padding is no answer, whatever the model makes of it.
-        names = ("start_logits", "end_logits")
-        return {name: np.where(mask == 1, outputs[name], _NO_ANSWER) for name in names}
-    logits = outputs["logits"]
-    if task == "token-classification":
-        return {"logits": logits[mask.astype(bool)]}
-    rows = [logits[i, _positions(int(mask[i].sum()))] for i in range(len(mask))]
-    return {"logits": np.concatenate(rows)}
+def score(
+    task: str, view: View, labels: Sequence[str], tokens: Tokens, config: Mapping[str, Any]
+) -> dict[str, float]:
+    """Compare a model's results with labels.
 
+    Parameters
+    ----------
+    task : str
+        A key of `TASKS`.
+    view : dict of str to ndarray
+        What `collect` kept of the model.
+    labels : sequence of str
+        One a text: a class by name or number, a number for a regression, or an answer's words.
+    tokens : Tokens
+        The texts.
+    config : mapping
+        The model's `config.json`: the names of its classes.
 
-def _positions(length: int) -> NDArray[np.int64]:
-    """Return up to `_POSITIONS_PER_TEXT` positions spread over a text."""
-    count = min(length, _POSITIONS_PER_TEXT)
-    return np.arange(count) * length // count
+    Raises
+    ------
+    ConfigError
+        The task has no labels of one a text.
+    InputError
+        A label is no class of the model, or no number.
+    """
+    rate = on_texts(task).score
+    if rate is None:
+        known = [t.name for t in TASKS.values() if t.on_texts is not None and t.on_texts.score]
+        raise ConfigError(
+            f"--labels given for a model for {task}: labels of one a line are for "
+            f"{' and '.join(known)}"
+        )
+    return rate(view, labels, tokens, config)

@@ -1,22 +1,10 @@
-"""What a model's `config.json` says about it: its task, its limits, its number of layers."""
+"""What a model's `config.json` says about it: its class, its limits, its number of layers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tvm_sparse.errors import ConfigError, FrontendError
-
-# Suffix of the architecture class to the task that decides which TF class is built. Pretraining
-# heads are training devices, nothing one deploys: such a checkpoint is taken as its encoder.
-TASKS = {
-    "ForSequenceClassification": "sequence-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForMaskedLM": "masked-lm",
-    "ForTokenClassification": "token-classification",
-    "ForImageClassification": "image-classification",
-    "ForPreTraining": "encoder",
-    "Model": "encoder",
-}
+from tvm_sparse.errors import ConfigError
 
 # Families that count positions from `pad_token_id + 1`, which costs that many of the maximum.
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "mpnet")
@@ -28,24 +16,6 @@ def architecture_of(config: dict[str, Any]) -> str:
     """Return the class of transformers a config names, without the leading TF; "Model" if none."""
     named = config.get("architectures") or []
     return str(named[0]).removeprefix("TF") if named else "Model"
-
-
-def task_of(architecture: str) -> str:
-    """Return the task of an architecture class such as `BertForQuestionAnswering`.
-
-    Raises
-    ------
-    FrontendError
-        It is none of `TASKS`, a text generator for example.
-    """
-    for suffix, task in TASKS.items():
-        # GPT2LMHeadModel and its like end in "Model" too, but write text.
-        if architecture.endswith(suffix) and "Head" not in architecture:
-            return task
-    raise FrontendError(
-        f"architecture {architecture} given: only encoders are imported "
-        f"({', '.join(sorted(set(TASKS.values())))})"
-    )
 
 
 def max_seq_len(config: dict[str, Any]) -> int | None:

@@ -19,7 +19,6 @@ from tvm_sparse.errors import CheckpointError, ModelNotFoundError
 from tvm_sparse.sources.architecture import (
     architecture_of,
     check_seq_len,
-    task_of,
     with_num_layers,
 )
 from tvm_sparse.sources.checkpoint import find_weights, hash_files, load_config
@@ -30,6 +29,7 @@ from tvm_sparse.sources.hub import (
     fetch_checkpoint,
 )
 from tvm_sparse.sources.presets import Preset, find_preset, load_presets, preset_names
+from tvm_sparse.tasks.registry import task_of
 
 # Part of every fingerprint of seeded weights: raise it when `random_weights` draws differently.
 RANDOM_WEIGHTS_VERSION = 1
@@ -52,7 +52,7 @@ class ModelSource:
     architecture : str
         Class of transformers, without the leading TF, e.g. `BertForQuestionAnswering`.
     task : str
-        One of `architecture.TASKS`.
+        A key of `tasks.registry.TASKS`.
     detail : str
         One line that says which weights these are and why.
     fingerprint : str
@@ -124,7 +124,7 @@ def resolve_source(
     # A preset's short name decides its own task; everything else follows the checkpoint.
     by_name = preset is not None and spec.model == preset.name
     architecture = preset.architecture if preset and by_name else architecture_of(found.config)
-    task = task_of(architecture)
+    task = task_of(architecture).name
     config = with_num_layers(spec.model, found.config, spec.num_layers)
     if task != "image-classification":
         check_seq_len(spec.model, config, spec.seq_len)

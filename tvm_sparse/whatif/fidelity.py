@@ -14,11 +14,12 @@ from typing import Any
 from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.fidelity.compare import MAIN_MEASURE, compare
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
-from tvm_sparse.fidelity.views import View, check_task, collect
+from tvm_sparse.fidelity.views import collect, compare
 from tvm_sparse.pruning.prune_model import prune_model
 from tvm_sparse.sparsity.prune_spec import PruneSpec
+from tvm_sparse.tasks.registry import on_texts
+from tvm_sparse.tasks.task import View
 from tvm_sparse.text.texts import read_texts, take_evenly
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
 from tvm_sparse.tuning.records import Records, code_fingerprint
@@ -110,14 +111,14 @@ def add_fidelity(
         setting.threads,
         progress,
     )
-    measure, name = MAIN_MEASURE[model.facts["model"]["task"]]
+    judged = on_texts(model.facts["model"]["task"])
     kept = [answer for answer in study.answers if answer.topic != "accuracy"]
     return replace(
         study,
-        answers=(*kept, fidelity_answer(study.points, found, name)),
+        answers=(*kept, fidelity_answer(study.points, found, judged.meaning)),
         fidelity={
-            "measure": measure,
-            "meaning": f"{name}, pruned model against dense, on {len(texts)} texts of "
+            "measure": judged.measure,
+            "meaning": f"{judged.meaning}, pruned model against dense, on {len(texts)} texts of "
             f"{question.text}; speeds are those of random patterns of the same sparsity",
             "points": found,
         },
@@ -166,7 +167,7 @@ def fidelity_points(
         From tokenising, compiling and pruning.
     """
     task, config = model.facts["model"]["task"], model.facts["model"]["config"]
-    check_task(task)
+    measure = on_texts(task).measure
     seq_len = int(model.facts["spec"]["seq_len"])
     tokenizer = load_tokenizer(model.facts["weights"]["source"])
     tokens = tokenizer.encode(texts, seq_len, config.get("vocab_size"))
@@ -196,7 +197,7 @@ def fidelity_points(
             )
             measures = judge.measures(spec)
             records.save("fidelity", {**basis, **where}, measures, {"model": model.facts["spec"]})
-        fidelity = measures.get(MAIN_MEASURE[task][0])
+        fidelity = measures.get(measure)
         found.append({**where, "fidelity": fidelity, "measures": measures})
     return found
 

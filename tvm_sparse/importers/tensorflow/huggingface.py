@@ -13,16 +13,7 @@ from tvm_sparse.importers.tensorflow.graphdef import variable_name
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow, import_transformers
 from tvm_sparse.importers.tensorflow.random_weights import pruned_nonzeros, random_value
 from tvm_sparse.sources.source import ModelSource
-
-# Task to the name of transformers' table from model type to TF class.
-_CLASS_TABLES = {
-    "encoder": "TF_MODEL_MAPPING_NAMES",
-    "sequence-classification": "TF_MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
-    "question-answering": "TF_MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES",
-    "masked-lm": "TF_MODEL_FOR_MASKED_LM_MAPPING_NAMES",
-    "token-classification": "TF_MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES",
-    "image-classification": "TF_MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
-}
+from tvm_sparse.tasks.registry import TASKS
 
 
 def load_model(
@@ -70,7 +61,7 @@ def _model_class(source: ModelSource) -> Any:
     transformers = import_transformers()
     from transformers.models.auto import modeling_tf_auto
 
-    table = getattr(modeling_tf_auto, _CLASS_TABLES[source.task])
+    table = getattr(modeling_tf_auto, f"TF_{TASKS[source.task].auto_class}_MAPPING_NAMES")
     model_type = source.config["model_type"]
     name = table.get(model_type)
     # Some types list several classes, the plain encoder first.

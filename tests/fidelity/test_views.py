@@ -3,8 +3,11 @@ import pytest
 from scipy.special import rel_entr, softmax
 
 from tvm_sparse.errors import ConfigError, InputError
-from tvm_sparse.fidelity.compare import best_spans, compare, cosines, kl_nats
-from tvm_sparse.fidelity.views import check_task, collect, mean_pooled
+from tvm_sparse.fidelity.views import collect, compare
+from tvm_sparse.tasks.encoder import cosines, mean_pooled
+from tvm_sparse.tasks.measures import kl_nats
+from tvm_sparse.tasks.question_answering import best_spans
+from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.text.tokens import Tokens
 
 pytestmark = pytest.mark.unit
@@ -123,4 +126,4 @@ def test_what_is_kept_of_each_task(task, names, rows):
 
 def test_images_are_not_judged_on_texts():
     with pytest.raises(ConfigError, match="image-classification"):
-        check_task("image-classification")
+        on_texts("image-classification")
