@@ -17,9 +17,9 @@ from tvm_sparse.api import stages
 from tvm_sparse.api.comparison import compare_model, renamed
 from tvm_sparse.bench.peers.engine import ENGINES, find_engines
 from tvm_sparse.bench.peers.record import PeersRecord
-from tvm_sparse.bench.peers.record_file import save_peers_record
 from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.records.write import write_json
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
 
 console = Console()
@@ -101,7 +101,7 @@ def write(record: PeersRecord, out: Path) -> None:
     from tvm_sparse.errors import DependencyError
     from tvm_sparse.report.plots import save_peers_chart
 
-    save_peers_record(record, out)
+    write_json(out, record.to_json())
     say(f"wrote {out}")
     try:
         save_peers_chart(record, out.with_suffix(".png"))

@@ -25,9 +25,9 @@ from tvm_sparse.bench.peers.contender import Contender, peer
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
-from tvm_sparse.bench.peers.record_file import save_peers_record
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.records.write import write_json
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
 from tvm_sparse.sparsity.patterns import fill_random
 
@@ -157,7 +157,7 @@ def main(
                     console.print(line, highlight=False, markup=False)
             if out is not None:
                 path = out.with_stem(f"{out.stem}-{shape[0]}x{shape[1]}")
-                save_peers_record(record, path)
+                write_json(path, record.to_json())
                 say(f"wrote {path}")
     except TvmSparseError as error:
         console.print(f"[red]error:[/red] {error}", highlight=False)

@@ -19,9 +19,10 @@ from rich.console import Console
 import tvm_sparse
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.records.write import write_json
 from tvm_sparse.report.study_table import LEGEND, render_study
 from tvm_sparse.whatif.grid_file import parse_axes
-from tvm_sparse.whatif.study import Study, save_study
+from tvm_sparse.whatif.study import Study
 
 console = Console()
 
@@ -85,7 +86,7 @@ def main(
             console.print(table)
         console.print(f"{model}: {time.monotonic() - start:.1f} s", highlight=False)
         if out is not None:
-            save_study(study, out / f"{Path(model).name}.json")
+            write_json(out / f"{Path(model).name}.json", study.to_json())
         if not predict_only and (fault := judge(study, within, at_least)):
             faults.append(f"{model}: {fault}")
     console.print(LEGEND, highlight=False)

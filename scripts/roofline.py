@@ -14,7 +14,6 @@ activations come from there: min(FMA peak, bandwidth / (2 / bs_r bytes per opera
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from rich.table import Table
 
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.dependencies import without_torch
+from tvm_sparse.records.write import write_json
 from tvm_sparse.sparsity.patterns import fill_random
 
 if TYPE_CHECKING:
@@ -237,8 +237,7 @@ def main(
             "rooflines": [asdict(roofline) for roofline in rooflines],
             "kernels": [asdict(point) for point in points],
         }
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        write_json(out, document)
         console.print(f"wrote {out}")
 
 

@@ -1,23 +1,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from example_record import example_record
 
-from tvm_sparse.bench.record import BenchRecord, load_record, paired_speedups, save_record
-from tvm_sparse.errors import BuildError, ConfigError
+from tvm_sparse.bench.record import BenchRecord, load_record, paired_speedups
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.records.write import write_json
 
 pytestmark = pytest.mark.unit
 
 
 def test_round_trip(tmp_path: Path) -> None:
     record = example_record()
-    save_record(record, tmp_path / "new" / "record.json")
-    assert load_record(tmp_path / "new" / "record.json") == record
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["record.json"]
+    write_json(tmp_path / "record.json", record.to_json())
+    assert load_record(tmp_path / "record.json") == record
 
 
 def test_the_json_has_the_documented_fields() -> None:
@@ -34,18 +33,6 @@ def test_the_json_has_the_documented_fields() -> None:
     text = (Path(__file__).parents[2] / "docs" / "benchmark-record.md").read_text()
     for name in (*document, *document["builds"]["dense"], *document["environment"]):
         assert f"`{name}`" in text, f"{name} is not documented"
-
-
-def test_nothing_half_written_stays(tmp_path: Path) -> None:
-    path = tmp_path / "record.json"
-    path.write_text("old")
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        save_record(replace(example_record(), speedup=float("nan")), path)
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(BuildError, match="cannot be written"):
-        save_record(example_record(), tmp_path / "folder")
-    assert path.read_text() == "old"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "record.json"]
 
 
 @pytest.mark.parametrize(

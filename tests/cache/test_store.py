@@ -105,7 +105,7 @@ def test_written_entry_comes_back(cache, warnings_seen):
     assert entry.file("params.bin").read_bytes() == CONTENT
     assert entry.manifest["model"] == {"name": "tiny"}
     assert entry.manifest["files"]["params.bin"]["size_bytes"] == len(CONTENT)
-    assert (entry.path / "manifest.json").read_text().startswith('{\n  "schema_version": 1,\n')
+    assert (entry.path / "manifest.json").read_text().startswith('{\n "schema_version": 1,\n')
     assert warnings_seen == []
     assert leftovers(cache) == []
 

@@ -12,6 +12,7 @@ from tiny_artifact import WEIGHT, compile_tiny, tiny_inputs, tiny_metadata, tiny
 from tvm_sparse.compiler import export
 from tvm_sparse.compiler.export import export_artifact, find_linker
 from tvm_sparse.errors import BuildError
+from tvm_sparse.records import directory
 from tvm_sparse.runtime.artifact import load
 
 pytestmark = pytest.mark.unit
@@ -96,7 +97,7 @@ def test_a_full_disk_leaves_the_old_artifact(executable, tmp_path: Path, monkeyp
     def full(*_args: object, **_kwargs: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "replace", full)
     assert "No space left on device" in refusal(executable, out_dir)
     monkeypatch.undo()
     assert load(out_dir).metadata.name == "old"
@@ -105,7 +106,7 @@ def test_a_full_disk_leaves_the_old_artifact(executable, tmp_path: Path, monkeyp
 
 def test_ctrl_c_leaves_nothing_half_written(executable, tmp_path: Path, monkeypatch) -> None:
     out_dir = export_artifact(executable, WEIGHTS, tiny_metadata(name="old"), tmp_path / "artifact")
-    put_in_place, rename = export._put_in_place, Path.rename
+    rename = Path.rename
 
     def interrupt(*_args: object) -> None:
         raise KeyboardInterrupt
@@ -119,7 +120,7 @@ def test_ctrl_c_leaves_nothing_half_written(executable, tmp_path: Path, monkeypa
 
     for holder, name, stand_in in (
         (export, "link_library", interrupt),
-        (export, "_put_in_place", interrupt),
+        (directory, "replace_directory", interrupt),
         (Path, "rename", interrupt_second_rename),
     ):
         monkeypatch.setattr(holder, name, stand_in)
@@ -128,7 +129,6 @@ def test_ctrl_c_leaves_nothing_half_written(executable, tmp_path: Path, monkeypa
         monkeypatch.undo()
         assert load(out_dir).metadata.name == "old"
         assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
-    assert export._put_in_place is put_in_place
 
 
 def test_a_place_that_cannot_be_written(executable, tmp_path: Path) -> None:

@@ -6,9 +6,8 @@ import pytest
 from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 
 from tvm_sparse.config import CompileSpec
-from tvm_sparse.errors import BuildError, ConfigError, InputError
+from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.evaluate import Texts, evaluate, find_tokenizer, run_side
-from tvm_sparse.fidelity.record import save_json
 from tvm_sparse.fidelity.sides import open_side
 from tvm_sparse.text.tokens import load_tokenizer
 
@@ -68,17 +67,6 @@ def test_the_tokenizer_is_that_of_either_model(dense_side, dense_dir, tmp_path):
         find_tokenizer(without)
     record = evaluate(without, without, Texts(TEXTS), 1, tokenizer_dir=str(dense_dir))
     assert record.measures["loss"] == 0
-
-
-def test_records_are_written_whole_or_not_at_all(tmp_path):
-    save_json({"a": 1.5}, tmp_path / "record.json")
-    assert json.loads((tmp_path / "record.json").read_text()) == {"a": 1.5}
-    with pytest.raises(BuildError, match="cannot be written"):
-        save_json({}, tmp_path / "none" / "record.json")
-    with pytest.raises(ValueError):
-        save_json({"a": float("nan")}, tmp_path / "record.json")
-    assert json.loads((tmp_path / "record.json").read_text()) == {"a": 1.5}
-    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
 def test_embeddings_do_not_depend_on_padding(dense_side):

@@ -5,10 +5,7 @@ The form is documented in docs/benchmark-record.md; a change of it needs a new `
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.bench.environment import Environment
-from tvm_sparse.errors import BuildError, ConfigError
+from tvm_sparse.errors import ConfigError
 from tvm_sparse.runtime.measure import LatencyStats
 
 SCHEMA_VERSION = 1
@@ -171,36 +168,8 @@ def paired_speedups(dense_ms: Sequence[float], sparse_ms: Sequence[float]) -> tu
     return float(low), float(high)
 
 
-def save_record(record: BenchRecord, path: str | Path) -> None:
-    """Write a record as JSON; the file appears complete or not at all.
-
-    Raises
-    ------
-    BuildError
-        If the file cannot be written.
-    """
-    path = Path(path)
-    text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with open(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        # mkstemp makes files only their owner can read.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise BuildError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
 def load_record(path: str | Path) -> BenchRecord:
-    """Read a record that `save_record` wrote.
+    """Read a record that `tvm-sparse bench --json` wrote.
 
     Raises
     ------

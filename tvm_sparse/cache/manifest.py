@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tvm_sparse.records.write import json_text
+
 MANIFEST = "manifest.json"
 
 _STAMPS = ".verified.json"
@@ -51,7 +53,7 @@ def seal(directory: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     manifest = {**facts, "files": files}
     manifest["manifest_sha256"] = _own_sha256(manifest)
     target = directory / MANIFEST
-    target.write_text(json.dumps(manifest, indent=2) + "\n")
+    target.write_text(json_text(manifest), encoding="utf-8")
     for path in [*paths, target, *{p.parent for p in paths}, directory]:
         sync(path)
     return manifest

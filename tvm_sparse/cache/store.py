@@ -28,6 +28,7 @@ from typing import Any
 
 from tvm_sparse.cache import lock, manifest
 from tvm_sparse.errors import CacheError, TvmSparseError
+from tvm_sparse.records.directory import replace_directory
 
 KINDS = ("ir", "lib", "bench")
 SCHEMA_VERSION = 1
@@ -252,10 +253,10 @@ class Cache:
         """Put `fresh` at `path`, or nothing unless another process has put a new entry there."""
         trash = _beside(path)
         with self._hold("store"):
-            if path.exists() and (fresh or manifest.generation(path) == generation):
-                path.rename(trash)
             if fresh:
-                fresh.rename(path)
+                replace_directory(fresh, path, trash)
+            elif path.exists() and manifest.generation(path) == generation:
+                path.rename(trash)
             manifest.sync(path.parent)
         shutil.rmtree(trash, ignore_errors=True)
 

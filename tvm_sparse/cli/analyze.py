@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from tvm_sparse.cli.options import block_options, cache_option, model_argument, 
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import RUNTIME, check_dependencies
-from tvm_sparse.errors import BuildError, ConfigError
+from tvm_sparse.errors import ConfigError
 
 if TYPE_CHECKING:
     from tvm_sparse.analysis.layers import Analysis
@@ -249,13 +248,13 @@ def _analyze_model(
 def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> None:
     """Write the files that were asked for, then print the table and the sentences."""
     from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.records.write import write_json, write_text
     from tvm_sparse.report.analysis_table import analysis_csv, describe_analysis, render_layers
 
     if json_path is not None:
-        text = json.dumps(analysis.to_json(), indent=1, allow_nan=False)
-        _write("--json", json_path, f"{text}\n")
+        write_json(json_path, analysis.to_json())
     if csv_path is not None:
-        _write("--csv", csv_path, analysis_csv(analysis))
+        write_text(csv_path, analysis_csv(analysis))
     print_wide(render_layers(analysis))
     for line in describe_analysis(analysis):
         print_wide(f"{line}.")
@@ -265,10 +264,3 @@ def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> 
         print_wide(render_sensitivity(analysis))
         print_wide(f"{describe_sensitivity(analysis)}.")
     print_wide(f"weights: {analysis.weights.get('detail', 'of unknown origin')}")
-
-
-def _write(flag: str, path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BuildError(f"{flag} {path} cannot be written: {error.strerror}") from None

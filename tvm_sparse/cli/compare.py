@@ -91,9 +91,9 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
     from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
 
     if flags["json_path"] is not None:
-        from tvm_sparse.bench.peers.record_file import save_peers_record
+        from tvm_sparse.records.write import write_json
 
-        save_peers_record(record, Path(flags["json_path"]))
+        write_json(flags["json_path"], record.to_json())
     if flags["chart"] is not None:
         from tvm_sparse.report.plots import save_peers_chart
 

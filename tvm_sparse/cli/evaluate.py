@@ -101,11 +101,11 @@ def command(model: str, against: str, **flags: Any) -> None:
             display.measure,
         )
     from tvm_sparse.cli.results import print_wide
-    from tvm_sparse.fidelity.record import save_json
+    from tvm_sparse.records.write import write_json
     from tvm_sparse.report.fidelity_table import describe_evaluation, render_evaluation
 
     if flags["json_path"] is not None:
-        save_json(record.to_json(), flags["json_path"])
+        write_json(flags["json_path"], record.to_json())
     print_wide(render_evaluation(record))
     print_wide(describe_evaluation(record))
     for role, side in (("dense", record.reference), ("pruned", record.candidate)):

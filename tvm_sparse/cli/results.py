@@ -10,7 +10,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from tvm_sparse.bench.record import BenchRecord, save_record
+from tvm_sparse.bench.record import BenchRecord
+from tvm_sparse.records.write import write_json
 from tvm_sparse.report.table import (
     describe_decisions,
     describe_environment,
@@ -40,7 +41,7 @@ def report_record(record: BenchRecord, verbose: bool, json_path: str | None) -> 
     """
     # First: whoever reads our output may close the pipe before its end.
     if json_path is not None:
-        save_record(record, json_path)
+        write_json(json_path, record.to_json())
     if verbose and record.decisions:
         print_wide(render_decisions(record.decisions))
     if any(build.calls for build in record.builds.values()):

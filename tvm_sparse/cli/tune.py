@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import click
@@ -76,11 +74,11 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
             progress=display.measure,
         )
     from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.records.write import write_json
     from tvm_sparse.report.tiles_table import describe_build, render_tiles
 
     if flags["json_path"] is not None:
-        document = [build.to_json() for build in tuned]
-        Path(flags["json_path"]).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write_json(flags["json_path"], [build.to_json() for build in tuned])
     for build in tuned:
         print_wide(render_tiles(build))
     for build in tuned:

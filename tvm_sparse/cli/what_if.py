@@ -13,7 +13,6 @@ from tvm_sparse.cli.options import cache_option
 from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec, WeightsPolicy
 from tvm_sparse.dependencies import check_dependencies
-from tvm_sparse.errors import BuildError
 from tvm_sparse.sparsity.prune_spec import METHODS
 
 if TYPE_CHECKING:
@@ -201,19 +200,19 @@ def command(model: str, **flags: Any) -> None:
 def _report(study: Study, flags: dict[str, Any]) -> None:
     """Write what was asked for, then print the tables and the answers."""
     from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.records.write import write_json, write_text
     from tvm_sparse.report.study_rows import rows_csv
     from tvm_sparse.report.study_table import LEGEND, render_study
     from tvm_sparse.report.study_view import view_of
-    from tvm_sparse.whatif.study import save_study
 
     if flags["json_path"] is not None:
-        save_study(study, flags["json_path"])
+        write_json(flags["json_path"], study.to_json())
     if flags["csv_path"] is not None:
-        _write(Path(flags["csv_path"]), rows_csv(view_of(study).rows))
+        write_text(flags["csv_path"], rows_csv(view_of(study).rows))
     if flags["output"] is not None:
         from tvm_sparse.report.html import write_report
 
-        save_study(study, Path(flags["output"]) / STUDY_FILE)
+        write_json(Path(flags["output"]) / STUDY_FILE, study.to_json())
         write_report(study.to_json(), flags["output"])
     for table in render_study(study):
         print_wide(table)
@@ -222,13 +221,6 @@ def _report(study: Study, flags: dict[str, Any]) -> None:
         print_wide(line)
     if flags["output"] is not None:
         print_wide(f"report: {Path(flags['output']) / 'report.html'}")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BuildError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def _command_line() -> str:

@@ -6,11 +6,9 @@ The library holds code, the program of TVM's virtual machine, and the weights as
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,8 @@ import numpy as np
 
 from tvm_sparse.compiler.weights_object import write_weights_object
 from tvm_sparse.errors import BuildError
+from tvm_sparse.records.directory import place_directory
+from tvm_sparse.records.write import write_json
 from tvm_sparse.runtime.artifact import file_sha256
 from tvm_sparse.runtime.metadata import (
     LIBRARY_FILE,
@@ -71,9 +71,7 @@ def export_artifact(
         library = staging / LIBRARY_FILE
         link_library(executable, list(weights.values()), library, metadata.isa)
         entry = FileEntry(file_sha256(library), library.stat().st_size)
-        document = replace(metadata, files={LIBRARY_FILE: entry}).to_json()
-        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-        (staging / METADATA_FILE).write_text(text, encoding="utf-8")
+        write_json(staging / METADATA_FILE, replace(metadata, files={LIBRARY_FILE: entry}))
 
     return place_artifact(fill, out_dir)
 
@@ -133,22 +131,7 @@ def place_artifact(fill: Callable[[Path], object], out_dir: str | os.PathLike[st
     """
     out_path = Path(os.path.abspath(out_dir))
     check_replaceable(out_path)
-    try:
-        out_path.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out_path.name}.", dir=out_path.parent))
-    except OSError as error:
-        raise BuildError(f"{out_path.parent} cannot be written: {error.strerror}") from None
-    try:
-        fill(staging)
-        staging.chmod(0o755)
-        _put_in_place(staging, out_path)
-    except OSError as error:
-        raise BuildError(
-            f"the artifact cannot be written to {out_path}: {error.strerror or error}"
-        ) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return out_path
+    return place_directory(fill, out_path, "the artifact")
 
 
 def find_linker(isa: str) -> str | None:
@@ -189,24 +172,6 @@ def check_replaceable(directory: str | os.PathLike[str]) -> None:
             f"{path} holds files that are no part of an artifact ({', '.join(strangers[:3])}): "
             "choose a new or an empty directory"
         )
-
-
-def _put_in_place(staging: Path, out_path: Path) -> None:
-    """Rename `staging` to `out_path`; what was there before comes back if that fails."""
-    if not out_path.exists():
-        staging.rename(out_path)
-        return
-    retired = Path(tempfile.mkdtemp(prefix=f".{out_path.name}.", dir=out_path.parent))
-    try:
-        # Renaming onto an empty directory replaces it in one step.
-        out_path.rename(retired)
-        try:
-            staging.rename(out_path)
-        except BaseException:
-            retired.rename(out_path)
-            raise
-    finally:
-        shutil.rmtree(retired, ignore_errors=True)
 
 
 def _linker_call(linker: str, weights_object: Path) -> Callable[..., None]:

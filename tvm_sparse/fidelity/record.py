@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tvm_sparse.bench.environment import Environment
-from tvm_sparse.errors import BuildError
 
 SCHEMA_VERSION = 1
 
@@ -55,22 +51,3 @@ class EvaluationRecord:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON-ready values."""
         return asdict(self)
-
-
-def save_json(document: Any, path: str | os.PathLike[str]) -> None:
-    """Write a record's JSON form; the file appears complete or not at all.
-
-    Raises
-    ------
-    BuildError
-        If the file cannot be written.
-    """
-    file = Path(path)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        text = json.dumps(document, indent=1, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(file)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise BuildError(f"{file} cannot be written: {error.strerror or error}") from None

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.errors import BuildError, CheckpointError, ConfigError
+from tvm_sparse.errors import CheckpointError, ConfigError
 from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
 from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
 from tvm_sparse.pruning.tensor_file import stored_tensors
 from tvm_sparse.pruning.tensor_names import find_tensors
+from tvm_sparse.records.directory import place_directory
+from tvm_sparse.records.write import write_json
 from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sparsity.layers import LayerWeight
 
@@ -101,25 +103,13 @@ def write_checkpoint(
     """
     out_path = Path(os.path.abspath(directory))
     check_output(out_path, source)
-    try:
-        out_path.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out_path.name}.", dir=out_path.parent))
-    except OSError as error:
-        raise BuildError(f"{out_path.parent} cannot be written: {error.strerror}") from None
-    try:
+
+    def fill(staging: Path) -> None:
         _fill(staging, source, layers, original, pruned)
         names = sorted(path.relative_to(staging).as_posix() for path in _files(staging))
-        text = json.dumps({**report, "files": names}, indent=1, allow_nan=False) + "\n"
-        (staging / REPORT_FILE).write_text(text, encoding="utf-8")
-        staging.chmod(0o755)
-        _put_in_place(staging, out_path)
-    except OSError as error:
-        raise BuildError(
-            f"the pruned model cannot be written to {out_path}: {error.strerror or error}"
-        ) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return out_path
+        write_json(staging / REPORT_FILE, {**report, "files": names})
+
+    return place_directory(fill, out_path, "the pruned model")
 
 
 def check_source(source: Path) -> None:
@@ -223,21 +213,3 @@ def _listed(report: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return []
     return [name for name in files if isinstance(name, str)] if isinstance(files, list) else []
-
-
-def _put_in_place(staging: Path, out_path: Path) -> None:
-    """Rename `staging` to `out_path`; what was there before comes back if that fails."""
-    if not out_path.exists():
-        staging.rename(out_path)
-        return
-    retired = Path(tempfile.mkdtemp(prefix=f".{out_path.name}.", dir=out_path.parent))
-    try:
-        # Renaming onto an empty directory replaces it in one step.
-        out_path.rename(retired)
-        try:
-            staging.rename(out_path)
-        except BaseException:
-            retired.rename(out_path)
-            raise
-    finally:
-        shutil.rmtree(retired, ignore_errors=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.errors import BuildError, DependencyError
+from tvm_sparse.records.write import write_text
 from tvm_sparse.report import study_charts as charts
 from tvm_sparse.report.chart_elements import Figure
 from tvm_sparse.report.html_tables import (
@@ -88,12 +89,9 @@ def write_report(study: Any, directory: str | Path) -> list[Path]:
     if view.layers:
         texts["layers.csv"] = layers_csv(view.layers)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        written = []
         for name, text in texts.items():
-            (directory / name).write_text(text, encoding="utf-8")
-            written.append(directory / name)
-        return [*written, *save_plots(view, directory)]
+            write_text(directory / name, text)
+        return [*(directory / name for name in texts), *save_plots(view, directory)]
     except OSError as error:
         raise BuildError(f"the report in {directory} cannot be written: {error}") from None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.bench.environment import Environment
-from tvm_sparse.errors import BuildError, ConfigError
+from tvm_sparse.errors import ConfigError
 from tvm_sparse.whatif.cost import Prediction
 from tvm_sparse.whatif.grid import Point, Setting
 
@@ -281,22 +281,6 @@ class Study:
             "refused": list(self.refused),
             "fidelity": self.fidelity,
         }
-
-
-def save_study(study: Study, path: str | Path) -> None:
-    """Write a study as JSON.
-
-    Raises
-    ------
-    BuildError
-        If the file cannot be written.
-    """
-    text = json.dumps(study.to_json(), indent=1, allow_nan=False) + "\n"
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BuildError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def load_study(path: str | Path) -> dict[str, Any]:
