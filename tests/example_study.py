@@ -5,8 +5,9 @@ from __future__ import annotations
 from example_record import example_record
 
 from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import CostModel, Product, amdahl_limit
-from tvm_sparse.whatif.grid import Point, Setting
+from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.study import Answer, Measurement, PointResult, SettingResult, Study
 
 SPARSITIES = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
@@ -17,7 +18,7 @@ HEAD = "bert/pooler/dense"
 
 
 def example_study(
-    settings: tuple[Setting, ...] = (Setting(128, 1, 2), Setting(128, 1, 1)),
+    settings: tuple[Setting, ...] = (Setting(128, 1, 2, 1), Setting(128, 1, 1, 1)),
     measured: tuple[float, ...] = (0.8, 0.95),
     command: str = "tvm-sparse what-if bert-base --threads 1 --threads 2",
 ) -> Study:

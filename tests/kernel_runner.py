@@ -10,9 +10,11 @@ import tvm
 from scipy import special
 from tolerances import ELEMENTWISE, GELU, dot
 
+from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.tiling import TokenLayout
-from tvm_sparse.target import CpuTarget, detect_host, resolve_target, tvm_target
+from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.target import CpuTarget, resolve_target
 
 LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 #: Every instruction set this machine can run, the widest last.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.config import micro_batch
+from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.errors import ConfigError
 
 pytestmark = pytest.mark.unit
 
@@ -21,6 +22,23 @@ pytestmark = pytest.mark.unit
         (64, 512, 1, 4),  # no more than sixteen copies of the program
     ],
 )
-def test_a_micro_batch_gives_every_core_some_tokens(monkeypatch, batch, seq_len, cores, expected):
-    monkeypatch.setattr("tvm_sparse.config.available_cores", lambda: cores)
-    assert micro_batch(batch, seq_len) == expected
+def test_a_micro_batch_gives_every_core_some_tokens(batch, seq_len, cores, expected):
+    spec = ModelSpec("bert-tiny", batch=batch, seq_len=seq_len)
+    assert spec.for_cores(cores).micro_batch == expected
+
+
+def test_a_micro_batch_that_was_decided_stays():
+    spec = ModelSpec("bert-tiny", batch=8, micro_batch=2)
+    assert spec.for_cores(64) == spec
+
+
+@pytest.mark.parametrize("size", [0, 3, 16, -2])
+def test_a_micro_batch_divides_the_batch(size):
+    with pytest.raises(ConfigError, match=f"micro-batch {size} given: it must divide the batch, 8"):
+        ModelSpec("bert-tiny", batch=8, micro_batch=size)
+
+
+def test_threads_are_any_number_another_machine_may_have():
+    assert CompileSpec("aarch64", threads=4096).threads == 4096
+    with pytest.raises(ConfigError, match="threads 0 given: it must be at least 1"):
+        CompileSpec(threads=0)

@@ -7,7 +7,6 @@ checked by the stage that learns it.
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -62,6 +61,9 @@ class ModelSpec(_Spec):
         Keep only the first so many encoder layers; None keeps all.
     inputs : {"full", "single"}
         `full` takes every input the model uses, `single` only `input_ids`.
+    micro_batch : int or None
+        Sequences that go through the model together, a divisor of `batch`; None leaves it to the
+        machine that imports the model, see `for_cores`.
     """
 
     model: str
@@ -71,6 +73,7 @@ class ModelSpec(_Spec):
     seed: int = 0
     num_layers: int | None = None
     inputs: InputForm = "full"
+    micro_batch: int | None = None
 
     def __post_init__(self) -> None:
         _require(bool(self.model), "no model given: pass a preset, a hub id or a directory")
@@ -89,6 +92,16 @@ class ModelSpec(_Spec):
             self.num_layers is None or self.num_layers >= 1,
             f"layers {self.num_layers} given: it must be at least 1",
         )
+        _require(
+            self.micro_batch is None
+            or (self.micro_batch >= 1 and self.batch % self.micro_batch == 0),
+            f"micro-batch {self.micro_batch} given: it must divide the batch, {self.batch}",
+        )
+
+    def for_cores(self, cores: int) -> ModelSpec:
+        """Return the spec with its micro-batch decided, for a machine of so many cores."""
+        size = self.micro_batch or choose_micro_batch(self.batch, self.seq_len, cores)
+        return replace(self, micro_batch=size)
 
 
 @dataclass(frozen=True)
@@ -174,7 +187,7 @@ class CompileSpec(_Spec):
     target : str
         `native`, an x86-64 level (`x86-64-v2`, `x86-64-v3`, `x86-64-v4`) or `aarch64`.
     threads : int or None
-        Threads the build is laid out for and run with; None means every core of this process.
+        Threads the build is laid out for and run with; None means every core of this machine.
     dump_ir : str or None
         Directory that receives the module after every phase.
     """
@@ -184,29 +197,10 @@ class CompileSpec(_Spec):
     dump_ir: str | None = None
 
     def __post_init__(self) -> None:
-        cores = available_cores()
         _require(
-            self.threads is None or 1 <= self.threads <= cores,
-            f"threads {self.threads} given: use 1 to {cores} on this machine",
+            self.threads is None or self.threads >= 1,
+            f"threads {self.threads} given: it must be at least 1",
         )
-
-    @property
-    def runs_here(self) -> bool:
-        """Whether this machine's CPU can run a build for this target.
-
-        Raises
-        ------
-        ConfigError
-            If the target is unknown.
-        """
-        from tvm_sparse.target import detect_host, resolve_target  # which imports this module
-
-        return detect_host().features.issuperset(resolve_target(self.target).required_features)
-
-    @property
-    def num_threads(self) -> int:
-        """Threads to use, the default resolved."""
-        return self.threads or available_cores()
 
 
 @dataclass(frozen=True)
@@ -236,8 +230,8 @@ class BenchSpec(_Spec):
         _require(self.warmup_s >= 0, f"warmup {self.warmup_s:g} given: it must be 0 or more")
 
 
-def micro_batch(batch: int, seq_len: int) -> int:
-    """Return how many sequences go through a model together.
+def choose_micro_batch(batch: int, seq_len: int, cores: int) -> int:
+    """Return how many sequences should go through a model together.
 
     As few as give every core some token tiles: their activations then stay in its caches from one
     layer to the next.
@@ -248,16 +242,13 @@ def micro_batch(batch: int, seq_len: int) -> int:
         Sequences of an inference.
     seq_len : int
         Tokens of a sequence.
+    cores : int
+        Cores of the machine the model is to run on.
 
     Returns
     -------
     int
         A divisor of `batch`.
     """
-    least = max(_MICRO_BATCH_TOKENS * available_cores() / seq_len, batch / _MOST_MICRO_BATCHES)
+    least = max(_MICRO_BATCH_TOKENS * cores / seq_len, batch / _MOST_MICRO_BATCHES)
     return next(n for n in range(1, batch + 1) if batch % n == 0 and (n >= least or n == batch))
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,61 +1,16 @@
-"""CPUs: what this one is, and what a build is made for.
-
-Nothing here imports TVM at module level, so that a deployed model can check the CPU it meets.
-"""
+"""The CPU that code is generated for: its instruction set, and how its work is cut up."""
 
 from __future__ import annotations
 
-import functools
-import platform
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from tvm_sparse.config import available_cores
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import LEVEL_FEATURES, available_cores, detect_host, threads_here
 from tvm_sparse.tiles import NO_TILES, Tiles
 
-#: LLVM features each instruction-set level needs, in /proc/cpuinfo's spelling. The x86 levels are
-#: those of the x86-64 psABI, listed by what our kernels are generated from.
-_LEVEL_FEATURES: dict[str, tuple[str, ...]] = {
-    "x86-64-v2": ("ssse3", "sse4_1", "sse4_2", "popcnt"),
-    "x86-64-v3": ("ssse3", "sse4_1", "sse4_2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2"),
-    "x86-64-v4": (
-        *("ssse3", "sse4_1", "sse4_2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2"),
-        *("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
-    ),
-    "aarch64": ("asimd",),
-}
 _LEVEL_VECTOR_BITS = {"x86-64-v2": 128, "x86-64-v3": 256, "x86-64-v4": 512, "aarch64": 128}
 _LEAST_THREADS = 2
 _LEVEL_REGISTERS = {"x86-64-v2": 16, "x86-64-v3": 16, "x86-64-v4": 32, "aarch64": 32}
-
-
-@dataclass(frozen=True)
-class HostCpu:
-    """The CPU of this machine.
-
-    Attributes
-    ----------
-    model : str
-        Marketing name.
-    isa : str
-        Highest level of `x86-64-v2`, `-v3`, `-v4` or `aarch64` that it supports.
-    features : frozenset of str
-        Flags in /proc/cpuinfo's spelling.
-    l1d_bytes, l2_bytes, l3_bytes : int
-        Data cache sizes in bytes, as one core sees them; 0 when unknown.
-    cores : int
-        Cores this process may use.
-    """
-
-    model: str
-    isa: str
-    features: frozenset[str]
-    l1d_bytes: int
-    l2_bytes: int
-    l3_bytes: int
-    cores: int
 
 
 @dataclass(frozen=True)
@@ -94,56 +49,12 @@ class CpuTarget:
     @property
     def required_features(self) -> tuple[str, ...]:
         """CPU flags a machine needs to run the build."""
-        return _LEVEL_FEATURES[self.isa]
+        return LEVEL_FEATURES[self.isa]
 
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
-
-
-def _cache_bytes(level: int) -> int:
-    base = Path("/sys/devices/system/cpu/cpu0/cache")
-    for index in sorted(base.glob("index*")) if base.is_dir() else ():
-        if _read(f"{index}/level").strip() != str(level):
-            continue
-        if _read(f"{index}/type").strip() == "Instruction":
-            continue
-        size = _read(f"{index}/size").strip()
-        return int(size[:-1]) * {"K": 1024, "M": 1024**2}[size[-1]] if size else 0
-    return 0
-
-
-def _host_isa(features: frozenset[str]) -> str:
-    if platform.machine() in ("aarch64", "arm64"):
-        return "aarch64"
-    supported = [
-        level
-        for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4")
-        if features.issuperset(_LEVEL_FEATURES[level])
-    ]
-    return supported[-1] if supported else "x86-64"
-
-
-@functools.cache
-def detect_host() -> HostCpu:
-    """Return what this machine's CPU is and can do."""
-    cpuinfo: dict[str, str] = {}
-    for line in _read("/proc/cpuinfo").splitlines():
-        key, _, value = line.partition(":")
-        cpuinfo.setdefault(key.strip(), value.strip())
-    features = frozenset((cpuinfo.get("flags") or cpuinfo.get("Features") or "").split())
-    return HostCpu(
-        model=cpuinfo.get("model name") or platform.processor() or platform.machine(),
-        isa=_host_isa(features),
-        features=features,
-        l1d_bytes=_cache_bytes(1),
-        l2_bytes=_cache_bytes(2),
-        l3_bytes=_cache_bytes(3),
-        cores=available_cores(),
-    )
+    @property
+    def runs_here(self) -> bool:
+        """Whether this machine's CPU can run the build."""
+        return detect_host().features.issuperset(self.required_features)
 
 
 def resolve_target(
@@ -172,9 +83,9 @@ def resolve_target(
     our kernels, and the artifact then runs on every CPU of that level.
     """
     isa = detect_host().isa if text == "native" else text
-    if isa not in _LEVEL_FEATURES:
+    if isa not in LEVEL_FEATURES:
         raise ConfigError(
-            f"target {text!r} given: use native or one of {', '.join(_LEVEL_FEATURES)}"
+            f"target {text!r} given: use native or one of {', '.join(LEVEL_FEATURES)}"
         )
     aarch64 = isa == "aarch64"
     return CpuTarget(
@@ -188,16 +99,18 @@ def resolve_target(
     )
 
 
-def tvm_target(target: CpuTarget, num_cores: int | None = None) -> Any:
-    """Return the `tvm.target.Target` of `target` (imports TVM)."""
-    from tvm.target import Target
+def check_threads(text: str, threads: int | None) -> None:
+    """Refuse more threads than this machine has, unless the build is for another one.
 
-    config: dict[str, Any] = {"kind": "llvm", "mcpu": target.mcpu}
-    if target.mtriple:
-        config["mtriple"] = target.mtriple
-    if target.vector_bits == 512:
-        # LLVM prefers 256-bit vectors for this level unless told otherwise.
-        config["vector-width"] = 512
-    if num_cores:
-        config["num-cores"] = num_cores
-    return Target(config)
+    Parameters
+    ----------
+    text, threads : str, int or None
+        As `resolve_target` takes them.
+
+    Raises
+    ------
+    ConfigError
+        If a build for `text` runs here, but not on so many threads; or as `resolve_target`.
+    """
+    if resolve_target(text).runs_here:
+        threads_here(threads)

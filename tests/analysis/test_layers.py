@@ -13,9 +13,9 @@ from tvm_sparse.errors import SparsityError
 from tvm_sparse.sparsity.decision import decide
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import CostModel, Product
-from tvm_sparse.whatif.grid import Setting
 from tvm_sparse.whatif.layer_prediction import predict_layers
 
 pytestmark = pytest.mark.unit
@@ -207,7 +207,7 @@ def predicted(layers, calls=CALLS, assumed=0.75, part_scale=None):
     record = example_record(dense_ms=11.0)
     build = replace(record.builds["dense"], calls=calls)
     record = replace(record, builds={"dense": build})
-    baseline = Baseline.from_record(Setting(TOKENS, 1, 2), record, LAYERS)
+    baseline = Baseline.from_record(Setting(TOKENS, 1, 2, 1), record, LAYERS)
     model = CostModel(
         block_shape=(4, 1),
         dense_ms=11.0,

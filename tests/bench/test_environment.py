@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pytest
 
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.target import detect_host
+from tvm_sparse.host import detect_host
 
 pytestmark = pytest.mark.unit
 

@@ -11,8 +11,8 @@ import pytest
 
 from tvm_sparse.bench.machine import working_sets
 from tvm_sparse.bench.product_kernel import build_product
+from tvm_sparse.host import detect_host
 from tvm_sparse.sparsity.patterns import fill_random
-from tvm_sparse.target import detect_host
 
 pytestmark = pytest.mark.numeric
 

@@ -9,7 +9,7 @@ import struct
 import pytest
 from command_line import write_config
 
-from tvm_sparse.target import detect_host
+from tvm_sparse.host import detect_host
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +23,7 @@ FLAGS = [
     (("--seq-len", "0"), "seq-len 0 given"),
     (("--layers", "0"), "layers 0 given"),
     (("--seed", "-1"), "seed -1 given"),
-    (("--threads", "0"), "threads 0 given: use 1 to "),
+    (("--threads", "0"), "threads 0 given: it must be at least 1"),
     (("--threads", "100000"), "threads 100000 given: use 1 to "),
     (("--time", "-1"), "time -1 given: it must be over 0 seconds"),
     (("--iterations", "0"), "iterations 0 given"),

@@ -11,8 +11,8 @@ from command_line import QUICK, Sandbox
 import tvm_sparse
 from tvm_sparse.bench.inputs import random_inputs
 from tvm_sparse.bench.record import load_record
+from tvm_sparse.host import detect_host
 from tvm_sparse.runtime.metadata import load_metadata
-from tvm_sparse.target import detect_host
 
 pytestmark = pytest.mark.e2e
 

@@ -42,7 +42,7 @@ def left_behind(store: Cache) -> list[str]:
 
 def test_an_import_is_written_once_and_loads(config_dir, store):
     directory = config_dir(architectures=["BertForQuestionAnswering"])
-    spec = spec_of(directory)
+    spec = spec_of(directory, micro_batch=1)
     source = resolve_source(spec)
     lines: list[str] = []
     entry = import_model(spec, source, store, lines.append)
@@ -56,12 +56,15 @@ def test_an_import_is_written_once_and_loads(config_dir, store):
     assert manifest["weights"]["fingerprint"] == source.fingerprint
     ids = {"name": "input_ids", "shape": [2, 8], "dtype": "int32"}
     assert manifest["inputs"][0] == ids
+    assert manifest["spec"]["micro_batch"] == 1
     assert [i["name"] for i in manifest["outputs"]] == ["start_logits", "end_logits"]
     assert set(manifest["files"]) == {"module.json", "params.safetensors", "reference.npz"}
     assert manifest["versions"]["tensorflow"].startswith("2.")
 
     model = load_imported(entry)
     main = model.mod["main"]
+    assert main.attrs["micro_batches"] == 2
+    assert main.params[0].ty.shape.values[0] == 1
     names = [var.name for var in main.params]
     assert names[: int(main.attrs["num_input"])] == list(model.inputs)
     assert set(names[len(model.inputs) :]) <= set(model.params)
@@ -159,13 +162,16 @@ def test_the_key_follows_what_the_module_depends_on(config_dir):
     keys = {
         key(),
         key(batch=2),
+        key(batch=2, micro_batch=1),
         key(seq_len=64),
         key(inputs="single"),
         key(seed=1),
         key(num_layers=1),
     }
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert key() in keys
+    # Without a word about it the whole batch is one, on whatever machine.
+    assert key(batch=2, micro_batch=2) in keys
 
 
 def test_an_error_of_the_child_is_raised_here(config_dir, store, tmp_path):

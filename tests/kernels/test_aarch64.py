@@ -15,7 +15,8 @@ from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.packed_dense import make_packed_dense
 from tvm_sparse.kernels.tiling import attention_tile, choose_layout, dense_rows, split_rows
 from tvm_sparse.kernels.token_layout import make_pack_tokens, make_unpack_tokens
-from tvm_sparse.target import resolve_target, tvm_target
+from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.numeric
 

@@ -12,8 +12,8 @@ from tvm_sparse.kernels import relax_ops
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.tiling import choose_layout
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.sparsity.bsr import to_bsr
-from tvm_sparse.target import tvm_target
 
 pytestmark = pytest.mark.numeric
 

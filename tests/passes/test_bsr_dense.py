@@ -13,10 +13,11 @@ from tvm.script import relax as R
 
 from tvm_sparse.errors import SparsityError
 from tvm_sparse.kernels.relax_ops import sparse_dense
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes import bsr_dense, simplify_fc_transpose
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.sparsity.bsr import BSR, to_dense
-from tvm_sparse.target import resolve_target, tvm_target
+from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.ir
 

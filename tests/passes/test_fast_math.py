@@ -14,8 +14,9 @@ from tolerances import ELEMENTWISE
 from tvm import relax
 from tvm.ir import assert_structural_equal
 
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes import fast_math
-from tvm_sparse.target import resolve_target, tvm_target
+from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.ir
 

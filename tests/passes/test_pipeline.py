@@ -15,8 +15,9 @@ from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import PassError, SparsityError
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes.pipeline import LOWER, Phases, lower
-from tvm_sparse.target import resolve_target, tvm_target
+from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.ir
 

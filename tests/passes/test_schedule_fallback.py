@@ -13,9 +13,9 @@ from tvm.ir import assert_structural_equal
 
 from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.kernels.token_layout import make_pack_tokens
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes import fast_math
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
-from tvm_sparse.target import tvm_target
 
 pytestmark = pytest.mark.ir
 

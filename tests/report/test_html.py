@@ -13,12 +13,12 @@ from example_study import HEAD, LAYER, SPARSITIES, example_study
 from tvm_sparse.errors import BuildError, ConfigError, DependencyError
 from tvm_sparse.report import html
 from tvm_sparse.report.study_view import view_of
-from tvm_sparse.whatif.grid import Setting
+from tvm_sparse.tuning.setting import Setting
 
 pytestmark = pytest.mark.unit
 
 LIBRARY = "/* the library */"
-ONE = (Setting(128, 1, 2),)
+ONE = (Setting(128, 1, 2, 1),)
 #: Elements and attributes by which a page loads something.
 LOADERS = {"link", "img", "iframe", "object", "embed", "source", "video", "audio", "base", "form"}
 

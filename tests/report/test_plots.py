@@ -12,11 +12,11 @@ from tvm_sparse.report.palette import NEUTRAL, SERIES
 from tvm_sparse.report.study_rows import Shape, StudyRow, blocks_of, ideal_speedup
 from tvm_sparse.report.study_scatters import pareto_front, prediction_chart
 from tvm_sparse.report.study_view import view_of
-from tvm_sparse.whatif.grid import Setting
+from tvm_sparse.tuning.setting import Setting
 
 pytestmark = pytest.mark.unit
 
-SETTING = Setting(128, 1, 2)
+SETTING = Setting(128, 1, 2, 1)
 SHAPE = Shape(1, 128, 2)
 
 

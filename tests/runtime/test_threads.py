@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tvm_sparse.config import available_cores
+from tvm_sparse.host import available_cores
 
 pytestmark = pytest.mark.e2e
 
@@ -18,7 +18,8 @@ from tvm_sparse.runtime.tvm_runtime import set_threads
 import tvm
 from tvm.script.ir_builder import tirx as T
 from tvm_sparse.kernels.vector import argument, int64, parallel, prim_func
-from tvm_sparse.target import resolve_target, tvm_target
+from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.target import resolve_target
 
 def body():
     out = argument("out", (8,), "int32")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.target import HostCpu
+from tvm_sparse.host import HostCpu
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight
 from tvm_sparse.tuning.machine import Ceilings, MachineId, level_of

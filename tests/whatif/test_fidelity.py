@@ -7,11 +7,12 @@ from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.tuning.records import Records
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.fidelity import FidelityQuestion, fidelity_answer, fidelity_points
-from tvm_sparse.whatif.grid import Point, Setting
+from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.subject import Fill, Subject
 
-SETTING = Setting(seq_len=16, batch=4, threads=1)
+SETTING = Setting(seq_len=16, batch=4, threads=1, micro_batch=4)
 
 
 @dataclass(frozen=True)

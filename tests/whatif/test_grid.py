@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.config import available_cores
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.whatif.grid import DEFAULT_SPARSITIES, Grid, Point, Setting, Targets
+from tvm_sparse.host import available_cores
+from tvm_sparse.tuning.setting import Setting
+from tvm_sparse.whatif.grid import DEFAULT_SPARSITIES, Grid, Point, Targets
 from tvm_sparse.whatif.grid_file import load_grid, parse_axes, parse_block_shape
 
 pytestmark = pytest.mark.unit
@@ -15,14 +16,14 @@ pytestmark = pytest.mark.unit
 def test_the_default_grid_is_ten_sparsities_by_four_block_shapes_on_every_core():
     grid = Grid()
     assert len(grid.points) == len(DEFAULT_SPARSITIES) * 4 == 40
-    assert grid.settings == [Setting(128, 1, available_cores())]
+    assert grid.settings == [Setting(128, 1, available_cores(), 1)]
 
 
 def test_every_combination_is_a_point_once():
     grid = Grid((0.9, 0.5, 0.9), ((4, 1),), (16, 8), (2,), (1,))
-    assert grid.settings == [Setting(8, 2, 1), Setting(16, 2, 1)]
+    assert grid.settings == [Setting(8, 2, 1, 2), Setting(16, 2, 1, 2)]
     assert grid.points == [
-        Point(Setting(seq_len, 2, 1), (4, 1), sparsity)
+        Point(Setting(seq_len, 2, 1, 2), (4, 1), sparsity)
         for seq_len in (8, 16)
         for sparsity in (0.5, 0.9)
     ]
@@ -121,7 +122,7 @@ def test_a_missing_or_binary_yaml_file_is_refused(tmp_path):
 
 
 def test_targets_become_a_latency_budget():
-    setting = Setting(128, 4, 2)
+    setting = Setting(128, 4, 2, 4)
     assert Targets().budget_ms(setting) is None
     assert Targets(latency_ms=7.0).budget_ms(setting) == 7.0
     # 4 sequences on 2 cores, 100 per second and core: 200 per second.

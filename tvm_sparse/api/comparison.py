@@ -27,6 +27,7 @@ from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError
+from tvm_sparse.host import threads_here
 from tvm_sparse.runtime.metadata import load_metadata
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def compare(
     """
     engines = find_engines(against)
     metadata = load_metadata(Path(directory))
-    compile_spec, bench = CompileSpec(threads=threads), bench or BenchSpec()
-    environment = detect_environment(compile_spec.num_threads)
+    threads, bench = threads_here(threads), bench or BenchSpec()
+    compile_spec, environment = CompileSpec(threads=threads), detect_environment(threads)
     found = _model_of(metadata, str(directory), model, cache_dir, progress)
     dense = _compile(found, "dense", compile_spec, progress)
     outputs = _run_artifact(dense, found.inputs)
@@ -104,7 +105,7 @@ def compare(
     with tempfile.TemporaryDirectory(prefix="tvm_sparse-peers-") as folder:
         checkpoint = write_checkpoint(Path(folder), found.facts, found.params, found.inputs)
         contenders += _peers(engines, checkpoint, found.inputs, outputs, _OWN_REFERENCE, progress)
-        results = measure_contenders(contenders, compile_spec.num_threads, bench, progress)
+        results = measure_contenders(contenders, threads, bench, progress)
     return _record(found, results, bench, environment)
 
 

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError, CacheError, ConfigError
+from tvm_sparse.host import available_cores, threads_here
 from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.target import check_threads, resolve_target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +46,7 @@ class Model:
     Attributes
     ----------
     spec : ModelSpec
-        What was asked for.
+        What was asked for, and the micro-batch that was decided.
     facts : dict
         The manifest of its cache entry: architecture, task, where the weights come from.
     mod : tvm.IRModule
@@ -115,7 +117,7 @@ def load_model(
     progress : callable
         Receives one line a step.
     **spec
-        Fields of `ModelSpec`: weights, batch, seq_len, seed, num_layers, inputs.
+        Fields of `ModelSpec`: weights, batch, seq_len, seed, num_layers, inputs, micro_batch.
 
     Raises
     ------
@@ -126,10 +128,11 @@ def load_model(
     from tvm_sparse.sources.source import resolve_source
 
     model_spec = model if isinstance(model, ModelSpec) else ModelSpec(model, **spec)
+    model_spec = model_spec.for_cores(available_cores())
     cache = Cache(cache_dir, on_warning=progress)
     source = resolve_source(model_spec, progress)
     entry = import_model(model_spec, source, cache, progress)
-    return _load_entry(model_spec, entry, cache, progress)
+    return _load_entry(entry, cache, progress)
 
 
 def load_cached_model(
@@ -159,7 +162,7 @@ def load_cached_model(
     entry = cache.get("ir", found.key)
     if entry is None:
         raise CacheError(f"cache entry ir/{found.key} is damaged: import the model again")
-    return _load_entry(ModelSpec(**entry.manifest["spec"]), entry, cache, progress)
+    return _load_entry(entry, cache, progress)
 
 
 def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> Model:
@@ -232,7 +235,7 @@ def compile(
     Raises
     ------
     ConfigError
-        A sparse build of a model that was not sparsified.
+        A sparse build of a model that was not sparsified; more threads than this machine has.
     CheckError
         A comparison failed.
     BuildError, PassError, SparsityError, CacheError
@@ -246,6 +249,7 @@ def compile(
     from tvm_sparse.tuning.tuned_tiles import load_tiles
 
     spec = spec or CompileSpec(**fields)
+    check_threads(spec.target, spec.threads)
     records = Records(model.cache, progress)
     names = list(builds)
     if "sparse" in names and model.sparsity is None:
@@ -280,10 +284,11 @@ def compile(
         directories[name] = artifact.directory
         if artifact.reference_check is not None:
             check["dense_against_tensorflow"] = artifact.reference_check
-    if {"dense", "sparse"} <= directories.keys() and spec.runs_here:
+    if {"dense", "sparse"} <= directories.keys() and resolve_target(spec.target).runs_here:
         progress("comparing sparse with dense")
         check["sparse_against_dense"] = check_builds(
-            directories["dense"], directories["sparse"], model.inputs, spec.num_threads, atol, rtol
+            *(directories["dense"], directories["sparse"], model.inputs),
+            *(threads_here(spec.threads), atol, rtol),
         )
     return Builds(model, directories, check)
 
@@ -375,14 +380,14 @@ def export(
     return place_artifact(fill, directory)
 
 
-def _load_entry(spec: ModelSpec, entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
+def _load_entry(entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
     from tvm_sparse.importers.import_model import load_imported
     from tvm_sparse.passes.dense_layers import dense_layers
 
     progress(f"loading {entry.manifest['model']['name']} from the cache")
     imported = load_imported(entry)
     return Model(
-        spec=spec,
+        spec=ModelSpec(**imported.manifest["spec"]),
         facts=imported.manifest,
         mod=imported.mod,
         params=imported.params,

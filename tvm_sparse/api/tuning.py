@@ -12,10 +12,12 @@ import numpy as np
 from tvm_sparse.api.stages import Builds, Model, compile
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
-from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, micro_batch
+from tvm_sparse.config import BenchSpec, BuildName, CompileSpec
+from tvm_sparse.host import threads_here
 from tvm_sparse.runtime.metadata import load_metadata
 from tvm_sparse.tiles import Tiles
 from tvm_sparse.tuning.records import Records
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.tuning.tune import products_of, tune_build
 from tvm_sparse.tuning.tuned_build import TunedBuild, TunedProduct
 from tvm_sparse.tuning.tuned_tiles import load_tiles, save_tiles
@@ -57,6 +59,7 @@ def tune(
     BuildError, PassError, SparsityError, CacheError
         See `errors`.
     """
+    threads = threads_here(threads)
     spec, bench = CompileSpec(threads=threads), bench or BenchSpec()
 
     def say(line: str) -> None:
@@ -70,7 +73,7 @@ def tune(
     else:
         dense = compile(model, spec, builds=("dense",), progress=say).directories["dense"]
     shape = model.spec
-    sequences = micro_batch(shape.batch, shape.seq_len)
+    sequences = Setting.of(shape, threads).micro_batch
     passes = shape.batch // sequences
     products = products_of(load_metadata(dense).calls, sequences, shape.seq_len, passes)
     found: dict[str, list[TunedProduct]] = {}
@@ -79,7 +82,7 @@ def tune(
             block_shape, density = None, 1.0
         else:
             block_shape, density = model.sparsity.block_shape, _density(model)
-        found[name] = tune_build(products, block_shape, density, spec.num_threads, records, say)
+        found[name] = tune_build(products, block_shape, density, threads, records, say)
     return _keep_what_pays(model, spec, bench, before, found, known, records, progress)
 
 
@@ -106,7 +109,7 @@ def _keep_what_pays(
         rivals[name] = before.directories[name]
         rivals[f"tuned {name}"] = after.directories[name]
     if rivals:
-        medians = _medians(rivals, model.inputs, spec.num_threads, bench, progress)
+        medians = _medians(rivals, model.inputs, threads_here(spec.threads), bench, progress)
         for name in found:
             if name in medians:
                 latency[name] = medians[name], medians[f"tuned {name}"]

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import tvm_sparse
-from tvm_sparse.target import detect_host
+from tvm_sparse.host import detect_host
 
 _DISTRIBUTIONS = {
     "tvm": "apache-tvm",

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import tvm
 
+from tvm_sparse.host import detect_host
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.kernels.vector import Registers, argument, load, parallel, prim_func, serial, store
-from tvm_sparse.target import CpuTarget, detect_host, resolve_target, tvm_target
+from tvm_sparse.target import CpuTarget, resolve_target
 
 # Two FMA ports with a latency of four cycles need eight sums in flight; more do no harm.
 _ACCUMULATORS = 12

@@ -13,10 +13,11 @@ from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import BuildError
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes.pipeline import lower
 from tvm_sparse.sparsity.bsr import block_mask
 from tvm_sparse.sparsity.decision import LayerChoice
-from tvm_sparse.target import resolve_target, tvm_target
+from tvm_sparse.target import resolve_target
 from tvm_sparse.tiles import Tiles
 
 # A name the layer choice takes for an encoder's.

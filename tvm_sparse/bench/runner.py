@@ -16,7 +16,8 @@ from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime, paired_speedups
 from tvm_sparse.bench.rounds import Progress, RoundSamples, measure_rounds
 from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
-from tvm_sparse.config import BenchSpec, available_cores
+from tvm_sparse.config import BenchSpec
+from tvm_sparse.host import threads_here
 from tvm_sparse.runtime.measure import measure_summary
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, load_metadata
 
@@ -66,7 +67,7 @@ def benchmark(
     """
     if not artifacts:
         raise ValueError("no artifacts to measure")
-    threads = threads or available_cores()
+    threads = threads_here(threads)
     report = progress or (lambda _text, _share: None)
     environment = detect_environment(threads)
     with contextlib.ExitStack() as stack:

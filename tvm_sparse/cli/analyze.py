@@ -16,6 +16,7 @@ from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import RUNTIME, check_dependencies
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import threads_here
 
 if TYPE_CHECKING:
     from tvm_sparse.analysis.layers import Analysis
@@ -73,7 +74,7 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -
         include=flags["include"],
         exclude=flags["exclude"],
     )
-    threads = CompileSpec(threads=flags["threads"]).num_threads
+    threads = threads_here(flags["threads"])
     if flags["sensitivity_text"] is not None:
         from tvm_sparse.text.texts import read_texts
 
@@ -176,8 +177,8 @@ def _analyze_model(
     from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_weights
     from tvm_sparse.api import stages
     from tvm_sparse.tuning.records import Records
+    from tvm_sparse.tuning.setting import Setting
     from tvm_sparse.whatif.baseline import Baseline
-    from tvm_sparse.whatif.grid import Setting
     from tvm_sparse.whatif.layer_prediction import predict_layers
     from tvm_sparse.whatif.measuring import measure_quietly
     from tvm_sparse.whatif.predict import make_predictors
@@ -232,7 +233,7 @@ def _analyze_model(
         builds.directories, model.inputs, _BENCH, threads, display.step
     )
     analysis = add_measurement(analysis, "dense", record, disturbed)
-    setting = Setting(model.spec.seq_len, model.spec.batch, threads)
+    setting = Setting.of(model.spec, threads)
     baseline = Baseline.from_record(setting, record, model.layers, disturbed)
     predictor = make_predictors(
         baseline,

@@ -8,7 +8,7 @@ import click
 
 from tvm_sparse.cli.options import bench_options, output_options, threads_option
 from tvm_sparse.cli.output_paths import check_output_file
-from tvm_sparse.config import BenchSpec, CompileSpec
+from tvm_sparse.config import BenchSpec
 from tvm_sparse.dependencies import RUNTIME, check_dependencies
 from tvm_sparse.errors import ConfigError
 
@@ -37,7 +37,6 @@ def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
     padding. Neither TensorFlow nor TVM's compiler is imported. Times are in milliseconds.
     """
     check_output_file("--json", flags["json_path"])
-    threads = CompileSpec(threads=flags["threads"]).threads
     check_dependencies(RUNTIME)
     from tvm_sparse.bench.inputs import random_inputs
     from tvm_sparse.bench.runner import benchmark
@@ -66,7 +65,7 @@ def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
             artifacts,
             random_inputs(metadata, flags["seed"]),
             bench_spec,
-            threads,
+            flags["threads"],
             profile_repeats=_PROFILE_REPEATS if flags["profile"] else 0,
             progress=display.measure,
         )

@@ -9,7 +9,7 @@ import click
 
 from tvm_sparse.cli.options import cache_option, threads_option
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
-from tvm_sparse.config import BenchSpec, CompileSpec
+from tvm_sparse.config import BenchSpec
 from tvm_sparse.dependencies import check_dependencies
 
 #: The fp32 engines people deploy with; others are a matter of `--against`.
@@ -62,7 +62,6 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
     check_output_file("--chart", flags["chart"])
     check_cache_directory(flags["cache_dir"])
     bench_spec = BenchSpec(time_s=flags["time_s"])
-    threads = CompileSpec(threads=flags["threads"]).threads
     check_dependencies()
     from tvm_sparse.bench.peers.engine import find_engines
     from tvm_sparse.cli.progress import ProgressDisplay
@@ -82,7 +81,7 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
             directory,
             names,
             model=model,
-            threads=threads,
+            threads=flags["threads"],
             bench=bench_spec,
             cache_dir=flags["cache_dir"],
             progress=display.measure,

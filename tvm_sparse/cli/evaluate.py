@@ -11,6 +11,7 @@ from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import threads_here
 
 
 @click.command("evaluate")
@@ -96,7 +97,7 @@ def command(model: str, against: str, **flags: Any) -> None:
             candidate,
             reference,
             Texts(take_evenly(texts, limit), labels, flags["text_path"], flags["labels_path"]),
-            compile_spec.num_threads,
+            threads_here(compile_spec.threads),
             flags["tokenizer"],
             display.measure,
         )

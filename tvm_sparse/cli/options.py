@@ -24,6 +24,8 @@ from tvm_sparse.config import (
     SparsitySpec,
     WeightsPolicy,
 )
+from tvm_sparse.host import threads_here
+from tvm_sparse.target import check_threads
 
 Command = Callable[..., Any]
 
@@ -221,6 +223,7 @@ def compile_options(command: Command) -> Command:
         compile_spec = CompileSpec(
             target=flags.pop("target"), threads=flags.pop("threads"), dump_ir=flags.pop("dump_ir")
         )
+        check_threads(compile_spec.target, compile_spec.threads)
         return command(compile_spec=compile_spec, **flags)
 
     return _add(
@@ -232,7 +235,12 @@ def compile_options(command: Command) -> Command:
             metavar="ISA",
             help="native, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512) or aarch64.",
         ),
-        threads_option,
+        click.option(
+            "--threads",
+            type=int,
+            metavar="N",
+            help="Threads to lay the build out for and to run on; every core by default.",
+        ),
         click.option(
             "--atol",
             type=float,
@@ -346,9 +354,13 @@ def build_names(flags: Mapping[str, Any]) -> tuple[BuildName, ...]:
 
 
 def threads_option(command: Command) -> Command:
-    """Add `threads`."""
+    """Add `threads`, of which this machine has as many."""
     return click.option(
-        "--threads", type=int, metavar="N", help="Threads to run on; every core by default."
+        "--threads",
+        type=int,
+        metavar="N",
+        callback=_threads,
+        help="Threads to run on; every core by default.",
     )(command)
 
 
@@ -376,6 +388,10 @@ def output_options(command: Command) -> Command:
         ),
         click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only."),
     )
+
+
+def _threads(_context: click.Context, _option: click.Parameter, value: int | None) -> int | None:
+    return None if value is None else threads_here(value)
 
 
 def _tolerance(_context: click.Context, parameter: click.Parameter, value: float) -> float:

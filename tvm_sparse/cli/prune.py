@@ -11,7 +11,7 @@ import click
 
 from tvm_sparse.cli.options import cache_option, output_options, threads_option
 from tvm_sparse.cli.output_paths import check_output_directory
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec, parse_n_m
 
@@ -180,7 +180,6 @@ def command(model: str, output: str, **flags: Any) -> None:
         seq_len=flags["seq_len"],
         seed=flags["seed"],
     )
-    threads = CompileSpec(threads=flags["threads"]).threads
     check_output_directory("-o", output)
     finetune = _finetune_spec(spec, flags)
     for text in {spec.calibration, flags["finetune_text"]} - {None}:
@@ -203,13 +202,16 @@ def command(model: str, output: str, **flags: Any) -> None:
             loaded,
             spec,
             state_dir=state_dir,
-            threads=threads,
+            threads=flags["threads"],
             measure=display.measure,
             progress=display.step,
         )
         if state_dir is not None:
             pruned = pruning.finetune(
-                pruned, finetune, state_dir=state_dir, threads=threads, progress=display.step
+                *(pruned, finetune),
+                state_dir=state_dir,
+                threads=flags["threads"],
+                progress=display.step,
             )
         display.step(f"writing {output}")
         pruned.save(output)

@@ -23,6 +23,7 @@ from tvm_sparse.cli.output_paths import (
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.target import resolve_target
 
 #: Runs over which `--profile` takes the median of every kernel call.
 _PROFILE_REPEATS = 10
@@ -53,7 +54,7 @@ def command(
     check_output_file("--json", flags["json_path"])
     check_output_directory("--dump-ir", compile_spec.dump_ir)
     check_cache_directory(flags["cache_dir"])
-    if not compile_spec.runs_here:
+    if not resolve_target(compile_spec.target).runs_here:
         raise ConfigError(
             f"target {compile_spec.target} given: this CPU cannot run such a build, so there is "
             "nothing to measure; `tvm-sparse export --target` makes it without running it"

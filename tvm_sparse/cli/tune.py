@@ -14,7 +14,7 @@ from tvm_sparse.cli.options import (
     threads_option,
 )
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
 
 
@@ -53,7 +53,6 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
     check_output_file("--json", flags["json_path"])
     check_cache_directory(flags["cache_dir"])
     bench_spec = BenchSpec(time_s=flags["time_s"])
-    threads = CompileSpec(threads=flags["threads"]).threads
     check_dependencies()
     from tvm_sparse.cli.progress import ProgressDisplay
 
@@ -69,7 +68,7 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
         tuned = tune(
             model,
             builds=names,
-            threads=threads,
+            threads=flags["threads"],
             bench=bench_spec,
             progress=display.measure,
         )

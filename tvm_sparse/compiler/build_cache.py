@@ -24,6 +24,7 @@ from tvm_sparse.compiler.reference_check import (
 )
 from tvm_sparse.config import CompileSpec, SparsitySpec
 from tvm_sparse.errors import CheckError
+from tvm_sparse.host import available_cores
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall, TensorSpec
 from tvm_sparse.runtime.tvm_runtime import set_threads
@@ -33,7 +34,15 @@ from tvm_sparse.tiles import Tiles
 
 _ARTIFACT = "artifact"
 #: The rooms whose code decides what an artifact contains.
-_COMPILER_ROOMS = ("compiler", "kernels", "passes", "sparsity", "runtime/weights.py", "target.py")
+_COMPILER_ROOMS = (
+    "compiler",
+    "kernels",
+    "passes",
+    "sparsity",
+    "runtime/weights.py",
+    "host.py",
+    "target.py",
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ def build_artifact(
             return artifact
         original = reference.params
         reference_check = None
-        checked = name == "dense" and spec.runs_here
+        checked = name == "dense" and target.runs_here
         # TensorFlow's outputs belong to the original weights. The code is the same for others.
         build = compile_model(
             mod,
@@ -233,7 +242,7 @@ def _describe(
         },
         isa=build.target.isa,
         required_features=build.target.required_features,
-        threads=spec.num_threads,
+        threads=spec.threads or available_cores(),
         inputs=_tensors(facts["inputs"]),
         outputs=_tensors(facts["outputs"]),
         versions=_versions(),

@@ -13,9 +13,10 @@ from tvm import relax
 
 from tvm_sparse.config import CompileSpec, SparsitySpec
 from tvm_sparse.errors import BuildError
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower, pack
 from tvm_sparse.sparsity.decision import LayerChoice
-from tvm_sparse.target import CpuTarget, resolve_target, tvm_target
+from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import Tiles
 
 

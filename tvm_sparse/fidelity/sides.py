@@ -12,6 +12,7 @@ from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, DenseCode, Forward, compile_dense
+from tvm_sparse.host import available_cores
 
 Progress = Callable[[str], None]
 
@@ -138,7 +139,7 @@ def open_side(
     from tvm_sparse.importers.import_model import import_model, load_imported
     from tvm_sparse.sources.source import resolve_source
 
-    spec = ModelSpec(model, batch=batch, seq_len=seq_len)
+    spec = ModelSpec(model, batch=batch, seq_len=seq_len).for_cores(available_cores())
     source = resolve_source(spec, progress)
     entry = import_model(spec, source, Cache(cache_dir, on_warning=progress), progress)
     progress(f"loading {source.name} from the cache")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.cache.store import Cache, CacheEntry
-from tvm_sparse.config import ModelSpec, micro_batch
+from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies, without_torch
 from tvm_sparse.importers.import_process import run_worker
 from tvm_sparse.importers.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
@@ -62,7 +62,7 @@ def import_model(
     Parameters
     ----------
     spec : ModelSpec
-        Shape, seed and form of the inputs.
+        Shape, seed and form of the inputs. Without a micro-batch the whole batch is one.
     source : ModelSource
         As `resolve_source` returns it for this spec.
     cache : Cache
@@ -78,6 +78,7 @@ def import_model(
     """
     entry = _find_or_import(spec, source, cache, progress)
     # The same weights may have been asked for in other words (auto, random) when it was written.
+    spec = replace(spec, micro_batch=entry.manifest["spec"]["micro_batch"])
     return replace(entry, manifest={**entry.manifest, **_manifest(spec, source)})
 
 
@@ -94,6 +95,7 @@ def _find_or_import(
             return entry
         with cache.create("ir", key, needed_bytes=_weight_bytes(source)) as staging:
             facts = run_worker(spec, source, staging.path, progress)
+            spec = replace(spec, micro_batch=facts.pop("micro_batch"))
             staging.manifest.update(_manifest(spec, source), **facts)
     assert staging.entry is not None  # `create` sets it or raises
     return staging.entry
@@ -126,7 +128,7 @@ def ir_key(spec: ModelSpec, source: ModelSource) -> str:
             "config": source.config,
             "architecture": source.architecture,
             "batch": spec.batch,
-            "micro_batch": micro_batch(spec.batch, spec.seq_len),
+            "micro_batch": spec.micro_batch or spec.batch,
             "seq_len": spec.seq_len,
             "inputs": spec.inputs,
             "seed": spec.seed,

@@ -6,7 +6,7 @@ reads one JSON request from stdin ({spec, source, directory}), fills the directo
 the file descriptor as JSON lines:
 
     {"event": "progress", "line": ...}
-    {"event": "done", "facts": {"inputs": [...], "outputs": [...]}}
+    {"event": "done", "facts": {"inputs": [...], "outputs": [...], "micro_batch": ...}}
     {"event": "error", "error": <class name>, "message": ...}      an error of ours
     {"event": "os_error", "errno": ..., "filename": ...}           e.g. a full disk
     {"event": "crash", "message": ...}                             anything else
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec, micro_batch
+from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import without_torch
 from tvm_sparse.errors import TvmSparseError, UnsupportedOpError
 from tvm_sparse.sources.source import ModelSource
@@ -61,7 +61,8 @@ def import_into(
     Returns
     -------
     dict
-        `inputs` and `outputs` of the module: lists of {name, shape, dtype}.
+        `inputs` and `outputs` of the module, lists of {name, shape, dtype}, and `micro_batch`:
+        how many sequences it takes at once.
 
     Raises
     ------
@@ -93,8 +94,8 @@ def import_into(
     from tvm_sparse.importers.tensorflow.from_graphdef import from_graphdef
 
     mod, params = from_graphdef(frozen)
-    count = inputs[0].shape[0] // frozen.inputs[0].shape[0]
-    main = mod["main"].with_attr("micro_batches", count)
+    size = frozen.inputs[0].shape[0]
+    main = mod["main"].with_attr("micro_batches", spec.batch // size)
     mod = tvm.IRModule({"main": main}, attrs=mod.attrs)
     facts = {
         "inputs": [asdict(i) for i in inputs],
@@ -102,6 +103,7 @@ def import_into(
             {"name": o.name, "shape": results[o.name].shape, "dtype": o.dtype}
             for o in frozen.outputs
         ],
+        "micro_batch": size,
     }
     del frozen
     progress("writing the module and its weights")
@@ -116,7 +118,7 @@ def _micro_batch_inputs(
 
     Where something has no axis of sequences at its front, that is the whole batch.
     """
-    size = micro_batch(spec.batch, spec.seq_len)
+    size = spec.micro_batch or spec.batch
     fronts = {array.shape[:1] for array in results.values()}
     if any(i.name == "pixel_values" for i in inputs) or fronts != {(spec.batch,)}:
         return inputs

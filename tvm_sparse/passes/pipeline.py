@@ -14,6 +14,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes import (
     bsr_dense,
     fast_math,
@@ -25,7 +26,7 @@ from tvm_sparse.passes import (
 from tvm_sparse.passes.layer_calls import LayerCall, layer_calls
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
 from tvm_sparse.sparsity.decision import Decision, LayerChoice
-from tvm_sparse.target import CpuTarget, tvm_target
+from tvm_sparse.target import CpuTarget
 
 _T = relax.transform
 _Result = TypeVar("_Result")

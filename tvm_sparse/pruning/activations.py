@@ -12,6 +12,7 @@ from tvm import relax
 from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import PassError
+from tvm_sparse.host import threads_here
 from tvm_sparse.passes.dense_chains import bindings
 from tvm_sparse.passes.dense_layers import (
     find_dense_weights,
@@ -132,7 +133,7 @@ class ActivationRunner:
         ]
         spec = CompileSpec(threads=threads)
         build = compile_model(self._mod, params, spec, None, progress)
-        set_threads(spec.num_threads)
+        set_threads(threads_here(threads))
         self._machine = relax.VirtualMachine(build.executable, tvm.cpu())
         self._weights = [tvm.runtime.tensor(value) for value in build.lowered.params.values()]
 

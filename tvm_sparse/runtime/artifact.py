@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tvm_sparse.errors import ArtifactError, InputError
+from tvm_sparse.host import detect_host
 from tvm_sparse.runtime.metadata import (
     LIBRARY_FILE,
     ArtifactMetadata,
@@ -26,7 +27,6 @@ from tvm_sparse.runtime.metadata import (
 )
 from tvm_sparse.runtime.tvm_runtime import check_versions, load_tvm_ffi, set_threads
 from tvm_sparse.runtime.weights import ALIGNMENT_BYTES, map_weights
-from tvm_sparse.target import detect_host
 
 if TYPE_CHECKING:
     from tvm_sparse.runtime.instrument import ProfiledCall

@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tvm_sparse.config import available_cores
 from tvm_sparse.errors import ArtifactError, ConfigError, DependencyError
+from tvm_sparse.host import available_cores, threads_here
 
 _pool = threading.local()
 #: TVM's affinity mode in which threads may run on any core of a list; with `TVM_BIND_THREADS=0`
@@ -123,14 +123,11 @@ def set_threads(threads: int | None) -> int:
     ConfigError
         If `threads` is no number of cores of this machine, or over the size of a running pool.
     """
-    cores = available_cores()
-    wanted = threads if threads is not None else _threads_from_environment(cores)
-    if not isinstance(wanted, int) or not 1 <= wanted <= cores:
-        raise ConfigError(f"threads {wanted} given: use 1 to {cores} on this machine")
+    wanted = threads_here(_threads_from_environment() if threads is None else threads)
     if getattr(_pool, "size", None) == wanted:
         return wanted
     if getattr(_pool, "size", None) is None:
-        _resize_pool(cores)
+        _resize_pool(available_cores())
     running = _resize_pool(wanted)
     if running != wanted:
         raise ConfigError(
@@ -154,6 +151,6 @@ def _resize_pool(wanted: int) -> int:
     return int(tvm_ffi.get_global_func("runtime.NumThreads")())
 
 
-def _threads_from_environment(cores: int) -> int:
+def _threads_from_environment() -> int | None:
     text = os.environ.get("TVM_NUM_THREADS", "")
-    return int(text) if text.isdigit() else cores
+    return int(text) if text.isdigit() else None

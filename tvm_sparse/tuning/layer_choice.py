@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvm_sparse.config import micro_batch
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import detect_host, threads_here
 from tvm_sparse.sparsity.decision import LayerChoice, eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.stats import block_sparsity
-from tvm_sparse.target import detect_host, resolve_target
+from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning.calibrate import measured_kernels
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.records import KERNEL_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.tuning.tuned_tiles import load_tiles
 
 if TYPE_CHECKING:
@@ -58,23 +59,6 @@ class LayerTimes:
     block_sparsity: float
 
 
-@dataclass(frozen=True)
-class Setting:
-    """How a build runs: what the times of its layers depend on.
-
-    Parameters
-    ----------
-    batch, micro_batch : int
-        Sequences of an inference, and of one pass through the model.
-    threads : int
-        Threads.
-    """
-
-    batch: int
-    micro_batch: int
-    threads: int
-
-
 def choose_layers(
     layers: Sequence[LayerWeight],
     params: Arrays,
@@ -95,7 +79,7 @@ def choose_layers(
     sparsity : SparsitySpec
         Block shape, layer choice and `select`.
     model : ModelSpec
-        Batch and sequence length.
+        Batch, micro-batch and sequence length.
     compile_spec : CompileSpec
         Target and threads.
     records : Records
@@ -128,9 +112,7 @@ def choose_layers(
         )
     refusals = eligible_layers(layers, sparsity.block_shape, sparsity.include, sparsity.exclude)
     eligible = [layer for layer in layers if not refusals[layer.name]]
-    setting = Setting(
-        model.batch, micro_batch(model.batch, model.seq_len), compile_spec.num_threads
-    )
+    setting = Setting.of(model, threads_here(compile_spec.threads))
     block_shape = sparsity.block_shape
     if method == "model":
         times = _predicted(eligible, params, block_shape, setting, records, progress)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tvm_sparse.target import HostCpu, detect_host
+from tvm_sparse.host import HostCpu, detect_host
 
 #: The levels of memory that weights come from, nearest first.
 LEVELS = ("L2", "L3", "DRAM")

@@ -20,6 +20,7 @@ import numpy as np
 import tvm
 
 from tvm_sparse.bench.machine import measure_roofline
+from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.epilogue import Epilogue
@@ -36,7 +37,8 @@ from tvm_sparse.kernels.tiling import (
     sparse_format,
     split_rows,
 )
-from tvm_sparse.target import CpuTarget, detect_host, resolve_target, tvm_target
+from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tuning.child import serve_parent
 from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.kernel_job import KernelJob

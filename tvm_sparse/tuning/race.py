@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tvm
 
-from tvm_sparse.target import tvm_target
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.tuning.child import Answer, serve_parent
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.micro_benchmark import (

@@ -25,11 +25,11 @@ _FILE = "record.json"
 _KIND = "bench"
 #: The code that decides how fast a kernel is, what a machine reaches, how fast a build is.
 KERNEL_CODE = (
-    *("kernels", "target.py", "tiles.py"),
+    *("kernels", "host.py", "target.py", "tiles.py"),
     *("tuning/kernel_job.py", "tuning/micro_benchmark.py", "tuning/pace.py"),
 )
-MACHINE_CODE = ("bench/machine.py", "target.py")
-BUILD_CODE = ("compiler", "kernels", "passes", "sparsity", "target.py", "tiles.py")
+MACHINE_CODE = ("bench/machine.py", "host.py", "target.py")
+BUILD_CODE = ("compiler", "kernels", "passes", "sparsity", "host.py", "target.py", "tiles.py")
 
 
 class Records:

@@ -13,7 +13,7 @@ from tvm_sparse.bench.peers.contender import own_build, peer
 from tvm_sparse.bench.peers.engine import find_engines
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
-from tvm_sparse.whatif.grid import Setting
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.subject import Subject
 
 _ENGINE = "onnxruntime-int8"

@@ -22,8 +22,8 @@ from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tiles import NO_TILES, Tiles
 from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import Product
-from tvm_sparse.whatif.grid import Setting
 
 _DENSE = re.compile(r"packed_dense_\d+x\d+(?P<epilogue>\D*?)\d*$")
 _ATTENTION = re.compile(r"attention_(?P<units>\d+)x(?P<depth>\d+)")

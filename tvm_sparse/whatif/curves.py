@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import corrected
-from tvm_sparse.whatif.grid import Setting
 from tvm_sparse.whatif.predict import Predictor
 from tvm_sparse.whatif.study import PointResult
 

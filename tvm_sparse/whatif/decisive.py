@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import least_sparsity
-from tvm_sparse.whatif.grid import Point, Setting, Targets
+from tvm_sparse.whatif.grid import Point, Targets
 from tvm_sparse.whatif.predict import Predictor
 
 BlockShape = tuple[int, int]

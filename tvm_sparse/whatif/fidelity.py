@@ -23,7 +23,7 @@ from tvm_sparse.tasks.task import View
 from tvm_sparse.text.texts import read_texts, take_evenly
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
 from tvm_sparse.tuning.records import Records, code_fingerprint
-from tvm_sparse.whatif.grid import Setting
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.study import Answer, PointResult, Study
 from tvm_sparse.whatif.subject import Imported, Subject
 

@@ -7,31 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tvm_sparse.analysis.layers import block_name
-from tvm_sparse.config import available_cores, micro_batch
+from tvm_sparse.config import choose_micro_batch
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import available_cores, threads_here
+from tvm_sparse.tuning.setting import Setting
 
 Mode = Literal["decide", "predict", "measure"]
 #: The sparsities people ask about (SparseML's grid).
 DEFAULT_SPARSITIES = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 DEFAULT_BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1))
-
-
-@dataclass(frozen=True, order=True)
-class Setting:
-    """An input shape and a number of threads: what a dense build is measured at."""
-
-    seq_len: int
-    batch: int
-    threads: int
-
-    @property
-    def micro_batch(self) -> int:
-        """Sequences that go through the model together."""
-        return micro_batch(self.batch, self.seq_len)
-
-    def __str__(self) -> str:
-        threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
-        return f"batch {self.batch}, {self.seq_len} tokens, {threads}"
 
 
 @dataclass(frozen=True, order=True)
@@ -88,16 +72,18 @@ class Grid:
             for number in numbers:
                 if number < 1:
                     raise ConfigError(f"{name} {number} given: it must be at least 1")
-        cores = available_cores()
         for number in self.threads:
-            if not 1 <= number <= cores:
-                raise ConfigError(f"threads {number} given: use 1 to {cores} on this machine")
+            threads_here(number)
 
     @property
     def settings(self) -> list[Setting]:
         """Input shapes and thread counts, in order."""
         axes = (sorted(set(axis)) for axis in (self.seq_lens, self.batches, self.threads))
-        return [Setting(*values) for values in itertools.product(*axes)]
+        cores = available_cores()
+        return [
+            Setting(seq_len, batch, threads, choose_micro_batch(batch, seq_len, cores))
+            for seq_len, batch, threads in itertools.product(*axes)
+        ]
 
     @property
     def unique_block_shapes(self) -> list[tuple[int, int]]:

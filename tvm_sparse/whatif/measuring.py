@@ -14,8 +14,9 @@ from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline, latency_by_part, slowness, undisturbed_ms
-from tvm_sparse.whatif.grid import Point, Setting
+from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.study import Measurement
 from tvm_sparse.whatif.subject import Subject
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.tiling import choose_layout
-from tvm_sparse.target import detect_host, resolve_target
+from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning.calibrate import KernelTimes, measured_kernels
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.kernel_job import KernelJob

@@ -13,8 +13,9 @@ from typing import Any
 from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import Prediction
-from tvm_sparse.whatif.grid import Point, Setting
+from tvm_sparse.whatif.grid import Point
 
 SCHEMA_VERSION = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from tvm_sparse.sources.source import ModelSource, resolve_source
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.tuning.records import Records
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.tuning.tuned_tiles import load_tiles
-from tvm_sparse.whatif.grid import Point, Setting
+from tvm_sparse.whatif.grid import Point
 
 _TOLERANCES = (1e-4, 1e-4)
 
@@ -100,8 +101,12 @@ class Subject:
 
     def model_spec(self, setting: Setting) -> ModelSpec:
         """Return the model's spec at a setting."""
-        spec: ModelSpec = self.spec.with_(seq_len=setting.seq_len, batch=setting.batch)
-        return spec
+        return replace(
+            self.spec,
+            seq_len=setting.seq_len,
+            batch=setting.batch,
+            micro_batch=setting.micro_batch,
+        )
 
     def source(self, setting: Setting) -> ModelSource:
         """Return where the model comes from; checks that it allows the sequence length."""

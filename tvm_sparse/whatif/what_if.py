@@ -13,12 +13,13 @@ from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import BenchSpec, ModelSpec
 from tvm_sparse.tuning.calibrate import measured_ceilings
 from tvm_sparse.tuning.records import Records
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.alternatives import measured_int8
 from tvm_sparse.whatif.answers import make_answers
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.decisive import decisive_points
-from tvm_sparse.whatif.grid import Grid, Mode, Point, Setting, Targets
+from tvm_sparse.whatif.grid import Grid, Mode, Point, Targets
 from tvm_sparse.whatif.measuring import (
     load_baseline,
     measure_point,

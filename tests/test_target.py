@@ -1,0 +1,32 @@
+"""What code is generated for, and what of it this machine has to be able to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import available_cores, detect_host
+from tvm_sparse.target import check_threads, resolve_target
+
+pytestmark = pytest.mark.unit
+
+FOREIGN = "x86-64-v2" if detect_host().isa == "aarch64" else "aarch64"
+
+
+def test_native_is_this_machine():
+    target = resolve_target()
+    assert (target.isa, target.runs_here) == (detect_host().isa, True)
+    assert not resolve_target(FOREIGN).runs_here
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 2), (2, 2), (3, 4), (64, 64), (65, 128)])
+def test_work_is_cut_up_for_a_power_of_two(threads, expected):
+    assert resolve_target("aarch64", threads).threads == expected
+
+
+def test_only_what_runs_here_is_held_to_the_cores_of_this_machine():
+    many = available_cores() + 1
+    check_threads(FOREIGN, many)
+    check_threads("native", available_cores())
+    with pytest.raises(ConfigError, match=f"threads {many} given: use 1 to {many - 1} on this"):
+        check_threads("native", many)

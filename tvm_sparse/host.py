@@ -1,0 +1,159 @@
+"""What machine this is: its CPU, and how many of its cores this process may use.
+
+Free of TVM, so that a deployed model can check the CPU it meets.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvm_sparse.errors import ConfigError
+
+#: CPU flags each instruction-set level needs, in /proc/cpuinfo's spelling. The x86 levels are
+#: those of the x86-64 psABI, listed by what our kernels are generated from.
+LEVEL_FEATURES: dict[str, tuple[str, ...]] = {
+    "x86-64-v2": ("ssse3", "sse4_1", "sse4_2", "popcnt"),
+    "x86-64-v3": ("ssse3", "sse4_1", "sse4_2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2"),
+    "x86-64-v4": (
+        *("ssse3", "sse4_1", "sse4_2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2"),
+        *("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
+    ),
+    "aarch64": ("asimd",),
+}
+
+
+@dataclass(frozen=True)
+class HostCpu:
+    """The CPU of this machine.
+
+    Attributes
+    ----------
+    model : str
+        Marketing name.
+    isa : str
+        Highest level of `x86-64-v2`, `-v3`, `-v4` or `aarch64` that it supports.
+    features : frozenset of str
+        Flags in /proc/cpuinfo's spelling.
+    l1d_bytes, l2_bytes, l3_bytes : int
+        Data cache sizes in bytes, as one core sees them; 0 when unknown.
+    cores : int
+        Cores this process may use.
+    """
+
+    model: str
+    isa: str
+    features: frozenset[str]
+    l1d_bytes: int
+    l2_bytes: int
+    l3_bytes: int
+    cores: int
+
+
+@functools.cache
+def detect_host() -> HostCpu:
+    """Return what this machine's CPU is and can do."""
+    cpuinfo: dict[str, str] = {}
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
+        key, _, value = line.partition(":")
+        cpuinfo.setdefault(key.strip(), value.strip())
+    features = frozenset((cpuinfo.get("flags") or cpuinfo.get("Features") or "").split())
+    return HostCpu(
+        model=cpuinfo.get("model name") or platform.processor() or platform.machine(),
+        isa=_host_isa(features),
+        features=features,
+        l1d_bytes=_cache_bytes(1),
+        l2_bytes=_cache_bytes(2),
+        l3_bytes=_cache_bytes(3),
+        cores=available_cores(),
+    )
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: those it may run on, less in a container.
+
+    A container's quota of CPU time counts as so many cores, rounded up: more threads would all be
+    stopped together for the rest of each period.
+    """
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    quota = _cpu_quota()
+    return cores if quota is None else min(cores, max(1, math.ceil(quota)))
+
+
+def threads_here(threads: int | None) -> int:
+    """Return how many threads to run on this machine: as many as asked for, or every core.
+
+    Raises
+    ------
+    ConfigError
+        If `threads` is no number of cores of this machine.
+    """
+    cores = available_cores()
+    if threads is None:
+        return cores
+    if not isinstance(threads, int) or not 1 <= threads <= cores:
+        raise ConfigError(f"threads {threads} given: use 1 to {cores} on this machine")
+    return threads
+
+
+@functools.cache
+def _cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return the CPU time per time that the cgroups of this process have, None without a limit.
+
+    Parameters
+    ----------
+    root : Path
+        Where /proc and /sys are.
+    """
+    quotas = []
+    for group in _cgroups(root):
+        # "150000 100000": microseconds of CPU time in each period; "max 100000" without a limit.
+        quota, _, period = _read(group / "cpu.max").partition(" ")
+        if quota.isdigit() and int(period) > 0:
+            quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def _cgroups(root: Path) -> Iterator[Path]:
+    """Yield the directories of this process's cgroup (version 2) and of those around it."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        if line.startswith("0::/"):
+            group = Path(line.removeprefix("0::/"))
+            yield from (root / "sys/fs/cgroup" / path for path in (group, *group.parents))
+
+
+def _host_isa(features: frozenset[str]) -> str:
+    if platform.machine() in ("aarch64", "arm64"):
+        return "aarch64"
+    supported = [
+        level
+        for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4")
+        if features.issuperset(LEVEL_FEATURES[level])
+    ]
+    return supported[-1] if supported else "x86-64"
+
+
+def _cache_bytes(level: int) -> int:
+    base = Path("/sys/devices/system/cpu/cpu0/cache")
+    for index in sorted(base.glob("index*")) if base.is_dir() else ():
+        if _read(index / "level").strip() != str(level):
+            continue
+        if _read(index / "type").strip() == "Instruction":
+            continue
+        size = _read(index / "size").strip()
+        return int(size[:-1]) * {"K": 1024, "M": 1024**2}[size[-1]] if size else 0
+    return 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,22 @@
+"""A CPU in TVM's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.target import Target
+
+from tvm_sparse.target import CpuTarget
+
+
+def tvm_target(target: CpuTarget, num_cores: int | None = None) -> Target:
+    """Return the `tvm.target.Target` that code for a CPU is generated with."""
+    config: dict[str, Any] = {"kind": "llvm", "mcpu": target.mcpu}
+    if target.mtriple:
+        config["mtriple"] = target.mtriple
+    if target.vector_bits == 512:
+        # LLVM prefers 256-bit vectors for this level unless told otherwise.
+        config["vector-width"] = 512
+    if num_cores:
+        config["num-cores"] = num_cores
+    return Target(config)

@@ -1,0 +1,34 @@
+"""Where a build runs: what the times of its kernels depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tvm_sparse.config import ModelSpec
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """An input shape and a number of threads.
+
+    Parameters
+    ----------
+    seq_len, batch, threads : int
+        Tokens of a sequence, sequences of an inference, threads.
+    micro_batch : int
+        Sequences that go through the model together.
+    """
+
+    seq_len: int
+    batch: int
+    threads: int
+    micro_batch: int
+
+    @classmethod
+    def of(cls, spec: ModelSpec, threads: int) -> Setting:
+        """Return the setting of a model, on so many threads."""
+        return cls(spec.seq_len, spec.batch, threads, spec.micro_batch or spec.batch)
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
+        return f"batch {self.batch}, {self.seq_len} tokens, {threads}"
