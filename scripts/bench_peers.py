@@ -101,7 +101,7 @@ def write(record: PeersRecord, out: Path) -> None:
     from tvm_sparse.errors import DependencyError
     from tvm_sparse.report.plots import save_peers_chart
 
-    write_json(out, record.to_json())
+    write_json(out, record)
     say(f"wrote {out}")
     try:
         save_peers_chart(record, out.with_suffix(".png"))

@@ -157,7 +157,7 @@ def main(
                     console.print(line, highlight=False, markup=False)
             if out is not None:
                 path = out.with_stem(f"{out.stem}-{shape[0]}x{shape[1]}")
-                write_json(path, record.to_json())
+                write_json(path, record)
                 say(f"wrote {path}")
     except TvmSparseError as error:
         console.print(f"[red]error:[/red] {error}", highlight=False)

@@ -8,7 +8,14 @@ from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import CostModel, Product, amdahl_limit
 from tvm_sparse.whatif.grid import Point
-from tvm_sparse.whatif.study import Answer, Measurement, PointResult, SettingResult, Study
+from tvm_sparse.whatif.study import (
+    Alternative,
+    Answer,
+    Measurement,
+    PointResult,
+    SettingResult,
+    Study,
+)
 
 SPARSITIES = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 #: Time of a sparse product over the dense one's at full density, by block shape.
@@ -44,16 +51,10 @@ def example_study(
             Answer("accuracy", "A random fill says nothing about accuracy."),
         ),
         alternatives=(
-            {
-                "engine": "ONNX Runtime INT8",
-                "seq_len": 128,
-                "batch": 1,
-                "threads": 2,
-                "status": "measured",
-                "latency_ms": 61.25,
-                "dense_ms": 98.0,
-                "speedup": 1.6,
-            },
+            Alternative(
+                *("ONNX Runtime INT8", 128, 1, 2, "measured", "version 1"),
+                *(61.25, 98.0, 1.6, 0.25),
+            ),
         ),
         refused=("record bench/0123 is left out: it was measured on another machine",),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tvm_sparse.tiles import NO_TILES, DenseTile, SparseTile, Tiles, TokenTile
@@ -58,7 +56,3 @@ def test_tuning_again_replaces_what_was_found_for_the_same():
     assert both.dense == TILES.dense
     assert both.sparse == (TILES.sparse[1], newer.sparse[0])
     assert TILES.updated(NO_TILES) == TILES
-
-
-def test_json_and_back():
-    assert Tiles.from_json(json.loads(json.dumps(TILES.to_json()))) == TILES

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 #: A tile serves densities up to so many times more and less than the one it was tuned at.
@@ -155,22 +154,6 @@ class Tiles:
             return (*kept, *theirs)
 
         return Tiles(*(merge(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the tiles as JSON-ready values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Tiles:
-        """Return the tiles that `to_json` described."""
-        return cls(
-            tuple(TokenTile(**tile) for tile in document["tokens"]),
-            tuple(DenseTile(**tile) for tile in document["dense"]),
-            tuple(
-                SparseTile(**{**tile, "block_shape": tuple(tile["block_shape"])})
-                for tile in document["sparse"]
-            ),
-        )
 
 
 #: Of a machine that nobody tuned.

@@ -10,6 +10,7 @@ from example_record import example_record
 from tvm_sparse.analysis import layers as analysis
 from tvm_sparse.bench.record import CallTime
 from tvm_sparse.errors import SparsityError
+from tvm_sparse.records.write import json_text
 from tvm_sparse.sparsity.decision import decide
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.tuning.kernel_fit import KernelFit
@@ -108,7 +109,7 @@ def test_a_pattern_that_matches_nothing(params) -> None:
 
 
 def test_decisions_of_an_artifact(params) -> None:
-    decisions = [d.to_json() for d in decide(LAYERS, params, (16, 1), 0.4)]
+    decisions = [json.loads(json_text(d)) for d in decide(LAYERS, params, (16, 1), 0.4)]
     found = analysis.analyze_decisions(json.loads(json.dumps(decisions)))
     assert found[0].block_sparsities == {"1x1": 0.5, "16x1": 0.5}
     assert [la.num_params for la in found] == [512, 512, 1024, 256]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tvm_sparse.bench.peers.engine import ENGINES
-from tvm_sparse.bench.peers.record_file import load_peers_record
+from tvm_sparse.bench.peers.record import load_peers_record
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ from command_line import write_config
 from tvm_sparse.api import stages
 from tvm_sparse.api.comparison import compare
 from tvm_sparse.bench.peers.engine import ENGINES
-from tvm_sparse.bench.peers.record_file import load_peers_record
+from tvm_sparse.bench.peers.record import load_peers_record
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.runtime.metadata import METADATA_FILE

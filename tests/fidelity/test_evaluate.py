@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +8,7 @@ from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.evaluate import Texts, evaluate, find_tokenizer, run_side
 from tvm_sparse.fidelity.sides import open_side
+from tvm_sparse.records.write import json_text
 from tvm_sparse.text.tokens import load_tokenizer
 
 pytestmark = pytest.mark.e2e
@@ -33,7 +33,7 @@ def test_a_pruned_model_against_the_dense_one(dense_side, pruned_side):
         f"running the dense model on {len(TEXTS)} texts",
         f"running the pruned model on {len(TEXTS)} texts",
     }
-    json.dumps(record.to_json(), allow_nan=False)
+    json_text(record)
 
 
 def test_a_model_equals_itself(dense_side):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from tvm_sparse.errors import SparsityError
+from tvm_sparse.records.read import check_record
+from tvm_sparse.records.write import json_text
 from tvm_sparse.sparsity.decision import (
     Decision,
     LayerChoice,
@@ -137,7 +139,9 @@ def test_a_model_without_eligible_layers_is_no_error():
 def test_json_round_trip():
     layers, params = weights(query=0.75)
     for decision in decide(layers, params, (4, 1), 0.5):
-        assert Decision.from_json(json.loads(json.dumps(decision.to_json()))) == decision
+        assert (
+            check_record(json.loads(json_text(decision)), Decision, "", SparsityError) == decision
+        )
 
 
 def test_a_choice_by_times_stands_for_the_threshold():

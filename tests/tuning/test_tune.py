@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
 from tvm_sparse.cache.store import Cache
@@ -10,7 +12,7 @@ from tvm_sparse.report.tiles_table import describe_tiles
 from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning import tune
-from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.kernel_job import KernelJob, read_jobs
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.tune import products_of, tune_build
 from tvm_sparse.tuning.tuned_build import TunedBuild
@@ -36,7 +38,7 @@ class FakeRaces:
     def __call__(self, module, request, threads, expected):
         self.num_asked += 1
         (document,) = request["races"]
-        jobs = [KernelJob.from_json(job) for job in document["jobs"]]
+        jobs = read_jobs(document["jobs"])
         yield {"race": 0, "latency_ms": [self.time_ms(job) for job in jobs]}
 
 
@@ -91,7 +93,7 @@ def test_the_table_stays_unless_the_gain_is_over_noise(records, races):
     races(lambda job: 1.0 if vectors_of(job) == default else 0.99)
     tuned = tune_build({SQUARE: 1, TALL: 1}, None, 1.0, 1, records)
     assert all(product.after == product.before for product in tuned)
-    assert TunedBuild("dense", tuple(tuned)).new_tiles.to_json() == {
+    assert asdict(TunedBuild("dense", tuple(tuned)).new_tiles) == {
         "tokens": (),
         "dense": (),
         "sparse": (),

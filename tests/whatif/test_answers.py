@@ -10,6 +10,7 @@ from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.decisive import decisive_points
 from tvm_sparse.whatif.grid import Point, Targets
 from tvm_sparse.whatif.results import point_result
+from tvm_sparse.whatif.study import Alternative
 from tvm_sparse.whatif.sweep import Kept
 
 pytestmark = pytest.mark.unit
@@ -114,18 +115,10 @@ def test_disturbed_points_are_told_and_not_relied_on():
 
 
 def test_int8_is_the_alternative_where_it_was_measured():
-    place = {"engine": "ONNX Runtime, dynamic INT8", "seq_len": 8, "batch": 1, "threads": 1}
-    missing = {**place, "status": "not installed", "detail": "needs onnxruntime"}
+    place = ("ONNX Runtime, dynamic INT8", 8, 1, 1)
+    missing = Alternative(*place, "not installed", "needs onnxruntime")
     assert "is not installed: needs onnxruntime" in answer("int8", alternatives=[missing]).text
-    measured = {
-        **place,
-        "status": "measured",
-        "detail": "",
-        "latency_ms": 5.0,
-        "dense_ms": 10.0,
-        "speedup": 10 / 6.5,
-        "max_absolute_error": 0.25,
-    }
+    measured = Alternative(*place, "measured", "", 5.0, 10.0, 10 / 6.5, 0.25)
     found = answer("int8", alternatives=[measured])
     assert found.facts["least_sparsity"]["4x1"] == pytest.approx(0.75, abs=0.002)
     assert "1.54x our dense build" in found.text

@@ -112,14 +112,6 @@ def test_a_product_in_a_kernel_that_is_not_ours_stays_dense():
     assert reasons["bert/pooler/dense/kernel"].startswith("head")
 
 
-def test_a_baseline_survives_its_json_form():
-    baseline = make_baseline()
-    again = Baseline.from_json(SETTING, baseline.to_json())
-    assert again.calls == baseline.calls
-    assert again.layers == baseline.layers
-    assert again.latency_ms == baseline.latency_ms
-
-
 def test_attention_and_norms_are_known_as_kernels():
     jobs = make_baseline().layout_jobs(16)
     assert {name: part for name, (part, _) in jobs.items()} == {

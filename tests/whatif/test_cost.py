@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import HostCpu
+from tvm_sparse.records.write import json_text
 from tvm_sparse.tuning.kernel_fit import KernelFit
-from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight
+from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight, read_jobs
 from tvm_sparse.tuning.machine import Ceilings, MachineId, level_of
 from tvm_sparse.whatif.cost import (
     CostModel,
@@ -66,7 +68,7 @@ def test_a_job_counts_operations_and_bytes_of_its_non_zeros():
     assert bytes_per_weight((0, 0)) == 4
     assert job.weight_bytes(0.5) == 64 * 32 * 0.5 * 5
     assert job.working_set_bytes(0.1) == pytest.approx(10_000 * 0.1 * 5)
-    assert KernelJob.from_json(job.to_json()) == job
+    assert read_jobs([json.loads(json_text(job))]) == [job]
     assert KernelJob("norm", 64, 0, 1, 8).flops(1.0) == 0
 
 
@@ -170,6 +172,6 @@ def test_a_corrected_curve_goes_through_what_was_measured():
 
 def test_machines_differ_by_their_cpu_isa_and_cores():
     here = MachineId("EPYC", "x86-64-v4", 2)
-    assert here.mismatch(here.to_json()) == ""
-    reason = here.mismatch(MachineId("Xeon", "x86-64-v4", 4).to_json())
+    assert here.mismatch(asdict(here)) == ""
+    reason = here.mismatch(asdict(MachineId("Xeon", "x86-64-v4", 4)))
     assert reason == "cpu_model 'Xeon' there and 'EPYC' here, cores 4 there and 2 here"

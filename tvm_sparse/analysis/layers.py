@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.record import BenchRecord, CallTime
+from tvm_sparse.errors import ArtifactError
+from tvm_sparse.records.read import check_record
 from tvm_sparse.sparsity.decision import Decision, decide
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.stats import block_sparsities
@@ -198,7 +200,10 @@ def analyze_decisions(decisions: Sequence[Mapping[str, Any]]) -> tuple[LayerAnal
     decisions : sequence of mapping
         Decision records in their JSON form.
     """
-    found = [Decision.from_json(decision) for decision in decisions]
+    found = [
+        check_record(decision, Decision, f"decisions[{index}]", ArtifactError)
+        for index, decision in enumerate(decisions)
+    ]
     return tuple(
         _from_decision(
             decision,

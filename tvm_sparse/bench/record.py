@@ -1,23 +1,21 @@
 """The record of one benchmark, and its JSON form.
 
-The form is documented in docs/benchmark-record.md; a change of it needs a new `SCHEMA_VERSION`.
+The form is documented in docs/benchmark-record.md; a change of it needs a new `schema_version`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.records.read import read_record
 from tvm_sparse.runtime.measure import LatencyStats
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,7 @@ class BenchRecord:
         Result of comparing the builds' outputs beforehand, None when that was not done.
     """
 
+    schema_version: Literal[1] = field(default=1, kw_only=True)
     created: str
     model: dict[str, Any]
     weights: dict[str, Any]
@@ -104,53 +103,11 @@ class BenchRecord:
     decisions: tuple[dict[str, Any], ...] = ()
     sparse_flops_share: float = 0.0
     check: dict[str, Any] | None = None
-    schema_version: int = field(default=SCHEMA_VERSION)
 
     @property
     def batch(self) -> int:
         """Items per iteration."""
         return int(self.spec.get("model", {}).get("batch", 1))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON-ready values, the schema version first."""
-        values = asdict(self)
-        return {"schema_version": values.pop("schema_version"), **values}
-
-    @classmethod
-    def from_json(cls, document: Any, origin: str = "the record") -> BenchRecord:
-        """Return the record held by a parsed JSON document.
-
-        Raises
-        ------
-        ConfigError
-            If it is no benchmark record, or one of another schema version.
-        """
-        version = document.get("schema_version") if isinstance(document, dict) else None
-        if version != SCHEMA_VERSION:
-            raise ConfigError(
-                f"{origin} has schema version {version}, {SCHEMA_VERSION} is needed: "
-                "give a file that `tvm-sparse bench --json` of this version wrote"
-            )
-        try:
-            values = dict(document)
-            values["builds"] = {
-                name: _build_record(build) for name, build in document["builds"].items()
-            }
-            values["environment"] = Environment(**document["environment"])
-            values["decisions"] = tuple(document["decisions"])
-            return cls(**values)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{origin} is no complete benchmark record: {error}") from None
-
-
-def _build_record(document: dict[str, Any]) -> BuildRecord:
-    values = dict(document)
-    latency = dict(values["latency_ms"])
-    latency["samples"] = tuple(latency["samples"])
-    values["latency_ms"] = LatencyStats(**latency)
-    values["round_median_ms"] = tuple(values["round_median_ms"])
-    values["calls"] = tuple(CallTime(**call) for call in values["calls"])
-    return BuildRecord(**values)
 
 
 def paired_speedups(dense_ms: Sequence[float], sparse_ms: Sequence[float]) -> tuple[float, float]:
@@ -176,10 +133,5 @@ def load_record(path: str | Path) -> BenchRecord:
     ConfigError
         If the file cannot be read or is no record of this schema version.
     """
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from None
-    return BenchRecord.from_json(document, str(path))
+    advice = "give a file that `tvm-sparse bench --json` of this version wrote"
+    return read_record(path, BenchRecord, ConfigError, advice)

@@ -92,7 +92,7 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
     if flags["json_path"] is not None:
         from tvm_sparse.records.write import write_json
 
-        write_json(flags["json_path"], record.to_json())
+        write_json(flags["json_path"], record)
     if flags["chart"] is not None:
         from tvm_sparse.report.plots import save_peers_chart
 

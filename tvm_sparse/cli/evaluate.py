@@ -106,7 +106,7 @@ def command(model: str, against: str, **flags: Any) -> None:
     from tvm_sparse.report.fidelity_table import describe_evaluation, render_evaluation
 
     if flags["json_path"] is not None:
-        write_json(flags["json_path"], record.to_json())
+        write_json(flags["json_path"], record)
     print_wide(render_evaluation(record))
     print_wide(describe_evaluation(record))
     for role, side in (("dense", record.reference), ("pruned", record.candidate)):

@@ -41,7 +41,7 @@ def report_record(record: BenchRecord, verbose: bool, json_path: str | None) -> 
     """
     # First: whoever reads our output may close the pipe before its end.
     if json_path is not None:
-        write_json(json_path, record.to_json())
+        write_json(json_path, record)
     if verbose and record.decisions:
         print_wide(render_decisions(record.decisions))
     if any(build.calls for build in record.builds.values()):

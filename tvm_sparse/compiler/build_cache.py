@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache as memoize
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -199,7 +199,7 @@ def _artifact_key(
             "choices": {layer: choice.sparse for layer, choice in choices.items()},
             "isa": target.isa,
             "threads": target.threads,
-            "tiles": target.tiles.to_json(),
+            "tiles": asdict(target.tiles),
             "versions": _versions(),
             "compiler": _compiler_fingerprint(),
         }
@@ -246,7 +246,7 @@ def _describe(
         inputs=_tensors(facts["inputs"]),
         outputs=_tensors(facts["outputs"]),
         versions=_versions(),
-        decisions=tuple(decision.to_json() for decision in decisions),
+        decisions=tuple(asdict(decision) for decision in decisions),
         sparse_flops_share=sparse_flops_share(decisions),
         calls=tuple(
             KernelCall(index, call.kernel, call.layer)

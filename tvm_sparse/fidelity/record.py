@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from tvm_sparse.bench.environment import Environment
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,7 @@ class EvaluationRecord:
         Where it ran.
     """
 
+    schema_version: Literal[1] = field(default=1, kw_only=True)
     task: str
     reference: dict[str, Any]
     candidate: dict[str, Any]
@@ -46,8 +45,3 @@ class EvaluationRecord:
     environment: Environment
     text_source: str | None = None
     labels_source: str | None = None
-    schema_version: int = field(default=SCHEMA_VERSION)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return asdict(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -53,17 +53,6 @@ class Decision:
     reason: str
     flops: int
     size_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        record = asdict(self)
-        return record | {"shape": list(self.shape), "block_shape": list(self.block_shape)}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Decision:
-        """Return the decision that `to_json` described."""
-        pairs = {name: tuple(record[name]) for name in ("shape", "block_shape")}
-        return cls(**{**record, **pairs})
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from tvm_sparse.errors import BuildError
+from tvm_sparse.records.read import check_record
 from tvm_sparse.tuning.child import ask
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.machine import Ceilings
@@ -13,10 +15,25 @@ from tvm_sparse.tuning.records import KERNEL_CODE, MACHINE_CODE, Records, code_f
 from tvm_sparse.tuning.tuned_tiles import load_tiles
 
 _MODULE = "tvm_sparse.tuning.micro_benchmark"
-
-_KEPT = ("latency_ms", "reference_ms", "disturbed")
 #: Milliseconds by density of non-zero blocks.
 KernelTimes = dict[float, float]
+
+
+@dataclass(frozen=True)
+class TimedKernel:
+    """What is kept of a kernel that was timed.
+
+    Attributes
+    ----------
+    latency_ms, reference_ms : dict of str to float
+        Its time and the reference kernel's beside it, by density of non-zero blocks.
+    disturbed : bool
+        Whether something else kept the machine busy.
+    """
+
+    latency_ms: dict[str, float]
+    reference_ms: dict[str, float]
+    disturbed: bool
 
 
 def measured_ceilings(
@@ -39,13 +56,13 @@ def measured_ceilings(
         If the measuring process dies.
     """
     identity = {"threads": threads, "code": code_fingerprint(MACHINE_CODE)}
-    found = records.load("machine", identity)
+    found = records.load("machine", identity, Ceilings)
     if found is None:
         progress(f"measuring what this machine can do at most, {_threads(threads)}")
         (answer,) = _ask([], threads, ceilings=True)
-        found = answer["ceilings"]
-        records.save("machine", identity, asdict(Ceilings.from_json(found)))
-    return Ceilings.from_json(found)
+        found = check_record(answer["ceilings"], Ceilings, "the measurement", BuildError)
+        records.save("machine", identity, found)
+    return found
 
 
 def measured_kernels(
@@ -80,18 +97,17 @@ def measured_kernels(
     """
     tiles = load_tiles(records)
     asked = {job: job.with_tiles(tiles) for job in jobs}
-    found = {job: records.load("kernel", _identity(job, threads)) for job in asked.values()}
-    missing = [
-        job for job, times in found.items() if times is None or (again and times["disturbed"])
-    ]
+    found = {job: _load(records, job, threads) for job in asked.values()}
+    missing = [job for job, times in found.items() if times is None or (again and times.disturbed)]
     if missing:
         progress(f"timing {len(missing)} kernels, {_threads(threads)}")
         for answer in _ask(missing, threads):
             job = missing[answer["job"]]
-            found[job] = {name: answer[name] for name in _KEPT}
-            records.save("kernel", _identity(job, threads), found[job] or {})
+            times = TimedKernel(*(answer[f.name] for f in fields(TimedKernel)))
+            records.save("kernel", _identity(job, threads), times)
+            found[job] = times
     timed = {job: times for job, times in found.items() if times is not None}
-    paces = [ms for times in timed.values() for ms in times["reference_ms"].values()]
+    paces = [ms for times in timed.values() for ms in times.reference_ms.values()]
     return {
         asked_job: _at_pace(timed[job], min(paces))
         for asked_job, job in asked.items()
@@ -103,19 +119,23 @@ def count_missing(records: Records, jobs: Iterable[KernelJob], threads: int) -> 
     """Return how many of the kernels are left to be timed."""
     tiles = load_tiles(records)
     wanted = {job.with_tiles(tiles) for job in jobs}
-    return sum(records.load("kernel", _identity(job, threads)) is None for job in wanted)
+    return sum(_load(records, job, threads) is None for job in wanted)
 
 
-def _at_pace(times: Mapping[str, Any], reference_ms: float) -> KernelTimes:
+def _load(records: Records, job: KernelJob, threads: int) -> TimedKernel | None:
+    return records.load("kernel", _identity(job, threads), TimedKernel)
+
+
+def _at_pace(times: TimedKernel, reference_ms: float) -> KernelTimes:
     """Return a record's times as they were if the reference kernel took so long."""
     return {
-        float(density): float(ms) * reference_ms / times["reference_ms"][density]
-        for density, ms in times["latency_ms"].items()
+        float(density): float(ms) * reference_ms / times.reference_ms[density]
+        for density, ms in times.latency_ms.items()
     }
 
 
 def _identity(job: KernelJob, threads: int) -> dict[str, Any]:
-    return {**job.to_json(), "threads": threads, "code": code_fingerprint(KERNEL_CODE)}
+    return {**asdict(job), "threads": threads, "code": code_fingerprint(KERNEL_CODE)}
 
 
 def _threads(count: int) -> str:
@@ -125,5 +145,5 @@ def _threads(count: int) -> str:
 def _ask(
     jobs: Sequence[KernelJob], threads: int, ceilings: bool = False
 ) -> Iterator[dict[str, Any]]:
-    request = {"jobs": [job.to_json() for job in jobs], "ceilings": ceilings, "threads": threads}
+    request = {"jobs": [asdict(job) for job in jobs], "ceilings": ceilings, "threads": threads}
     return ask(_MODULE, request, threads, len(jobs) + ceilings)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from tvm_sparse.errors import BuildError
+from tvm_sparse.records.read import check_record
 from tvm_sparse.tiles import Tiles
 
 #: Share of non-zero blocks at which a sparse kernel is timed; times between are interpolated.
@@ -83,21 +85,10 @@ class KernelJob:
         )
         return replace(self, tiles=own)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return {**asdict(self), "block_shape": list(self.block_shape)}
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> KernelJob:
-        """Return the job that `to_json` described."""
-        tiles = document["tiles"]
-        return cls(
-            **{
-                **document,
-                "block_shape": tuple(document["block_shape"]),
-                "tiles": None if tiles is None else Tiles.from_json(tiles),
-            }
-        )
+def read_jobs(documents: Sequence[Any]) -> list[KernelJob]:
+    """Return the jobs that a request holds in their JSON form."""
+    return [check_record(one, KernelJob, "the job", BuildError) for one in documents]
 
 
 def bytes_per_weight(block_shape: tuple[int, int]) -> float:

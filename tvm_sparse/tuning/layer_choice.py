@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -178,6 +178,14 @@ def _job(
     )
 
 
+@dataclass(frozen=True)
+class RaceTimes:
+    """What is kept of a race of a weight's two kernels, in milliseconds."""
+
+    sparse_ms: float
+    dense_ms: float
+
+
 def _measured(
     layers: Sequence[LayerWeight],
     params: Arrays,
@@ -199,16 +207,16 @@ def _measured(
             "tokens": tokens,
             "block_shape": list(block_shape),
             "threads": setting.threads,
-            "tiles": tiles.to_json(),
+            "tiles": asdict(tiles),
             "code": code_fingerprint(KERNEL_CODE),
         }
-        times = records.load("layer", identity)
+        times = records.load("layer", identity, RaceTimes)
         if times is None:
             progress(f"timing {layer.canonical_name}")
             times = _race(weight, tokens, block_shape, setting.threads, tiles, rivals)
             records.save("layer", identity, times)
         found[layer] = LayerTimes(
-            times["sparse_ms"], times["dense_ms"], block_sparsity(weight, block_shape)
+            times.sparse_ms, times.dense_ms, block_sparsity(weight, block_shape)
         )
     return found
 
@@ -220,7 +228,7 @@ def _race(
     threads: int,
     tiles: Tiles,
     rivals: dict[Any, ProductKernel],
-) -> dict[str, float]:
+) -> RaceTimes:
     """Time the two kernels of a weight in turns; a dense one serves all layers of its shape."""
     from tvm_sparse.bench.product_kernel import build_product
     from tvm_sparse.runtime.tvm_runtime import set_threads
@@ -239,4 +247,4 @@ def _race(
     for _ in range(_ROUNDS + 1):
         for name, kernel in kernels.items():
             rounds[name].append(kernel.measure_ms(data, _SECONDS_PER_ROUND))
-    return {name: float(np.median(times[1:])) for name, times in rounds.items()}
+    return RaceTimes(**{name: float(np.median(times[1:])) for name, times in rounds.items()})

@@ -49,12 +49,6 @@ class Ceilings:
         memory_s = read_bytes / (self.bandwidth_gb_s[level] * 1e9)
         return max(compute_s, memory_s) * 1e3
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Ceilings:
-        """Return the ceilings in a document that `asdict` made."""
-        bandwidth = {str(level): float(v) for level, v in document["bandwidth_gb_s"].items()}
-        return cls(int(document["threads"]), float(document["peak_gflop_s"]), bandwidth)
-
 
 @dataclass(frozen=True)
 class MachineId:
@@ -72,13 +66,9 @@ class MachineId:
     isa: str
     cores: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return asdict(self)
-
     def mismatch(self, other: Mapping[str, Any]) -> str:
         """Say in what another machine differs from this one; empty if in nothing."""
-        here = self.to_json()
+        here = asdict(self)
         return ", ".join(
             f"{name} {other.get(name)!r} there and {value!r} here"
             for name, value in here.items()

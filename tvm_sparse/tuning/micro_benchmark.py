@@ -41,7 +41,7 @@ from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tuning.child import serve_parent
 from tvm_sparse.tuning.contention import Contention
-from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.kernel_job import KernelJob, read_jobs
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.pace import Pace, make_reference
 
@@ -184,7 +184,7 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
         bandwidths = {b.level: b.bandwidth_gb_s for b in roofline.bandwidths}
         ceilings = Ceilings(roofline.threads, roofline.fma_gflop_s, bandwidths)
         answer({"ceilings": asdict(ceilings)})
-    jobs = [KernelJob.from_json(document) for document in request["jobs"]]
+    jobs = read_jobs(request["jobs"])
     if not jobs:
         return
     # The kernel of a weight may depend on its density; equal ones are compiled once.

@@ -16,7 +16,7 @@ import tvm
 
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.tuning.child import Answer, serve_parent
-from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.kernel_job import KernelJob, read_jobs
 from tvm_sparse.tuning.micro_benchmark import (
     argument_sets,
     last_cache_bytes,
@@ -86,7 +86,7 @@ def measure_ms(call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]])
 def serve(request: dict[str, Any], answer: Answer) -> None:
     """Carry out a request; see the module."""
     for index, document in enumerate(request["races"]):
-        jobs = [KernelJob.from_json(job) for job in document["jobs"]]
+        jobs = read_jobs(document["jobs"])
         answer({"race": index, "latency_ms": race(jobs, document["density"])})
 
 

@@ -8,19 +8,24 @@ wonders why a point that "is there" is measured again.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import cache as memoize
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tvm_sparse
 from tvm_sparse.cache.store import Cache, CacheEntry
+from tvm_sparse.errors import CacheError
+from tvm_sparse.records.read import Record, check_record, read_record
+from tvm_sparse.records.write import json_text
 from tvm_sparse.tuning.machine import MachineId, this_machine
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _FILE = "record.json"
 _KIND = "bench"
 #: The code that decides how fast a kernel is, what a machine reaches, how fast a build is.
@@ -30,6 +35,32 @@ KERNEL_CODE = (
 )
 MACHINE_CODE = ("bench/machine.py", "host.py", "target.py")
 BUILD_CODE = ("compiler", "kernels", "passes", "sparsity", "host.py", "target.py", "tiles.py")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One measurement as it is kept.
+
+    Attributes
+    ----------
+    what : str
+        Kind of measurement.
+    created : str
+        ISO 8601 in UTC.
+    machine : MachineId
+        What it was measured on.
+    identity : dict
+        Everything the result depends on, but for the machine.
+    data : dict
+        The result.
+    """
+
+    schema_version: Literal[2] = field(default=2, kw_only=True)
+    what: str
+    created: str
+    machine: MachineId
+    identity: dict[str, Any]
+    data: dict[str, Any]
 
 
 class Records:
@@ -63,10 +94,10 @@ class Records:
     def key(self, what: str, identity: Mapping[str, Any]) -> str:
         """Return the key of a measurement on this machine."""
         return Cache.key(
-            {"what": what, "identity": dict(identity), "machine": self.machine.to_json()}
+            {"what": what, "identity": dict(identity), "machine": asdict(self.machine)}
         )
 
-    def load(self, what: str, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    def load(self, what: str, identity: Mapping[str, Any], kind: type[Record]) -> Record | None:
         """Return what was measured, None when nothing usable was.
 
         A damaged record is named and counts as missing. One that another machine measured is
@@ -78,35 +109,27 @@ class Records:
             Kind of measurement.
         identity : mapping
             JSON-ready; everything the result depends on, but for the machine.
+        kind : type
+            The dataclass that was saved.
         """
         key = self.key(what, identity)
         entry = self.cache.get(_KIND, key)
         if entry is None:
             return None
         try:
-            document = json.loads(entry.file(_FILE).read_text(encoding="utf-8"))
-            problem = self.problem(document)
-            data = document["data"] if not problem else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            problem, data = f"it is no record ({type(error).__name__}: {error})", None
-        if data is None:
-            self._warn(f"record {_KIND}/{key} cannot be used and is measured again: {problem}")
+            kept = read_record(entry.file(_FILE), Kept, CacheError, "")
+            if mismatch := self.machine.mismatch(asdict(kept.machine)):
+                raise CacheError(f"it was measured on another machine: {mismatch}")
+            return check_record(kept.data, kind, f"the {what}", CacheError)
+        except CacheError as error:
+            self._warn(f"record {_KIND}/{key} cannot be used and is measured again: {error}")
             return None
-        return dict(data)
-
-    def problem(self, document: Mapping[str, Any]) -> str:
-        """Say why a record cannot stand beside this machine's; empty if it can."""
-        found = document.get("schema_version")
-        if found != SCHEMA_VERSION:
-            return f"it has schema version {found}, {SCHEMA_VERSION} is needed"
-        mismatch = self.machine.mismatch(document["machine"])
-        return f"it was measured on another machine: {mismatch}" if mismatch else ""
 
     def save(
         self,
         what: str,
         identity: Mapping[str, Any],
-        data: Mapping[str, Any],
+        data: DataclassInstance,
         spec: Mapping[str, Any] | None = None,
     ) -> str:
         """Keep a measurement and return its key.
@@ -115,28 +138,29 @@ class Records:
         ----------
         what, identity
             As `load` takes them.
-        data : mapping
-            JSON-ready result.
+        data : dataclass
+            The result.
         spec : mapping, optional
             Model and sparsity, for lists of the cache's contents.
         """
         key = self.key(what, identity)
-        document = {
-            "schema_version": SCHEMA_VERSION,
-            "what": what,
-            "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "machine": self.machine.to_json(),
-            "identity": dict(identity),
-            "data": dict(data),
-        }
-        text = json.dumps(document, allow_nan=False)
+        machine = asdict(self.machine)
+        text = json_text(
+            Kept(
+                what=what,
+                created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                machine=self.machine,
+                identity=dict(identity),
+                data=asdict(data),
+            )
+        )
         with self.cache.create(_KIND, key, needed_bytes=len(text)) as staging:
             (staging.path / _FILE).write_text(text, encoding="utf-8")
             staging.manifest.update(
                 build=what,
                 isa=self.machine.isa,
                 spec=dict(spec or {}),
-                machine=self.machine.to_json(),
+                machine=machine,
                 subject=Cache.key({"what": what, "identity": dict(identity)}),
             )
         return key

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tvm_sparse.kernels.tiling import (
@@ -185,6 +185,13 @@ def _race_all(
     return rivals
 
 
+@dataclass(frozen=True)
+class RaceTimes:
+    """What is kept of a race: the time of each rival in milliseconds."""
+
+    latency_ms: tuple[float, ...]
+
+
 def _race(
     job: KernelJob,
     tiles: list[Tiles],
@@ -195,20 +202,20 @@ def _race(
 ) -> list[_Rival]:
     jobs = [replace(job, tiles=one) for one in tiles]
     identity: dict[str, Any] = {
-        "jobs": [one.to_json() for one in jobs],
+        "jobs": [asdict(one) for one in jobs],
         "density": density,
         "threads": threads,
         "code": code_fingerprint((*KERNEL_CODE, "tuning/race.py")),
     }
-    found = records.load("race", identity)
+    found = records.load("race", identity, RaceTimes)
     if found is None:
         kind = "dense" if job.kind == "dense" else f"{job.block_shape[0]}x{job.block_shape[1]}"
         progress(f"trying {len(jobs)} tiles of {kind} {job.units} x {job.depth}")
         request = {"races": [{"jobs": identity["jobs"], "density": density}]}
         (answer,) = ask(_MODULE, request, threads, 1)
-        found = {"latency_ms": answer["latency_ms"]}
+        found = RaceTimes(tuple(answer["latency_ms"]))
         records.save("race", identity, found)
-    return [_Rival(*pair) for pair in zip(tiles, found["latency_ms"], strict=True)]
+    return [_Rival(*pair) for pair in zip(tiles, found.latency_ms, strict=True)]
 
 
 def _sizes(job: KernelJob, density: float, vectors: int, target: CpuTarget) -> list[Tiles]:

@@ -18,13 +18,12 @@ def load_tiles(records: Records) -> Tiles:
     records : Records
         Keeps them, by CPU.
     """
-    found = records.load(_WHAT, _identity())
-    return NO_TILES if found is None else Tiles.from_json(found)
+    return records.load(_WHAT, _identity(), Tiles) or NO_TILES
 
 
 def save_tiles(records: Records, tiles: Tiles) -> None:
     """Keep tiles beside those that are kept already; for the same product they win."""
-    records.save(_WHAT, _identity(), load_tiles(records).updated(tiles).to_json())
+    records.save(_WHAT, _identity(), load_tiles(records).updated(tiles))
 
 
 def _identity() -> dict[str, Any]:

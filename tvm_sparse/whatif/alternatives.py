@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
 from tvm_sparse.bench.peers.compare import compare, prepare_engines
@@ -14,6 +13,7 @@ from tvm_sparse.bench.peers.engine import find_engines
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.tuning.setting import Setting
+from tvm_sparse.whatif.study import Alternative
 from tvm_sparse.whatif.subject import Subject
 
 _ENGINE = "onnxruntime-int8"
@@ -26,7 +26,7 @@ def measured_int8(
     setting: Setting,
     bench: BenchSpec,
     progress: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
+) -> Alternative:
     """Return what dynamic INT8 gives at a setting, our dense build taking turns with it.
 
     Parameters
@@ -41,27 +41,12 @@ def measured_int8(
         How long each of the two.
     progress : callable
         Receives one line a step.
-
-    Returns
-    -------
-    dict
-        JSON-ready: engine, seq_len, batch, threads, status ("measured", "not installed" or
-        "failed"), detail; where measured also latency_ms, dense_ms, speedup over our dense build,
-        and max_absolute_error of its outputs against TensorFlow's.
     """
     (engine,) = find_engines([_ENGINE])
-    facts = {
-        "engine": engine.label,
-        "seq_len": setting.seq_len,
-        "batch": setting.batch,
-        "threads": setting.threads,
-    }
+    where = (engine.label, setting.seq_len, setting.batch, setting.threads)
     if missing := engine.missing():
-        return {
-            **facts,
-            "status": "not installed",
-            "detail": f"needs {', '.join(missing)}: pip install 'tvm_sparse[peers]'",
-        }
+        needs = f"needs {', '.join(missing)}: pip install 'tvm_sparse[peers]'"
+        return Alternative(*where, "not installed", needs)
     identity = {
         "ir": subject.import_key(setting),
         "threads": setting.threads,
@@ -69,19 +54,20 @@ def measured_int8(
         "bench": bench.to_json(),
         "code": code_fingerprint(BUILD_CODE),
     }
-    found = records.load("int8", identity)
+    found = records.load("int8", identity, Alternative)
     if found is None:
         progress(f"measuring {engine.label}, {setting}")
-        found = {**facts, **_measure(subject, setting, bench, progress)}
-        if found["status"] == "measured":
+        found = _measure(subject, setting, bench, progress)
+        if found.status == "measured":
             records.save("int8", identity, found, {"model": subject.model_spec(setting).to_json()})
     return found
 
 
 def _measure(
     subject: Subject, setting: Setting, bench: BenchSpec, progress: Callable[[str], None]
-) -> dict[str, Any]:
+) -> Alternative:
     (engine,) = find_engines([_ENGINE])
+    where = (engine.label, setting.seq_len, setting.batch, setting.threads)
     model, dense = subject.load(setting), subject.build_dense(setting)
     with tempfile.TemporaryDirectory(prefix="tvm_sparse-int8-") as folder:
         checkpoint = write_checkpoint(
@@ -89,7 +75,7 @@ def _measure(
         )
         failure = prepare_engines([engine], checkpoint, lambda line, _share: progress(line))
         if failure:
-            return {"status": "failed", "detail": failure}
+            return Alternative(*where, "failed", failure)
         ours, theirs = compare(
             [
                 own_build(dense, model.inputs, model.outputs, _REFERENCE),
@@ -100,12 +86,13 @@ def _measure(
             lambda _line, _share: None,
         )
     if ours.latency_ms is None or theirs.latency_ms is None:
-        return {"status": "failed", "detail": theirs.detail or ours.detail}
-    return {
-        "status": "measured",
-        "detail": f"version {theirs.version}",
-        "latency_ms": theirs.latency_ms.median,
-        "dense_ms": ours.latency_ms.median,
-        "speedup": ours.latency_ms.median / theirs.latency_ms.median,
-        "max_absolute_error": theirs.max_absolute_error,
-    }
+        return Alternative(*where, "failed", theirs.detail or ours.detail)
+    return Alternative(
+        *where,
+        "measured",
+        f"version {theirs.version}",
+        latency_ms=theirs.latency_ms.median,
+        dense_ms=ours.latency_ms.median,
+        speedup=ours.latency_ms.median / theirs.latency_ms.median,
+        max_absolute_error=theirs.max_absolute_error,
+    )

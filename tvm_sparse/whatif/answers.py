@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.whatif.cost import amdahl_limit, least_sparsity
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.grid import Point, Targets
-from tvm_sparse.whatif.study import Answer, PointResult
+from tvm_sparse.whatif.study import Alternative, Answer, PointResult
 
 #: Sparsities over this are asked for by nobody: accuracy is gone.
 _MOST_SPARSITY = 0.99
@@ -23,7 +23,7 @@ RANDOM_FILL = (
 
 
 def make_answers(
-    curves: Sequence[Curves], targets: Targets, alternatives: Sequence[Mapping[str, Any]] = ()
+    curves: Sequence[Curves], targets: Targets, alternatives: Sequence[Alternative] = ()
 ) -> list[Answer]:
     """Return what the study answers, setting by setting.
 
@@ -33,7 +33,7 @@ def make_answers(
         One per setting.
     targets : Targets
         What a sparsity is looked for.
-    alternatives : sequence of mapping
+    alternatives : sequence of Alternative
         What `alternatives.measured_int8` returned.
     """
     answers = []
@@ -198,23 +198,24 @@ def _disturbed(curves: Sequence[Curves]) -> Answer | None:
     )
 
 
-def _int8(alternative: Mapping[str, Any], curves: Sequence[Curves]) -> Answer:
-    engine, status = alternative["engine"], alternative["status"]
-    facts = dict(alternative)
-    if status != "measured":
-        text = f"{engine}, the alternative without pruning, is {status}: {alternative['detail']}."
+def _int8(found: Alternative, curves: Sequence[Curves]) -> Answer:
+    facts = asdict(found)
+    if found.latency_ms is None or found.speedup is None:
+        text = (
+            f"{found.engine}, the alternative without pruning, is {found.status}: {found.detail}."
+        )
         return Answer("int8", text, facts)
     text = (
-        f"The alternative without pruning, {engine}, takes {alternative['latency_ms']:.3g} ms on "
-        f"this machine, {alternative['speedup']:.2f}x our dense build; its outputs differ by up "
-        f"to {alternative['max_absolute_error']:.2g}."
+        f"The alternative without pruning, {found.engine}, takes {found.latency_ms:.3g} ms on "
+        f"this machine, {found.speedup:.2f}x our dense build; its outputs differ by up "
+        f"to {found.max_absolute_error:.2g}."
     )
     for curve in curves:
         setting = curve.setting
         place = (setting.seq_len, setting.batch, setting.threads)
-        if place != tuple(alternative[name] for name in ("seq_len", "batch", "threads")):
+        if place != (found.seq_len, found.batch, found.threads):
             continue
-        equal_ms = curve.dense_ms / alternative["speedup"]
+        equal_ms = curve.dense_ms / found.speedup
         needed = {
             block_name(shape): least_sparsity(curve.latency(shape), equal_ms)
             for shape in curve.predictors

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,6 +33,15 @@ _WEIGHT_SUFFIXES = ("/kernel", "/weight", "/weights")
 
 
 @dataclass(frozen=True)
+class KeptBaseline:
+    """What is kept of a dense build, enough for `Baseline.from_record`."""
+
+    record: BenchRecord
+    layers: tuple[LayerWeight, ...]
+    disturbed: bool
+
+
+@dataclass(frozen=True)
 class Baseline:
     """What was measured of a dense build, and its layers.
 
@@ -49,8 +57,8 @@ class Baseline:
         Times of its kernel calls, in order.
     layers : tuple of LayerWeight
         All dense layers of the model.
-    record : dict
-        The benchmark record, in its JSON form.
+    record : BenchRecord
+        The measurement.
     disturbed : bool
         Whether something else kept the machine busy meanwhile.
     tiles : Tiles
@@ -62,7 +70,7 @@ class Baseline:
     weights_bytes: int
     calls: tuple[CallTime, ...]
     layers: tuple[LayerWeight, ...]
-    record: dict[str, Any]
+    record: BenchRecord
     disturbed: bool = False
     tiles: Tiles = NO_TILES
 
@@ -79,39 +87,16 @@ class Baseline:
         build = record.builds["dense"]
         # Were it over the sum of its calls, the difference would pass for a part that stays.
         latency_ms = min(undisturbed_ms(build), sum(call.latency_ms for call in build.calls))
-        document = record.to_json()
         return cls(
             setting,
             latency_ms,
             build.weights_bytes,
             build.calls,
             tuple(layers),
-            document,
+            record,
             disturbed,
             tiles,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `from_json` needs, as JSON-ready values."""
-        return {
-            "record": self.record,
-            "layers": [asdict(layer) for layer in self.layers],
-            "disturbed": self.disturbed,
-        }
-
-    @classmethod
-    def from_json(
-        cls,
-        setting: Setting,
-        document: Mapping[str, Any],
-        tiles: Tiles = NO_TILES,
-    ) -> Baseline:
-        """Return the baseline that `to_json` described."""
-        record = BenchRecord.from_json(document["record"])
-        layers = [
-            LayerWeight(**{**layer, "shape": tuple(layer["shape"])}) for layer in document["layers"]
-        ]
-        return cls.from_record(setting, record, layers, bool(document["disturbed"]), tiles)
 
     @property
     def parts_ms(self) -> dict[str, float]:

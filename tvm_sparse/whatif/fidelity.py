@@ -59,6 +59,13 @@ class FidelityQuestion:
             raise ConfigError(f"limit {self.limit} given: it must be at least 1")
 
 
+@dataclass(frozen=True)
+class Measures:
+    """What is kept of a comparison of a pruned model with the dense one, see `views.compare`."""
+
+    measures: dict[str, float]
+
+
 def add_fidelity(
     study: Study,
     subject: Subject,
@@ -181,8 +188,8 @@ def fidelity_points(
     wanted = [(method, block, s) for method in methods for block, s in points if s > 0]
     for index, (method, block, sparsity) in enumerate(wanted):
         where = {"method": method, "block": block_name(block), "sparsity": sparsity}
-        measures = records.load("fidelity", {**basis, **where})
-        if measures is None:
+        kept = records.load("fidelity", {**basis, **where}, Measures)
+        if kept is None:
             progress(
                 f"fidelity {index + 1} of {len(wanted)}: {method}, {where['block']} at {sparsity:g}"
             )
@@ -195,10 +202,10 @@ def fidelity_points(
                 include=tuple(fill.get("include", ())),
                 exclude=tuple(fill.get("exclude", ())),
             )
-            measures = judge.measures(spec)
-            records.save("fidelity", {**basis, **where}, measures, {"model": model.facts["spec"]})
-        fidelity = measures.get(measure)
-        found.append({**where, "fidelity": fidelity, "measures": measures})
+            kept = Measures(judge.measures(spec))
+            records.save("fidelity", {**basis, **where}, kept, {"model": model.facts["spec"]})
+        fidelity = kept.measures.get(measure)
+        found.append({**where, "fidelity": fidelity, "measures": kept.measures})
     return found
 
 

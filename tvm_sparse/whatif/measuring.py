@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from tvm_sparse.config import BenchSpec
 from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.tuning.setting import Setting
-from tvm_sparse.whatif.baseline import Baseline, latency_by_part, slowness, undisturbed_ms
+from tvm_sparse.whatif.baseline import (
+    Baseline,
+    KeptBaseline,
+    latency_by_part,
+    slowness,
+    undisturbed_ms,
+)
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.study import Measurement
 from tvm_sparse.whatif.subject import Subject
@@ -32,8 +39,10 @@ Progress = Callable[[str], None]
 
 def load_baseline(subject: Subject, records: Records, setting: Setting) -> Baseline | None:
     """Return the dense build of a setting as it was measured, None if it was not."""
-    document = records.load("baseline", _baseline_identity(subject, setting))
-    return None if document is None else Baseline.from_json(setting, document, subject.tiles)
+    kept = records.load("baseline", _baseline_identity(subject, setting), KeptBaseline)
+    if kept is None:
+        return None
+    return Baseline.from_record(setting, kept.record, kept.layers, kept.disturbed, subject.tiles)
 
 
 def measured_baseline(
@@ -75,10 +84,10 @@ def measured_baseline(
     record, disturbed = measure_quietly(
         {"dense": directory}, model.inputs, bench, setting.threads, progress
     )
-    baseline = Baseline.from_record(setting, record, model.layers, disturbed, subject.tiles)
+    kept = KeptBaseline(record, tuple(model.layers), disturbed)
     spec = {"model": subject.model_spec(setting).to_json()}
-    records.save("baseline", _baseline_identity(subject, setting), baseline.to_json(), spec)
-    return baseline
+    records.save("baseline", _baseline_identity(subject, setting), kept, spec)
+    return Baseline.from_record(setting, record, kept.layers, disturbed, subject.tiles)
 
 
 def point_identity(subject: Subject, bench: BenchSpec) -> Callable[[Point], Mapping[str, Any]]:
@@ -213,7 +222,7 @@ def make_measurement(record: BenchRecord, disturbed: bool, duration_s: float) ->
 def _baseline_identity(subject: Subject, setting: Setting) -> dict[str, Any]:
     return {
         "ir": subject.import_key(setting),
-        "tiles": subject.tiles.to_json(),
+        "tiles": asdict(subject.tiles),
         "threads": setting.threads,
         "code": code_fingerprint(BUILD_CODE),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.bench.environment import Environment
@@ -63,12 +63,6 @@ class Measurement:
     disturbed: bool
     duration_s: float
     created: str
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Measurement:
-        """Return the measurement that `asdict` described."""
-        rounds = {name: tuple(document[name]) for name in ("dense_round_ms", "sparse_round_ms")}
-        return cls(**{**document, **rounds})
 
 
 @dataclass(frozen=True)
@@ -214,6 +208,38 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """Another way to a faster model, measured beside the dense build.
+
+    Attributes
+    ----------
+    engine : str
+        Its name, for tables.
+    seq_len, batch, threads : int
+        Where.
+    status : {"measured", "not installed", "failed"}
+        Whether there is something to tell.
+    detail : str
+        Its version, or why it was not measured.
+    latency_ms, dense_ms, speedup : float or None
+        Median latencies of it and of our dense build, and their ratio; None if not measured.
+    max_absolute_error : float or None
+        Largest difference of its outputs from TensorFlow's.
+    """
+
+    engine: str
+    seq_len: int
+    batch: int
+    threads: int
+    status: Literal["measured", "not installed", "failed"]
+    detail: str
+    latency_ms: float | None = None
+    dense_ms: float | None = None
+    speedup: float | None = None
+    max_absolute_error: float | None = None
+
+
+@dataclass(frozen=True)
 class Study:
     """One study.
 
@@ -239,7 +265,7 @@ class Study:
         The whole grid.
     answers : tuple of Answer
         In the order to read them.
-    alternatives : tuple of dict
+    alternatives : tuple of Alternative
         Other ways to the same end that were measured here: INT8 in another engine.
     refused : tuple of str
         Records that were left out, and why.
@@ -260,7 +286,7 @@ class Study:
     settings: tuple[SettingResult, ...]
     points: tuple[PointResult, ...]
     answers: tuple[Answer, ...] = ()
-    alternatives: tuple[dict[str, Any], ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
     refused: tuple[str, ...] = ()
     fidelity: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -278,7 +304,7 @@ class Study:
             "settings": [setting.to_json() for setting in self.settings],
             "points": [point.to_json() for point in self.points],
             "answers": [asdict(answer) for answer in self.answers],
-            "alternatives": list(self.alternatives),
+            "alternatives": [asdict(one) for one in self.alternatives],
             "refused": list(self.refused),
             "fidelity": self.fidelity,
         }

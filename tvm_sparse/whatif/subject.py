@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ class Subject:
         return {
             "ir": self.import_key(point.setting),
             "sparsity": self.fill.spec(point).to_json(),
-            "tiles": self.tiles.to_json(),
+            "tiles": asdict(self.tiles),
         }
 
     def load(self, setting: Setting) -> Imported:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from tvm_sparse.tuning.records import Records
@@ -44,11 +44,9 @@ def load_points(
     """
     found = {}
     for point in points:
-        document = records.load("point", identity(point))
-        if document is not None:
-            measurement = Measurement.from_json(document)
-            if not (again and measurement.disturbed):
-                found[point] = Kept(measurement, records.key("point", identity(point)))
+        measurement = records.load("point", identity(point), Measurement)
+        if measurement is not None and not (again and measurement.disturbed):
+            found[point] = Kept(measurement, records.key("point", identity(point)))
     return found
 
 
@@ -108,7 +106,7 @@ def measure_points(
             "model": identity(point).get("model", {}),
             "sparsity": identity(point).get("sparsity"),
         }
-        key = records.save("point", identity(point), asdict(measurement), spec)
+        key = records.save("point", identity(point), measurement, spec)
         done[point] = Kept(measurement, key)
     return done
 

@@ -29,7 +29,7 @@ from tvm_sparse.whatif.measuring import (
 from tvm_sparse.whatif.predict import Predictor, make_predictors
 from tvm_sparse.whatif.question import Question
 from tvm_sparse.whatif.results import point_result, setting_result
-from tvm_sparse.whatif.study import Measurement, PointResult, Study
+from tvm_sparse.whatif.study import Alternative, Measurement, PointResult, Study
 from tvm_sparse.whatif.subject import Fill, Subject
 from tvm_sparse.whatif.sweep import Kept, load_points, measure_points
 
@@ -162,7 +162,7 @@ def run_study(
         )
         for setting, baseline in baselines.items()
     ]
-    alternatives: list[dict[str, Any]] = []
+    alternatives: list[Alternative] = []
     if question.mode != "predict" and question.int8:
         alternatives = [
             measured_int8(subject, records, setting, question.bench, progress)
@@ -173,8 +173,8 @@ def run_study(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=question.command,
         mode=question.mode,
-        model=record["model"],
-        weights=record["weights"],
+        model=record.model,
+        weights=record.weights,
         spec={
             "model": subject.spec.to_json(),
             "fill": asdict(fill),

@@ -1,20 +1,21 @@
 """The record of one comparison of engines, and its JSON form.
 
-The form is documented in docs/benchmarks/README.md; a change of it needs a new `SCHEMA_VERSION`.
+The form is documented in docs/benchmarks/README.md; a change of it needs a new `schema_version`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.records.read import read_record
 
-SCHEMA_VERSION = 1
 # A tenth of a microsecond: finer than any clock used, and half the size on disk.
 _SAMPLE_DIGITS = 4
 
@@ -121,13 +122,13 @@ class PeersRecord:
         Where it ran; its `threads` is the largest number used.
     """
 
+    schema_version: Literal[1] = field(default=1, kw_only=True)
     created: str
     subject: str
     spec: dict[str, Any]
     weights: dict[str, Any]
     results: tuple[EngineResult, ...]
     environment: Environment
-    schema_version: int = field(default=SCHEMA_VERSION)
 
     @property
     def threads(self) -> list[int]:
@@ -138,32 +139,17 @@ class PeersRecord:
         """Return the results at a number of threads."""
         return [result for result in self.results if result.threads == threads]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON-ready values, the schema version first."""
-        values = asdict(self)
-        return {"schema_version": values.pop("schema_version"), **values}
 
-    @classmethod
-    def from_json(cls, document: Any, origin: str = "the record") -> PeersRecord:
-        """Return the record held by a parsed JSON document.
+def load_peers_record(path: str | Path) -> PeersRecord:
+    """Read a record that `scripts/bench_peers.py` or `tvm-sparse compare --json` wrote.
 
-        Raises
-        ------
-        ConfigError
-            If it is no such record, or one of another schema version.
-        """
-        version = document.get("schema_version") if isinstance(document, dict) else None
-        if version != SCHEMA_VERSION:
-            raise ConfigError(
-                f"{origin} has schema version {version}, {SCHEMA_VERSION} is needed: "
-                "give a file that scripts/bench_peers.py of this version wrote"
-            )
-        try:
-            results = tuple(_result(values) for values in document["results"])
-            environment = Environment(**document["environment"])
-            return cls(**{**document, "results": results, "environment": environment})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{origin} is no complete record of engines: {error}") from None
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is no record of this schema version.
+    """
+    advice = "give a file that scripts/bench_peers.py of this version wrote"
+    return read_record(path, PeersRecord, ConfigError, advice)
 
 
 def summarise(samples_ms: Sequence[float], round_median_ms: Iterable[float]) -> Latency:
@@ -186,15 +172,3 @@ def best_rival(results: Iterable[EngineResult]) -> EngineResult | None:
     """Return the fastest open dense fp32 engine that was measured, None if there is none."""
     rivals = [result for result in results if result.is_rival and result.latency_ms is not None]
     return min(rivals, key=lambda r: r.latency_ms.median if r.latency_ms else 0.0, default=None)
-
-
-def _result(document: dict[str, Any]) -> EngineResult:
-    values = dict(document)
-    if values["latency_ms"] is not None:
-        latency = dict(values["latency_ms"])
-        for key in ("samples", "round_median"):
-            latency[key] = tuple(latency[key])
-        values["latency_ms"] = Latency(**latency)
-    if values["block_shape"] is not None:
-        values["block_shape"] = tuple(values["block_shape"])
-    return EngineResult(**values)

@@ -1,0 +1,197 @@
+"""Read JSON into dataclasses, and refuse in one line what is not exactly one of them.
+
+Dataclasses stay plain: msgspec checks them from outside, see decision record 0012.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from tvm_sparse.errors import TvmSparseError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
+#: Far above any record: a study of a thousand points has 5 MB.
+_MOST_BYTES = 64 << 20
+# A step of a path in msgspec's messages: a field, a position, or some key of a mapping.
+_STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
+
+
+def read_record(
+    path: str | os.PathLike[str], kind: type[Record], error: type[TvmSparseError], advice: str
+) -> Record:
+    """Read a file that `write_json` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    kind : type
+        What it must hold: a dataclass. If that has a field `schema_version`, its default is the
+        version that is read.
+    error : type
+        Raised if it holds something else.
+    advice : str
+        What to do then; the end of the message.
+
+    Raises
+    ------
+    TvmSparseError
+        Of the class `error`: the file cannot be read, is no JSON, is of another schema version,
+        or a field is missing, unknown or of another type.
+    """
+    return check_record(read_json(path, error, advice), kind, str(path), error, advice)
+
+
+def read_json(path: str | os.PathLike[str], error: type[TvmSparseError], advice: str = "") -> Any:
+    """Read a JSON file of anything.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    error, advice
+        As `read_record` takes them.
+
+    Raises
+    ------
+    TvmSparseError
+        Of the class `error`: the file cannot be read, is too large or is no JSON.
+    """
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+    except OSError as fault:
+        raise error(f"{path} cannot be read: {fault.strerror or fault}") from None
+    if len(data) > _MOST_BYTES:
+        raise error(_line(f"{path} is larger than {_MOST_BYTES >> 20} MB", advice))
+    return parse_json(data, str(path), error, advice)
+
+
+def parse_json(
+    data: bytes | str, origin: str, error: type[TvmSparseError], advice: str = ""
+) -> Any:
+    """Parse strict JSON: no NaN, no infinity, no nesting that exhausts the stack.
+
+    Parameters
+    ----------
+    data : bytes or str
+        The text.
+    origin : str
+        Where it is from, for messages.
+    error, advice
+        As `read_record` takes them.
+
+    Raises
+    ------
+    TvmSparseError
+        Of the class `error`: it is no JSON.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError as fault:
+        reason = str(fault)
+    raise error(_line(f"{origin} is not valid JSON ({reason})", advice))
+
+
+def check_record(
+    document: Any, kind: type[Record], origin: str, error: type[TvmSparseError], advice: str = ""
+) -> Record:
+    """Return the record that a parsed JSON document holds.
+
+    Parameters
+    ----------
+    document : object
+        What `read_json` returned.
+    kind, error, advice
+        As `read_record` takes them.
+    origin : str
+        Where it is from, for messages.
+
+    Raises
+    ------
+    TvmSparseError
+        Of the class `error`: it holds something else.
+    """
+    needed = schema_version(kind)
+    if needed is not None:
+        found = document.get("schema_version") if isinstance(document, dict) else None
+        if found != needed:
+            fault = f"{origin} has schema version {found}, {needed} is needed"
+            raise error(_line(fault, advice))
+    try:
+        record = msgspec.convert(document, kind)
+        fault = next(_strays(document, record, ""), "")
+    except msgspec.ValidationError as invalid:
+        fault = _explain(invalid, document, kind)
+    if fault:
+        raise error(_line(f"{origin}: {fault}", advice))
+    return record
+
+
+def schema_version(kind: type[DataclassInstance]) -> Any:
+    """Return the schema version of a record's class, None if it has none."""
+    return next((f.default for f in fields(kind) if f.name == "schema_version"), None)
+
+
+def _line(fault: str, advice: str) -> str:
+    return f"{fault}: {advice}" if advice else fault
+
+
+def _explain(invalid: msgspec.ValidationError, document: Any, kind: Any) -> str:
+    """Return `path: fault`, with the names of keys, for which msgspec writes `[...]`."""
+    what, _, where = str(invalid).partition(" - at `$")
+    document = here = copy.copy(document)
+    path = ""
+    for name, index in _STEP.findall(where):
+        if index == "...":
+            # The key that fails in the same way when it is alone.
+            members = dict(here)
+            for key, value in members.items():
+                here.clear()
+                here[key] = value
+                if _fault(document, kind) == str(invalid):
+                    name = key
+                    break
+        step = name or int(index)
+        here[step] = copy.copy(here[step])
+        here = here[step]
+        path += f".{name}" if name else f"[{index}]"
+    what = what.replace("`", "")
+    return f"{path.removeprefix('.')}: {what}" if path else what
+
+
+def _fault(document: Any, kind: Any) -> str:
+    try:
+        msgspec.convert(document, kind)
+    except msgspec.ValidationError as invalid:
+        return str(invalid)
+    return ""
+
+
+def _strays(given: Any, read: Any, path: str) -> Iterator[str]:
+    """Yield what a document lacks or has beyond what was read of it: a record is written whole."""
+    if is_dataclass(read):
+        names = [field.name for field in fields(read)]
+        yield from (f"{path}{name}: unknown field" for name in given if name not in names)
+        yield from (f"{path}{name}: field is missing" for name in names if name not in given)
+        for name in names:
+            yield from _strays(given[name], getattr(read, name), f"{path}{name}.")
+    elif isinstance(read, dict) and read is not given:
+        for name, value in read.items():
+            yield from _strays(given[name], value, f"{path}{name}.")
+    elif isinstance(read, tuple) and given and isinstance(given[0], (dict, list)):
+        for index, (ours, theirs) in enumerate(zip(given, read, strict=True)):
+            yield from _strays(ours, theirs, f"{path.removesuffix('.')}[{index}].")
