@@ -20,8 +20,10 @@ from tiny_artifact import (
 
 from tvm_sparse.compiler.export import export_artifact
 from tvm_sparse.errors import ArtifactError, ConfigError, InputError
-from tvm_sparse.runtime.artifact import ALIGNMENT_BYTES, align, load
+from tvm_sparse.runtime.artifact import load
+from tvm_sparse.runtime.loaded_model import align
 from tvm_sparse.runtime.metadata import load_metadata
+from tvm_sparse.runtime.weights import ALIGNMENT_BYTES
 
 pytestmark = pytest.mark.unit
 
@@ -185,7 +187,7 @@ def test_other_weights_than_the_code_takes(tmp_path: Path) -> None:
 
 def test_the_weights_are_read_where_the_library_lies(dense_dir: Path) -> None:
     model = load(dense_dir)
-    (weight,) = map(np.from_dlpack, model.arguments(tiny_inputs())[2:])
+    (weight,) = map(np.from_dlpack, model._arguments(tiny_inputs())[2:])
     np.testing.assert_array_equal(weight, WEIGHT)
     assert weight.ctypes.data % ALIGNMENT_BYTES == 0
     for line in Path("/proc/self/maps").read_text().splitlines():

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tvm_sparse.runtime.instrument import trace_calls
+from tvm_sparse.runtime.loaded_model import LoadedModel
 from tvm_sparse.runtime.metadata import KernelCall
-
-if TYPE_CHECKING:
-    from tvm_sparse.runtime.artifact import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -134,9 +131,9 @@ def first_difference(
         if gap.mismatched:
             found.append(LayerDifference(call.layer, twin.kernel, call.kernel, gap))
 
-    trace_calls(reference, inputs, keep)
+    reference.trace(inputs, keep)
     seen.clear()
-    trace_calls(candidate, inputs, compare)
+    candidate.trace(inputs, compare)
     return found[0] if found else None
 
 

@@ -7,18 +7,21 @@ from its own built-ins by name, counted, and matched with the calls listed in th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.runtime.metadata import KernelCall
-from tvm_sparse.runtime.tvm_runtime import load_tvm_ffi
 
-if TYPE_CHECKING:
-    from tvm_sparse.runtime.artifact import LoadedModel
+#: Told before and after each call: (function, name, before, result, *arguments).
+Watch = Callable[..., None]
+#: Makes a call of a model that reports to a watch.
+Watched = Callable[[Watch], Callable[[], Any]]
+#: Gets a kernel call and its result.
+Observer = Callable[[KernelCall, "np.ndarray[Any, Any]"], None]
 
 _BUILTIN_PREFIX = "vm."
 
@@ -34,16 +37,16 @@ class ProfiledCall:
 
 
 def measure_calls(
-    model: LoadedModel, inputs: Mapping[str, np.ndarray[Any, Any]], repeats: int = 10
+    watched: Watched, listed: Sequence[KernelCall], repeats: int
 ) -> list[ProfiledCall]:
     """Time every kernel call of one inference.
 
     Parameters
     ----------
-    model : LoadedModel
-        What to run.
-    inputs : mapping of str to numpy.ndarray
-        Its inputs.
+    watched : callable
+        Makes what is run.
+    listed : sequence of KernelCall
+        Its kernel calls, as far as they are known.
     repeats : int
         Inferences that are timed, at least 1; one more is run before them.
 
@@ -55,10 +58,8 @@ def measure_calls(
 
     Raises
     ------
-    InputError
-        If an input does not fit the model.
     ArtifactError
-        If the metadata lists other kernel calls than are made.
+        If other kernel calls are listed than are made.
     """
     if repeats < 1:
         raise ValueError(f"repeats {repeats} given: it must be at least 1")
@@ -77,9 +78,9 @@ def measure_calls(
         else:
             elapsed_ns.append(now - start)
 
-    run = _watched(model, inputs, watch)
+    run = watched(watch)
     run()
-    calls = _match_calls(model, names)
+    calls = _match_calls(listed, names)
     elapsed_ns.clear()
     for _ in range(repeats):
         run()
@@ -90,29 +91,23 @@ def measure_calls(
     ]
 
 
-def trace_calls(
-    model: LoadedModel,
-    inputs: Mapping[str, np.ndarray[Any, Any]],
-    observe: Callable[[KernelCall, np.ndarray[Any, Any]], None],
-) -> None:
+def trace_calls(watched: Watched, listed: Sequence[KernelCall], observe: Observer) -> None:
     """Run once and hand every kernel call's result to `observe`.
 
     Parameters
     ----------
-    model : LoadedModel
-        What to run.
-    inputs : mapping of str to numpy.ndarray
-        Its inputs.
+    watched : callable
+        Makes what is run.
+    listed : sequence of KernelCall
+        Its kernel calls, as far as they are known.
     observe : callable
         Gets the call and its result in the layout the kernels use; the array is only valid
         during the call.
 
     Raises
     ------
-    InputError
-        If an input does not fit the model.
     ArtifactError
-        If the metadata lists other kernel calls than are made.
+        If other kernel calls are listed than are made.
     """
     # Once unwatched by the caller, so that labels are checked before anything is observed.
     names: list[str] = []
@@ -121,36 +116,19 @@ def trace_calls(
         if before and not name.startswith(_BUILTIN_PREFIX):
             names.append(name)
 
-    _watched(model, inputs, count)()
-    calls = iter(_match_calls(model, names))
+    watched(count)()
+    calls = iter(_match_calls(listed, names))
 
     def watch(_func: Any, name: str, before: bool, _result: Any, *args: Any) -> None:
         if not before and not name.startswith(_BUILTIN_PREFIX):
             # A compiled kernel writes into the last of its arguments.
             observe(next(calls), np.from_dlpack(args[-1]))
 
-    _watched(model, inputs, watch)()
+    watched(watch)()
 
 
-def _watched(
-    model: LoadedModel, inputs: Mapping[str, np.ndarray[Any, Any]], watch: Callable[..., None]
-) -> Callable[[], Any]:
-    """Return a call of the model on a virtual machine of its own that reports to `watch`."""
-    arguments = model.arguments(inputs)
-    machine = model.machine(fresh=True)
-    machine["set_instrument"](load_tvm_ffi().convert(watch))
-    function = machine[model.metadata.entry]
-
-    def run(_machine: Any = machine) -> Any:
-        # The default argument keeps the machine alive as long as its function is in use.
-        return function(*arguments)
-
-    return run
-
-
-def _match_calls(model: LoadedModel, names: list[str]) -> tuple[KernelCall, ...]:
-    """Return the metadata's calls after comparing them with the kernels that ran."""
-    listed = model.metadata.calls
+def _match_calls(listed: Sequence[KernelCall], names: list[str]) -> Sequence[KernelCall]:
+    """Return the listed calls after comparing them with the kernels that ran."""
     if not listed:
         return tuple(KernelCall(index, name, "") for index, name in enumerate(names))
     if [call.kernel for call in listed] != names:

@@ -138,6 +138,12 @@ def set_threads(threads: int | None) -> int:
     return wanted
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what TVM says about an error: a trace may follow it."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def _resize_pool(wanted: int) -> int:
     """Make or change the calling thread's pool; return the size it has then.
 

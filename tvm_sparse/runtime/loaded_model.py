@@ -1,0 +1,278 @@
+"""A compiled model in memory, ready to run.
+
+Everything the caller can get wrong is checked before the virtual machine sees it: TVM itself
+answers a misaligned or mistyped buffer with a crash.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.errors import ArtifactError, InputError
+from tvm_sparse.runtime.instrument import Observer, ProfiledCall, Watch, measure_calls, trace_calls
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, TensorSpec
+from tvm_sparse.runtime.tvm_runtime import first_line, load_tvm_ffi, set_threads
+from tvm_sparse.runtime.weights import ALIGNMENT_BYTES
+
+_DEVICE_CPU, _DEVICE_INDEX, _POOLED_ALLOCATOR = 1, 0, 2
+
+
+class LoadedModel:
+    """A compiled model, ready to run; made by `load`.
+
+    Safe to use from several Python threads: each gets a virtual machine of its own, because one
+    cannot serve two threads at once. The weights are shared.
+
+    Attributes
+    ----------
+    metadata : ArtifactMetadata
+        What the build is.
+    threads : int
+        Threads its kernels run on.
+    """
+
+    def __init__(
+        self,
+        metadata: ArtifactMetadata,
+        module: Any,
+        weights: list[np.ndarray[Any, Any]],
+        threads: int,
+    ) -> None:
+        self.metadata = metadata
+        self.threads = threads
+        self._module = module
+        self._weights = [load_tvm_ffi().from_dlpack(weight) for weight in weights]
+        self._local = threading.local()
+        self._check_signature(self._machine())
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Names, shapes and dtypes of the inputs."""
+        return self.metadata.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Names, shapes and dtypes of the outputs."""
+        return self.metadata.outputs
+
+    def __repr__(self) -> str:
+        signature = ", ".join(map(str, self.inputs))
+        return f"LoadedModel({self.metadata.name}, {self.metadata.build}, {signature})"
+
+    def run(self, **inputs: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        """Run the model once.
+
+        Parameters
+        ----------
+        **inputs : numpy.ndarray
+            One array per input, of exactly its shape and dtype; strided arrays are fine.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            One array per output, owned by the caller.
+
+        Raises
+        ------
+        InputError
+            If a name, shape or dtype is not the model's.
+        """
+        result = self.bind(inputs)()
+        values = [result] if isinstance(result, load_tvm_ffi().Tensor) else list(result)
+        if len(values) != len(self.outputs):
+            raise ArtifactError(
+                f"the model returned {len(values)} outputs, the metadata lists "
+                f"{len(self.outputs)}: the artifact is damaged, export it again"
+            )
+        # Copies: an output may alias a buffer that the virtual machine still owns.
+        return {
+            spec.name: np.array(np.from_dlpack(value))
+            for spec, value in zip(self.outputs, values, strict=True)
+        }
+
+    def profile(
+        self, inputs: Mapping[str, np.ndarray[Any, Any]], repeats: int = 10
+    ) -> list[ProfiledCall]:
+        """Return the median time of every kernel call.
+
+        Parameters
+        ----------
+        inputs : mapping of str to numpy.ndarray
+            What to run on.
+        repeats : int
+            Inferences that are timed, at least 1; one more is run before them.
+
+        Raises
+        ------
+        InputError
+            If an input does not fit the model.
+        ArtifactError
+            If the metadata lists other kernel calls than are made.
+        """
+        return measure_calls(self._watched(inputs), self.metadata.calls, repeats)
+
+    def trace(self, inputs: Mapping[str, np.ndarray[Any, Any]], observe: Observer) -> None:
+        """Run once and hand every kernel call's result to `observe`.
+
+        Parameters
+        ----------
+        inputs : mapping of str to numpy.ndarray
+            What to run on.
+        observe : callable
+            Gets the call and its result in the layout the kernels use; the array is only valid
+            during the call.
+
+        Raises
+        ------
+        InputError
+            If an input does not fit the model.
+        ArtifactError
+            If the metadata lists other kernel calls than are made.
+        """
+        trace_calls(self._watched(inputs), self.metadata.calls, observe)
+
+    def bind(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Callable[[], Any]:
+        """Check and copy the inputs once and return a call that only runs the model.
+
+        This is what the benchmark times. The call belongs to the calling thread and returns
+        TVM's own tensors.
+
+        Raises
+        ------
+        InputError
+            If a name, shape or dtype is not the model's.
+        """
+        arguments = self._arguments(inputs)
+        function = self._machine()[self.metadata.entry]
+
+        def call(_model: LoadedModel = self) -> Any:
+            # The default argument keeps the library loaded, whose weights are among the arguments.
+            return function(*arguments)
+
+        return call
+
+    def _watched(
+        self, inputs: Mapping[str, np.ndarray[Any, Any]]
+    ) -> Callable[[Watch], Callable[[], Any]]:
+        """Return what makes a call of the model that reports to a watch.
+
+        Each call has a virtual machine of its own: the model's stay unwatched.
+        """
+        arguments = self._arguments(inputs)
+
+        def watched(watch: Watch) -> Callable[[], Any]:
+            machine = self._new_machine()
+            machine["set_instrument"](load_tvm_ffi().convert(watch))
+            function = machine[self.metadata.entry]
+
+            def run(_machine: Any = machine) -> Any:
+                # The default argument keeps the machine alive as long as its function is in use.
+                return function(*arguments)
+
+            return run
+
+        return watched
+
+    def _arguments(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> list[Any]:
+        """Return what the function takes: the checked inputs as aligned tensors, the weights."""
+        check_inputs(self.inputs, inputs)
+        tvm_ffi = load_tvm_ffi()
+        tensors = [tvm_ffi.from_dlpack(align(inputs[spec.name])) for spec in self.inputs]
+        return [*tensors, *self._weights]
+
+    def _machine(self) -> Any:
+        """Return the calling thread's virtual machine."""
+        # The thread pool is the calling thread's own, too, and another model may have resized it.
+        set_threads(self.threads)
+        if not hasattr(self._local, "machine"):
+            self._local.machine = self._new_machine()
+        return self._local.machine
+
+    def _new_machine(self) -> Any:
+        set_threads(self.threads)
+        try:
+            machine = self._module["vm_load_executable"]()
+            machine["vm_initialization"](_DEVICE_CPU, _DEVICE_INDEX, _POOLED_ALLOCATOR)
+        except (RuntimeError, ValueError, AttributeError) as error:
+            raise ArtifactError(
+                f"{LIBRARY_FILE} holds no model that TVM's runtime can start "
+                f"({first_line(error)}): export the model again"
+            ) from None
+        return machine
+
+    def _check_signature(self, machine: Any) -> None:
+        """Compare the metadata with the compiled function: no input may land in a wrong slot."""
+        entry = self.metadata.entry
+        try:
+            arity = int(machine["get_function_arity"](entry))
+            count = max(arity - len(self._weights), 0)
+            names = [str(machine["get_function_param_name"](entry, i)) for i in range(count)]
+        except (RuntimeError, ValueError, AttributeError) as error:
+            raise ArtifactError(
+                f"{LIBRARY_FILE} has no function {entry!r} ({first_line(error)}): "
+                "export the model again"
+            ) from None
+        expected = [spec.name for spec in self.inputs]
+        if names != expected:
+            raise ArtifactError(
+                f"the metadata lists the inputs {', '.join(expected)}, {LIBRARY_FILE} takes "
+                f"{', '.join(names)}: the artifact is damaged, export it again"
+            )
+
+
+def check_inputs(specs: tuple[TensorSpec, ...], inputs: Mapping[str, Any]) -> None:
+    """Compare given inputs with a model's signature.
+
+    Parameters
+    ----------
+    specs : tuple of TensorSpec
+        The signature.
+    inputs : mapping of str to numpy.ndarray
+        What is given.
+
+    Raises
+    ------
+    InputError
+        If an input is missing, unknown, no array, or of another shape or dtype.
+    """
+    signature = ", ".join(map(str, specs))
+    names = [spec.name for spec in specs]
+    missing = [name for name in names if name not in inputs]
+    unknown = [name for name in inputs if name not in names]
+    if missing or unknown:
+        faults = [
+            f"{what} {', '.join(map(str, which))}"
+            for what, which in (("missing", missing), ("unknown", unknown))
+            if which
+        ]
+        raise InputError(f"inputs {' and '.join(faults)}: the model takes {signature}")
+    for spec in specs:
+        value = inputs[spec.name]
+        if not isinstance(value, np.ndarray):
+            raise InputError(
+                f"input {spec.name} is a {type(value).__name__}, a numpy array is needed: "
+                f"pass np.asarray(..., dtype=np.{spec.dtype})"
+            )
+        if value.shape != spec.shape:
+            raise InputError(
+                f"input {spec.name} has shape {value.shape}, the build is for {spec.shape}: "
+                "pad or cut it, or export the model for that shape"
+            )
+        if value.dtype != np.dtype(spec.dtype):
+            raise InputError(
+                f"input {spec.name} is {value.dtype}, {spec.dtype} is needed: "
+                f"convert it with .astype(np.{spec.dtype})"
+            )
+
+
+def align(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return a contiguous copy of `array` that starts at a multiple of `ALIGNMENT_BYTES`."""
+    raw = np.empty(array.nbytes + ALIGNMENT_BYTES, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT_BYTES
+    aligned = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    aligned[...] = array
+    return aligned
