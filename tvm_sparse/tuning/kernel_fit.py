@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,8 +43,11 @@ class KernelFit:
         """
         if not times or min(times.values()) <= 0:
             raise ConfigError(f"kernel times {dict(times)} given: at least one, all over 0")
+        from scipy.optimize import isotonic_regression  # some tenths of a second
+
         densities = tuple(sorted(times))
-        return cls(densities, tuple(_ascending([times[d] for d in densities])))
+        ascending = isotonic_regression([times[density] for density in densities]).x
+        return cls(densities, tuple(ascending.tolist()))
 
     def at(self, density: float) -> float:
         """Return the time at a density of 0..1, in milliseconds.
@@ -66,14 +69,3 @@ class KernelFit:
     def efficiency(self, density: float, roofline_ms: float) -> float:
         """Return the roofline's time over the kernel's, 0..1 and a little over by noise."""
         return roofline_ms / self.at(density)
-
-
-def _ascending(values: Sequence[float]) -> list[float]:
-    """Return the closest ascending sequence in least squares (pool adjacent violators)."""
-    pools: list[tuple[float, int]] = []
-    for value in values:
-        pools.append((value, 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (first, n), (second, m) = pools[-2:]
-            pools[-2:] = [((first * n + second * m) / (n + m), n + m)]
-    return [mean for mean, count in pools for _ in range(count)]
