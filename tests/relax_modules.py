@@ -10,9 +10,9 @@ import tvm
 from tolerances import MODEL
 from tvm import relax
 
+from tvm_sparse.ir.expressions import op_name
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes import bsr_dense, simplify_fc_transpose, tile_tokens
-from tvm_sparse.passes.dense_chains import op_name
 from tvm_sparse.target import resolve_target
 
 Arrays = dict[str, np.ndarray]

@@ -10,11 +10,11 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.importers.raising.dataflow import op_name
 from tvm_sparse.importers.tensorflow.converters.node import Converter
 from tvm_sparse.importers.tensorflow.from_graphdef import import_graph
 from tvm_sparse.importers.tensorflow.graphdef import FrozenGraph, GraphInput, GraphOutput
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
+from tvm_sparse.ir.expressions import op_name
 
 Case = Callable[..., Any]
 Arrays = dict[str, np.ndarray]

@@ -9,10 +9,10 @@ import pytest
 from tensorflow_graphs import graph_of, op_counts, run_module
 from tvm import relax
 
-from tvm_sparse.importers.raising.dataflow import op_name
 from tvm_sparse.importers.raising.pipeline import raise_patterns
 from tvm_sparse.importers.tensorflow.from_graphdef import from_graphdef, import_graph
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
+from tvm_sparse.ir.expressions import op_name
 
 pytestmark = pytest.mark.ir
 

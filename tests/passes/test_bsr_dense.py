@@ -12,8 +12,8 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.kernels.relax_ops import sparse_dense
 from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.ops.sparse_dense import SparseDense
 from tvm_sparse.passes import bsr_dense, simplify_fc_transpose
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.sparsity.bsr import BSR, to_dense
@@ -79,7 +79,7 @@ def test_layer_over_the_threshold_is_rewritten_and_the_other_is_not():
         ):
             R.func_attr({"num_input": 1})
             with R.dataflow():
-                y = sparse_dense(x, data, indices, indptr)
+                y = SparseDense()(x, data, indices, indptr)
                 t2 = R.permute_dims(down)
                 z = R.matmul(y, t2)
                 R.output(z)

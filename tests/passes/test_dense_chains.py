@@ -6,7 +6,8 @@ import pytest
 from relax_modules import make_module
 from tvm import relax
 
-from tvm_sparse.passes.dense_chains import DenseChain, Uses, bindings, find_dense_chains
+from tvm_sparse.ir.functions import Uses
+from tvm_sparse.passes.dense_chains import DenseChain, find_dense_chains
 from tvm_sparse.passes.dense_to_sparse import BlockStructure, DenseToSparse
 
 pytestmark = pytest.mark.ir
@@ -166,19 +167,3 @@ def test_products_of_other_kinds_are_no_layers():
 
     for body in (activations, as_it_is, of_an_input):
         assert chains_of(body) == []
-
-
-def test_uses_count_every_reader():
-    def body(emit, x, r, w, b, c, full):
-        twice = emit(op.add(r, r))
-        once = emit(op.nn.relu(twice))
-        return relax.Tuple([once, once])
-
-    func = make_module(INPUTS, WEIGHTS, body)["main"]
-    uses = Uses(func)
-    twice, once, *_ = (binding.var for binding in bindings(func))
-    r = func.params[1]
-    assert uses.only_reader(r) is None
-    assert uses.readers(r) == [twice, twice]
-    assert uses.only_reader(twice).same_as(once)
-    assert uses.only_reader(func.params[0]) is None

@@ -9,7 +9,7 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 from tvm_sparse.errors import PassError
-from tvm_sparse.kernels.relax_ops import sparse_dense
+from tvm_sparse.ops.sparse_dense import SparseDense
 from tvm_sparse.passes.dense_to_sparse import BlockStructure, DenseToSparse
 
 pytestmark = pytest.mark.ir
@@ -47,7 +47,7 @@ def expected(nnzb: int, bs_r: int, bs_c: int) -> tvm.IRModule:
         ):
             R.func_attr({"num_input": 1})
             with R.dataflow():
-                y = sparse_dense(x, data, indices, indptr)
+                y = SparseDense()(x, data, indices, indptr)
                 z = R.add(y, b)
                 R.output(z)
             return z
@@ -101,8 +101,8 @@ def test_shared_weight_keeps_one_set_of_parameters():
         ):
             R.func_attr({"num_input": 1})
             with R.dataflow():
-                y = sparse_dense(x, data, indices, indptr)
-                z = sparse_dense(y, data, indices, indptr)
+                y = SparseDense()(x, data, indices, indptr)
+                z = SparseDense()(y, data, indices, indptr)
                 R.output(z)
             return z
 

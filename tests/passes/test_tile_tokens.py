@@ -19,9 +19,13 @@ from tvm import relax
 from tvm.ir import assert_structural_equal
 
 from tvm_sparse.errors import PassError
-from tvm_sparse.kernels import relax_ops
+from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_dense import pack_dense
 from tvm_sparse.kernels.tiling import choose_layout, dense_rows, norm_vectors
+from tvm_sparse.ops.pack_tokens import PackTokens
+from tvm_sparse.ops.packed_dense import PackedDense
+from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
+from tvm_sparse.ops.unpack_tokens import UnpackTokens
 from tvm_sparse.passes import tile_tokens
 from tvm_sparse.target import resolve_target
 
@@ -52,25 +56,14 @@ def test_a_feed_forward_block_becomes_three_kernels():
     tiled, packed = tile(FEED_FORWARD, params)
 
     def expected(emit, x, bi, wi, bo, wo, gamma, beta):
-        data = emit(relax_ops.pack_tokens(x, layout))
-        inner = emit(
-            relax_ops.packed_dense(data, wi, bi, None, units=48, activation="gelu", layout=layout)
-        )
+        data = emit(PackTokens(layout)(x))
+        inner = emit(PackedDense(48, Epilogue(bias=True, activation="gelu"), layout)(data, wi, bi))
         outer = emit(
-            relax_ops.packed_dense(inner, wo, bo, data, units=F, activation="none", layout=layout)
+            PackedDense(F, Epilogue(bias=True, residual=True), layout)(inner, wo, bo, data)
         )
-        norm = emit(
-            relax_ops.tiled_layer_norm(
-                outer,
-                gamma,
-                beta,
-                None,
-                epsilon=1e-5,
-                vectors=norm_vectors(layout, TARGET),
-                layout=layout,
-            )
-        )
-        return emit(relax_ops.unpack_tokens(norm, layout))
+        normalise = TiledLayerNorm(1e-5, norm_vectors(layout, TARGET), layout)
+        norm = emit(normalise(outer, gamma, beta))
+        return emit(UnpackTokens(layout)(norm))
 
     shapes = {
         "bi": (48,),

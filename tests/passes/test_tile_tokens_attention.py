@@ -18,9 +18,12 @@ from tolerances import MODEL
 from tvm import relax
 from tvm.ir import assert_structural_equal
 
-from tvm_sparse.kernels import relax_ops
-from tvm_sparse.kernels.tiling import choose_layout, dense_rows
-from tvm_sparse.passes.dense_chains import op_name
+from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernels.tiling import attention_tile, choose_layout, dense_rows
+from tvm_sparse.ops.pack_tokens import PackTokens
+from tvm_sparse.ops.packed_dense import PackedDense
+from tvm_sparse.ops.tiled_attention import TiledAttention
+from tvm_sparse.ops.unpack_tokens import UnpackTokens
 from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.ir
@@ -61,25 +64,20 @@ def test_query_key_and_value_become_one_product():
     tiled, packed = tile(before, params)
 
     def expected(emit, x, mask, b, w):
-        data = emit(relax_ops.pack_tokens(x, layout))
-        product = emit(
-            relax_ops.packed_dense(data, w, b, None, units=3 * F, activation="none", layout=layout)
-        )
+        data = emit(PackTokens(layout)(x))
+        product = emit(PackedDense(3 * F, Epilogue(bias=True), layout)(data, w, b))
         flat = emit(op.reshape(mask, (B, S)))
-        context = emit(
-            relax_ops.tiled_attention(
-                (product, product, product),
-                flat,
-                heads=H,
-                head_dim=D,
-                value_dim=D,
-                offsets=(0, F, 2 * F),
-                scale=0.25,
-                **attention_tile(tiled),
-                layout=layout,
-            )
+        attend = TiledAttention(
+            heads=H,
+            head_dim=D,
+            value_dim=D,
+            offsets=(0, F, 2 * F),
+            scale=0.25,
+            tile=attention_tile(layout, TARGET),
+            layout=layout,
         )
-        return emit(relax_ops.unpack_tokens(context, layout))
+        context = emit(attend(product, product, product, flat))
+        return emit(UnpackTokens(layout)(context))
 
     shapes = {
         "self/{query,key,value}/b.stacked": (3 * F,),
@@ -93,13 +91,6 @@ def test_query_key_and_value_become_one_product():
     np.testing.assert_allclose(
         evaluate(tiled, packed, inputs)[0], evaluate(before, params, inputs)[0], **MODEL
     )
-
-
-def attention_tile(mod: tvm.IRModule) -> dict[str, int]:
-    """How much the kernel takes together is a matter of tuning."""
-    (block,) = mod["main"].body.blocks
-    (call,) = (b.value for b in block.bindings if op_name(b.value) == "tvm_sparse.tiled_attention")
-    return {name: int(call.attrs[name]) for name in ("vectors", "rows", "shares")}
 
 
 # -- stacks ---------------------------------------------------------------------------------------

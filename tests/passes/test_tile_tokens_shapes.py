@@ -17,7 +17,7 @@ from relax_modules import (
 from tolerances import MODEL
 from tvm import relax
 
-from tvm_sparse.kernels import relax_ops
+from tvm_sparse.ops.sparse_dense import SparseDense
 from tvm_sparse.passes import tile_tokens
 from tvm_sparse.target import resolve_target
 
@@ -132,7 +132,7 @@ def test_a_sparse_product_with_an_epilogue_of_its_own():
     bb = relax.BlockBuilder()
     with bb.function("main", [x, *triple], attrs={"num_input": 1}):
         with bb.dataflow():
-            out = bb.emit_output(relax_ops.sparse_dense(x, *triple, activation="tanh"))
+            out = bb.emit_output(SparseDense("tanh")(x, *triple))
         bb.emit_func_output(out)
     rows = np.array([[1, 2], [3, 4], [-1, 0]], np.float32)
     tiled, packed = tile_tokens.convert(bb.get(), params, TARGET, 4)

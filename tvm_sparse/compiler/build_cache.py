@@ -35,13 +35,8 @@ from tvm_sparse.tiles import Tiles
 _ARTIFACT = "artifact"
 #: The rooms whose code decides what an artifact contains.
 _COMPILER_ROOMS = (
-    "compiler",
-    "kernels",
-    "passes",
-    "sparsity",
-    "runtime/weights.py",
-    "host.py",
-    "target.py",
+    *("compiler", "ir", "kernels", "ops", "passes", "sparsity"),
+    *("runtime/weights.py", "host.py", "target.py"),
 )
 
 

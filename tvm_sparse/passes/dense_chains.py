@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from tvm import relax
 
-from tvm_sparse.passes.dense_layers import MATMUL, PERMUTE_DIMS, static_shape
+from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, op_name, static_shape
+from tvm_sparse.ir.functions import Uses, bindings
+from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.ops.sparse_dense import SparseDense
 
 #: Relax operators that a product's epilogue can apply, with the epilogue's name for each.
 EPILOGUE_ACTIVATIONS = {
@@ -19,7 +21,6 @@ EPILOGUE_ACTIVATIONS = {
     "relax.sigmoid": "sigmoid",
     "relax.tanh": "tanh",
 }
-SPARSE_DENSE = "tvm_sparse.sparse_dense"
 #: Relax names attention with a bias differently.
 ATTENTION = {"relax.nn.attention", "relax.nn.attention_bias"}
 
@@ -55,52 +56,14 @@ class DenseChain:
         return self.members[-1]
 
     @property
+    def epilogue(self) -> Epilogue:
+        """What is fused behind the product."""
+        return Epilogue(self.bias is not None, self.residual is not None, self.activation)
+
+    @property
     def is_sparse(self) -> bool:
         """Whether the weight is block-sparse."""
         return len(self.weight) == 3
-
-
-def op_name(value: relax.Expr) -> str:
-    """Return the operator's name of a call, or an empty string."""
-    return getattr(value.op, "name", "") if isinstance(value, relax.Call) else ""
-
-
-def bindings(func: relax.Function) -> Iterator[relax.Binding]:
-    """Iterate over all bindings of a function in A-normal form."""
-    for block in func.body.blocks:
-        yield from block.bindings
-
-
-class Uses:
-    """Who reads each variable of a function.
-
-    Parameters
-    ----------
-    func : relax.Function
-        Function in A-normal form.
-    """
-
-    def __init__(self, func: relax.Function) -> None:
-        self.value = {binding.var: binding.value for binding in bindings(func)}
-        self._count: Counter[relax.Var] = Counter()
-        self._readers: dict[relax.Var, list[relax.Var]] = {}
-        for binding in bindings(func):
-            value = binding.value
-            parts = value.args if isinstance(value, relax.Call) else [value]
-            for var in (var for part in parts for var in relax.analysis.free_vars(part)):
-                self._count[var] += 1
-                self._readers.setdefault(var, []).append(binding.var)
-        for var in relax.analysis.free_vars(func.body.body):
-            self._count[var] += 1
-
-    def readers(self, var: relax.Var) -> list[relax.Var]:
-        """Return the variables computed from `var`, in order."""
-        return self._readers.get(var, [])
-
-    def only_reader(self, var: relax.Var) -> relax.Var | None:
-        """Return the one variable computed from `var`, or None if there are several or none."""
-        readers = self._readers.get(var, [])
-        return readers[0] if len(readers) == 1 and self._count[var] == 1 else None
 
 
 def find_dense_chains(
@@ -134,11 +97,11 @@ def find_dense_chains(
 
 
 def _weight(value: relax.Expr, uses: Uses, weights: Set[relax.Var]) -> tuple[relax.Var, ...] | None:
-    if op_name(value) == SPARSE_DENSE:
-        triple = tuple(value.args[1:4])
+    if op_name(value) == SparseDense.op_name:
+        _, *triple = value.args
         # With an epilogue of its own it was written by hand: it is lowered by itself.
-        plain = not value.attrs["has_bias"] and value.attrs["activation"] == "none"
-        return triple if plain and all(var in weights for var in triple) else None
+        plain = len(triple) == 3 and SparseDense.of(value).activation == "none"
+        return tuple(triple) if plain and all(var in weights for var in triple) else None
     if not isinstance(value, relax.Call) or value.op != MATMUL:
         return None
     transpose = uses.value.get(value.args[1])

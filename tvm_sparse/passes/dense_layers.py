@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from math import prod
 
 from tvm import relax
-from tvm.ir import IRModule, Op
+from tvm.ir import IRModule
 
-from tvm_sparse.errors import PassError
+from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, static_shape
+from tvm_sparse.ir.functions import bindings, main_function, micro_batches
 from tvm_sparse.sparsity.layers import LayerWeight
-
-MATMUL = Op.get("relax.matmul")
-PERMUTE_DIMS = Op.get("relax.permute_dims")
 
 
 @dataclass
@@ -69,43 +67,6 @@ class DenseWeight:
         )
 
 
-def main_function(mod: IRModule) -> relax.Function:
-    """Return the one Relax function of an imported module.
-
-    Raises
-    ------
-    PassError
-        If there is no Relax function `main`.
-    """
-    for name, func in mod.functions_items():
-        if name.name_hint == "main" and isinstance(func, relax.Function):
-            return func
-    names = ", ".join(name.name_hint for name in mod.get_global_vars()) or "nothing"
-    raise PassError(f"the module holds {names}: a Relax function 'main' is needed")
-
-
-def micro_batches(func: relax.Function) -> int:
-    """Return how many times an imported function runs for a batch, see `split_batch`."""
-    return int(func.attrs["micro_batches"]) if "micro_batches" in (func.attrs or {}) else 1
-
-
-def static_shape(expr: relax.Expr) -> tuple[int, ...]:
-    """Return the shape of a tensor expression as integers.
-
-    Raises
-    ------
-    PassError
-        If a dimension is not known at compile time.
-    """
-    shape = expr.ty.shape
-    if shape is None:
-        raise PassError(f"the shape of {expr} is unknown: import the model with static shapes")
-    try:
-        return tuple(int(dim) for dim in shape.values)
-    except TypeError as error:
-        raise PassError(f"shape {shape} given: all dimensions must be static") from error
-
-
 def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str, DenseWeight]:
     """Find the 2-D weights that are the right-hand side of a matmul.
 
@@ -142,28 +103,27 @@ def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str
             if var in holds:
                 others.setdefault(holds[var][0], []).append(reader)
 
-    for block in func.body.blocks:
-        for binding in block.bindings:
-            value = binding.value
-            if isinstance(value, relax.Var) and isinstance(binding, relax.VarBinding):
-                if value in holds:
-                    holds[binding.var] = holds[value]
-                continue
-            if not isinstance(value, relax.Call):
-                note_other(value, f"{type(value).__name__} {binding.var.name}")
-                continue
-            args = value.args
-            if value.op == PERMUTE_DIMS and args[0] in holds:
-                param, odd = holds[args[0]]
-                holds[binding.var] = (param, odd ^ _swaps_axes(value))
-                continue
-            readers = list(args)
-            if value.op == MATMUL and args[1] in holds:
-                param, odd = holds[readers.pop()]
-                rows = prod(static_shape(args[0])[:-1]) * micro_batches(func)
-                matmuls.setdefault(param, []).append((args[1], odd, rows))
-            for arg in readers:
-                note_other(arg, getattr(value.op, "name", "call").removeprefix("relax."))
+    for binding in bindings(func):
+        value = binding.value
+        if isinstance(value, relax.Var) and isinstance(binding, relax.VarBinding):
+            if value in holds:
+                holds[binding.var] = holds[value]
+            continue
+        if not isinstance(value, relax.Call):
+            note_other(value, f"{type(value).__name__} {binding.var.name}")
+            continue
+        args = value.args
+        if value.op == PERMUTE_DIMS and args[0] in holds:
+            param, odd = holds[args[0]]
+            holds[binding.var] = (param, odd ^ _swaps_axes(value))
+            continue
+        readers = list(args)
+        if value.op == MATMUL and args[1] in holds:
+            param, odd = holds[readers.pop()]
+            rows = prod(static_shape(args[0])[:-1]) * micro_batches(func)
+            matmuls.setdefault(param, []).append((args[1], odd, rows))
+        for arg in readers:
+            note_other(arg, getattr(value.op, "name", "call").removeprefix("relax."))
     note_other(func.body.body, "the function's result")
 
     weights = {}

@@ -14,8 +14,9 @@ import tvm_ffi
 from tvm import relax
 
 from tvm_sparse.errors import PassError
-from tvm_sparse.kernels.relax_ops import sparse_dense
-from tvm_sparse.passes.dense_layers import DenseWeight, find_dense_weights, main_function
+from tvm_sparse.ir.functions import main_function
+from tvm_sparse.ops.sparse_dense import SparseDense
+from tvm_sparse.passes.dense_layers import DenseWeight, find_dense_weights
 from tvm_sparse.passes.replace_weights import Replacement, replace_weights
 
 # TVM runs passes behind its C interface and would raise this as a RuntimeError.
@@ -91,4 +92,4 @@ def _replacement(name: str, weight: DenseWeight | None, structure: BlockStructur
         param("indices", (structure.nnzb,), "int32"),
         param("indptr", (n // bs_r + 1,), "int32"),
     ]
-    return Replacement(weight, triple, lambda data, _old: sparse_dense(data, *triple))
+    return Replacement(weight, triple, lambda data, _old: SparseDense()(data, *triple))

@@ -13,8 +13,8 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from tvm_sparse.passes.dense_chains import bindings, op_name
-from tvm_sparse.passes.dense_layers import PERMUTE_DIMS, main_function
+from tvm_sparse.ir.expressions import PERMUTE_DIMS, op_name
+from tvm_sparse.ir.functions import bindings, main_function, with_main
 from tvm_sparse.passes.packed_weights import join_names
 
 
@@ -73,13 +73,10 @@ def convert(
     )
     read = set(relax.analysis.free_vars(whole.body))
     kept = [var for var in whole.params if var in read or var.name not in new_params]
-    functions = dict(mod.functions_items())
-    functions[mod.get_global_var("main")] = relax.Function(
-        kept, whole.body, whole.ret_ty, whole.is_pure, whole.attrs
-    )
+    main = relax.Function(kept, whole.body, whole.ret_ty, whole.is_pure, whole.attrs)
     names_kept = {var.name for var in kept}
     return (
-        tvm.IRModule(functions, attrs=mod.attrs),
+        with_main(mod, main),
         {name: value for name, value in new_params.items() if name in names_kept},
     )
 

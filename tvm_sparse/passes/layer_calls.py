@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import tvm
 from tvm import relax
 
-from tvm_sparse.passes.dense_chains import bindings, op_name
+from tvm_sparse.ir.expressions import op_name
+from tvm_sparse.ir.functions import bindings, parameters
 from tvm_sparse.passes.packed_weights import base_name
 
 
@@ -38,8 +39,7 @@ def layer_calls(mod: tvm.IRModule) -> list[LayerCall]:
         After FuseTIR, weights still parameters.
     """
     func = mod["main"]
-    num_inputs = int(func.attrs["num_input"])
-    weights = set(func.params[num_inputs:])
+    weights = set(parameters(func)[1])
     layer_of: dict[relax.Var, str] = {}
     calls = []
     for binding in bindings(func):

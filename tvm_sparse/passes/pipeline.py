@@ -14,6 +14,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
+from tvm_sparse.ir.functions import parameters
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes import (
     bsr_dense,
@@ -226,6 +227,5 @@ def lower(
     calls = layer_calls(mod)
     # The weights stay parameters: code and weights are exported side by side, and the same code
     # serves other weights of the same shapes.
-    main = mod["main"]
-    weights = {var.name: packed[var.name] for var in main.params[int(main.attrs["num_input"]) :]}
+    weights = {var.name: packed[var.name] for var in parameters(mod["main"])[1]}
     return Lowered(mod, weights, decisions, calls, phases.seconds)

@@ -9,7 +9,9 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from tvm_sparse.passes.dense_layers import MATMUL, DenseWeight
+from tvm_sparse.ir.expressions import MATMUL
+from tvm_sparse.ir.functions import main_function, with_main
+from tvm_sparse.passes.dense_layers import DenseWeight
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,9 @@ def replace_weights(mod: tvm.IRModule, replacements: Sequence[Replacement]) -> t
         With the new parameters where the old ones were, and without bindings that nothing reads
         any more.
     """
-    functions = dict(mod.functions_items())
-    if replacements:
-        main = mod.get_global_var("main")
-        functions[main] = _replace_in_function(functions[main], replacements)
-    return tvm.IRModule(functions, attrs=mod.attrs)
+    if not replacements:
+        return mod
+    return with_main(mod, _replace_in_function(main_function(mod), replacements))
 
 
 def _replace_in_function(

@@ -11,9 +11,15 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
-from tvm_sparse.passes.dense_chains import bindings
-from tvm_sparse.passes.dense_layers import main_function, micro_batches, static_shape
-from tvm_sparse.passes.substitute import substitute
+from tvm_sparse.ir.expressions import static_shape, substitute
+from tvm_sparse.ir.functions import (
+    bindings,
+    main_function,
+    micro_batches,
+    parameters,
+    results,
+    with_main,
+)
 
 
 def convert(mod: tvm.IRModule) -> tvm.IRModule:
@@ -38,12 +44,11 @@ def convert(mod: tvm.IRModule) -> tvm.IRModule:
     count = micro_batches(func)
     if count == 1:
         return mod
-    num_inputs = int(func.attrs["num_input"])
-    inputs, weights = func.params[:num_inputs], func.params[num_inputs:]
+    inputs, weights = parameters(func)
     whole = [_times(var, count) for var in inputs]
     depends = _depend_on(func, set(inputs))
     bb = relax.BlockBuilder()
-    with bb.function("main", attrs={"num_input": num_inputs}):
+    with bb.function("main", attrs={"num_input": len(inputs)}):
         with bb.dataflow():
             shared: dict[relax.Var, relax.Expr] = {}
             parts: list[list[relax.Expr]] = []
@@ -58,13 +63,11 @@ def convert(mod: tvm.IRModule) -> tvm.IRModule:
                         values[binding.var] = bb.emit(substitute(binding.value, values))
                         if binding.var not in depends:
                             shared[binding.var] = values[binding.var]
-                parts.append(_fields(func.body.body, func, values))
+                parts.append([substitute(field, values) for field in results(func)])
             joined = [bb.emit(relax.op.concat(list(part), 0)) for part in zip(*parts, strict=True)]
             result = bb.emit_output(relax.Tuple(joined))
         bb.emit_func_output(result, params=[*whole, *weights])
-    functions = {gv: f for gv, f in mod.functions_items() if gv.name_hint != "main"}
-    functions[mod.get_global_var("main")] = bb.get()["main"]
-    return tvm.IRModule(functions, attrs=mod.attrs)
+    return with_main(mod, bb.get()["main"])
 
 
 def _times(var: relax.Var, count: int) -> relax.Var:
@@ -78,13 +81,3 @@ def _depend_on(func: relax.Function, inputs: set[relax.Var]) -> set[relax.Var]:
         if any(var in depends for var in relax.analysis.free_vars(binding.value)):
             depends.add(binding.var)
     return depends
-
-
-def _fields(
-    expr: relax.Expr, func: relax.Function, values: dict[relax.Var, relax.Expr]
-) -> list[relax.Expr]:
-    """Return what a function's result, a tuple or a variable that holds one, consists of."""
-    value_of = {binding.var: binding.value for binding in bindings(func)}
-    while isinstance(expr, relax.Var):
-        expr = value_of[expr]
-    return [substitute(field, values) for field in expr.fields]

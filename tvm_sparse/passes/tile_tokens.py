@@ -16,7 +16,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.kernels import relax_ops
+from tvm_sparse.ir.expressions import op_name, static_shape
+from tvm_sparse.ir.functions import Uses, bindings, main_function, with_main
 from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.tiling import (
     attention_tile,
@@ -28,16 +29,13 @@ from tvm_sparse.kernels.tiling import (
     sparse_format,
     split_rows,
 )
-from tvm_sparse.passes.dense_chains import (
-    ATTENTION,
-    DenseChain,
-    Uses,
-    bindings,
-    find_dense_chains,
-    find_stacks,
-    op_name,
-)
-from tvm_sparse.passes.dense_layers import main_function, static_shape
+from tvm_sparse.ops.gather_tokens import GatherTokens
+from tvm_sparse.ops.packed_dense import PackedDense
+from tvm_sparse.ops.row_dense import RowDense
+from tvm_sparse.ops.tiled_attention import TiledAttention
+from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
+from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
+from tvm_sparse.passes.dense_chains import ATTENTION, DenseChain, find_dense_chains, find_stacks
 from tvm_sparse.passes.packed_weights import PackedWeights
 from tvm_sparse.passes.tiled_values import Tiled, TiledValues
 from tvm_sparse.passes.token_gathers import TokenGather, find_token_gathers
@@ -82,10 +80,7 @@ def convert(
     """
     func = main_function(mod)
     tiler = _Tiler(func, params, target, block_rows)
-    new_func = tiler.run()
-    functions = {gv: f for gv, f in mod.functions_items() if gv.name_hint != "main"}
-    functions[mod.get_global_var("main")] = new_func
-    return tvm.IRModule(functions, attrs=mod.attrs), tiler.weights.values
+    return with_main(mod, tiler.run()), tiler.weights.values
 
 
 class _Tiler:
@@ -165,14 +160,11 @@ class _Tiler:
             return self.bb.emit(relax.op.reshape(value, (rows, width))) if len(lead) > 1 else value
 
         product = self.bb.emit(
-            relax_ops.row_dense(
+            RowDense(units, self.target.lanes, chain.epilogue)(
                 in_two_axes(chain.data, depth),
                 self.weights.dense([chain], panel),
                 self.weights.bias([chain]),
                 None if chain.residual is None else in_two_axes(chain.residual, units),
-                units=units,
-                activation=chain.activation,
-                lanes=self.target.lanes,
             )
         )
         if len(lead) > 1:
@@ -187,7 +179,7 @@ class _Tiler:
             (self.values.in_rows(ids), self.weights.keep(table))
             for ids, table in self.gathers[var].terms
         ]
-        gathered = self.bb.emit(relax_ops.gather_tokens(terms, layout))
+        gathered = self.bb.emit(GatherTokens(layout)(terms))
         self.values.tiled[var] = Tiled(gathered, layout, 0, features)
 
     def _emit_product(self, chain: DenseChain) -> None:
@@ -201,26 +193,13 @@ class _Tiler:
         bias = self.weights.bias(stack)
         if chain.is_sparse:
             weight, form, in_parallel = self._sparse_weight(stack, data)
-            product = relax_ops.tiled_sparse_dense(
-                data.var,
-                weight,
-                bias,
-                residual,
-                rows=split_rows(data.layout, self.target),
-                activation=chain.activation,
-                layout=data.layout,
-                form=form,
-                in_parallel=in_parallel,
-            )
+            rows = split_rows(data.layout, self.target)
+            multiply = TiledSparseDense(rows, chain.epilogue, data.layout, form, in_parallel)
+            product = multiply(data.var, weight, bias, residual)
         else:
-            product = relax_ops.packed_dense(
-                data.var,
-                self.weights.dense(stack, dense_rows(data.layout, self.target, (units, depth))),
-                bias,
-                residual,
-                units=units,
-                activation=chain.activation,
-                layout=data.layout,
+            packed = self.weights.dense(stack, dense_rows(data.layout, self.target, (units, depth)))
+            product = PackedDense(units, chain.epilogue, data.layout)(
+                data.var, packed, bias, residual
             )
         var = self.bb.emit(product)
         offset = 0
@@ -277,14 +256,13 @@ class _Tiler:
         first, *added = self.residual_of.get(data, (data,))
         operands = [self.values.in_tiles(first)]
         operands += [self.values.in_tiles(arg, operands[0].layout) for arg in added]
-        norm = relax_ops.tiled_layer_norm(
+        layout = operands[0].layout
+        vectors = norm_vectors(layout, self.target)
+        norm = TiledLayerNorm(float(value.attrs.epsilon), vectors, layout)(
             operands[0].var,
             self.weights.keep(gamma),
             self.weights.keep(beta),
             operands[1].var if len(operands) > 1 else None,
-            epsilon=float(value.attrs.epsilon),
-            vectors=norm_vectors(operands[0].layout, self.target),
-            layout=operands[0].layout,
         )
         self.values.tiled[var] = replace(operands[0], var=self.bb.emit(norm))
         return True
@@ -293,10 +271,10 @@ class _Tiler:
         if op_name(value) not in ATTENTION or value.attrs.causal_mask is not None:
             return False
         query, key, val, *mask = value.args
-        qkv = [self.values.tiled.get(arg) for arg in (query, key, val)]
-        if any(operand is None for operand in qkv) or len({o.layout for o in qkv if o}) != 1:
+        q, k, v = (self.values.tiled.get(arg) for arg in (query, key, val))
+        if q is None or k is None or v is None or len({q.layout, k.layout, v.layout}) != 1:
             return False
-        layout = qkv[0].layout  # type: ignore[union-attr]
+        layout = q.layout
         batch, seq_len, heads, head_dim = static_shape(query)
         if (batch, seq_len) != (layout.batch, layout.seq_len):
             return False
@@ -310,21 +288,17 @@ class _Tiler:
             )
         value_dim = static_shape(val)[-1]
         scale = value.attrs.scale
-        vectors, rows, shares = attention_tile(layout, self.target)
-        attention = relax_ops.tiled_attention(
-            tuple(o.var for o in qkv if o),  # type: ignore[arg-type]
-            mask_rows,
+        attend = TiledAttention(
             heads=heads,
             head_dim=head_dim,
             value_dim=value_dim,
-            offsets=tuple(o.offset for o in qkv if o),  # type: ignore[arg-type]
+            offsets=(q.offset, k.offset, v.offset),
             scale=float(scale) if scale is not None else head_dim**-0.5,
-            vectors=vectors,
-            rows=rows,
-            shares=shares,
+            tile=attention_tile(layout, self.target),
             layout=layout,
         )
-        self.values.tiled[var] = Tiled(self.bb.emit(attention), layout, 0, heads * value_dim)
+        attention = self.bb.emit(attend(q.var, k.var, v.var, mask_rows))
+        self.values.tiled[var] = Tiled(attention, layout, 0, heads * value_dim)
         return True
 
     def _alias_reshape(self, var: relax.Var, value: relax.Expr) -> bool:

@@ -8,9 +8,10 @@ from math import prod
 
 from tvm import relax
 
-from tvm_sparse.kernels import relax_ops
+from tvm_sparse.ir.expressions import static_shape
 from tvm_sparse.kernels.tiling import TokenLayout, choose_layout
-from tvm_sparse.passes.dense_layers import static_shape
+from tvm_sparse.ops.pack_tokens import PackTokens
+from tvm_sparse.ops.unpack_tokens import UnpackTokens
 from tvm_sparse.passes.packed_weights import PackedWeights
 from tvm_sparse.target import CpuTarget
 
@@ -75,7 +76,7 @@ class TiledValues:
                 return self.weights.keep(expr)
             if expr not in self.rows:
                 tiled = self.whole(self.tiled[expr])
-                rows = self.bb.emit(relax_ops.unpack_tokens(tiled.var, tiled.layout))
+                rows = self.bb.emit(UnpackTokens(tiled.layout)(tiled.var))
                 shape = static_shape(expr)
                 if static_shape(rows) != shape:
                     rows = self.bb.emit(relax.op.reshape(rows, shape))
@@ -120,7 +121,7 @@ class TiledValues:
                 rows = self.bb.emit(
                     relax.op.reshape(rows, (layout.batch, layout.seq_len, features))
                 )
-            packed = self.bb.emit(relax_ops.pack_tokens(rows, layout))
+            packed = self.bb.emit(PackTokens(layout)(rows))
             self._packed[var, layout] = Tiled(packed, layout, 0, features)
             self.tiled.setdefault(var, self._packed[var, layout])
         return self._packed[var, layout]

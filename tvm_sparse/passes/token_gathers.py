@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tvm import relax
 
-from tvm_sparse.passes.dense_chains import Uses, bindings, op_name
-from tvm_sparse.passes.dense_layers import static_shape
+from tvm_sparse.ir.expressions import op_name, static_shape
+from tvm_sparse.ir.functions import Uses, bindings
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,9 @@ from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import PassError
 from tvm_sparse.host import threads_here
-from tvm_sparse.passes.dense_chains import bindings
-from tvm_sparse.passes.dense_layers import (
-    find_dense_weights,
-    main_function,
-    micro_batches,
-    static_shape,
-)
-from tvm_sparse.passes.substitute import substitute
+from tvm_sparse.ir.expressions import static_shape, substitute
+from tvm_sparse.ir.functions import bindings, main_function, micro_batches, parameters
+from tvm_sparse.passes.dense_layers import find_dense_weights
 from tvm_sparse.runtime.tvm_runtime import set_threads
 
 
@@ -126,7 +121,7 @@ class ActivationRunner:
     ) -> None:
         self._mod, self.inputs = expose_dense_inputs(mod, names)
         func = main_function(self._mod)
-        self.names = [var.name for var in func.params[: int(func.attrs["num_input"])]]
+        self.names = [var.name for var in parameters(func)[0]]
         self.shapes = [
             (shape[0] * micro_batches(func), *shape[1:])
             for shape in map(static_shape, func.params[: len(self.names)])

@@ -34,7 +34,10 @@ KERNEL_CODE = (
     *("tuning/kernel_job.py", "tuning/micro_benchmark.py", "tuning/pace.py"),
 )
 MACHINE_CODE = ("bench/machine.py", "host.py", "target.py")
-BUILD_CODE = ("compiler", "kernels", "passes", "sparsity", "host.py", "target.py", "tiles.py")
+BUILD_CODE = (
+    *("compiler", "ir", "kernels", "ops", "passes", "sparsity"),
+    *("host.py", "target.py", "tiles.py"),
+)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeAlias
 
 import tvm
 from tvm import relax
+
+from tvm_sparse.ir.expressions import op_name, scalar_value, static_shape
 
 Expr: TypeAlias = tvm.ir.Expr
 Emit: TypeAlias = Callable[[Expr], Expr]
@@ -137,27 +139,4 @@ def rewrite(mod: tvm.IRModule, rule: Rule) -> tvm.IRModule:
 
 
 def _type_of(expr: Expr) -> tuple[tuple[int, ...], str]:
-    return shape_of(expr), str(expr.ty.dtype)
-
-
-def op_name(call: relax.Call) -> str:
-    """Return the name of the operator a call applies, "" if it is no operator."""
-    return str(call.op.name) if isinstance(call.op, tvm.ir.Op) else ""
-
-
-def scalar_value(expr: Expr) -> float | None:
-    """Return the value of a constant of one element, None for anything else."""
-    if not isinstance(expr, tvm.ir.GenericConst):
-        return None
-    array = expr.value.numpy()
-    return float(array.item()) if array.size == 1 else None
-
-
-def shape_of(expr: Expr) -> tuple[int, ...]:
-    """Return the static shape of an expression."""
-    return tuple(int(dim) for dim in expr.ty.shape.values)
-
-
-def ints(values: Iterable[int]) -> list[int]:
-    """Return an attribute that holds integers as a Python list."""
-    return [int(v) for v in values]
+    return static_shape(expr), str(expr.ty.dtype)

@@ -6,7 +6,8 @@ import math
 
 from tvm import relax
 
-from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr, op_name, scalar_value
+from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
+from tvm_sparse.ir.expressions import op_name, scalar_value
 
 # Frameworks write the constants with 6 to 17 digits.
 _TOLERANCE = 1e-4

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from tvm import relax
 
-from tvm_sparse.importers.raising.dataflow import (
-    Dataflow,
-    Emit,
-    Expr,
-    ints,
-    op_name,
-    scalar_value,
-    shape_of,
-)
+from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
+from tvm_sparse.ir.expressions import ints, op_name, scalar_value, static_shape
 
 # Operator to the operand positions where a scalar leaves the other operand as it is.
 _NEUTRAL = {
@@ -45,9 +38,9 @@ def _reshape(flow: Dataflow, call: relax.Call) -> Expr | None:
     inner = flow.match(source, "relax.reshape")
     if inner is not None:
         source = flow.resolve(inner.args[0])
-    if shape_of(source) == shape_of(call):
+    if static_shape(source) == static_shape(call):
         return source
-    return relax.op.reshape(source, shape_of(call)) if inner is not None else None
+    return relax.op.reshape(source, static_shape(call)) if inner is not None else None
 
 
 def _transpose(flow: Dataflow, call: relax.Call) -> Expr | None:
@@ -62,7 +55,7 @@ def _transpose(flow: Dataflow, call: relax.Call) -> Expr | None:
 
 
 def _axes(call: relax.Call) -> list[int]:
-    rank = len(shape_of(call))
+    rank = len(static_shape(call))
     axes = call.attrs.axes
     # No axes means reversed ones.
     return list(range(rank))[::-1] if axes is None else [a % rank for a in ints(axes)]
@@ -76,7 +69,7 @@ def _softmax(flow: Dataflow, call: relax.Call) -> Expr | None:
     for scalar, data in (shifted.args, reversed(shifted.args)):
         number = scalar_value(scalar)
         # A large number is left alone: taken from a mask, it could be there to cancel another.
-        if number is not None and abs(number) < 1 and shape_of(data) == shape_of(call):
+        if number is not None and abs(number) < 1 and static_shape(data) == static_shape(call):
             return relax.op.nn.softmax(flow.resolve(data), int(call.attrs.axis))
     return None
 
@@ -85,6 +78,7 @@ def _neutral(flow: Dataflow, call: relax.Call) -> Expr | None:
     neutral, positions = _NEUTRAL[op_name(call)]
     for position in positions:
         other = flow.resolve(call.args[1 - position])
-        if scalar_value(call.args[position]) == neutral and shape_of(other) == shape_of(call):
+        same_shape = static_shape(other) == static_shape(call)
+        if same_shape and scalar_value(call.args[position]) == neutral:
             return other
     return None

@@ -8,15 +8,8 @@ from typing import TypeAlias
 
 from tvm import relax
 
-from tvm_sparse.importers.raising.dataflow import (
-    Dataflow,
-    Emit,
-    Expr,
-    ints,
-    op_name,
-    scalar_value,
-    shape_of,
-)
+from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
+from tvm_sparse.ir.expressions import ints, op_name, scalar_value, static_shape
 
 
 def raise_layer_norm(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
@@ -33,11 +26,12 @@ def raise_layer_norm(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | Non
         if found is None:
             continue
         x, axes, epsilon, gamma, beta = found
-        width = shape_of(call)[-1]
-        if shape_of(gamma) != (width,) or shape_of(beta) != (width,):
+        width = static_shape(call)[-1]
+        if static_shape(gamma) != (width,) or static_shape(beta) != (width,):
             continue
-        if _normalizes_rows(shape_of(x), axes, width):
-            data = x if shape_of(x) == shape_of(call) else emit(_reshaped(x, shape_of(call)))
+        if _normalizes_rows(static_shape(x), axes, width):
+            shape = static_shape(call)
+            data = x if static_shape(x) == shape else emit(relax.op.reshape(x, shape))
             return relax.op.nn.layer_norm(data, gamma, beta, axes=[-1], epsilon=epsilon)
     return None
 
@@ -61,7 +55,7 @@ def _folded_form(flow: Dataflow, scaled: Expr, shift: Expr) -> Found | None:
             for inverse, gamma in _both_orders(gains.args):
                 spread = _inverse_deviation(flow, inverse)
                 axes = _mean_axes(flow, mean, x)
-                if spread is None or axes is None or len(shape_of(gamma)) != 1:
+                if spread is None or axes is None or len(static_shape(gamma)) != 1:
                     continue
                 if _is_variance(flow, spread[0], x, mean, axes):
                     return flow.resolve(x), axes, spread[1], gamma, beta
@@ -125,7 +119,7 @@ def _mean_axes(flow: Dataflow, mean: Expr, x: Expr) -> list[int] | None:
     call = flow.match(mean, "relax.mean")
     if call is None or not call.attrs.keepdims or not flow.same(call.args[0], x):
         return None
-    rank = len(shape_of(x))
+    rank = len(static_shape(x))
     axes = call.attrs.axis
     return list(range(rank)) if axes is None else sorted(a % rank for a in ints(axes))
 
@@ -150,10 +144,6 @@ def _normalizes_rows(shape: tuple[int, ...], axes: list[int], width: int) -> boo
     kept = [i for i, extent in enumerate(shape) if extent > 1 and i not in axes]
     rows_first = not kept or not reduced or max(kept) < min(reduced)
     return rows_first and math.prod(shape[i] for i in reduced) == width > 1
-
-
-def _reshaped(x: Expr, shape: tuple[int, ...]) -> Expr:
-    return relax.op.reshape(x, shape)
 
 
 def _both_orders(pair: Iterable[Expr]) -> Iterator[tuple[Expr, Expr]]:

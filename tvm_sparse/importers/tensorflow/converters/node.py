@@ -11,6 +11,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.errors import FrontendError
+from tvm_sparse.ir.expressions import static_shape
 
 # A TensorFlow tensor during the import: known now (numpy) or computed at run time (Relax).
 Value: TypeAlias = np.ndarray | tvm.ir.Expr
@@ -96,7 +97,7 @@ def shape_of(value: Value) -> tuple[int, ...]:
     """Return the static shape of `value`."""
     if isinstance(value, np.ndarray):
         return value.shape
-    return tuple(int(dim) for dim in value.ty.shape.values)
+    return static_shape(value)
 
 
 def dtype_of(value: Value) -> str:

@@ -8,11 +8,20 @@ import tvm
 from kernel_runner import dense_tolerance, dense_truth, normal, widest
 from tvm import relax
 
-from tvm_sparse.kernels import relax_ops
+from tvm_sparse.ir.functions import bindings
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.ops.operator import Operator
+from tvm_sparse.ops.pack_tokens import PackTokens
+from tvm_sparse.ops.packed_dense import PackedDense
+from tvm_sparse.ops.registry import OPERATORS
+from tvm_sparse.ops.sparse_dense import SparseDense
+from tvm_sparse.ops.tiled_attention import TiledAttention
+from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
+from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
+from tvm_sparse.ops.unpack_tokens import UnpackTokens
 from tvm_sparse.sparsity.bsr import to_bsr
 
 pytestmark = pytest.mark.numeric
@@ -64,7 +73,7 @@ def test_sparse_dense_without_the_pipeline(lead, block_shape, epilogue):
     if epilogue.bias:
         args.append(var("bias", (8,)))
         values.append(bias)
-    mod = function_of(args, relax_ops.sparse_dense(*args, activation=epilogue.activation))
+    mod = function_of(args, SparseDense(epilogue.activation)(*args))
     assert tuple(map(int, mod["main"].ret_ty.shape.values)) == (*lead, 8)
     target = tvm_target(widest())
     executable = relax.build(mod, target=target, relax_pipeline=relax.get_default_pipeline(target))
@@ -81,7 +90,7 @@ def test_sparse_dense_shows_in_the_printed_module_and_survives_json():
         var("weight_indices", (2,), "int32"),
         var("weight_indptr", (3,), "int32"),
     ]
-    mod = function_of(args, relax_ops.sparse_dense(*args))
+    mod = function_of(args, SparseDense()(*args))
     assert "tvm_sparse.sparse_dense" in mod.script(show_meta=False)
     relax.analysis.well_formed(mod)
     again = tvm.ir.load_json(tvm.ir.save_json(mod))
@@ -101,29 +110,14 @@ def test_tiled_operators_have_tiled_types():
     )
     form = SparseFormat(layout.token_tile, lanes=2, panels=3)
     calls = {
-        relax_ops.pack_tokens(rows, layout): layout.shape(24),
-        relax_ops.unpack_tokens(tiles, layout): (2, 9, 24),
-        relax_ops.packed_dense(
-            tiles, packed, None, None, units=17, activation="none", layout=layout
-        ): layout.shape(17),
-        relax_ops.tiled_sparse_dense(
-            tiles, weight, None, None, rows=4, activation="none", layout=layout, form=form
-        ): layout.shape(16),
-        relax_ops.tiled_attention(
-            (tiles, tiles, tiles),
-            None,
-            heads=2,
-            head_dim=12,
-            value_dim=5,
-            offsets=(0, 0, 0),
-            scale=1.0,
-            vectors=1,
-            rows=4,
-            layout=layout,
-        ): layout.shape(10),
-        relax_ops.tiled_layer_norm(
-            tiles, vector, vector, None, epsilon=1e-5, vectors=1, layout=layout
-        ): layout.shape(24),
+        PackTokens(layout)(rows): layout.shape(24),
+        UnpackTokens(layout)(tiles): (2, 9, 24),
+        PackedDense(17, Epilogue(), layout)(tiles, packed): layout.shape(17),
+        TiledSparseDense(4, Epilogue(), layout, form)(tiles, weight): layout.shape(16),
+        TiledAttention(2, 12, 5, (0, 0, 0), 1.0, (1, 4, 1), layout)(tiles, tiles, tiles): (
+            layout.shape(10)
+        ),
+        TiledLayerNorm(1e-5, 1, layout)(tiles, vector, vector): layout.shape(24),
     }
     bb = relax.BlockBuilder()
     for call, shape in calls.items():
@@ -137,14 +131,27 @@ def test_layers_of_one_shape_share_a_kernel():
     bb = relax.BlockBuilder()
     with bb.function("main", args):
         with bb.dataflow():
-            tiles = bb.emit(relax_ops.pack_tokens(args[0], layout))
+            tiles = bb.emit(PackTokens(layout)(args[0]))
             for weight in args[1:]:
-                dense = relax_ops.packed_dense(
-                    tiles, weight, None, None, units=8, activation="none", layout=layout
-                )
-                tiles = bb.emit(dense)
-            out = bb.emit_output(relax_ops.unpack_tokens(tiles, layout))
+                tiles = bb.emit(PackedDense(8, Epilogue(), layout)(tiles, weight))
+            out = bb.emit_output(UnpackTokens(layout)(tiles))
         bb.emit_func_output(out)
     mod = relax.transform.LegalizeOps()(bb.get())
     names = sorted(gv.name_hint for gv in mod.get_global_vars())
     assert names == ["main", "pack_tokens", "packed_dense_8x8", "unpack_tokens"]
+
+
+def test_attributes_are_read_back_as_they_were_written():
+    layout = choose_layout(2, 9, widest())
+    tiles = var("tiles", layout.shape(24))
+    dense = PackedDense(17, Epilogue(bias=True, activation="gelu"), layout)
+    attention = TiledAttention(2, 12, 5, (0, 24, 48), 0.3, (1, 4, 1), layout)
+    for operator in (dense, attention):
+        mod = function_of([tiles], operator(tiles, tiles, tiles))
+        again = tvm.ir.load_json(tvm.ir.save_json(mod))
+        (binding,) = bindings(again["main"])
+        assert type(operator).of(binding.value) == operator
+
+
+def test_every_operator_is_in_the_list():
+    assert set(OPERATORS) == set(Operator.__subclasses__())

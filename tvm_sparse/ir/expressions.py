@@ -1,0 +1,76 @@
+"""Reading Relax expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import tvm
+from tvm import relax
+
+from tvm_sparse.errors import PassError
+
+MATMUL = tvm.ir.Op.get("relax.matmul")
+PERMUTE_DIMS = tvm.ir.Op.get("relax.permute_dims")
+
+
+def op_name(expr: relax.Expr) -> str:
+    """Return the name of the operator that `expr` calls, or an empty string."""
+    calls = isinstance(expr, relax.Call) and isinstance(expr.op, tvm.ir.Op)
+    return str(expr.op.name) if calls else ""
+
+
+def static_shape(expr: relax.Expr) -> tuple[int, ...]:
+    """Return the shape of a tensor expression as integers.
+
+    Raises
+    ------
+    PassError
+        If a dimension is not known at compile time.
+    """
+    shape = expr.ty.shape
+    if shape is None:
+        raise PassError(f"the shape of {expr} is unknown: import the model with static shapes")
+    try:
+        return tuple(int(dim) for dim in shape.values)
+    except TypeError as error:
+        raise PassError(f"shape {shape} given: all dimensions must be static") from error
+
+
+def tensor_type(shape: Sequence[int], dtype: str = "float32") -> relax.TensorType:
+    """Return the type of a tensor with a static shape."""
+    return relax.TensorType([int(dim) for dim in shape], dtype)
+
+
+def scalar_value(expr: relax.Expr) -> float | None:
+    """Return the value of a constant of one element, None for anything else."""
+    if not isinstance(expr, tvm.ir.GenericConst):
+        return None
+    array = expr.value.numpy()
+    return float(array.item()) if array.size == 1 else None
+
+
+def ints(values: Iterable[int]) -> list[int]:
+    """Return an attribute that holds integers as a Python list."""
+    return [int(value) for value in values]
+
+
+def substitute(expr: relax.Expr, values: Mapping[relax.Var, relax.Expr]) -> relax.Expr:
+    """Return an expression in A-normal form over other variables.
+
+    Parameters
+    ----------
+    expr : relax.Expr
+        A variable, tuple, call or whatever else a binding holds; not changed.
+    values : mapping of relax.Var to relax.Expr
+        What stands for each variable; others stay.
+    """
+    if isinstance(expr, relax.Var):
+        return values.get(expr, expr)
+    if isinstance(expr, relax.Tuple):
+        return relax.Tuple([substitute(field, values) for field in expr.fields])
+    if isinstance(expr, relax.TupleGetItem):
+        return relax.TupleGetItem(substitute(expr.tuple_value, values), expr.index)
+    if isinstance(expr, relax.Call):
+        args = [substitute(arg, values) for arg in expr.args]
+        return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
+    return expr

@@ -1,0 +1,91 @@
+"""Reading Relax functions in A-normal form, and putting them into modules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import tvm
+from tvm import relax
+
+from tvm_sparse.errors import PassError
+
+
+def main_function(mod: tvm.IRModule) -> relax.Function:
+    """Return the one Relax function of an imported module.
+
+    Raises
+    ------
+    PassError
+        If there is no Relax function `main`.
+    """
+    for name, func in mod.functions_items():
+        if name.name_hint == "main" and isinstance(func, relax.Function):
+            return func
+    names = ", ".join(name.name_hint for name in mod.get_global_vars()) or "nothing"
+    raise PassError(f"the module holds {names}: a Relax function 'main' is needed")
+
+
+def with_main(mod: tvm.IRModule, func: relax.Function) -> tvm.IRModule:
+    """Return a module with another `main`; `mod` itself stays as it is."""
+    functions = dict(mod.functions_items())
+    functions[mod.get_global_var("main")] = func
+    return tvm.IRModule(functions, attrs=mod.attrs)
+
+
+def parameters(func: relax.Function) -> tuple[list[relax.Var], list[relax.Var]]:
+    """Return the inputs and the weights that an imported function takes."""
+    count = int(func.attrs["num_input"])
+    return list(func.params[:count]), list(func.params[count:])
+
+
+def micro_batches(func: relax.Function) -> int:
+    """Return how many times an imported function runs for a batch, see `split_batch`."""
+    return int(func.attrs["micro_batches"]) if "micro_batches" in (func.attrs or {}) else 1
+
+
+def bindings(func: relax.Function) -> Iterator[relax.Binding]:
+    """Iterate over all bindings of a function in A-normal form."""
+    for block in func.body.blocks:
+        yield from block.bindings
+
+
+def results(func: relax.Function) -> list[relax.Expr]:
+    """Return the fields of the tuple that a function returns, by itself or as a variable."""
+    value_of = {binding.var: binding.value for binding in bindings(func)}
+    expr = func.body.body
+    while isinstance(expr, relax.Var):
+        expr = value_of[expr]
+    return list(expr.fields)
+
+
+class Uses:
+    """Who reads each variable of a function.
+
+    Parameters
+    ----------
+    func : relax.Function
+        Function in A-normal form.
+    """
+
+    def __init__(self, func: relax.Function) -> None:
+        self.value = {binding.var: binding.value for binding in bindings(func)}
+        self._count: Counter[relax.Var] = Counter()
+        self._readers: dict[relax.Var, list[relax.Var]] = {}
+        for binding in bindings(func):
+            value = binding.value
+            parts = value.args if isinstance(value, relax.Call) else [value]
+            for var in (var for part in parts for var in relax.analysis.free_vars(part)):
+                self._count[var] += 1
+                self._readers.setdefault(var, []).append(binding.var)
+        for var in relax.analysis.free_vars(func.body.body):
+            self._count[var] += 1
+
+    def readers(self, var: relax.Var) -> list[relax.Var]:
+        """Return the variables computed from `var`, in order."""
+        return self._readers.get(var, [])
+
+    def only_reader(self, var: relax.Var) -> relax.Var | None:
+        """Return the one variable computed from `var`, or None if there are several or none."""
+        readers = self._readers.get(var, [])
+        return readers[0] if len(readers) == 1 and self._count[var] == 1 else None

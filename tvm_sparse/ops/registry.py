@@ -1,0 +1,30 @@
+"""All our operators.
+
+An operator is registered when its module is imported; importing this one registers all, which
+loading a module that calls one requires.
+"""
+
+from __future__ import annotations
+
+from tvm_sparse.ops.gather_tokens import GatherTokens
+from tvm_sparse.ops.operator import Operator
+from tvm_sparse.ops.pack_tokens import PackTokens
+from tvm_sparse.ops.packed_dense import PackedDense
+from tvm_sparse.ops.row_dense import RowDense
+from tvm_sparse.ops.sparse_dense import SparseDense
+from tvm_sparse.ops.tiled_attention import TiledAttention
+from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
+from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
+from tvm_sparse.ops.unpack_tokens import UnpackTokens
+
+OPERATORS: tuple[type[Operator], ...] = (
+    SparseDense,
+    PackTokens,
+    UnpackTokens,
+    GatherTokens,
+    RowDense,
+    PackedDense,
+    TiledSparseDense,
+    TiledAttention,
+    TiledLayerNorm,
+)

@@ -1,0 +1,49 @@
+"""`tvm_sparse.row_dense`: a few rows by a dense weight in panels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tvm
+from tvm import relax
+
+from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernels.row_dense import make_row_dense
+from tvm_sparse.ops.operator import Expr, Operator, made
+
+
+@dataclass(frozen=True)
+class RowDense(Operator, name="row_dense"):
+    """Multiply a few rows (M, K) by a weight packed with `packed_dense.pack_dense`.
+
+    Attributes
+    ----------
+    units : int
+        N, the outputs.
+    lanes : int
+        Float32 lanes of a vector register.
+    epilogue : Epilogue
+        Fused operations.
+    """
+
+    units: int
+    lanes: int
+    epilogue: Epilogue
+
+    def __call__(
+        self, data: Expr, weight: Expr, bias: Expr | None = None, residual: Expr | None = None
+    ) -> relax.Call:
+        """Return a call."""
+        return self.call(data, weight, bias, residual)
+
+    def infer_type(self, data: Expr, *_: Expr) -> relax.TensorType:
+        return tensor_type([static_shape(data)[0], self.units])
+
+    def kernel(self, data: Expr, weight: Expr, *_: Expr) -> tuple[str, tvm.tirx.PrimFunc]:
+        rows, depth = static_shape(data)
+        panel = static_shape(weight)[2]
+        return (
+            f"row_dense_{self.units}x{depth}{self.epilogue.suffix}",
+            made(make_row_dense, rows, self.units, depth, panel, self.lanes, self.epilogue),
+        )

@@ -1,0 +1,98 @@
+"""`tvm_sparse.sparse_dense`: row-major data by a plain BSR weight.
+
+The operator that a user meets in the printed module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from tvm import relax
+
+from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernels.packed_bsr import SparseFormat
+from tvm_sparse.kernels.tiling import choose_layout, split_rows
+from tvm_sparse.ops.operator import Expr, Operator
+from tvm_sparse.ops.pack_tokens import PackTokens
+from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
+from tvm_sparse.ops.unpack_tokens import UnpackTokens
+from tvm_sparse.target import resolve_target
+
+
+@dataclass(frozen=True)
+class SparseDense(Operator, name="sparse_dense"):
+    """Multiply row-major data by a transposed block-sparse weight.
+
+    Parameters
+    ----------
+    activation : str
+        A key of `activations.ACTIVATIONS`.
+    """
+
+    activation: str = "none"
+
+    def __call__(
+        self,
+        data: Expr,
+        weight_data: Expr,
+        weight_indices: Expr,
+        weight_indptr: Expr,
+        bias: Expr | None = None,
+    ) -> relax.Call:
+        """Return a call.
+
+        Parameters
+        ----------
+        data : Expr, (..., K) float32
+        weight_data : Expr, (nnzb, bs_r, bs_c) float32
+        weight_indices : Expr, (nnzb,) int32
+        weight_indptr : Expr, (N / bs_r + 1,) int32
+        bias : Expr, (N,) float32, optional
+
+        Returns
+        -------
+        Call
+            (..., N) float32.
+        """
+        return self.call(data, weight_data, weight_indices, weight_indptr, bias)
+
+    def infer_type(
+        self, data: Expr, weight_data: Expr, _indices: Expr, weight_indptr: Expr, *_: Expr
+    ) -> relax.TensorType:
+        units = (static_shape(weight_indptr)[0] - 1) * static_shape(weight_data)[1]
+        return tensor_type([*static_shape(data)[:-1], units])
+
+    def legalize(self, bb: relax.BlockBuilder, call: relax.Call) -> Expr:
+        """Tile, multiply, untile: for a call outside of the pipeline."""
+        data, weight_data, weight_indices, weight_indptr, *bias = call.args
+        *lead, depth = static_shape(data)
+        nnzb, bs_r, bs_c = static_shape(weight_data)
+        num_block_rows = static_shape(weight_indptr)[0] - 1
+        target = resolve_target()
+        layout = choose_layout(1, prod(lead), target, bs_r)
+        tokens = bb.emit(relax.op.reshape(data, (1, layout.seq_len, depth)))
+        # A BSR triple is a `PackedBSR` of one lane, one panel and one chunk.
+        blocks = bb.emit(relax.op.permute_dims(weight_data, [0, 2, 1]))
+        stride = relax.const(bs_c * layout.token_tile, "int32")
+        offsets = bb.emit(relax.op.multiply(weight_indices, stride))
+        rows = np.arange(num_block_rows, dtype=np.int32)[:, None] * bs_r
+        chunks = np.array([[0, num_block_rows * bs_r, 0, num_block_rows]], np.int32)
+        weight = (
+            bb.emit(relax.op.reshape(blocks, (nnzb, 1, bs_c, bs_r))),
+            bb.emit(relax.op.reshape(offsets, (nnzb, 1))),
+            weight_indptr,
+            relax.const(rows, "int32"),
+            relax.const(chunks, "int32"),
+        )
+        multiply = TiledSparseDense(
+            rows=split_rows(layout, target),
+            epilogue=Epilogue(bias=bool(bias), activation=self.activation),
+            layout=layout,
+            form=SparseFormat(layout.token_tile),
+        )
+        product = multiply(bb.emit(PackTokens(layout)(tokens)), weight, *bias)
+        unpacked = bb.emit(UnpackTokens(layout)(bb.emit(product)))
+        return relax.op.reshape(unpacked, call.ty.shape)
