@@ -14,7 +14,8 @@ from relax_modules import Arrays, evaluate, make_encoder, random_values
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.build_cache import CachedArtifact, build_artifact
 from tvm_sparse.compiler.reference_check import Reference
-from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.model.facts import ModelFacts, TensorSpec, WeightsFacts
 
 OUTPUTS = ("last_hidden_state", "pooler_output")
 
@@ -43,23 +44,24 @@ def prune(params: Arrays, block_shape: tuple[int, int], density: float = 0.3) ->
     return result
 
 
-def facts(key: str, inputs: Arrays, outputs: Arrays) -> dict[str, Any]:
-    """What the manifest of an imported model says."""
+def facts(key: str, inputs: Arrays, outputs: Arrays) -> ModelFacts:
+    """What the importer would say about the encoder."""
 
-    def described(arrays: Arrays) -> list[dict[str, Any]]:
-        return [
-            {"name": name, "shape": list(value.shape), "dtype": str(value.dtype)}
-            for name, value in arrays.items()
-        ]
+    def described(arrays: Arrays) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(n, value.shape, str(value.dtype)) for n, value in arrays.items())
 
-    return {
-        "key": key,
-        "model": {"name": "encoder", "architecture": "Encoder", "task": "encoder", "config": {}},
-        "weights": {"kind": "random", "source": "seeded", "detail": "", "fingerprint": key},
-        "spec": {"model": "encoder", "batch": len(next(iter(inputs.values())))},
-        "inputs": described(inputs),
-        "outputs": described(outputs),
-    }
+    return ModelFacts(
+        name="encoder",
+        architecture="Encoder",
+        task="encoder",
+        config={},
+        weights=WeightsFacts("random", key, "seeded", ""),
+        inputs=described(inputs),
+        outputs=described(outputs),
+        spec=ModelSpec("encoder", batch=len(next(iter(inputs.values())))),
+        versions={},
+        key=key,
+    )
 
 
 def build(

@@ -12,9 +12,10 @@ from tvm import relax
 
 from tvm_sparse.importers.tensorflow.converters.node import Converter
 from tvm_sparse.importers.tensorflow.from_graphdef import import_graph
-from tvm_sparse.importers.tensorflow.graphdef import FrozenGraph, GraphInput, GraphOutput
+from tvm_sparse.importers.tensorflow.graphdef import FrozenGraph, GraphOutput
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
 from tvm_sparse.ir.expressions import op_name
+from tvm_sparse.model.facts import TensorSpec
 
 Case = Callable[..., Any]
 Arrays = dict[str, np.ndarray]
@@ -45,7 +46,7 @@ def graph_of(case: Case, inputs: Arrays, known: bool = False) -> FrozenGraph:
         ()
         if known
         else tuple(
-            GraphInput(name, value.shape, str(value.dtype)) for name, value in inputs.items()
+            TensorSpec(name, value.shape, str(value.dtype)) for name, value in inputs.items()
         )
     )
     return FrozenGraph(graph.as_graph_def(), signature, outputs)

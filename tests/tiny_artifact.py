@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tvm_sparse.compiler.export import export_artifact
-from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall, TensorSpec
+from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
+from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall
 from tvm_sparse.runtime.tvm_runtime import installed_versions
 
 INPUTS = (TensorSpec("ids", (2, 4), "int32"), TensorSpec("x", (2, 4, 16), "float32"))
@@ -52,8 +53,8 @@ def tiny_metadata(build: str = "dense", **changes) -> ArtifactMetadata:
     fields = {
         "name": "tiny",
         "build": build,
-        "model": {"name": "tiny", "architecture": "TinyModel"},
-        "weights": {"kind": "random", "source": "seed 0", "detail": "a ramp"},
+        "model": ModelDescription("tiny", "TinyModel", "encoder", {}),
+        "weights": WeightsFacts("random", "00", "seed 0", "a ramp"),
         "spec": {"model": {"model": "tiny", "batch": 2, "seq_len": 4}},
         "isa": "x86-64-v2",
         "required_features": ("sse4_2",),

@@ -57,7 +57,7 @@ def zero_share(model: Model) -> float:
 
 
 def test_the_five_lines(model, pruned, builds, tmp_path):
-    assert model.facts["weights"]["kind"] == "random"
+    assert model.facts.weights.kind == "random"
     assert zero_share(model) < 0.01
     assert zero_share(pruned) == pytest.approx(0.95, abs=0.002)
     assert set(builds.directories) == {"dense", "sparse"}

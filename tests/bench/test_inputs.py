@@ -6,7 +6,7 @@ from tiny_artifact import tiny_metadata
 
 from tvm_sparse.bench.inputs import random_inputs
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.runtime.metadata import TensorSpec
+from tvm_sparse.model.facts import ModelDescription, TensorSpec
 
 pytestmark = pytest.mark.unit
 
@@ -17,7 +17,9 @@ SIZES = {"vocab_size": 7, "type_vocab_size": 2}
 
 
 def metadata(inputs, **config):
-    return tiny_metadata(inputs=inputs, model={"name": "tiny", "config": config})
+    return tiny_metadata(
+        inputs=inputs, model=ModelDescription("tiny", "TinyModel", "encoder", config)
+    )
 
 
 def test_ids_are_in_range_and_nothing_is_padded() -> None:

@@ -18,6 +18,7 @@ from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
 from tvm_sparse.bench.peers.record import best_rival, load_peers_record, summarise
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import BuildError, ConfigError
+from tvm_sparse.model.facts import ModelDescription
 from tvm_sparse.records.write import write_json
 from tvm_sparse.sparsity.patterns import fill_random
 
@@ -102,10 +103,10 @@ def test_a_distilbert_below_a_head_is_replaced(monkeypatch: pytest.MonkeyPatch) 
 def test_a_checkpoint_directory(tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    facts = {"model": {"config": {"model_type": "bert"}, "architecture": "BertModel"}}
+    description = ModelDescription("bert", "BertModel", "encoder", {"model_type": "bert"})
     kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
     inputs = {"input_ids": np.ones((1, 4), np.int32)}
-    write_checkpoint(tmp_path / "new", facts, {"bert/pooler/dense/kernel": kernel}, inputs)
+    write_checkpoint(tmp_path / "new", description, {"bert/pooler/dense/kernel": kernel}, inputs)
     weights = load_file(tmp_path / "new" / "model.safetensors")
     np.testing.assert_array_equal(weights["bert.pooler.dense.weight"], kernel.T)
     assert read_config(tmp_path / "new") == {"model_type": "bert", "architectures": ["BertModel"]}

@@ -84,7 +84,7 @@ def load(directory: Path, folder: Path, **spec) -> stages.Model:
 def test_seeded_weights_are_written_under_names_that_load(folder, checkpoint, model):
     # transformers loaded them: a wrong name or orientation would have given other values.
     seeded = load(folder / "seeded", folder, weights="random")
-    assert model.facts["weights"]["kind"] == "checkpoint"
+    assert model.facts.weights.kind == "checkpoint"
     for name, values in seeded.params.items():
         np.testing.assert_array_equal(model.params[name], values, err_msg=name)
 
@@ -163,7 +163,7 @@ def test_the_command_writes_a_directory_that_loads(checkpoint, folder, text, mod
     report = json.loads((out / "pruning.json").read_text())
     assert report["files"] == [name for name in names if name != "pruning.json"]
     assert report["spec"]["method"] == "second-order"
-    assert report["weights"]["fingerprint"] == model.facts["weights"]["fingerprint"]
+    assert report["weights"]["fingerprint"] == model.facts.weights.fingerprint
     assert all(layer["output_error"] < 1 for layer in report["layers"])
 
     old = load_file(checkpoint / "model.safetensors")

@@ -38,7 +38,7 @@ def cache_dir(tmp_path_factory):
 
 def test_magnitude_pruned_in_memory(minilm_dir, cache_dir):
     model = tvm_sparse.load_model(str(minilm_dir), cache_dir=cache_dir, **SHAPE)
-    assert model.facts["weights"]["kind"] == "checkpoint"
+    assert model.facts.weights.kind == "checkpoint"
     pruned = tvm_sparse.sparsify(model, prune="magnitude", sparsity=SPARSITY, block_shape=BLOCK)
     builds = tvm_sparse.compile(pruned)
     assert builds.check["dense_against_tensorflow"]["last_hidden_state"] < 1e-4

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from tiny_bert import TEXTS
 
 from tvm_sparse.api import stages
 from tvm_sparse.errors import ConfigError, InputError, SparsityError
 from tvm_sparse.fidelity.model_sensitivity import SPARSITIES, model_sensitivity
+from tvm_sparse.model.facts import WeightsFacts
 
 pytestmark = pytest.mark.e2e
 
@@ -36,7 +39,7 @@ def test_layers_and_texts_are_chosen(model, text_file):
 
 
 def test_what_cannot_be_measured_is_refused(model, text_file, tmp_path):
-    seeded = {**model.facts, "weights": {"kind": "random", "detail": "seed 0"}}
+    seeded = replace(model.facts, weights=WeightsFacts("random", detail="seed 0"))
     with pytest.raises(ConfigError, match="--sensitivity given"):
         run(model, text_file, facts=seeded)
     with pytest.raises(InputError, match="cannot be read"):

@@ -8,7 +8,6 @@ import pytest
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.importers.tensorflow.graphdef import (
     FrozenGraph,
-    GraphInput,
     freeze,
     input_signature,
     run_reference,
@@ -17,6 +16,7 @@ from tvm_sparse.importers.tensorflow.graphdef import (
 from tvm_sparse.importers.tensorflow.huggingface import load_model
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
 from tvm_sparse.importers.tensorflow.reference import reference_inputs
+from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.sources.source import resolve_source
 
 pytestmark = pytest.mark.e2e
@@ -118,7 +118,7 @@ def test_image_models_compute_the_same(config_dir, kind):
 
 
 FULL = tuple(
-    GraphInput(n, (3, 20), "int32") for n in ("input_ids", "attention_mask", "token_type_ids")
+    TensorSpec(n, (3, 20), "int32") for n in ("input_ids", "attention_mask", "token_type_ids")
 )
 
 
@@ -142,8 +142,8 @@ def test_reference_inputs_are_padded_rows_of_different_lengths(pad):
 def test_reference_inputs_follow_the_seed_and_pad_a_single_row_too():
     config = {"vocab_size": 50}
     one = (
-        GraphInput("input_ids", (1, 20), "int32"),
-        GraphInput("attention_mask", (1, 20), "int32"),
+        TensorSpec("input_ids", (1, 20), "int32"),
+        TensorSpec("attention_mask", (1, 20), "int32"),
     )
     values = reference_inputs(one, config, seed=0)
     assert 0 < values["attention_mask"].sum() < 20

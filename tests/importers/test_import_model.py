@@ -21,6 +21,7 @@ from tvm_sparse.errors import BuildError, CacheError, CheckpointError, Unsupport
 from tvm_sparse.importers import import_process
 from tvm_sparse.importers.import_model import import_model, ir_key, load_imported
 from tvm_sparse.importers.worker import _describe
+from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.sources.source import resolve_source
 
 pytestmark = pytest.mark.e2e
@@ -49,19 +50,19 @@ def test_an_import_is_written_once_and_loads(config_dir, store):
     assert lines[0] == "starting TensorFlow"
     assert any("freezing" in line for line in lines)
 
-    manifest = entry.manifest
-    assert manifest["model"]["architecture"] == "BertForQuestionAnswering"
-    assert manifest["model"]["task"] == "question-answering"
-    assert manifest["weights"]["kind"] == "random"
-    assert manifest["weights"]["fingerprint"] == source.fingerprint
-    ids = {"name": "input_ids", "shape": [2, 8], "dtype": "int32"}
-    assert manifest["inputs"][0] == ids
-    assert manifest["spec"]["micro_batch"] == 1
-    assert [i["name"] for i in manifest["outputs"]] == ["start_logits", "end_logits"]
-    assert set(manifest["files"]) == {"module.json", "params.safetensors", "reference.npz"}
-    assert manifest["versions"]["tensorflow"].startswith("2.")
-
+    assert set(entry.manifest["files"]) == {"module.json", "params.safetensors", "reference.npz"}
     model = load_imported(entry)
+    facts = model.facts
+    assert facts.architecture == "BertForQuestionAnswering"
+    assert facts.task == "question-answering"
+    assert facts.weights.kind == "random"
+    assert facts.weights.fingerprint == source.fingerprint
+    assert facts.spec == spec.with_(micro_batch=1)
+    assert facts.inputs[0] == TensorSpec("input_ids", (2, 8), "int32")
+    assert [tensor.name for tensor in facts.outputs] == ["start_logits", "end_logits"]
+    assert facts.versions["tensorflow"].startswith("2.")
+    assert facts.key == entry.key
+
     main = model.mod["main"]
     assert main.attrs["micro_batches"] == 2
     assert main.params[0].ty.shape.values[0] == 1
@@ -83,7 +84,7 @@ def test_an_import_is_written_once_and_loads(config_dir, store):
         found = import_model(asked, resolve_source(asked), store)
     assert found.path == entry.path
     assert found.manifest["weights"]["detail"] == "seeded random weights (seed 0): asked for"
-    assert manifest["weights"]["detail"].endswith("has no weights")
+    assert facts.weights.detail.endswith("has no weights")
 
 
 POISONED = """

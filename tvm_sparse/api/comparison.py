@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,16 +174,16 @@ def _model_of(
 ) -> stages.Model:
     """Return the model an artifact was made from, with the artifact's weights."""
     spec = ModelSpec(**metadata.spec["model"])
-    source = metadata.weights.get("source") or ""
+    source = metadata.weights.source
     if name is not None:
         spec = spec.with_(model=name)
-    elif metadata.weights.get("kind") == "checkpoint" and os.path.isdir(source):
+    elif metadata.weights.trained and os.path.isdir(source):
         spec = spec.with_(model=source)
     model = stages.load_model(spec, cache_dir=cache_dir, progress=lambda line: progress(line, 0.0))
-    if model.facts["weights"]["fingerprint"] != metadata.weights.get("fingerprint"):
+    if model.facts.weights.fingerprint != metadata.weights.fingerprint:
         raise ArtifactError(
             f"{directory} was made from other weights than {spec.model} has now "
-            f"({metadata.weights.get('detail', 'of unknown origin')}): say with --model where "
+            f"({metadata.weights.detail}): say with --model where "
             "the model is, or export it again"
         )
     sparsity = metadata.spec.get("sparsity")
@@ -277,9 +277,9 @@ def _record(
     threads = list(dict.fromkeys(result.threads for result in results))
     return PeersRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        subject=model.facts["model"]["name"],
+        subject=model.facts.name,
         spec={"model": model.spec.to_json(), "bench": bench.to_json(), "threads": threads},
-        weights=model.facts["weights"],
+        weights=asdict(model.facts.weights),
         results=tuple(results),
         environment=environment,
     )

@@ -103,7 +103,7 @@ def prune(
     from tvm_sparse.sparsity.prune_spec import PruneSpec
 
     spec = spec or PruneSpec(**fields)
-    key, kept = pruning_key(model.facts, spec), None
+    key, kept = pruning_key(model.facts.key, spec), None
     if state_dir is not None:
         kept = kept_pruned(Path(state_dir), key, model.original_params)
     if kept is not None:

@@ -23,6 +23,7 @@ from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError, CacheError, ConfigError
 from tvm_sparse.host import available_cores, threads_here
+from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.target import check_threads, resolve_target
 
@@ -47,8 +48,8 @@ class Model:
     ----------
     spec : ModelSpec
         What was asked for, and the micro-batch that was decided.
-    facts : dict
-        The manifest of its cache entry: architecture, task, where the weights come from.
+    facts : ModelFacts
+        Architecture, task, where the weights come from.
     mod : tvm.IRModule
         `main(inputs..., weights...)`.
     params : dict of str to numpy.ndarray
@@ -68,7 +69,7 @@ class Model:
     """
 
     spec: ModelSpec
-    facts: dict[str, Any]
+    facts: ModelFacts
     mod: Any
     params: dict[str, np.ndarray[Any, Any]]
     layers: list[LayerWeight]
@@ -384,11 +385,11 @@ def _load_entry(entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
     from tvm_sparse.importers.import_model import load_imported
     from tvm_sparse.passes.dense_layers import dense_layers
 
-    progress(f"loading {entry.manifest['model']['name']} from the cache")
+    progress(f"loading {entry.manifest['name']} from the cache")
     imported = load_imported(entry)
     return Model(
-        spec=ModelSpec(**imported.manifest["spec"]),
-        facts=imported.manifest,
+        spec=imported.facts.spec,
+        facts=imported.facts,
         mod=imported.mod,
         params=imported.params,
         layers=dense_layers(imported.mod, imported.params.keys()),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.runtime.metadata import ArtifactMetadata, TensorSpec
+from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.runtime.metadata import ArtifactMetadata
 
 
 def random_inputs(metadata: ArtifactMetadata, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
@@ -34,7 +35,7 @@ def random_inputs(metadata: ArtifactMetadata, seed: int = 0) -> dict[str, np.nda
     if seed < 0:
         raise ConfigError(f"seed {seed} given: it must be 0 or more")
     rng = np.random.default_rng(seed)
-    config = metadata.model.get("config", {})
+    config = metadata.model.config
     return {spec.name: _random_input(spec, config, rng) for spec in metadata.inputs}
 
 

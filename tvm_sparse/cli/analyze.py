@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,8 +149,8 @@ def _analyze_artifact(
     layers = analyze_decisions(metadata.decisions)
     rows, columns = metadata.decisions[0]["block_shape"]
     analysis = Analysis(
-        model=metadata.model,
-        weights=metadata.weights,
+        model=asdict(metadata.model),
+        weights=asdict(metadata.weights),
         spec=metadata.spec,
         origin=f"artifact {directory}",
         block_shape=(rows, columns),
@@ -200,8 +200,8 @@ def _analyze_model(
         spec.exclude,
     )
     analysis = Analysis(
-        model=model.facts["model"],
-        weights=model.facts["weights"],
+        model=asdict(model.facts.description),
+        weights=asdict(model.facts.weights),
         spec={"model": model.spec.to_json(), "sparsity": spec.to_json()},
         origin=f"{'model' if entry is None else 'cache'} {model_spec.model}",
         block_shape=spec.block_shape,

@@ -10,6 +10,8 @@ import click
 from tvm_sparse.cache import manifest
 from tvm_sparse.cache.store import KINDS, Cache, CacheEntry
 from tvm_sparse.cli.options import cache_option
+from tvm_sparse.errors import CacheError
+from tvm_sparse.model.facts import ModelFacts
 
 _kind_option = click.option(
     "--kind",
@@ -122,12 +124,15 @@ def _model_shape(spec: Mapping[str, Any]) -> str:
 
 
 def _facts_of_import(entry: CacheEntry) -> dict[str, Any]:
-    facts = entry.manifest
+    try:
+        facts = ModelFacts.from_manifest(entry.manifest)
+    except CacheError as error:
+        return {"model": str(error)}
     return {
-        "model": f"{facts['model']['architecture']} ({facts['model']['task']})",
-        "weights": facts["weights"]["detail"],
-        "inputs": [f"{t['name']} {t['dtype']}{t['shape']}" for t in facts["inputs"]],
-        "outputs": [f"{t['name']} {t['dtype']}{t['shape']}" for t in facts["outputs"]],
+        "model": f"{facts.architecture} ({facts.task})",
+        "weights": facts.weights.detail,
+        "inputs": list(map(str, facts.inputs)),
+        "outputs": list(map(str, facts.outputs)),
     }
 
 

@@ -99,6 +99,6 @@ def print_artifact(directory: Path, verbose: bool) -> None:
         print_wide(f"{describe_decisions(decisions, metadata.sparse_flops_share)}.")
     print_wide(f"inputs: {', '.join(map(str, metadata.inputs))}")
     print_wide(f"outputs: {', '.join(map(str, metadata.outputs))}")
-    print_wide(f"weights: {metadata.weights.get('detail', 'of unknown origin')}")
+    print_wide(f"weights: {metadata.weights.detail}")
     if pruning := describe_pruning(metadata.spec):
         print_wide(f"sparsity: {pruning}")

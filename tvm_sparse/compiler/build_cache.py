@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from functools import cache as memoize
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tvm
@@ -25,8 +24,9 @@ from tvm_sparse.compiler.reference_check import (
 from tvm_sparse.config import CompileSpec, SparsitySpec
 from tvm_sparse.errors import CheckError
 from tvm_sparse.host import available_cores
+from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.passes.dense_layers import dense_layers
-from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall, TensorSpec
+from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall
 from tvm_sparse.runtime.tvm_runtime import set_threads
 from tvm_sparse.sparsity.decision import Decision, LayerChoice, keep_dense, sparse_flops_share
 from tvm_sparse.target import CpuTarget, resolve_target
@@ -52,7 +52,7 @@ def build_artifact(
     cache: Cache,
     name: str,
     *,
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     mod: tvm.IRModule,
     params: Mapping[str, np.ndarray],
     reference: Reference,
@@ -71,8 +71,8 @@ def build_artifact(
         Receives the artifact under the kind "lib".
     name : {"dense", "sparse"}
         Which build.
-    facts : dict
-        Manifest of the imported model.
+    facts : ModelFacts
+        What is known about the imported model.
     mod, params : IRModule, mapping of str to ndarray
         The imported module, and the weights to build with.
     reference : Reference
@@ -145,7 +145,7 @@ def build_artifact(
             export_artifact(build.executable, build.lowered.params, metadata, directory)
             staging.manifest.update(
                 build=name,
-                model=facts["model"]["name"],
+                model=facts.name,
                 isa=build.target.isa,
                 spec=metadata.spec,
                 reference_check=reference_check,
@@ -179,7 +179,7 @@ def _check(
 
 def _artifact_key(
     name: str,
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     sparsity: SparsitySpec | None,
     target: CpuTarget,
     weights: str | None,
@@ -188,7 +188,7 @@ def _artifact_key(
     return Cache.key(
         {
             "build": name,
-            "ir": facts["key"],
+            "ir": facts.key,
             "weights": weights,
             "sparsity": sparsity.to_json() if sparsity else None,
             "choices": {layer: choice.sparse for layer, choice in choices.items()},
@@ -221,25 +221,25 @@ def _describe(
     name: str,
     build: Build,
     decisions: list[Decision],
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     sparsity: SparsitySpec | None,
     spec: CompileSpec,
 ) -> ArtifactMetadata:
     return ArtifactMetadata(
-        name=facts["model"]["name"],
+        name=facts.name,
         build=name,
-        model=facts["model"],
-        weights=facts["weights"],
+        model=facts.description,
+        weights=facts.weights,
         spec={
-            "model": facts["spec"],
+            "model": facts.spec.to_json(),
             "sparsity": sparsity.to_json() if sparsity else None,
             "compile": spec.to_json(),
         },
         isa=build.target.isa,
         required_features=build.target.required_features,
         threads=spec.threads or available_cores(),
-        inputs=_tensors(facts["inputs"]),
-        outputs=_tensors(facts["outputs"]),
+        inputs=facts.inputs,
+        outputs=facts.outputs,
         versions=_versions(),
         decisions=tuple(asdict(decision) for decision in decisions),
         sparse_flops_share=sparse_flops_share(decisions),
@@ -250,10 +250,6 @@ def _describe(
         weights_bytes=build.lowered.weights_bytes,
         compile_s=build.compile_s,
     )
-
-
-def _tensors(described: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(t["name"], tuple(t["shape"]), t["dtype"]) for t in described)
 
 
 @memoize

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import BuildError
+from tvm_sparse.model.facts import ModelFacts
 
 Arrays = Mapping[str, NDArray[Any]]
 #: Inputs of one run to its outputs by name.
@@ -122,7 +123,7 @@ class PackedModel:
 def compile_dense(
     mod: Any,
     params: Arrays,
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     spec: CompileSpec,
     progress: Callable[[str], None] = lambda line: None,
 ) -> DenseCode:
@@ -134,8 +135,8 @@ def compile_dense(
         As imported; not changed.
     params : mapping of str to ndarray
         Any weights of the architecture; only their shapes matter.
-    facts : mapping
-        The manifest of the import: inputs and outputs.
+    facts : ModelFacts
+        Its inputs and outputs.
     spec : CompileSpec
         Target and threads.
     progress : callable
@@ -160,12 +161,12 @@ def compile_dense(
         library = Path(folder) / "code.so"
         link_library(build.executable, [], library, build.target.isa)
         machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
-    batch, seq_len = facts["inputs"][0]["shape"][:2]
+    batch, seq_len = facts.inputs[0].shape[:2]
     return DenseCode(
-        input_names=tuple(i["name"] for i in facts["inputs"]),
-        output_names=tuple(o["name"] for o in facts["outputs"]),
-        batch=int(batch),
-        seq_len=int(seq_len),
+        input_names=tuple(i.name for i in facts.inputs),
+        output_names=tuple(o.name for o in facts.outputs),
+        batch=batch,
+        seq_len=seq_len,
         _mod=mod,
         _build=build,
         _machine=machine,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, compile_dense
 from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
+from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.tasks.registry import on_texts
@@ -25,7 +26,7 @@ def model_sensitivity(
     mod: Any,
     params: Arrays,
     layers: Sequence[LayerWeight],
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     text: str,
     block_shape: tuple[int, int],
     *,
@@ -45,8 +46,8 @@ def model_sensitivity(
         Its weights; not changed.
     layers : sequence of LayerWeight
         All its dense layers.
-    facts : mapping
-        Manifest of the import.
+    facts : ModelFacts
+        Where its weights and its tokenizer are.
     text : str
         File with one text a line.
     block_shape : (int, int)
@@ -71,26 +72,25 @@ def model_sensitivity(
     BuildError, PassError
         From the compiler.
     """
-    model, weights = facts["model"], facts["weights"]
-    on_texts(model["task"])
-    if weights["kind"] != "checkpoint":
+    on_texts(facts.task)
+    if not facts.weights.trained:
         raise ConfigError(
-            f"--sensitivity given, but the weights of {model['name']} are made up "
-            f"({weights['detail']}): only trained weights tell which layers matter"
+            f"--sensitivity given, but the weights of {facts.name} are made up "
+            f"({facts.weights.detail}): only trained weights tell which layers matter"
         )
     refusals = eligible_layers(layers, block_shape, include, exclude)
     chosen = [layer for layer in layers if not refusals[layer.name]]
     texts = take_evenly(read_texts(text), limit)
-    seq_len = int(facts["spec"]["seq_len"])
-    vocab_size = model["config"].get("vocab_size")
-    tokens = load_tokenizer(weights["source"]).encode(texts, seq_len, vocab_size)
+    tokens = load_tokenizer(facts.weights.source).encode(
+        texts, facts.spec.seq_len, facts.config.get("vocab_size")
+    )
     code = compile_dense(mod, params, facts, CompileSpec(threads=threads))
     return measure_sensitivity(
         code,
         params,
         [[layer] for layer in chosen],
         tokens,
-        model["task"],
+        facts.task,
         block_shape,
         sparsities=SPARSITIES,
         progress=progress,

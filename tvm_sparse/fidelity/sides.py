@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, DenseCode, Forward, compile_dense
 from tvm_sparse.host import available_cores
+from tvm_sparse.model.facts import WeightsFacts
 
 Progress = Callable[[str], None]
 
@@ -29,8 +30,8 @@ class Side:
         What it is for.
     config : dict
         Its `config.json`.
-    weights : dict
-        Where its weights come from, as in a manifest.
+    weights : WeightsFacts
+        Where its weights come from.
     forward : callable
         Inputs of one run to outputs by name.
     input_names : tuple of str
@@ -46,7 +47,7 @@ class Side:
     kind: str
     task: str
     config: Mapping[str, Any]
-    weights: Mapping[str, Any]
+    weights: WeightsFacts
     forward: Forward
     input_names: tuple[str, ...]
     batch: int
@@ -59,7 +60,7 @@ class Side:
     @property
     def seeded(self) -> bool:
         """Whether the weights were made up, so that fidelity says nothing about a real model."""
-        return self.weights.get("kind") != "checkpoint"
+        return not self.weights.trained
 
     def with_forward(self, forward: Forward) -> Side:
         """Return the side with other weights: `code.pack(params)` makes a forward of them."""
@@ -70,7 +71,7 @@ class Side:
         return {
             "name": self.name,
             "kind": self.kind,
-            "weights": dict(self.weights),
+            "weights": asdict(self.weights),
             "seeded": self.seeded,
         }
 
@@ -151,16 +152,14 @@ def open_side(
         same = tvm_ffi.structural_equal(like.mod, imported.mod, map_free_vars=True)
         code = like.code if same else None
     if code is None:
-        code = compile_dense(
-            imported.mod, imported.params, imported.manifest, compile_spec, progress
-        )
-    facts = imported.manifest
+        code = compile_dense(imported.mod, imported.params, imported.facts, compile_spec, progress)
+    facts = imported.facts
     return Side(
         name=model,
         kind="model",
-        task=facts["model"]["task"],
-        config=facts["model"]["config"],
-        weights=facts["weights"],
+        task=facts.task,
+        config=facts.config,
+        weights=facts.weights,
         forward=code.pack(imported.params),
         input_names=code.input_names,
         batch=code.batch,
@@ -179,19 +178,16 @@ def _open_artifact(model: str, compile_spec: CompileSpec) -> Side:
     assert shape is not None  # only artifacts come here
     loaded = load(Path(model).expanduser(), compile_spec.threads)
     metadata = loaded.metadata
-    task = metadata.model.get("task")
-    if task is None:
-        raise ConfigError(f"{model} does not say what it is for: export the model again")
-    source = metadata.weights.get("source")
+    source = metadata.weights.source
     return Side(
         name=model,
         kind="artifact",
-        task=task,
-        config=metadata.model.get("config", {}),
+        task=metadata.model.task,
+        config=metadata.model.config,
         weights=metadata.weights,
         forward=lambda inputs: loaded.run(**inputs),
         input_names=tuple(spec.name for spec in loaded.inputs),
         batch=shape[0],
         seq_len=shape[1],
-        directory=source if source and os.path.isdir(source) else None,
+        directory=source if os.path.isdir(source) else None,
     )

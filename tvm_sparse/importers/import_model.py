@@ -21,6 +21,7 @@ from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies, without_torch
 from tvm_sparse.importers.import_process import run_worker
 from tvm_sparse.importers.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
+from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sources.source import ModelSource
 
@@ -39,8 +40,8 @@ class ImportedModel:
         Reference inputs and TensorFlow's outputs on them, float32.
     layer_outputs : dict of str to np.ndarray
         What TensorFlow's layer norms gave on them, by layer, in the order of the calls.
-    manifest : dict
-        The entry's manifest.
+    facts : ModelFacts
+        What else is known about it.
     """
 
     mod: Any
@@ -48,7 +49,7 @@ class ImportedModel:
     inputs: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     layer_outputs: dict[str, np.ndarray]
-    manifest: dict[str, Any]
+    facts: ModelFacts
 
 
 def import_model(
@@ -115,7 +116,7 @@ def load_imported(entry: CacheEntry) -> ImportedModel:
         inputs=_select(values, "inputs/"),
         outputs=_select(values, "outputs/"),
         layer_outputs=_select(values, "layers/"),
-        manifest=entry.manifest,
+        facts=ModelFacts.from_manifest(entry.manifest),
     )
 
 
@@ -140,12 +141,10 @@ def ir_key(spec: ModelSpec, source: ModelSource) -> str:
 
 def _manifest(spec: ModelSpec, source: ModelSource) -> dict[str, Any]:
     return {
-        "model": {
-            "name": source.name,
-            "architecture": source.architecture,
-            "task": source.task,
-            "config": source.config,
-        },
+        "name": source.name,
+        "architecture": source.architecture,
+        "task": source.task,
+        "config": source.config,
         "weights": {
             "kind": source.kind,
             "source": source.directory or "seeded",

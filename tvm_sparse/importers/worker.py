@@ -25,17 +25,15 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import without_torch
 from tvm_sparse.errors import TvmSparseError, UnsupportedOpError
+from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.sources.source import ModelSource
-
-if TYPE_CHECKING:
-    from tvm_sparse.importers.tensorflow.graphdef import GraphInput
 
 MODULE_FILE = "module.json"
 PARAMS_FILE = "params.safetensors"
@@ -112,8 +110,8 @@ def import_into(
 
 
 def _micro_batch_inputs(
-    inputs: tuple[GraphInput, ...], results: dict[str, np.ndarray], spec: ModelSpec
-) -> tuple[GraphInput, ...]:
+    inputs: tuple[TensorSpec, ...], results: dict[str, np.ndarray], spec: ModelSpec
+) -> tuple[TensorSpec, ...]:
     """Return the inputs of as many sequences as go through the model together.
 
     Where something has no axis of sequences at its front, that is the whole batch.

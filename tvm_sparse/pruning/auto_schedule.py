@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tvm
@@ -11,6 +10,7 @@ import tvm
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.fidelity.forward import compile_dense
 from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
+from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.pruning.moments import collect_moments
 from tvm_sparse.pruning.prune_params import block_counts
@@ -32,7 +32,7 @@ def auto_zeros(
     spec: PruneSpec,
     sparsity: float,
     calibration: Calibration,
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     *,
     threads: int | None = None,
     progress: Callable[[str, float], None] = lambda text, share: None,
@@ -47,8 +47,8 @@ def auto_zeros(
         Share of all blocks to remove, 0..1.
     calibration : Calibration
         Text to measure on.
-    facts : mapping
-        Manifest of the import.
+    facts : ModelFacts
+        What is known about the model.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def auto_zeros(
         params,
         [[layer] for layer in layers],
         _first(calibration.tokens, _PASSAGES),
-        facts["model"]["task"],
+        facts.task,
         spec.block_shape,
         # Beyond the last one a layer is never pruned.
         sparsities=_SPARSITIES if sparsity < _SPARSITIES[-1] else (*_SPARSITIES, 1.0),

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.pruning.calibration import load_calibration, random_calibration
 from tvm_sparse.sources.source import resolve_source
 from tvm_sparse.training.distill import DistillSpec, distill
@@ -39,7 +39,7 @@ class FinetuneSpec:
 
 
 def finetune_params(
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     params: Mapping[str, np.ndarray],
     masked: Collection[str],
     spec: FinetuneSpec,
@@ -52,8 +52,8 @@ def finetune_params(
 
     Parameters
     ----------
-    facts : mapping
-        Manifest of the dense model's import.
+    facts : ModelFacts
+        Of the dense model's import.
     params : mapping of str to ndarray
         The pruned weights; not changed.
     masked : collection of str
@@ -83,13 +83,12 @@ def finetune_params(
     BuildError
         The training failed.
     """
-    model, seq_len = facts["model"], int(facts["spec"]["seq_len"])
-    vocab_size = model["config"].get("vocab_size")
+    seq_len, vocab_size = facts.spec.seq_len, facts.config.get("vocab_size")
     if vocab_size is None:
-        raise ConfigError(f"--finetune given for {model['name']}, which takes no text")
-    source = resolve_source(ModelSpec(**facts["spec"]), progress)
-    if source.fingerprint != facts["weights"]["fingerprint"]:
-        raise ConfigError(f"the weights of {model['name']} changed on disk meanwhile: start again")
+        raise ConfigError(f"--finetune given for {facts.name}, which takes no text")
+    source = resolve_source(facts.spec, progress)
+    if source.fingerprint != facts.weights.fingerprint:
+        raise ConfigError(f"the weights of {facts.name} changed on disk meanwhile: start again")
     if source.kind == "random":
         texts = random_calibration(spec.training.seed, 64, seq_len, int(vocab_size))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import tvm
 
 import tvm_sparse
 from tvm_sparse.errors import ConfigError, SparsityError
+from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.pruning.auto_schedule import auto_zeros
 from tvm_sparse.pruning.calibration import Calibration, load_calibration, random_calibration
 from tvm_sparse.pruning.prune_params import (
@@ -69,22 +70,22 @@ class Pruned:
         zeros = sum(r.element_sparsity * s for r, s in zip(self.results, sizes, strict=True))
         return zeros / sum(sizes) if sizes else 0.0
 
-    def report(self, spec: PruneSpec, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def report(self, spec: PruneSpec, facts: ModelFacts) -> dict[str, Any]:
         """Return what `pruning.json` says.
 
         Parameters
         ----------
         spec : PruneSpec
             What was asked for.
-        facts : mapping
-            Manifest of the import.
+        facts : ModelFacts
+            What was pruned.
         """
         return {
             "schema_version": SCHEMA_VERSION,
             "tvm_sparse": tvm_sparse.__version__,
-            "model": facts["model"]["name"],
-            "architecture": facts["model"]["architecture"],
-            "weights": dict(facts["weights"]),
+            "model": facts.name,
+            "architecture": facts.architecture,
+            "weights": asdict(facts.weights),
             "spec": spec.to_json(),
             "calibration": self.calibration.to_json() if self.calibration else None,
             "element_sparsity": self.element_sparsity,
@@ -99,7 +100,7 @@ def prune_model(
     mod: tvm.IRModule,
     params: Mapping[str, np.ndarray],
     layers: Sequence[LayerWeight],
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     spec: PruneSpec,
     *,
     threads: int | None = None,
@@ -116,8 +117,8 @@ def prune_model(
         Its weights; not changed.
     layers : sequence of LayerWeight
         All its dense layers.
-    facts : mapping
-        Manifest of the import: where the weights and the tokenizer are.
+    facts : ModelFacts
+        Where the weights and the tokenizer are.
     spec : PruneSpec
         Method, sparsity, block shape, schedule.
     threads : int, optional
@@ -146,7 +147,7 @@ def _prune(
     mod: tvm.IRModule,
     params: Mapping[str, np.ndarray],
     layers: Sequence[LayerWeight],
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     spec: PruneSpec,
     threads: int | None,
     progress: Progress,
@@ -195,7 +196,7 @@ def _prune(
     return Pruned(pruned, chosen, results, kept, calibration, sensitivity)
 
 
-def check_weights(facts: Mapping[str, Any]) -> None:
+def check_weights(facts: ModelFacts) -> None:
     """Refuse to prune seeded weights unless they were asked for.
 
     Raises
@@ -203,31 +204,30 @@ def check_weights(facts: Mapping[str, Any]) -> None:
     ConfigError
         There is no checkpoint, and `--weights random` was not given.
     """
-    if facts["weights"]["kind"] == "random" and facts["spec"]["weights"] != "random":
+    if not facts.weights.trained and facts.spec.weights != "random":
         raise ConfigError(
-            f"{facts['model']['name']} has no checkpoint here ({facts['weights']['detail']}): "
+            f"{facts.name} has no checkpoint here ({facts.weights.detail}): "
             "pruning random weights tells nothing; give a directory or hub id with weights, or "
             "--weights random to do it all the same"
         )
 
 
-def _calibration(spec: PruneSpec, facts: Mapping[str, Any]) -> Calibration:
-    seq_len = int(facts["spec"]["seq_len"])
-    config = facts["model"]["config"]
-    vocab_size = config.get("vocab_size")
+def _calibration(spec: PruneSpec, facts: ModelFacts) -> Calibration:
+    seq_len = facts.spec.seq_len
+    vocab_size = facts.config.get("vocab_size")
     if vocab_size is None:
         raise ConfigError(
-            f"method {spec.method} given for {facts['model']['name']}, which takes no text: "
+            f"method {spec.method} given for {facts.name}, which takes no text: "
             "use --method magnitude"
         )
-    if facts["weights"]["kind"] == "random":
+    if not facts.weights.trained:
         if spec.calibration is not None:
             raise ConfigError(
                 "--calibration given for random weights, which have no tokenizer: leave it out"
             )
         return random_calibration(spec.seed, spec.samples, seq_len, int(vocab_size))
     return load_calibration(
-        facts["weights"]["source"], spec.calibration, spec.samples, seq_len, int(vocab_size)
+        facts.weights.source, spec.calibration, spec.samples, seq_len, int(vocab_size)
     )
 
 

@@ -20,17 +20,17 @@ from tvm_sparse.sparsity.prune_spec import PruneSpec
 _FILE = "pruned.safetensors"
 
 
-def pruning_key(facts: Mapping[str, Any], spec: PruneSpec) -> str:
+def pruning_key(model_key: str, spec: PruneSpec) -> str:
     """Return a hash of all that pruned weights depend on.
 
     Parameters
     ----------
-    facts : mapping
-        Manifest of the import.
+    model_key : str
+        Of the import in the cache.
     spec : PruneSpec
         How they are pruned; files it names count by their content.
     """
-    basis = [tvm_sparse.__version__, facts["key"], spec.to_json()]
+    basis = [tvm_sparse.__version__, model_key, spec.to_json()]
     digest = hashlib.sha256(json.dumps(basis, sort_keys=True).encode())
     for name in (spec.calibration, spec.schedule):
         if name is not None and Path(name).is_file():

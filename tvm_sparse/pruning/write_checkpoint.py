@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.errors import CheckpointError, ConfigError
+from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
 from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
 from tvm_sparse.pruning.tensor_file import stored_tensors
@@ -32,7 +33,7 @@ _LEFT_OUT = ("onnx", "openvino", "coreml")
 
 
 def save_pruned(
-    facts: Mapping[str, Any],
+    facts: ModelFacts,
     directory: str | os.PathLike[str],
     layers: Sequence[LayerWeight],
     original: Mapping[str, np.ndarray],
@@ -43,8 +44,8 @@ def save_pruned(
 
     Parameters
     ----------
-    facts : mapping
-        Manifest of the import.
+    facts : ModelFacts
+        Where the weights came from.
     directory, layers, original, pruned, report
         As `write_checkpoint` takes them.
 
@@ -53,11 +54,11 @@ def save_pruned(
     CheckpointError, ConfigError, BuildError
         As `write_checkpoint`.
     """
-    if facts["weights"]["kind"] == "checkpoint":
-        source = Path(facts["weights"]["source"])
+    if facts.weights.trained:
+        source = Path(facts.weights.source)
         return write_checkpoint(source, directory, layers, original, pruned, report)
     with tempfile.TemporaryDirectory(prefix="tvm_sparse-prune-") as folder:
-        write_seeded_checkpoint(Path(folder), original, facts["model"]["config"])
+        write_seeded_checkpoint(Path(folder), original, facts.config)
         return write_checkpoint(Path(folder), directory, layers, original, pruned, report)
 
 

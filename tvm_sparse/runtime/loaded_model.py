@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.errors import ArtifactError, InputError
+from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.runtime.instrument import Observer, ProfiledCall, Watch, measure_calls, trace_calls
-from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, TensorSpec
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata
 from tvm_sparse.runtime.tvm_runtime import first_line, load_tvm_ffi, set_threads
 from tvm_sparse.runtime.weights import ALIGNMENT_BYTES
 

@@ -10,22 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tvm_sparse.errors import ArtifactError
+from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
 from tvm_sparse.records.read import read_record
 
 METADATA_FILE = "metadata.json"
 LIBRARY_FILE = "model.so"
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """Name, static shape and numpy dtype name of one input or output."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.dtype}[{', '.join(map(str, self.shape))}]"
 
 
 @dataclass(frozen=True)
@@ -63,8 +52,12 @@ class ArtifactMetadata:
     ----------
     name, build : str
         Model name, and `dense` or `sparse`.
-    model, weights, spec : dict
-        Model facts, where the weights come from, and the specs the build was made from.
+    model : ModelDescription
+        Which model.
+    weights : WeightsFacts
+        Where its weights come from.
+    spec : dict
+        The specs the build was made from: `model`, `sparsity`, `compile`.
     isa, required_features : str, tuple of str
         Instruction-set level, and the CPU flags it needs in /proc/cpuinfo's spelling.
     threads : int
@@ -90,8 +83,8 @@ class ArtifactMetadata:
     schema_version: Literal[1] = field(default=1, kw_only=True)
     name: str
     build: str
-    model: dict[str, Any]
-    weights: dict[str, Any]
+    model: ModelDescription
+    weights: WeightsFacts
     spec: dict[str, Any]
     isa: str
     required_features: tuple[str, ...]

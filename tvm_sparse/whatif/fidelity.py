@@ -101,10 +101,10 @@ def add_fidelity(
         From pruning.
     """
     model = subject.load(setting)
-    if model.facts["weights"]["kind"] != "checkpoint":
+    if not model.facts.weights.trained:
         raise ConfigError(
-            f"--fidelity given, but the weights of {model.facts['model']['name']} are made up "
-            f"({model.facts['weights']['detail']}): only trained weights have a fidelity"
+            f"--fidelity given, but the weights of {model.facts.name} are made up "
+            f"({model.facts.weights.detail}): only trained weights have a fidelity"
         )
     texts = take_evenly(read_texts(question.text), question.limit)
     points = sorted({(p.point.block_shape, p.point.sparsity) for p in study.points})
@@ -118,7 +118,7 @@ def add_fidelity(
         setting.threads,
         progress,
     )
-    judged = on_texts(model.facts["model"]["task"])
+    judged = on_texts(model.facts.task)
     kept = [answer for answer in study.answers if answer.topic != "accuracy"]
     return replace(
         study,
@@ -173,11 +173,10 @@ def fidelity_points(
     TvmSparseError
         From tokenising, compiling and pruning.
     """
-    task, config = model.facts["model"]["task"], model.facts["model"]["config"]
+    facts, task = model.facts, model.facts.task
     measure = on_texts(task).measure
-    seq_len = int(model.facts["spec"]["seq_len"])
-    tokenizer = load_tokenizer(model.facts["weights"]["source"])
-    tokens = tokenizer.encode(texts, seq_len, config.get("vocab_size"))
+    tokenizer = load_tokenizer(facts.weights.source)
+    tokens = tokenizer.encode(texts, facts.spec.seq_len, facts.config.get("vocab_size"))
     basis = {
         **identity,
         "texts": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
@@ -203,7 +202,7 @@ def fidelity_points(
                 exclude=tuple(fill.get("exclude", ())),
             )
             kept = Measures(judge.measures(spec))
-            records.save("fidelity", {**basis, **where}, kept, {"model": model.facts["spec"]})
+            records.save("fidelity", {**basis, **where}, kept, {"model": facts.spec.to_json()})
         fidelity = kept.measures.get(measure)
         found.append({**where, "fidelity": fidelity, "measures": kept.measures})
     return found

@@ -13,6 +13,7 @@ import numpy as np
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.importers.import_model import import_model, ir_key, load_imported
+from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.sources.presets import find_preset
 from tvm_sparse.sources.source import ModelSource, resolve_source
 from tvm_sparse.sparsity.layers import LayerWeight
@@ -58,7 +59,7 @@ class Fill:
 class Imported:
     """A model at one input shape, in memory."""
 
-    facts: dict[str, Any]
+    facts: ModelFacts
     mod: Any
     params: dict[str, np.ndarray[Any, Any]]
     layers: list[LayerWeight]
@@ -149,7 +150,7 @@ class Subject:
         from tvm_sparse.passes.dense_layers import dense_layers
 
         imported = Imported(
-            loaded.manifest,
+            loaded.facts,
             loaded.mod,
             loaded.params,
             dense_layers(loaded.mod, loaded.params.keys()),
@@ -202,7 +203,7 @@ class Subject:
         preset = find_preset(self.spec.model)
         if sparsity is not None and preset is not None and preset.element_sparsity is not None:
             # `run` keeps the zeros of such a model under an equal spec: another build.
-            facts = {**facts, "key": f"{facts['key']}, filled anew"}
+            facts = replace(facts, key=f"{facts.key}, filled anew")
         artifact = build_artifact(
             self.cache,
             name,

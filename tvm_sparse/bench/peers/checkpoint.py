@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_sparse.model.facts import ModelDescription
+
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 INPUTS_FILE = "inputs.npz"
@@ -23,7 +25,7 @@ _LAST_PART = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "be
 
 def write_checkpoint(
     directory: Path,
-    facts: Mapping[str, Any],
+    description: ModelDescription,
     params: Mapping[str, NDArray[Any]],
     inputs: Mapping[str, NDArray[Any]],
 ) -> Path:
@@ -33,8 +35,8 @@ def write_checkpoint(
     ----------
     directory : Path
         Made if it is missing.
-    facts : mapping
-        Manifest of the imported model: `model.config` and `model.architecture` are used.
+    description : ModelDescription
+        For its config and architecture.
     params : mapping of str to numpy.ndarray
         Weights by TensorFlow's names.
     inputs : mapping of str to numpy.ndarray
@@ -45,7 +47,7 @@ def write_checkpoint(
     directory.mkdir(parents=True, exist_ok=True)
     tensors = dict(to_torch(name, value) for name, value in params.items())
     save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
-    config = {**facts["model"]["config"], "architectures": [facts["model"]["architecture"]]}
+    config = {**description.config, "architectures": [description.architecture]}
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2), encoding="utf-8")
     np.savez(directory / INPUTS_FILE, **dict(inputs))  # type: ignore[arg-type]
     return directory

@@ -10,21 +10,13 @@ import numpy as np
 
 from tvm_sparse.errors import FrontendError
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
+from tvm_sparse.model.facts import TensorSpec
 
 # The order in which a module's inputs stand, whatever order the model's `call` has.
 INPUT_ORDER = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
 
 # Switched off where a model's `call` knows them: their outputs are not part of the result.
 _CALL_SWITCHES = ("output_attentions", "output_hidden_states", "use_cache")
-
-
-@dataclass(frozen=True)
-class GraphInput:
-    """One placeholder of a frozen graph; `name` is the node's name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class FrozenGraph:
     ----------
     graph_def : tensorflow.GraphDef
         Every variable is a Const node.
-    inputs : tuple of GraphInput
+    inputs : tuple of TensorSpec
         The placeholders in `INPUT_ORDER`.
     outputs : tuple of GraphOutput
         The model's outputs, in the model's order.
@@ -60,14 +52,14 @@ class FrozenGraph:
     """
 
     graph_def: Any
-    inputs: tuple[GraphInput, ...]
+    inputs: tuple[TensorSpec, ...]
     outputs: tuple[GraphOutput, ...]
     weight_names: dict[str, str] = field(default_factory=dict)
 
 
 def input_signature(
     model: Any, config: dict[str, Any], batch: int, seq_len: int, form: str = "full"
-) -> tuple[GraphInput, ...]:
+) -> tuple[TensorSpec, ...]:
     """Return the inputs that a model really takes.
 
     Parameters
@@ -87,23 +79,23 @@ def input_signature(
         height, width = (size, size) if isinstance(size, int) else size
         channels = int(config.get("num_channels", 3))
         shape = (batch, channels, int(height), int(width))
-        return (GraphInput("pixel_values", shape, "float32"),)
+        return (TensorSpec("pixel_values", shape, "float32"),)
     names = ["input_ids"]
     if form == "full":
         names += [name for name in ("attention_mask", "token_type_ids") if name in accepted]
         if int(config.get("type_vocab_size", 0) or 0) < 2 and "token_type_ids" in names:
             names.remove("token_type_ids")
-    return tuple(GraphInput(name, (batch, seq_len), "int32") for name in names)
+    return tuple(TensorSpec(name, (batch, seq_len), "int32") for name in names)
 
 
-def freeze(model: Any, inputs: tuple[GraphInput, ...]) -> FrozenGraph:
+def freeze(model: Any, inputs: tuple[TensorSpec, ...]) -> FrozenGraph:
     """Trace a model at static shapes and fold its variables into constants.
 
     Parameters
     ----------
     model : keras.Model
         A built TF model of transformers; its variables keep their values.
-    inputs : tuple of GraphInput
+    inputs : tuple of TensorSpec
         As `input_signature` returns them.
 
     Raises

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.importers.tensorflow.graphdef import GraphInput
+from tvm_sparse.model.facts import TensorSpec
 
 
 def reference_inputs(
-    inputs: Iterable[GraphInput], config: dict[str, Any], seed: int
+    inputs: Iterable[TensorSpec], config: dict[str, Any], seed: int
 ) -> dict[str, np.ndarray]:
     """Return seeded inputs of a model.
 
@@ -22,7 +22,7 @@ def reference_inputs(
 
     Parameters
     ----------
-    inputs : iterable of GraphInput
+    inputs : iterable of TensorSpec
         Names, shapes and dtypes: ids are (batch, seq_len) int32, images (batch, C, H, W) float32.
     config : dict
         The model's `config.json`, for `vocab_size` and `pad_token_id`.
