@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 import tvm_sparse
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config import BenchSpec, parse_block_shapes
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.study_table import LEGEND, render_study
@@ -65,7 +65,8 @@ def main(
     """Check one model after the other."""
     axes = parse_axes({"threads": threads, "seq_len": seq_len})
     if not predict_only:
-        axes |= parse_axes({"sparsity": sparsity, "block": block})
+        axes |= parse_axes({"sparsity": sparsity})
+        axes["block_shapes"] = parse_block_shapes(block)
     faults = []
     for model in models:
         start = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config import CompileSpec, ModelSpec, parse_block_shape, parse_block_shapes
 from tvm_sparse.errors import ConfigError
 
 pytestmark = pytest.mark.unit
@@ -42,3 +42,13 @@ def test_threads_are_any_number_another_machine_may_have():
     assert CompileSpec("aarch64", threads=4096).threads == 4096
     with pytest.raises(ConfigError, match="threads 0 given: it must be at least 1"):
         CompileSpec(threads=0)
+
+
+def test_block_shapes_are_a_list_with_commas():
+    assert parse_block_shapes("4x1, 16X2,") == ((4, 1), (16, 2))
+
+
+@pytest.mark.parametrize("text", ["4", "x1", "4x", "0x1", "ax1", "4x1x1", "-4x1", ""])
+def test_what_is_no_block_shape_is_refused(text):
+    with pytest.raises(ConfigError, match="write rows x columns"):
+        parse_block_shape(text)

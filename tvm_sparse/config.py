@@ -230,6 +230,27 @@ class BenchSpec(_Spec):
         _require(self.warmup_s >= 0, f"warmup {self.warmup_s:g} given: it must be 0 or more")
 
 
+def parse_block_shape(text: str) -> tuple[int, int]:
+    """Return the block shape in a text such as `16x1`.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    rows, by, columns = text.strip().lower().partition("x")
+    if not (by and rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+        raise ConfigError(
+            f"block shape {text!r} given: write rows x columns, for example 1x1, 4x1 or 16x1"
+        )
+    return int(rows), int(columns)
+
+
+def parse_block_shapes(text: str) -> tuple[tuple[int, int], ...]:
+    """Return the block shapes in a text such as `4x1,16x1`; see `parse_block_shape`."""
+    return tuple(parse_block_shape(part) for part in text.split(",") if part.strip())
+
+
 def choose_micro_batch(batch: int, seq_len: int, cores: int) -> int:
     """Return how many sequences should go through a model together.
 

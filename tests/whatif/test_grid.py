@@ -8,7 +8,7 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import available_cores
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.grid import DEFAULT_SPARSITIES, Grid, Point, Targets
-from tvm_sparse.whatif.grid_file import load_grid, parse_axes, parse_block_shape
+from tvm_sparse.whatif.grid_file import load_grid, parse_axes
 
 pytestmark = pytest.mark.unit
 
@@ -50,20 +50,8 @@ def test_an_empty_axis_or_a_value_out_of_range_is_refused(axes, message):
 
 
 def test_flags_are_lists_with_commas():
-    axes = parse_axes(
-        {"sparsity": "0, .5,0.9", "block": "4x1,16X1", "seq_len": "64", "batch": None}
-    )
-    assert axes == {
-        "sparsities": (0.0, 0.5, 0.9),
-        "block_shapes": ((4, 1), (16, 1)),
-        "seq_lens": (64,),
-    }
-
-
-@pytest.mark.parametrize("text", ["4", "x1", "4x", "0x1", "ax1", "4x1x1", "-4x1", ""])
-def test_what_is_no_block_shape_is_refused(text):
-    with pytest.raises(ConfigError, match="write rows x columns"):
-        parse_block_shape(text)
+    axes = parse_axes({"sparsity": "0, .5,0.9", "seq_len": "64", "batch": None})
+    assert axes == {"sparsities": (0.0, 0.5, 0.9), "seq_lens": (64,)}
 
 
 @pytest.mark.parametrize(

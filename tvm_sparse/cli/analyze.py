@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tvm_sparse.cli.options import block_options, cache_option, model_argument, threads_option
+from tvm_sparse.cli.options.blocks import (
+    block_option,
+    exclude_option,
+    include_option,
+    threshold_option,
+)
+from tvm_sparse.cli.options.builds import threads_option
+from tvm_sparse.cli.options.model import model_argument
+from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import RUNTIME, check_dependencies
@@ -29,7 +37,10 @@ _METADATA_FILE = "metadata.json"
 
 @click.command("analyze", short_help="Tell what each layer costs and what would run sparse.")
 @model_argument
-@block_options
+@block_option
+@threshold_option
+@include_option
+@exclude_option
 @click.option(
     "--sparsity",
     type=float,
@@ -49,14 +60,12 @@ _METADATA_FILE = "metadata.json"
     "close the model stays to itself.",
 )
 @click.option("--no-time", is_flag=True, help="Measure nothing: weights and shapes alone.")
-@click.option(
-    "--json", "json_path", type=click.Path(), metavar="FILE", help="Write the analysis as JSON."
-)
+@json_option("Write the analysis as JSON.")
 @click.option(
     "--csv", "csv_path", type=click.Path(), metavar="FILE", help="Write the layers as CSV."
 )
 @cache_option
-@click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only.")
+@quiet_option
 def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -> None:
     """Tell of every dense layer of MODEL what it costs and whether it would run sparse.
 
@@ -86,7 +95,7 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -
         artifact = _find_artifact(model_spec.model, flags["cache_dir"])
         if artifact is not None:
             _refuse_given(("batch", "seq_len", "layers", "inputs", "weights", "seed"))
-            _refuse_given(("bs_r", "bs_c", "threshold", "include", "exclude"))
+            _refuse_given(("block", "bs_r", "bs_c", "threshold", "include", "exclude"))
             if flags["sensitivity_text"] is not None:
                 raise ConfigError(
                     "--sensitivity given for an exported build, whose weights are packed: name "

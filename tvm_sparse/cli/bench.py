@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options import bench_options, output_options, threads_option
+from tvm_sparse.cli.options.bench import bench_options
+from tvm_sparse.cli.options.builds import threads_option
+from tvm_sparse.cli.options.output import output_options
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.dependencies import RUNTIME, check_dependencies

@@ -9,7 +9,7 @@ import click
 
 from tvm_sparse.cache import manifest
 from tvm_sparse.cache.store import KINDS, Cache, CacheEntry
-from tvm_sparse.cli.options import cache_option
+from tvm_sparse.cli.options.output import cache_option
 from tvm_sparse.errors import CacheError
 from tvm_sparse.model.facts import ModelFacts
 

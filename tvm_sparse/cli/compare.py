@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options import cache_option, threads_option
+from tvm_sparse.cli.options.builds import threads_option
+from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.dependencies import check_dependencies
@@ -42,15 +43,9 @@ _USUAL = "onnxruntime,openvino,torch"
     help="Seconds of measuring per engine.",
 )
 @cache_option
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(),
-    metavar="FILE",
-    help="Write the record here: raw samples, versions, environment.",
-)
+@json_option("Write the record here: raw samples, versions, environment.")
 @click.option("--chart", type=click.Path(), metavar="FILE", help="Draw the medians here, as a PNG.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only.")
+@quiet_option
 def command(directory: str, against: str, model: str | None, **flags: Any) -> None:
     """Measure the exported build in DIR beside other engines.
 

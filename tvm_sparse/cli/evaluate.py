@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options import cache_option, threads_option
+from tvm_sparse.cli.options.builds import threads_option
+from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.dependencies import check_dependencies
@@ -55,10 +56,8 @@ from tvm_sparse.host import threads_here
 )
 @threads_option
 @cache_option
-@click.option(
-    "--json", "json_path", type=click.Path(), metavar="FILE", help="Write the record here."
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only.")
+@json_option("Write the record here.")
+@quiet_option
 def command(model: str, against: str, **flags: Any) -> None:
     """Compare a pruned model with the dense one on texts.
 

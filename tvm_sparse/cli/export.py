@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options import cache_option, compile_options, model_options, output_options
+from tvm_sparse.cli.options.builds import compile_options
+from tvm_sparse.cli.options.model import model_options
+from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_directory
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tvm_sparse.cli.options import cache_option, output_options, threads_option
+from tvm_sparse.cli.options.blocks import block_option, exclude_option, include_option
+from tvm_sparse.cli.options.builds import threads_option
+from tvm_sparse.cli.options.model import batch_option, seed_option, seq_len_option
+from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.output_paths import check_output_directory
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import check_dependencies
@@ -46,22 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--n-m", metavar="N:M", help="Instead: N of every M neighbouring blocks of a row stay."
 )
-@click.option(
-    "--bs-r",
-    type=int,
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Block rows: outputs of a layer that are pruned together.",
-)
-@click.option(
-    "--bs-c",
-    type=int,
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Block columns: inputs of a layer that are pruned together.",
-)
+@block_option
 @click.option(
     "--schedule",
     default="uniform",
@@ -75,7 +63,8 @@ if TYPE_CHECKING:
     "--calibration",
     type=click.Path(),
     metavar="FILE",
-    help="Plain text, one passage a line; by default a small built-in text.",
+    help="Plain text, one passage a line, cut at --seq-len tokens; by default a small built-in "
+    "text.",
 )
 @click.option(
     "--samples",
@@ -99,8 +88,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Take each encoder layer's activations after pruning the ones before it, or all at once.",
 )
-@click.option("--include", multiple=True, metavar="PATTERN", help="Prune only matching layers.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave matching layers as is.")
+@include_option
+@exclude_option
 @click.option(
     "--weights",
     type=click.Choice(("checkpoint", "random")),
@@ -108,17 +97,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="random: prune seeded weights, to try things out.",
 )
-@click.option(
-    "--batch", type=int, default=1, show_default=True, metavar="N", help="Passages in one run."
-)
-@click.option(
-    "--seq-len",
-    type=int,
-    default=128,
-    show_default=True,
-    metavar="N",
-    help="Tokens of every passage; longer ones are cut.",
-)
+@batch_option
+@seq_len_option
 @click.option(
     "--finetune",
     type=click.Choice(("distill",)),
@@ -147,7 +127,7 @@ if TYPE_CHECKING:
     metavar="X",
     help="Of the training, at its start.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Random seed.")
+@seed_option
 @threads_option
 @cache_option
 @output_options
@@ -162,7 +142,7 @@ def command(model: str, output: str, **flags: Any) -> None:
     spec = PruneSpec(
         method=flags["method"],
         sparsity=flags["sparsity"],
-        block_shape=(flags["bs_r"], flags["bs_c"]),
+        block_shape=flags["block_shape"],
         n_m=None if n_m is None else parse_n_m(n_m),
         schedule=flags["schedule"],
         calibration=flags["calibration"],

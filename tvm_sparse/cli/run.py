@@ -6,15 +6,10 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options import (
-    bench_options,
-    build_names,
-    build_options,
-    cache_option,
-    compile_options,
-    model_options,
-    output_options,
-)
+from tvm_sparse.cli.options.bench import bench_options
+from tvm_sparse.cli.options.builds import build_names, build_options, compile_options
+from tvm_sparse.cli.options.model import model_options
+from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.output_paths import (
     check_cache_directory,
     check_output_directory,

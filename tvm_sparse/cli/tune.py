@@ -6,13 +6,9 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options import (
-    build_names,
-    build_options,
-    cache_option,
-    model_options,
-    threads_option,
-)
+from tvm_sparse.cli.options.builds import build_names, build_options, threads_option
+from tvm_sparse.cli.options.model import model_options
+from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
@@ -32,14 +28,8 @@ from tvm_sparse.dependencies import check_dependencies
     help="Seconds of measuring the whole model, per build.",
 )
 @cache_option
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(),
-    metavar="FILE",
-    help="Write what was found here: tiles and times.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only.")
+@json_option("Write what was found here: tiles and times.")
+@quiet_option
 def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) -> None:
     """Search the fastest register tiles for a model on this machine, and remember them.
 

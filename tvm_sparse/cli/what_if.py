@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from tvm_sparse.cli.options import cache_option
+from tvm_sparse.cli.options.blocks import block_list_option, exclude_option, include_option
+from tvm_sparse.cli.options.model import layers_option, seed_option, weights_option
+from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
-from tvm_sparse.config import BenchSpec, ModelSpec, WeightsPolicy
+from tvm_sparse.config import BenchSpec, ModelSpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.sparsity.prune_spec import METHODS
 
@@ -28,7 +30,7 @@ STUDY_FILE = "study.json"
     metavar="LIST",
     help="Block sparsities, 0..1.  [default: 0,.4,.6,.7,.8,.85,.9,.95,.975,.99]",
 )
-@click.option("--block", metavar="LIST", help="Block shapes.  [default: 1x1,4x1,16x1,32x1]")
+@block_list_option
 @click.option("--seq-len", metavar="LIST", help="Tokens of every sequence.  [default: 128]")
 @click.option("--batch", metavar="LIST", help="Sequences in one run.  [default: 1]")
 @click.option("--threads", metavar="LIST", help="Numbers of threads.  [default: every core]")
@@ -83,28 +85,12 @@ STUDY_FILE = "study.json"
     multiple=True,
     help="How to prune for --fidelity; may be given more than once.  [default: magnitude]",
 )
-@click.option(
-    "--include",
-    multiple=True,
-    metavar="PATTERN",
-    help="Only layers whose name matches this shell pattern may run sparse.",
-)
-@click.option(
-    "--exclude", multiple=True, metavar="PATTERN", help="Layers whose name matches stay dense."
-)
-@click.option(
-    "--weights", type=click.Choice(get_args(WeightsPolicy)), default="auto", show_default=True
-)
-@click.option("--layers", type=int, metavar="N", help="Keep only the first N encoder layers.")
-@click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of random weights and of the random patterns.",
-)
-@click.option("--json", "json_path", type=click.Path(), metavar="FILE", help="Write the study.")
+@include_option
+@exclude_option
+@weights_option
+@layers_option
+@seed_option
+@json_option("Write the study.")
 @click.option(
     "--csv", "csv_path", type=click.Path(), metavar="FILE", help="Write the points as CSV."
 )
@@ -116,7 +102,7 @@ STUDY_FILE = "study.json"
     help="Write study.json, report.html, pictures and CSV there.",
 )
 @cache_option
-@click.option("-q", "--quiet", is_flag=True, help="No progress: print the result only.")
+@quiet_option
 def command(model: str, **flags: Any) -> None:
     """Tell what pruning MODEL would buy on this machine, before anybody prunes it.
 
@@ -138,9 +124,9 @@ def command(model: str, **flags: Any) -> None:
     from tvm_sparse.whatif.grid_file import load_grid, parse_axes
 
     axes = load_grid(flags["grid_path"]) if flags["grid_path"] else {}
-    axes |= parse_axes(
-        {name: flags[name] for name in ("sparsity", "block", "seq_len", "batch", "threads")}
-    )
+    axes |= parse_axes({name: flags[name] for name in ("sparsity", "seq_len", "batch", "threads")})
+    if flags["block_shapes"] is not None:
+        axes["block_shapes"] = flags["block_shapes"]
     grid = Grid(**axes)
     targets = Targets(flags["target_latency_ms"], flags["target_throughput"])
     if flags["fidelity_text"] is not None:

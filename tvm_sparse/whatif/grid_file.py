@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tvm_sparse.config import parse_block_shape
 from tvm_sparse.errors import ConfigError
 
 #: Names of a grid's axes in a YAML file, and the fields of `Grid` they stand for.
@@ -19,29 +20,13 @@ _AXES = {
 _WANTED = {"sparsity": "a fraction", "block_shape": "a text like 4x1"}
 
 
-def parse_block_shape(text: str) -> tuple[int, int]:
-    """Return the block shape in a text such as `16x1`.
-
-    Raises
-    ------
-    ConfigError
-        If it is none.
-    """
-    rows, by, columns = text.strip().lower().partition("x")
-    if not (by and rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
-        raise ConfigError(
-            f"block shape {text!r} given: write rows x columns, for example 1x1, 4x1 or 16x1"
-        )
-    return int(rows), int(columns)
-
-
 def parse_axes(flags: Mapping[str, str | None]) -> dict[str, Any]:
     """Return the axes given as comma-separated texts, as arguments of `Grid`.
 
     Parameters
     ----------
     flags : mapping of str to (str or None)
-        Under sparsity, block, seq_len, batch and threads; None where nothing was given.
+        Under sparsity, seq_len, batch and threads; None where nothing was given.
 
     Raises
     ------
@@ -49,16 +34,11 @@ def parse_axes(flags: Mapping[str, str | None]) -> dict[str, Any]:
         If a part of a text is not of its axis' kind.
     """
     arguments: dict[str, Any] = {}
-    for flag, text in flags.items():
-        if text is None:
-            continue
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        axis = "block_shape" if flag == "block" else flag
-        if axis == "block_shape":
-            arguments[_AXES[axis]] = tuple(parse_block_shape(part) for part in parts)
-        else:
+    for axis, text in flags.items():
+        if text is not None:
             kind = float if axis == "sparsity" else int
-            arguments[_AXES[axis]] = tuple(_parse_number(flag, part, kind) for part in parts)
+            parts = [part.strip() for part in text.split(",") if part.strip()]
+            arguments[_AXES[axis]] = tuple(_parse_number(axis, part, kind) for part in parts)
     return arguments
 
 
@@ -119,10 +99,10 @@ def _as_list(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else [value] if value is not None else []
 
 
-def _parse_number(flag: str, text: str, kind: type[int] | type[float]) -> int | float:
+def _parse_number(axis: str, text: str, kind: type[int] | type[float]) -> int | float:
     try:
         return kind(text)
     except ValueError:
         what = "whole numbers" if kind is int else "fractions"
-        name = flag.replace("_", "-")
+        name = axis.replace("_", "-")
         raise ConfigError(f"--{name} {text!r} given: write {what} with commas between") from None

@@ -1,0 +1,60 @@
+"""How to measure."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import click
+
+from tvm_sparse.cli.options.declare import Command, add
+from tvm_sparse.cli.options.output import json_option
+from tvm_sparse.config import BenchSpec
+
+
+def bench_options(command: Command) -> Command:
+    """Add how to measure, as `bench_spec`, and `profile` and `json_path`."""
+
+    @functools.wraps(command)
+    def with_spec(**flags: Any) -> Any:
+        time_s, iterations = flags.pop("time_s"), flags.pop("iterations")
+        if time_s is not None and iterations is not None:
+            raise click.UsageError("--time and --iterations exclude each other: give one of them")
+        bench_spec = BenchSpec(
+            time_s=10.0 if time_s is None else time_s,
+            iterations=iterations,
+            warmup_s=flags.pop("warmup_s"),
+        )
+        return command(bench_spec=bench_spec, **flags)
+
+    return add(
+        with_spec,
+        click.option(
+            "--time",
+            "time_s",
+            type=float,
+            metavar="SECONDS",
+            help="Seconds of measuring per build.  [default: 10]",
+        ),
+        click.option(
+            "--iterations",
+            type=int,
+            metavar="N",
+            help="Measured runs per build, instead of --time.",
+        ),
+        click.option(
+            "--warmup",
+            "warmup_s",
+            type=float,
+            default=1.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="Seconds of unmeasured runs before, per build.",
+        ),
+        click.option(
+            "--profile",
+            is_flag=True,
+            help="Time every layer besides, and name the kernel it ran in.",
+        ),
+        json_option("Write the record here: raw samples, decisions, environment."),
+    )

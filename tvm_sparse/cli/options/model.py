@@ -1,0 +1,153 @@
+"""Which model, with which weights and at which shape, and how it becomes sparse."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, get_args
+
+import click
+
+from tvm_sparse.cli.options.blocks import (
+    block_option,
+    exclude_option,
+    include_option,
+    threshold_option,
+)
+from tvm_sparse.cli.options.declare import Command, add
+from tvm_sparse.config import (
+    InputForm,
+    ModelSpec,
+    PruneMethod,
+    SelectMethod,
+    SparsitySpec,
+    WeightsPolicy,
+)
+
+weights_option = click.option(
+    "--weights",
+    type=click.Choice(get_args(WeightsPolicy)),
+    default="auto",
+    show_default=True,
+    help="checkpoint: real weights or an error; random: seeded ones; auto: a checkpoint if one is "
+    "cached or reachable, else random.",
+)
+batch_option = click.option(
+    "--batch", type=int, default=1, show_default=True, metavar="N", help="Sequences in one run."
+)
+seq_len_option = click.option(
+    "--seq-len",
+    type=int,
+    default=128,
+    show_default=True,
+    metavar="N",
+    help="Tokens of every sequence.",
+)
+layers_option = click.option(
+    "--layers", type=int, metavar="N", help="Keep only the first N encoder layers; all by default."
+)
+inputs_option = click.option(
+    "--inputs",
+    type=click.Choice(get_args(InputForm)),
+    default="full",
+    show_default=True,
+    help="full: every input the model takes; single: input_ids alone.",
+)
+seed_option = click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of random weights and of random patterns.",
+)
+_SOURCE = (
+    *(weights_option, batch_option, seq_len_option),
+    *(layers_option, inputs_option, seed_option),
+)
+
+
+def model_options(command: Command) -> Command:
+    """Add what to import and how to make it sparse: `model_spec` and `sparsity_spec`."""
+
+    @functools.wraps(command)
+    def with_specs(**flags: Any) -> Any:
+        sparsity_spec = SparsitySpec(
+            sparsity=flags.pop("sparsity"),
+            block_shape=flags.pop("block_shape"),
+            sparsity_threshold=flags.pop("threshold"),
+            select=flags.pop("select"),
+            prune=flags.pop("prune"),
+            seed=flags["seed"],
+            include=flags.pop("include"),
+            exclude=flags.pop("exclude"),
+        )
+        model_spec = _model_spec(flags)
+        return command(model_spec=model_spec, sparsity_spec=sparsity_spec, **flags)
+
+    return add(
+        with_specs,
+        click.option(
+            "--model",
+            required=True,
+            metavar="NAME|HUB_ID|DIR",
+            help="Preset (see "
+            "`tvm-sparse models`), hub id, or directory with config.json and weights.",
+        ),
+        click.option(
+            "--sparsity",
+            type=float,
+            default=0.95,
+            show_default=True,
+            metavar="FRACTION",
+            help="Share of zero blocks to reach in every eligible layer, 0..1. A model "
+            "that comes pruned keeps its own zeros.",
+        ),
+        block_option,
+        threshold_option,
+        click.option(
+            "--select",
+            type=click.Choice(get_args(SelectMethod)),
+            default="auto",
+            show_default=True,
+            help="What decides which layers run sparse. threshold: --threshold, 0.5 by default; "
+            "model: their times on this machine as the cost model predicts them; measure: those "
+            "times, measured layer by layer; auto: threshold if one is given or --target is "
+            "another machine, else model.",
+        ),
+        click.option(
+            "--prune",
+            type=click.Choice(get_args(PruneMethod)),
+            default="auto",
+            show_default=True,
+            help="none: the zeros the weights have; random: a seeded "
+            "random pattern; magnitude: drop the blocks of least L2 norm; auto: none for "
+            "a model that comes pruned, else random.",
+        ),
+        include_option,
+        exclude_option,
+        *_SOURCE,
+    )
+
+
+def model_argument(command: Command) -> Command:
+    """Add MODEL, its weights and its shape: `model_spec`."""
+
+    @functools.wraps(command)
+    def with_spec(**flags: Any) -> Any:
+        model_spec = _model_spec(flags)
+        return command(model_spec=model_spec, **flags)
+
+    return add(with_spec, click.argument("model", metavar="MODEL"), *_SOURCE)
+
+
+def _model_spec(flags: dict[str, Any]) -> ModelSpec:
+    """Take the flags of `_SOURCE`, and the model, out of `flags`."""
+    return ModelSpec(
+        model=flags.pop("model"),
+        weights=flags.pop("weights"),
+        batch=flags.pop("batch"),
+        seq_len=flags.pop("seq_len"),
+        seed=flags.pop("seed"),
+        num_layers=flags.pop("layers"),
+        inputs=flags.pop("inputs"),
+    )
