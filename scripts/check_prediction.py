@@ -87,7 +87,7 @@ def main(
             console.print(table)
         console.print(f"{model}: {time.monotonic() - start:.1f} s", highlight=False)
         if out is not None:
-            write_json(out / f"{Path(model).name}.json", study.to_json())
+            write_json(out / f"{Path(model).name}.json", study)
         if not predict_only and (fault := judge(study, within, at_least)):
             faults.append(f"{model}: {fault}")
     console.print(LEGEND, highlight=False)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from example_record import example_record
 
 from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import CostModel, Product, amdahl_limit
-from tvm_sparse.whatif.grid import Point
+from tvm_sparse.whatif.grid import Point, Targets
 from tvm_sparse.whatif.study import (
     Alternative,
     Answer,
     Measurement,
     PointResult,
+    ProductCall,
     SettingResult,
     Study,
 )
@@ -37,7 +39,7 @@ def example_study(
         weights={"kind": "random", "source": "seeded", "detail": "seeded random weights (seed 0)"},
         spec={"model": {"model": "bert-base"}},
         grid={"sparsity": list(SPARSITIES)},
-        targets={"latency_ms": 50.0, "items_per_s_per_core": None},
+        targets=Targets(latency_ms=50.0),
         environment=example_record().environment,
         settings=tuple(_dense(setting) for setting in settings),
         points=tuple(
@@ -126,21 +128,21 @@ def _dense(setting: Setting) -> SettingResult:
             name: amdahl_limit(any_model.dense_ms, ms) for name, ms in products_ms.items()
         },
         layers=(
-            {
-                "layer": LAYER,
-                "kernel": "packed_dense_3072x768_bias_gelu",
-                "product": "3072x768_bias_gelu",
-                "latency_ms": 8.125,
-                "stays_dense": dict.fromkeys(models, ""),
-            },
-            {
-                "layer": HEAD,
-                "kernel": "packed_dense_768x768_bias_tanh",
-                "product": "768x768_bias_tanh",
-                "latency_ms": 0.375,
-                "stays_dense": dict.fromkeys(models, "head (pooler): always dense"),
-            },
+            ProductCall(
+                layer=LAYER,
+                kernel="packed_dense_3072x768_bias_gelu",
+                product="3072x768_bias_gelu",
+                latency_ms=8.125,
+                stays_dense=dict.fromkeys(models, ""),
+            ),
+            ProductCall(
+                layer=HEAD,
+                kernel="packed_dense_768x768_bias_tanh",
+                product="768x768_bias_tanh",
+                latency_ms=0.375,
+                stays_dense=dict.fromkeys(models, "head (pooler): always dense"),
+            ),
         ),
         kernels=(),
-        machine={"threads": setting.threads, "peak_gflop_s": 100.0, "bandwidth_gb_s": {}},
+        machine=Ceilings(setting.threads, 100.0, {}),
     )

@@ -50,7 +50,7 @@ def test_the_plan_and_its_cost_come_before_the_work(study):
 
 def test_every_point_is_predicted_and_measured(study):
     _, document, csv = study
-    assert [p["sparsity"] for p in document["points"]] == [0.5, 0.9]
+    assert [p["point"]["sparsity"] for p in document["points"]] == [0.5, 0.9]
     for point in document["points"]:
         assert point["predicted"]["latency_ms"] > 0
         assert point["measured"]["latency_ms"] > 0

@@ -10,6 +10,7 @@ from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.fidelity import FidelityQuestion, fidelity_answer, fidelity_points
 from tvm_sparse.whatif.grid import Point
+from tvm_sparse.whatif.study import FidelityPoint
 from tvm_sparse.whatif.subject import Fill, Subject
 
 SETTING = Setting(seq_len=16, batch=4, threads=1, micro_batch=4)
@@ -28,7 +29,7 @@ def result(block, sparsity, speedup):
 
 
 def found(method, block, sparsity, fidelity):
-    return {"method": method, "block": block, "sparsity": sparsity, "fidelity": fidelity}
+    return FidelityPoint(method, block, sparsity, fidelity)
 
 
 @pytest.mark.unit
@@ -81,7 +82,7 @@ def test_points_are_pruned_judged_and_kept(tmp_path):
 
     lines = []
     results = run(TEXTS, lines)
-    by_point = {(r["method"], r["block"], r["sparsity"]): r["fidelity"] for r in results}
+    by_point = {(r.method, r.block, r.sparsity): r.fidelity for r in results}
     assert len(by_point) == len(lines) == 6  # nothing is pruned at sparsity 0
     for method in ("magnitude", "wanda"):
         assert 1 > by_point[method, "1x1", 0.3] > by_point[method, "1x1", 0.9]

@@ -109,11 +109,11 @@ def test_the_ratio_in_the_model_to_alone_scales_the_sparse_kernels(records, proc
 def test_efficiency_is_the_rooflines_time_over_the_kernels(records, process):
     predictor = make_predictors(make_baseline(), [BLOCK], records)[BLOCK]
     ceilings = Ceilings(1, 1e-3, {"L1": 1e6, "L2": 1e6, "L3": 1e6, "DRAM": 1e6})
-    row = predictor.kernel_rows(ceilings)[0]
-    assert row["product"] == "96x32_bias"
+    found = predictor.efficiencies(ceilings)[0]
+    assert found.product == "96x32_bias"
     # 2 * 8 * 96 * 32 operations at 1e6 per second.
-    assert row["roofline_ms"][-1] == pytest.approx(2 * 8 * 96 * 32 / 1e6 * 1e3)
-    assert row["efficiency"][-1] == pytest.approx(row["roofline_ms"][-1] / row["latency_ms"][-1])
+    assert found.roofline_ms[-1] == pytest.approx(2 * 8 * 96 * 32 / 1e6 * 1e3)
+    assert found.efficiency[-1] == pytest.approx(found.roofline_ms[-1] / found.latency_ms[-1])
 
 
 def test_the_dense_twin_has_the_same_shape_and_epilogue():

@@ -192,14 +192,14 @@ def _report(study: Study, flags: dict[str, Any]) -> None:
     from tvm_sparse.report.study_view import view_of
 
     if flags["json_path"] is not None:
-        write_json(flags["json_path"], study.to_json())
+        write_json(flags["json_path"], study)
     if flags["csv_path"] is not None:
         write_text(flags["csv_path"], rows_csv(view_of(study).rows))
     if flags["output"] is not None:
         from tvm_sparse.report.html import write_report
 
-        write_json(Path(flags["output"]) / STUDY_FILE, study.to_json())
-        write_report(study.to_json(), flags["output"])
+        write_json(Path(flags["output"]) / STUDY_FILE, study)
+        write_report(study, flags["output"])
     for table in render_study(study):
         print_wide(table)
     print_wide(LEGEND)

@@ -25,6 +25,7 @@ from tvm_sparse.report.study_plots import save_plots
 from tvm_sparse.report.study_rows import Shape, blocks_of, rows_csv, shapes_of
 from tvm_sparse.report.study_scatters import pareto_chart, prediction_chart
 from tvm_sparse.report.study_view import StudyView, layers_csv, view_of
+from tvm_sparse.whatif.study import Study
 
 #: Nothing in the page may load anything, whatever a name in the study contains.
 _POLICY = (
@@ -58,13 +59,13 @@ _CHARTS = {
 _WIDE = {"speedup", "prediction", "pareto"}
 
 
-def write_report(study: Any, directory: str | Path) -> list[Path]:
+def write_report(study: Study, directory: str | Path) -> list[Path]:
     """Write the report of a what-if study.
 
     Parameters
     ----------
-    study : Study or mapping
-        The study's record, or its JSON form.
+    study : Study
+        Its record.
     directory : path
         Where the files go; made if it does not exist.
 
@@ -77,8 +78,6 @@ def write_report(study: Any, directory: str | Path) -> list[Path]:
     ------
     DependencyError
         If plotly or matplotlib is not installed.
-    ConfigError
-        If the study is no study of this version.
     BuildError
         If a file cannot be written.
     """

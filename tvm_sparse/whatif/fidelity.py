@@ -24,7 +24,7 @@ from tvm_sparse.text.texts import read_texts, take_evenly
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
 from tvm_sparse.tuning.records import Records, code_fingerprint
 from tvm_sparse.tuning.setting import Setting
-from tvm_sparse.whatif.study import Answer, PointResult, Study
+from tvm_sparse.whatif.study import Answer, FidelityPoint, PointResult, Study, StudyFidelity
 from tvm_sparse.whatif.subject import Imported, Subject
 
 Progress = Callable[[str], None]
@@ -123,12 +123,12 @@ def add_fidelity(
     return replace(
         study,
         answers=(*kept, fidelity_answer(study.points, found, judged.meaning)),
-        fidelity={
-            "measure": judged.measure,
-            "meaning": f"{judged.meaning}, pruned model against dense, on {len(texts)} texts of "
+        fidelity=StudyFidelity(
+            judged.measure,
+            f"{judged.meaning}, pruned model against dense, on {len(texts)} texts of "
             f"{question.text}; speeds are those of random patterns of the same sparsity",
-            "points": found,
-        },
+            tuple(found),
+        ),
     )
 
 
@@ -141,7 +141,7 @@ def fidelity_points(
     identity: Mapping[str, Any],
     threads: int | None = None,
     progress: Progress = lambda line: None,
-) -> list[dict[str, Any]]:
+) -> list[FidelityPoint]:
     """Prune a model in many ways and compare each result with the dense one.
 
     Parameters
@@ -163,11 +163,6 @@ def fidelity_points(
     progress : callable
         Receives one line a step.
 
-    Returns
-    -------
-    list of dict
-        method, block, sparsity, fidelity and all measures.
-
     Raises
     ------
     TvmSparseError
@@ -186,7 +181,11 @@ def fidelity_points(
     found = []
     wanted = [(method, block, s) for method in methods for block, s in points if s > 0]
     for index, (method, block, sparsity) in enumerate(wanted):
-        where = {"method": method, "block": block_name(block), "sparsity": sparsity}
+        where: dict[str, Any] = {
+            "method": method,
+            "block": block_name(block),
+            "sparsity": sparsity,
+        }
         kept = records.load("fidelity", {**basis, **where}, Measures)
         if kept is None:
             progress(
@@ -204,12 +203,12 @@ def fidelity_points(
             kept = Measures(judge.measures(spec))
             records.save("fidelity", {**basis, **where}, kept, {"model": facts.spec.to_json()})
         fidelity = kept.measures.get(measure)
-        found.append({**where, "fidelity": fidelity, "measures": kept.measures})
+        found.append(FidelityPoint(**where, fidelity=fidelity, measures=kept.measures))
     return found
 
 
 def fidelity_answer(
-    results: Sequence[PointResult], found: Sequence[Mapping[str, Any]], meaning: str
+    results: Sequence[PointResult], found: Sequence[FidelityPoint], meaning: str
 ) -> Answer:
     """Say how fast the model can get at how little loss.
 
@@ -217,7 +216,7 @@ def fidelity_answer(
     ----------
     results : sequence of PointResult
         The points with their speeds.
-    found : sequence of dict
+    found : sequence of FidelityPoint
         As `fidelity_points` returns them.
     meaning : str
         What the fidelity is.
@@ -227,22 +226,28 @@ def fidelity_answer(
         where = (block_name(result.point.block_shape), result.point.sparsity)
         speeds[where] = max(speeds.get(where, 0.0), result.speedup)
     known = [
-        {**{name: p[name] for name in ("method", "block", "sparsity", "fidelity")}, "speedup": s}
-        for p in found
-        if p["fidelity"] is not None and (s := speeds.get((p["block"], p["sparsity"])))
+        (point, point.fidelity, speed)
+        for point in found
+        if point.fidelity is not None and (speed := speeds.get((point.block, point.sparsity)))
     ]
     facts: dict[str, Any] = {"meaning": meaning, "fastest": {}}
     sentences = []
     for least in LEVELS:
-        good = [point for point in known if point["fidelity"] >= least and point["speedup"] > 1]
+        good = [(p, f, speed) for p, f, speed in known if f >= least and speed > 1]
         if good:
-            best = max(good, key=lambda point: point["speedup"])
-            facts["fastest"][f"{least:g}"] = best
-            sentences.append(f"{least:g} or more: {_describe(best)}, {best['speedup']:.2f}x dense")
+            best, fidelity, speed = max(good, key=lambda found: found[2])
+            facts["fastest"][f"{least:g}"] = {
+                "method": best.method,
+                "block": best.block,
+                "sparsity": best.sparsity,
+                "fidelity": fidelity,
+                "speedup": speed,
+            }
+            sentences.append(f"{least:g} or more: {_describe(best)}, {speed:.2f}x dense")
     if not sentences:
-        closest = sorted(known, key=lambda point: -point["fidelity"])[:1]
+        closest = sorted(known, key=lambda found: -found[1])[:1]
         ending = "".join(
-            f"; the closest is {_describe(point)}, {point['fidelity']:.3f}" for point in closest
+            f"; the closest is {_describe(point)}, {fidelity:.3f}" for point, fidelity, _ in closest
         )
         text = f"No point that beats dense keeps a fidelity ({meaning}) of {LEVELS[-1]:g}{ending}."
     else:
@@ -255,8 +260,8 @@ def fidelity_answer(
     )
 
 
-def _describe(point: Mapping[str, Any]) -> str:
-    return f"{point['method']} {point['block']} at {point['sparsity']:.1%}"
+def _describe(point: FidelityPoint) -> str:
+    return f"{point.method} {point.block} at {point.sparsity:.1%}"
 
 
 class _Judge:

@@ -15,6 +15,7 @@ from tvm_sparse.tuning.machine import Ceilings, level_of
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import CostModel, Product
+from tvm_sparse.whatif.study import KernelEfficiency
 
 BlockShape = tuple[int, int]
 
@@ -34,34 +35,32 @@ class Predictor:
     model: CostModel
     products: tuple[tuple[Product, KernelJob], ...]
 
-    def kernel_rows(self, ceilings: Ceilings) -> list[dict[str, object]]:
-        """Return times and efficiencies of the sparse kernels, JSON-ready.
+    def efficiencies(self, ceilings: Ceilings) -> list[KernelEfficiency]:
+        """Return times and efficiencies of the sparse kernels.
 
         Parameters
         ----------
         ceilings : Ceilings
             What the machine does at most with as many threads.
         """
-        rows: list[dict[str, object]] = []
+        found = []
         for product, job in self.products:
             fit = self.model.fits[product.name]
             ideal = [roofline_ms(job, density, ceilings) for density in fit.densities]
-            rows.append(
-                {
-                    "product": product.name,
-                    "calls": product.calls,
-                    "block_shape": list(job.block_shape),
-                    "dense_ms": product.dense_ms,
-                    "densities": list(fit.densities),
-                    "latency_ms": list(fit.latency_ms),
-                    "roofline_ms": ideal,
-                    "efficiency": [
-                        fit.efficiency(density, ms)
-                        for density, ms in zip(fit.densities, ideal, strict=True)
-                    ],
-                }
+            shares = map(fit.efficiency, fit.densities, ideal)
+            found.append(
+                KernelEfficiency(
+                    product=product.name,
+                    calls=product.calls,
+                    block_shape=job.block_shape,
+                    dense_ms=product.dense_ms,
+                    densities=tuple(fit.densities),
+                    latency_ms=tuple(fit.latency_ms),
+                    roofline_ms=tuple(ideal),
+                    efficiency=tuple(shares),
+                )
             )
-        return rows
+        return found
 
 
 def roofline_ms(job: KernelJob, density: float, ceilings: Ceilings) -> float:

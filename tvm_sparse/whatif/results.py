@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from math import isinf
-from typing import Any
 
 from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.tuning.machine import Ceilings
@@ -13,7 +12,7 @@ from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import amdahl_limit
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.predict import Predictor
-from tvm_sparse.whatif.study import PointResult, SettingResult
+from tvm_sparse.whatif.study import PointResult, ProductCall, SettingResult
 from tvm_sparse.whatif.subject import Fill
 from tvm_sparse.whatif.sweep import Kept
 
@@ -77,14 +76,14 @@ def setting_result(
         # JSON knows no infinity.
         amdahl_limit={name: None if isinf(limit) else limit for name, limit in limits.items()},
         layers=tuple(_layers(baseline, list(predictors), fill)),
-        kernels=tuple(row for p in predictors.values() for row in p.kernel_rows(ceilings)),
-        machine=asdict(ceilings),
+        kernels=tuple(row for p in predictors.values() for row in p.efficiencies(ceilings)),
+        machine=ceilings,
     )
 
 
 def _layers(
     baseline: Baseline, block_shapes: list[tuple[int, int]], fill: Fill
-) -> list[dict[str, Any]]:
+) -> list[ProductCall]:
     """Return one row per product, with the reason by block shape why it stays dense."""
     reasons = {
         block_name(shape): baseline.reasons(shape, fill.include, fill.exclude)
@@ -99,12 +98,12 @@ def _layers(
             for name, found in reasons.items()
         }
         rows.append(
-            {
-                "layer": call.layer,
-                "kernel": call.kernel,
-                "product": call.kernel.removeprefix("packed_dense_"),
-                "latency_ms": call.latency_ms,
-                "stays_dense": why,
-            }
+            ProductCall(
+                layer=call.layer,
+                kernel=call.kernel,
+                product=call.kernel.removeprefix("packed_dense_"),
+                latency_ms=call.latency_ms,
+                stays_dense=why,
+            )
         )
     return rows

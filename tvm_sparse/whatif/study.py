@@ -1,23 +1,21 @@
 """The record of a study: what was asked, predicted and measured, on which machine.
 
-JSON by `to_json`, described in docs/what-if.md; a change of its form needs a new `SCHEMA_VERSION`.
+Described in docs/what-if.md; a change of its form needs a new `schema_version`.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.records.read import read_record
+from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import Prediction
-from tvm_sparse.whatif.grid import Point
-
-SCHEMA_VERSION = 1
+from tvm_sparse.whatif.grid import Mode, Point, Targets
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,12 @@ class PointResult:
         Key of the measurement in the cache.
     why : str
         Why the point was chosen to be measured; empty if it was not.
+    error : float or None
+        Predicted over measured latency less 1; None if not measured. The prediction is first
+        brought to the speed the machine had when the point was measured, which the dense build
+        beside it tells.
+    items_per_s : float
+        Batch items per second, measured or else predicted.
     """
 
     point: Point
@@ -91,17 +95,14 @@ class PointResult:
     measured: Measurement | None = None
     record: str | None = None
     why: str = ""
+    error: float | None = field(init=False)
+    items_per_s: float = field(init=False)
 
-    @property
-    def error(self) -> float | None:
-        """Predicted over measured latency less 1; None if not measured.
-
-        The prediction is first brought to the speed the machine had when the point was measured,
-        which the dense build beside it tells.
-        """
-        if self.measured is None:
-            return None
-        return self.measured.speedup / self.predicted_speedup - 1
+    def __post_init__(self) -> None:
+        found = self.measured
+        error = found.speedup / self.predicted_speedup - 1 if found else None
+        object.__setattr__(self, "error", error)
+        object.__setattr__(self, "items_per_s", 1e3 * self.point.setting.batch / self.latency_ms)
 
     @property
     def latency_ms(self) -> float:
@@ -118,31 +119,56 @@ class PointResult:
         """Weights in memory, measured or else predicted."""
         return self.measured.weights_bytes if self.measured else self.predicted.weights_bytes
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON-ready values."""
-        setting = self.point.setting
-        return {
-            "sparsity": self.point.sparsity,
-            "block_shape": list(self.point.block_shape),
-            "block": block_name(self.point.block_shape),
-            "seq_len": setting.seq_len,
-            "batch": setting.batch,
-            "threads": setting.threads,
-            "predicted": {
-                **asdict(self.predicted),
-                "speedup": self.predicted_speedup,
-                "items_per_s": _items_per_s(setting, self.predicted.latency_ms),
-            },
-            "measured": None
-            if self.measured is None
-            else {
-                **asdict(self.measured),
-                "items_per_s": _items_per_s(setting, self.measured.latency_ms),
-                "record": self.record,
-            },
-            "error": self.error,
-            "why": self.why,
-        }
+
+@dataclass(frozen=True)
+class ProductCall:
+    """One kernel call of a product in a dense build.
+
+    Attributes
+    ----------
+    layer, kernel, product : str
+        The layers it works for, the kernel's name, and that of its product in predictions.
+    latency_ms : float
+        Its time.
+    stays_dense : dict of str to str
+        By block shape (`4x1`) why it stays dense; empty texts if it would not.
+    """
+
+    layer: str
+    kernel: str
+    product: str
+    latency_ms: float
+    stays_dense: dict[str, str]
+
+
+@dataclass(frozen=True)
+class KernelEfficiency:
+    """Times of one sparse kernel, and what the machine's roofline allows.
+
+    Attributes
+    ----------
+    product : str
+        Name of the product.
+    calls : int
+        Calls of an inference.
+    block_shape : (int, int)
+        (bs_r, bs_c).
+    dense_ms : float
+        Time of one call of the dense kernel in the model.
+    densities, latency_ms : tuple of float
+        Shares of non-zero blocks 0..1, and the time of a call at each.
+    roofline_ms, efficiency : tuple of float
+        The least time the machine could take, and its share of the time, 0..1.
+    """
+
+    product: str
+    calls: int
+    block_shape: tuple[int, int]
+    dense_ms: float
+    densities: tuple[float, ...]
+    latency_ms: tuple[float, ...]
+    roofline_ms: tuple[float, ...]
+    efficiency: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -163,12 +189,11 @@ class SettingResult:
         By block shape (`4x1`): how much of it are products that could run sparse.
     amdahl_limit : dict of str to (float or None)
         By block shape: the speed-up if those took no time; None without bound.
-    layers : tuple of dict
-        One per kernel call of a product: layer, kernel, latency_ms, and by block shape why it
-        stays dense (empty text if it would not).
-    kernels : tuple of dict
-        Times and roofline efficiency of the sparse kernels, by density.
-    machine : dict
+    layers : tuple of ProductCall
+        Its products, in order.
+    kernels : tuple of KernelEfficiency
+        The sparse kernels.
+    machine : Ceilings
         What this machine does at most with so many threads.
     """
 
@@ -178,14 +203,9 @@ class SettingResult:
     parts_ms: dict[str, float]
     sparse_products_ms: dict[str, float]
     amdahl_limit: dict[str, float | None]
-    layers: tuple[dict[str, Any], ...]
-    kernels: tuple[dict[str, Any], ...]
-    machine: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON-ready values."""
-        values = asdict(self)
-        return {**values.pop("setting"), **values}
+    layers: tuple[ProductCall, ...]
+    kernels: tuple[KernelEfficiency, ...]
+    machine: Ceilings
 
 
 @dataclass(frozen=True)
@@ -240,6 +260,46 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class FidelityPoint:
+    """What real pruning costs at one point.
+
+    Attributes
+    ----------
+    method, block : str
+        How the zeros were chosen, and the block shape (`4x1`).
+    sparsity : float
+        Block sparsity, 0..1.
+    fidelity : float or None
+        The main measure; None where texts do not tell it.
+    measures : dict of str to float
+        All measures, see `fidelity.views`.
+    """
+
+    method: str
+    block: str
+    sparsity: float
+    fidelity: float | None
+    measures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudyFidelity:
+    """What real pruning costs at the points' sparsities.
+
+    Attributes
+    ----------
+    measure, meaning : str
+        Name of the main measure, and what it is, in words.
+    points : tuple of FidelityPoint
+        By method, block shape and sparsity.
+    """
+
+    measure: str
+    meaning: str
+    points: tuple[FidelityPoint, ...]
+
+
+@dataclass(frozen=True)
 class Study:
     """One study.
 
@@ -255,7 +315,7 @@ class Study:
         As in an artifact's metadata.
     spec : dict
         Model spec, and how points become sparse.
-    grid, targets : dict
+    grid, targets : dict, Targets
         What was asked.
     environment : Environment
         Where it ran; its `threads` is the largest number used.
@@ -269,69 +329,35 @@ class Study:
         Other ways to the same end that were measured here: INT8 in another engine.
     refused : tuple of str
         Records that were left out, and why.
-    fidelity : dict
-        What real pruning at the points' sparsities costs, see `fidelity.add_fidelity`; empty if
-        nobody asked.
+    fidelity : StudyFidelity or None
+        What real pruning costs; None if nobody asked.
     """
 
+    schema_version: Literal[2] = field(default=2, kw_only=True)
     created: str
     command: str
-    mode: str
+    mode: Mode
     model: dict[str, Any]
     weights: dict[str, Any]
     spec: dict[str, Any]
     grid: dict[str, Any]
-    targets: dict[str, Any]
+    targets: Targets
     environment: Environment
     settings: tuple[SettingResult, ...]
     points: tuple[PointResult, ...]
     answers: tuple[Answer, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     refused: tuple[str, ...] = ()
-    fidelity: dict[str, Any] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the study as JSON-ready values, the schema version first."""
-        return {
-            "schema_version": self.schema_version,
-            **{
-                name: getattr(self, name)
-                for name in ("created", "command", "mode", "model", "weights", "spec", "grid")
-            },
-            "targets": self.targets,
-            "environment": asdict(self.environment),
-            "settings": [setting.to_json() for setting in self.settings],
-            "points": [point.to_json() for point in self.points],
-            "answers": [asdict(answer) for answer in self.answers],
-            "alternatives": [asdict(one) for one in self.alternatives],
-            "refused": list(self.refused),
-            "fidelity": self.fidelity,
-        }
+    fidelity: StudyFidelity | None = None
 
 
-def load_study(path: str | Path) -> dict[str, Any]:
-    """Read a study as its JSON document, which is what reports are made from.
+def load_study(path: str | Path) -> Study:
+    """Read a study that `tvm-sparse what-if --json` wrote.
 
     Raises
     ------
     ConfigError
         If the file cannot be read or is no study of this schema version.
     """
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from None
-    found = document.get("schema_version") if isinstance(document, dict) else None
-    if found != SCHEMA_VERSION or "points" not in document:
-        raise ConfigError(
-            f"{path} is no study of schema version {SCHEMA_VERSION}: "
-            "give a file that `tvm-sparse what-if` of this version wrote"
-        )
-    return dict(document)
-
-
-def _items_per_s(setting: Setting, latency_ms: float) -> float:
-    return setting.batch / (latency_ms / 1e3)
+    advice = "give a file that `tvm-sparse what-if` of this version wrote"
+    return read_record(path, Study, ConfigError, advice)

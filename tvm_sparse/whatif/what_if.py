@@ -80,8 +80,7 @@ def what_if(
     Returns
     -------
     Study
-        Every point predicted, some measured, and answers in plain words; `study.to_json()` is
-        what `report.html.write_report` takes.
+        Every point predicted, some measured, and answers in plain words.
 
     Raises
     ------
@@ -181,7 +180,7 @@ def run_study(
             "bench": question.bench.to_json(),
         },
         grid=grid.to_json(),
-        targets=asdict(question.targets),
+        targets=question.targets,
         environment=detect_environment(max(grid.threads)),
         settings=tuple(
             setting_result(baseline, predictors[setting], fill, ceilings[setting.threads])
