@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tvm_sparse.compiler.build_cache import CachedArtifact, build_artifact
 from tvm_sparse.compiler.reference_check import Reference
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.model.facts import ModelFacts, TensorSpec, WeightsFacts
+from tvm_sparse.progress import Progress, silent
 
 OUTPUTS = ("last_hidden_state", "pooler_output")
 
@@ -73,7 +73,7 @@ def build(
     sparsity: SparsitySpec | None = None,
     key: str = "encoder",
     tolerances: tuple[float, float] = (1e-4, 1e-4),
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
     **spec: Any,
 ) -> CachedArtifact:
     """Build `model` into a cache; `params` are the weights to run with, its own by default."""

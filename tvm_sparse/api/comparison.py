@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,12 +28,11 @@ from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.host import threads_here
+from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.runtime.metadata import load_metadata
 
 if TYPE_CHECKING:
     from tvm_sparse.runtime.metadata import ArtifactMetadata
-
-Progress = Callable[[str, float], None]
 
 # PyTorch computes what a sparse build is compared with: another engine on the same weights.
 _REFERENCE_ENGINE = "torch"
@@ -50,7 +49,7 @@ def compare(
     threads: int | None = None,
     bench: BenchSpec | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
-    progress: Progress = lambda text, share: None,
+    progress: ShareProgress = silent,
 ) -> PeersRecord:
     """Measure an exported artifact beside our dense build and other engines.
 
@@ -116,7 +115,7 @@ def compare_model(
     *,
     threads: Sequence[int] = (1,),
     bench: BenchSpec | None = None,
-    progress: Progress = lambda text, share: None,
+    progress: ShareProgress = silent,
 ) -> PeersRecord:
     """Measure our dense and sparse builds of a model beside other engines.
 
@@ -170,7 +169,7 @@ def _model_of(
     directory: str,
     name: str | None,
     cache_dir: str | os.PathLike[str] | None,
-    progress: Progress,
+    progress: ShareProgress,
 ) -> stages.Model:
     """Return the model an artifact was made from, with the artifact's weights."""
     spec = ModelSpec(**metadata.spec["model"])
@@ -208,7 +207,7 @@ def _sparse_build(
     spec: SparsitySpec,
     folder: Path,
     compile_spec: CompileSpec,
-    progress: Progress,
+    progress: ShareProgress,
 ) -> Contender:
     """Prune, compile and return a sparse build with what it has to compute."""
     pruned = stages.sparsify(model, spec)
@@ -232,7 +231,7 @@ def _peers(
     inputs: Arrays,
     outputs: Arrays,
     reference: str,
-    progress: Progress,
+    progress: ShareProgress,
 ) -> list[Contender]:
     engines = list(engines)
     failure = prepare_engines(engines, checkpoint, progress)
@@ -241,7 +240,9 @@ def _peers(
     return [peer(engine, checkpoint, inputs, outputs, reference) for engine in engines]
 
 
-def _compile(model: stages.Model, build: BuildName, spec: CompileSpec, progress: Progress) -> Path:
+def _compile(
+    model: stages.Model, build: BuildName, spec: CompileSpec, progress: ShareProgress
+) -> Path:
     def say(line: str) -> None:
         progress(line, 0.0)
 

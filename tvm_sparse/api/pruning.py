@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_sparse.api.stages import Model, Progress
+from tvm_sparse.api.stages import Model
 from tvm_sparse.config import SparsitySpec
+from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.sparsity.layers import LayerWeight
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def prune(
     *,
     state_dir: str | os.PathLike[str] | None = None,
     threads: int | None = None,
-    measure: Callable[[str, float], None] = lambda line, share: None,
-    progress: Progress = lambda line: None,
+    measure: ShareProgress = silent,
+    progress: Progress = silent,
     **fields: Any,
 ) -> PrunedModel:
     """Prune a model's real weights.
@@ -140,7 +140,7 @@ def finetune(
     *,
     state_dir: str | os.PathLike[str],
     threads: int | None = None,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
 ) -> PrunedModel:
     """Train a pruned model to give the dense one's outputs again, its zeros held fixed.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, Spar
 from tvm_sparse.errors import ArtifactError, CacheError, ConfigError
 from tvm_sparse.host import available_cores, threads_here
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.target import check_threads, resolve_target
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from tvm_sparse.bench.record import BenchRecord
     from tvm_sparse.sparsity.decision import LayerChoice
     from tvm_sparse.tiles import Tiles
-
-Progress = Callable[[str], None]
 
 #: A share of zeros in the encoder's dense weights from which on they count as pruned already.
 _PRUNED_ALREADY = 0.5
@@ -104,7 +103,7 @@ def load_model(
     model: str | ModelSpec,
     *,
     cache_dir: str | os.PathLike[str] | None = None,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
     **spec: Any,
 ) -> Model:
     """Import a model, or take it from the cache.
@@ -140,7 +139,7 @@ def load_cached_model(
     key: str,
     *,
     cache_dir: str | os.PathLike[str] | None = None,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
 ) -> Model:
     """Load an imported model by its key in the cache; nothing is imported anew.
 
@@ -208,7 +207,7 @@ def compile(
     atol: float = 1e-4,
     rtol: float = 1e-4,
     tiles: Tiles | None = None,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
     **fields: Any,
 ) -> Builds:
     """Compile a model, or take its builds from the cache.
@@ -301,7 +300,7 @@ def benchmark(
     inputs: Mapping[str, np.ndarray[Any, Any]] | None = None,
     threads: int | None = None,
     profile_repeats: int = 0,
-    progress: Callable[[str, float], None] | None = None,
+    progress: ShareProgress = silent,
     **fields: Any,
 ) -> BenchRecord:
     """Measure builds side by side.
@@ -318,7 +317,7 @@ def benchmark(
         Threads to run on; every core by default.
     profile_repeats : int
         Runs over which each kernel call is timed besides; 0 for none.
-    progress : callable, optional
+    progress : callable
         Receives a line of text and the finished share, 0..1.
     **fields
         Fields of `BenchSpec`: time_s, iterations, warmup_s.

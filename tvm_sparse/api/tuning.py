@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec
 from tvm_sparse.host import threads_here
+from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.runtime.metadata import load_metadata
 from tvm_sparse.tiles import Tiles
 from tvm_sparse.tuning.records import Records
@@ -22,8 +23,6 @@ from tvm_sparse.tuning.tune import products_of, tune_build
 from tvm_sparse.tuning.tuned_build import TunedBuild, TunedProduct
 from tvm_sparse.tuning.tuned_tiles import load_tiles, save_tiles
 
-MeasureProgress = Callable[[str, float], None]
-
 
 def tune(
     model: Model,
@@ -31,7 +30,7 @@ def tune(
     builds: tuple[BuildName, ...] = ("dense", "sparse"),
     threads: int | None = None,
     bench: BenchSpec | None = None,
-    progress: MeasureProgress = lambda text, share: None,
+    progress: ShareProgress = silent,
 ) -> list[TunedBuild]:
     """Search the tiles of a model's builds on this machine, and remember those that pay.
 
@@ -94,7 +93,7 @@ def _keep_what_pays(
     found: Mapping[str, list[TunedProduct]],
     known: Tiles,
     records: Records,
-    progress: MeasureProgress,
+    progress: ShareProgress,
 ) -> list[TunedBuild]:
     latency: dict[str, tuple[float, float]] = dict.fromkeys(found, (0.0, 0.0))
     rivals: dict[str, Path] = {}
@@ -125,7 +124,7 @@ def _medians(
     inputs: Mapping[str, np.ndarray[Any, Any]],
     threads: int,
     bench: BenchSpec,
-    progress: MeasureProgress,
+    progress: ShareProgress,
 ) -> dict[str, float]:
     with contextlib.ExitStack() as stack:
         workers: dict[str, WorkerProcess] = {}

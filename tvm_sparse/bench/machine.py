@@ -16,6 +16,7 @@ import tvm
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.kernels.vector import Registers, argument, load, parallel, prim_func, serial, store
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.target import CpuTarget, resolve_target
 
 # Two FMA ports with a latency of four cycles need eight sums in flight; more do no harm.
@@ -65,7 +66,7 @@ class Roofline:
     bandwidths: tuple[Bandwidth, ...]
 
 
-def measure_roofline(threads: int, report: Callable[[str], None] = lambda line: None) -> Roofline:
+def measure_roofline(threads: int, report: Progress = silent) -> Roofline:
     """Measure the machine with the threads that TVM runs in this process.
 
     Parameters

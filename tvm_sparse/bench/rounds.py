@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec
+from tvm_sparse.progress import ShareProgress
 
 #: Long enough that the dropped first iteration costs little, short enough for many pairs.
 ROUND_S = 0.3
@@ -19,9 +20,6 @@ DROPPED_PER_ROUND = 1
 MIN_ROUNDS = 5
 
 _NAMES_SHOWN = 3
-
-#: Called with a line of text and the finished share, 0..1.
-Progress = Callable[[str, float], None]
 
 
 @dataclass
@@ -47,7 +45,7 @@ class RoundSamples:
 
 
 def measure_rounds(
-    workers: Mapping[str, WorkerProcess], spec: BenchSpec, report: Progress
+    workers: Mapping[str, WorkerProcess], spec: BenchSpec, report: ShareProgress
 ) -> dict[str, RoundSamples]:
     """Warm up every worker, then measure them in turns until each has what `spec` asks for.
 
@@ -58,7 +56,7 @@ def measure_rounds(
     spec : BenchSpec
         How long to measure.
     report : callable
-        Progress.
+        Receives a line of text and the finished share, 0..1.
 
     Raises
     ------

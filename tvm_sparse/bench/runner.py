@@ -14,10 +14,11 @@ from datetime import datetime, timezone
 
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime, paired_speedups
-from tvm_sparse.bench.rounds import Progress, RoundSamples, measure_rounds
+from tvm_sparse.bench.rounds import RoundSamples, measure_rounds
 from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.host import threads_here
+from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.runtime.measure import measure_summary
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, load_metadata
 
@@ -32,7 +33,7 @@ def benchmark(
     threads: int | None = None,
     *,
     profile_repeats: int = 0,
-    progress: Progress | None = None,
+    progress: ShareProgress = silent,
 ) -> BenchRecord:
     """Measure one or two builds of a model side by side.
 
@@ -68,22 +69,21 @@ def benchmark(
     if not artifacts:
         raise ValueError("no artifacts to measure")
     threads = threads_here(threads)
-    report = progress or (lambda _text, _share: None)
     environment = detect_environment(threads)
     with contextlib.ExitStack() as stack:
         workers: dict[str, WorkerProcess] = {}
         for name, directory in artifacts.items():
-            report(f"loading {name}", 0.0)
+            progress(f"loading {name}", 0.0)
             workers[name] = stack.enter_context(WorkerProcess(directory, threads))
             workers[name].bind(inputs)
-        measured = measure_rounds(workers, spec, report)
+        measured = measure_rounds(workers, spec, progress)
         metadata = {name: load_metadata(worker.artifact) for name, worker in workers.items()}
         builds = {}
         for name, worker in workers.items():
             # Asked before profiling, which needs memory of its own.
             build = _build_record(metadata[name], measured[name], worker)
             if profile_repeats:
-                report(f"profiling {name}", 1.0)
+                progress(f"profiling {name}", 1.0)
                 best_ms = min(build.round_median_ms)
                 build = replace(build, calls=_profile(worker, profile_repeats, best_ms))
             builds[name] = build

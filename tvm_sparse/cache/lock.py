@@ -9,12 +9,13 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from tvm_sparse.errors import CacheError
+from tvm_sparse.progress import Progress, silent
 
 POLL_S = 0.05
 
@@ -23,7 +24,7 @@ POLL_S = 0.05
 def hold(
     path: Path,
     label: str,
-    on_wait: Callable[[str], None] | None = None,
+    on_wait: Progress = silent,
     timeout_s: float | None = None,
 ) -> Iterator[None]:
     """Hold the lock file `path`; it exists only while somebody does. Not reentrant.
@@ -34,7 +35,7 @@ def hold(
         Lock file; its directory is created.
     label : str
         What is locked, for messages.
-    on_wait : callable or None
+    on_wait : callable
         Called once, with a line that says who holds the lock, when there is a wait.
     timeout_s : float or None
         Seconds to wait before giving up; None waits as long as it takes.
@@ -49,7 +50,7 @@ def hold(
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     handle = _try_lock(path)
-    if handle is None and on_wait is not None:
+    if handle is None:
         on_wait(f"waiting for {label}: {_holder(path)} is working on it")
     while handle is None:
         if timeout_s is not None and time.monotonic() - started > timeout_s:

@@ -19,7 +19,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -28,6 +28,7 @@ from typing import Any
 
 from tvm_sparse.cache import lock, manifest
 from tvm_sparse.errors import CacheError, TvmSparseError
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.records.directory import replace_directory
 
 KINDS = ("ir", "lib", "bench")
@@ -86,7 +87,7 @@ class Cache:
     def __init__(
         self,
         root: str | os.PathLike[str] | None = None,
-        on_warning: Callable[[str], None] | None = None,
+        on_warning: Progress | None = None,
     ) -> None:
         chosen = root or os.environ.get("TVM_SPARSE_CACHE") or "cache"
         self.root = Path(chosen).expanduser().absolute()
@@ -168,7 +169,7 @@ class Cache:
         self,
         kind: str,
         key: str,
-        on_wait: Callable[[str], None] | None = None,
+        on_wait: Progress = silent,
         timeout_s: float | None = None,
     ) -> Iterator[None]:
         """Keep other processes (and threads) from building the same entry; not reentrant.
@@ -179,7 +180,7 @@ class Cache:
         ----------
         kind, key : str
             Entry to lock; it need not exist.
-        on_wait : callable or None
+        on_wait : callable
             Called once, with a line that says who holds the lock, when there is a wait.
         timeout_s : float or None
             Seconds to wait before giving up; None waits as long as it takes.
@@ -265,7 +266,7 @@ class Cache:
         self,
         name: str,
         label: str = "the cache",
-        on_wait: Callable[[str], None] | None = None,
+        on_wait: Progress = silent,
         timeout_s: float | None = None,
     ) -> Iterator[None]:
         path = self.root / ".locks" / f"{name}.lock"

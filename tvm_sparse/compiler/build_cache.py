@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache as memoize
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,7 @@ from tvm_sparse.errors import CheckError
 from tvm_sparse.host import available_cores
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.passes.dense_layers import dense_layers
+from tvm_sparse.progress import Progress
 from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall
 from tvm_sparse.runtime.tvm_runtime import set_threads
 from tvm_sparse.sparsity.decision import Decision, LayerChoice, keep_dense, sparse_flops_share
@@ -59,7 +60,7 @@ def build_artifact(
     sparsity: SparsitySpec | None,
     spec: CompileSpec,
     tolerances: tuple[float, float],
-    progress: Callable[[str], None],
+    progress: Progress,
     choices: Mapping[str, LayerChoice] | None = None,
     tiles: Tiles | None = None,
 ) -> CachedArtifact:
@@ -154,7 +155,7 @@ def build_artifact(
     return CachedArtifact(staging.entry.path / _ARTIFACT, reference_check)
 
 
-def _phases(what: str, progress: Callable[[str], None]) -> Callable[[str], None]:
+def _phases(what: str, progress: Progress) -> Progress:
     """Tell that a step begins, and return a progress of its phases."""
     progress(what)
     return lambda phase: progress(f"{what}: {phase}")
@@ -166,7 +167,7 @@ def _check(
     reference: Reference,
     spec: CompileSpec,
     tolerances: tuple[float, float],
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> dict[str, float]:
     try:
         return check_against_reference(build, reference, *tolerances)

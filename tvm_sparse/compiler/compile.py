@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from tvm_sparse.config import CompileSpec, SparsitySpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower, pack
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sparsity.decision import LayerChoice
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import Tiles
@@ -47,7 +48,7 @@ def compile_model(
     params: Mapping[str, np.ndarray],
     spec: CompileSpec,
     sparsity: SparsitySpec | None = None,
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Progress = silent,
     choices: Mapping[str, LayerChoice] | None = None,
     tiles: Tiles | None = None,
 ) -> Build:

@@ -13,6 +13,7 @@ from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.record import EvaluationRecord
 from tvm_sparse.fidelity.sides import Side
 from tvm_sparse.fidelity.views import collect, compare, score
+from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
 from tvm_sparse.text.tokens import TOKENIZER_FILE, VOCABULARY_FILE, Tokens, load_tokenizer
@@ -34,7 +35,7 @@ def evaluate(
     texts: Texts,
     threads: int,
     tokenizer_dir: str | None = None,
-    progress: Callable[[str, float], None] = lambda line, share: None,
+    progress: ShareProgress = silent,
 ) -> EvaluationRecord:
     """Run two models on the same texts and compare what they say.
 

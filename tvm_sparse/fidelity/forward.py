@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.progress import Progress, silent
 
 Arrays = Mapping[str, NDArray[Any]]
 #: Inputs of one run to its outputs by name.
@@ -125,7 +126,7 @@ def compile_dense(
     params: Arrays,
     facts: ModelFacts,
     spec: CompileSpec,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
 ) -> DenseCode:
     """Compile a model's dense build and load the code into this process.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tvm_sparse.config import CompileSpec
@@ -10,6 +10,7 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, compile_dense
 from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.tasks.registry import on_texts
@@ -34,7 +35,7 @@ def model_sensitivity(
     exclude: Iterable[str] = (),
     limit: int = DEFAULT_TEXTS,
     threads: int | None = None,
-    progress: Callable[[str, float], None] = lambda line, share: None,
+    progress: ShareProgress = silent,
 ) -> Sensitivity:
     """Prune each eligible layer alone, by magnitude, and measure the fidelity lost.
 

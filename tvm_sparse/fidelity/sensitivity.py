@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, DenseCode
 from tvm_sparse.fidelity.views import collect, compare
+from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.sparsity.allocation import LossCurve
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.pruning import prune_magnitude
@@ -105,7 +106,7 @@ def measure_sensitivity(
     method: str = "magnitude",
     prune: PruneLayer | None = None,
     time_saved: TimeSaved | None = None,
-    progress: Callable[[str, float], None] = lambda line, share: None,
+    progress: ShareProgress = silent,
 ) -> Sensitivity:
     """Prune one layer, or group of layers, at a time and measure what is lost.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,7 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, DenseCode, Forward, compile_dense
 from tvm_sparse.host import available_cores
 from tvm_sparse.model.facts import WeightsFacts
-
-Progress = Callable[[str], None]
+from tvm_sparse.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def open_side(
     compile_spec: CompileSpec,
     cache_dir: str | os.PathLike[str] | None = None,
     like: Side | None = None,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
 ) -> Side:
     """Open a model for a comparison.
 

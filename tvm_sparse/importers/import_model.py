@@ -7,7 +7,6 @@ is, and a new one is written by `tvm_sparse.importers.worker`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache as memoize
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +21,7 @@ from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies, witho
 from tvm_sparse.importers.import_process import run_worker
 from tvm_sparse.importers.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sources.source import ModelSource
 
@@ -56,7 +56,7 @@ def import_model(
     spec: ModelSpec,
     source: ModelSource,
     cache: Cache,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
 ) -> CacheEntry:
     """Return the cache entry of a model, importing the model if there is none.
 
@@ -84,7 +84,7 @@ def import_model(
 
 
 def _find_or_import(
-    spec: ModelSpec, source: ModelSource, cache: Cache, progress: Callable[[str], None]
+    spec: ModelSpec, source: ModelSource, cache: Cache, progress: Progress
 ) -> CacheEntry:
     key = ir_key(spec, source)
     if (entry := cache.get("ir", key)) is not None:

@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tvm_sparse import errors
 from tvm_sparse.config import ModelSpec
+from tvm_sparse.progress import Progress
 from tvm_sparse.sources.source import ModelSource
 
 _STDERR_TAIL_LINES = 5
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def run_worker(
-    spec: ModelSpec, source: ModelSource, directory: Path, progress: Callable[[str], None]
+    spec: ModelSpec, source: ModelSource, directory: Path, progress: Progress
 ) -> dict[str, Any]:
     """Import a model in a child process that fills `directory`; return the module's signature.
 
@@ -50,7 +50,7 @@ def run_worker(
 
 
 def run_child(
-    module: str, purpose: str, request: dict[str, Any], progress: Callable[[str], None]
+    module: str, purpose: str, request: dict[str, Any], progress: Progress
 ) -> dict[str, Any]:
     """Have a child process of the importer serve one request; return the facts it reports.
 

@@ -33,6 +33,7 @@ from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import without_torch
 from tvm_sparse.errors import TvmSparseError, UnsupportedOpError
 from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.progress import Progress
 from tvm_sparse.sources.source import ModelSource
 
 MODULE_FILE = "module.json"
@@ -41,7 +42,7 @@ REFERENCE_FILE = "reference.npz"
 
 
 def import_into(
-    spec: ModelSpec, source: ModelSource, directory: Path, progress: Callable[[str], None]
+    spec: ModelSpec, source: ModelSource, directory: Path, progress: Progress
 ) -> dict[str, Any]:
     """Import a model and write module, weights and reference values to `directory`.
 
@@ -123,7 +124,7 @@ def _micro_batch_inputs(
     return tuple(replace(i, shape=(size, *i.shape[1:])) for i in inputs)
 
 
-def serve(handle: Callable[[dict[str, Any], Callable[[str], None]], dict[str, Any]]) -> int:
+def serve(handle: Callable[[dict[str, Any], Progress], dict[str, Any]]) -> int:
     """Serve the one request on stdin and return the exit status.
 
     Parameters
@@ -153,7 +154,7 @@ def serve(handle: Callable[[dict[str, Any], Callable[[str], None]], dict[str, An
     return 0
 
 
-def _import(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+def _import(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     spec, source = ModelSpec(**request["spec"]), ModelSource(**request["source"])
     return import_into(spec, source, Path(request["directory"]), progress)
 

@@ -26,6 +26,7 @@ from tvm_sparse.passes import (
 )
 from tvm_sparse.passes.layer_calls import LayerCall, layer_calls
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sparsity.decision import Decision, LayerChoice
 from tvm_sparse.target import CpuTarget
 
@@ -91,9 +92,7 @@ class Phases:
         Receives the name of each phase as it starts.
     """
 
-    def __init__(
-        self, dump_dir: str | None = None, progress: Callable[[str], None] = lambda name: None
-    ) -> None:
+    def __init__(self, dump_dir: str | None = None, progress: Progress = silent) -> None:
         self.dump_dir, self.progress = dump_dir, progress
         self.seconds: dict[str, float] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from tvm_sparse.host import threads_here
 from tvm_sparse.ir.expressions import static_shape, substitute
 from tvm_sparse.ir.functions import bindings, main_function, micro_batches, parameters
 from tvm_sparse.passes.dense_layers import find_dense_weights
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.tvm_runtime import set_threads
 
 
@@ -117,7 +118,7 @@ class ActivationRunner:
         params: Mapping[str, np.ndarray],
         names: Iterable[str],
         threads: int | None = None,
-        progress: Callable[[str], None] = lambda line: None,
+        progress: Progress = silent,
     ) -> None:
         self._mod, self.inputs = expose_dense_inputs(mod, names)
         func = main_function(self._mod)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tvm
@@ -11,6 +11,7 @@ from tvm_sparse.config import CompileSpec
 from tvm_sparse.fidelity.forward import compile_dense
 from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.pruning.moments import collect_moments
 from tvm_sparse.pruning.prune_params import block_counts
@@ -35,7 +36,7 @@ def auto_zeros(
     facts: ModelFacts,
     *,
     threads: int | None = None,
-    progress: Callable[[str, float], None] = lambda text, share: None,
+    progress: ShareProgress = silent,
 ) -> tuple[dict[str, int], Sensitivity]:
     """Prune one layer at a time, measure the model's loss, and spend the budget where it is least.
 

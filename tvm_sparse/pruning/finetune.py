@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.pruning.calibration import load_calibration, random_calibration
 from tvm_sparse.sources.source import resolve_source
 from tvm_sparse.training.distill import DistillSpec, distill
@@ -46,7 +47,7 @@ def finetune_params(
     state_dir: Path,
     *,
     threads: int | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Train pruned weights, their zeros held fixed.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tvm
 
+from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.activations import ActivationRunner
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.sparsity.hessian import HessianSum
@@ -40,7 +41,7 @@ def collect_moments(
     *,
     full: bool,
     threads: int | None = None,
-    progress: Callable[[str, float], None] = lambda text, share: None,
+    progress: ShareProgress = silent,
 ) -> dict[str, InputMoments]:
     """Run the calibration text through a dense build and add up the moments of layer inputs.
 

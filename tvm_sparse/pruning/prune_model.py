@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,11 +12,11 @@ import tvm
 import tvm_sparse
 from tvm_sparse.errors import ConfigError, SparsityError
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.pruning.auto_schedule import auto_zeros
 from tvm_sparse.pruning.calibration import Calibration, load_calibration, random_calibration
 from tvm_sparse.pruning.prune_params import (
     LayerResult,
-    Progress,
     block_counts,
     global_zeros,
     prune_params,
@@ -104,8 +104,8 @@ def prune_model(
     spec: PruneSpec,
     *,
     threads: int | None = None,
-    progress: Progress = lambda text, share: None,
-    say: Callable[[str], None] = lambda line: None,
+    progress: ShareProgress = silent,
+    say: Progress = silent,
 ) -> Pruned:
     """Prune the eligible layers of a model.
 
@@ -150,8 +150,8 @@ def _prune(
     facts: ModelFacts,
     spec: PruneSpec,
     threads: int | None,
-    progress: Progress,
-    say: Callable[[str], None],
+    progress: ShareProgress,
+    say: Progress,
 ) -> Pruned:
     check_weights(facts)
     refusals = eligible_layers(layers, spec.block_shape, spec.include, spec.exclude)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import tvm
 
+from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.pruning.moments import collect_moments, stages
 from tvm_sparse.sparsity.bsr import block_grid
@@ -20,7 +21,6 @@ from tvm_sparse.sparsity.schedule import by_scores
 from tvm_sparse.sparsity.stats import block_sparsity, element_sparsity
 
 Params = Mapping[str, np.ndarray]
-Progress = Callable[[str, float], None]
 
 _TEXT = "pruning layer by layer"
 #: Share of a stage's time that its activations take, roughly.
@@ -68,7 +68,7 @@ def prune_params(
     calibration: Calibration | None,
     *,
     threads: int | None = None,
-    progress: Progress = lambda text, share: None,
+    progress: ShareProgress = silent,
 ) -> tuple[dict[str, np.ndarray], list[LayerResult]]:
     """Return all weights with those of the given layers pruned.
 
@@ -139,7 +139,7 @@ def global_zeros(
     calibration: Calibration | None,
     *,
     threads: int | None = None,
-    progress: Progress = lambda text, share: None,
+    progress: ShareProgress = silent,
 ) -> dict[str, int]:
     """Deal one budget out over the layers by the scores of all their blocks together.
 
@@ -189,7 +189,7 @@ def _moments(
     calibration: Calibration | None,
     full: bool,
     threads: int | None,
-    progress: Progress,
+    progress: ShareProgress,
 ) -> dict[str, InputMoments]:
     assert calibration is not None  # the caller loads it whenever the method needs it
     return collect_moments(
@@ -197,7 +197,7 @@ def _moments(
     )
 
 
-def _part(progress: Progress, start: float, length: float) -> Progress:
+def _part(progress: ShareProgress, start: float, length: float) -> ShareProgress:
     """Return the progress of a part as progress of the whole, under one text."""
     return lambda _text, share: progress(_TEXT, start + length * share)
 

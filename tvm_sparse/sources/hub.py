@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.errors import CheckpointError
+from tvm_sparse.progress import Progress
 from tvm_sparse.sources.checkpoint import (
     PYTORCH_FILES,
     WEIGHT_FILES,
@@ -45,9 +46,7 @@ def cached_config(hub_id: str) -> Path | None:
     return _snapshot(hub_id)
 
 
-def fetch_checkpoint(
-    hub_id: str, progress: Callable[[str], None], config_only: bool = False
-) -> Path:
+def fetch_checkpoint(hub_id: str, progress: Progress, config_only: bool = False) -> Path:
     """Download a hub model's config and weights into the hub's cache; return the directory.
 
     `config_only` leaves the weights where they are.

@@ -9,13 +9,13 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, ModelNotFoundError
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import (
     architecture_of,
     check_seq_len,
@@ -89,9 +89,7 @@ class _Found:
     reason: str = ""
 
 
-def resolve_source(
-    spec: ModelSpec, progress: Callable[[str], None] = lambda line: None
-) -> ModelSource:
+def resolve_source(spec: ModelSpec, progress: Progress = silent) -> ModelSource:
     """Decide where the model named by `spec` comes from.
 
     A hub id is looked for in the hub's cache, then asked for over the network with a wait of a
@@ -158,7 +156,7 @@ def _find_local(spec: ModelSpec) -> _Found:
     return _Found(config, reason=f"{directory} has no weights")
 
 
-def _find_on_hub(spec: ModelSpec, preset: Preset | None, progress: Callable[[str], None]) -> _Found:
+def _find_on_hub(spec: ModelSpec, preset: Preset | None, progress: Progress) -> _Found:
     hub_id = preset.hub_id if preset else spec.model
     if spec.weights == "random" and preset:
         return _Found(preset.config, reason="asked for")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.importers.import_process import run_child
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.training.state import PARAMS_FILE, TOKENS_FILE
 
@@ -92,7 +93,7 @@ def distill(
     spec: DistillSpec,
     state_dir: Path,
     threads: int | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
 ) -> Distilled:
     """Train pruned weights against the model they come from.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
+from tvm_sparse.progress import Progress
 from tvm_sparse.training.state import load_state, save_state
 from tvm_sparse.training.steps import Training
 
@@ -22,7 +23,7 @@ def train(
     spec: Mapping[str, Any],
     state_dir: Path,
     key: str,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     """Train up to the last step and return the facts for `Distilled`.
 

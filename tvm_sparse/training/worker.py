@@ -9,18 +9,18 @@ key}. `directory` holds the pruned weights and the tokens; the trained weights t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tvm_sparse.importers.worker import serve
+from tvm_sparse.progress import Progress
 from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.training.state import PARAMS_FILE, TOKENS_FILE
 
 
-def train_request(request: dict[str, Any], progress: Callable[[str], None]) -> dict[str, Any]:
+def train_request(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Train as a request of `distill` asks for, and return the facts."""
     progress("starting TensorFlow")
     from safetensors.numpy import load_file, save_file

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from tvm_sparse.errors import BuildError
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.records.read import check_record
 from tvm_sparse.tuning.child import ask
 from tvm_sparse.tuning.kernel_job import KernelJob
@@ -36,9 +37,7 @@ class TimedKernel:
     disturbed: bool
 
 
-def measured_ceilings(
-    records: Records, threads: int, progress: Callable[[str], None] = lambda line: None
-) -> Ceilings:
+def measured_ceilings(records: Records, threads: int, progress: Progress = silent) -> Ceilings:
     """Return the ceilings of this machine, measuring them if it was never done.
 
     Parameters
@@ -69,7 +68,7 @@ def measured_kernels(
     records: Records,
     jobs: Iterable[KernelJob],
     threads: int,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
     again: bool = False,
 ) -> dict[KernelJob, KernelTimes]:
     """Return the times of kernels, measuring those that are not in the cache.

@@ -11,7 +11,7 @@ run as one product if they run alike.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import detect_host, threads_here
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sparsity.decision import LayerChoice, eligible_layers
 from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.stats import block_sparsity
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from tvm_sparse.tiles import Tiles
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
-Progress = Callable[[str], None]
 
 #: Of each kernel, in turns with its rival.
 _ROUNDS, _SECONDS_PER_ROUND = 3, 0.02
@@ -66,7 +66,7 @@ def choose_layers(
     model: ModelSpec,
     compile_spec: CompileSpec,
     records: Records,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
 ) -> dict[str, LayerChoice]:
     """Decide for the eligible layers, by name, which run sparse.
 

@@ -8,7 +8,7 @@ wonders why a point that "is there" is measured again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import cache as memoize
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tvm_sparse
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.errors import CacheError
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.records.read import Record, check_record, read_record
 from tvm_sparse.records.write import json_text
 from tvm_sparse.tuning.machine import MachineId, this_machine
@@ -82,7 +83,7 @@ class Records:
     def __init__(
         self,
         cache: Cache,
-        warn: Callable[[str], None] = lambda line: None,
+        warn: Progress = silent,
         machine: MachineId | None = None,
     ) -> None:
         self.cache, self.machine = cache, machine or this_machine()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from tvm_sparse.kernels.tiling import (
     sparse_format,
     split_rows,
 )
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.sparsity.layers import HEADS
 from tvm_sparse.target import CpuTarget, resolve_target
@@ -38,8 +39,6 @@ _PRODUCT = re.compile(r"packed_dense_(?P<units>\d+)x(?P<depth>\d+)(?P<epilogue>\
 _LEAST_GAIN = 0.02
 #: Rows or lanes tried for each token tile.
 _SIZES_TRIED = 3
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def tune_build(
     density: float,
     threads: int,
     records: Records,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
 ) -> list[TunedProduct]:
     """Find the fastest tiles of a build's products.
 

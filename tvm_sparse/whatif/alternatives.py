@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
@@ -11,6 +10,7 @@ from tvm_sparse.bench.peers.compare import compare, prepare_engines
 from tvm_sparse.bench.peers.contender import own_build, peer
 from tvm_sparse.bench.peers.engine import find_engines
 from tvm_sparse.config import BenchSpec
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.study import Alternative
@@ -25,7 +25,7 @@ def measured_int8(
     records: Records,
     setting: Setting,
     bench: BenchSpec,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
 ) -> Alternative:
     """Return what dynamic INT8 gives at a setting, our dense build taking turns with it.
 
@@ -64,7 +64,7 @@ def measured_int8(
 
 
 def _measure(
-    subject: Subject, setting: Setting, bench: BenchSpec, progress: Callable[[str], None]
+    subject: Subject, setting: Setting, bench: BenchSpec, progress: Progress
 ) -> Alternative:
     (engine,) = find_engines([_ENGINE])
     where = (engine.label, setting.seq_len, setting.batch, setting.threads)
@@ -83,7 +83,7 @@ def _measure(
             ],
             setting.threads,
             bench,
-            lambda _line, _share: None,
+            silent,
         )
     if ours.latency_ms is None or theirs.latency_ms is None:
         return Alternative(*where, "failed", theirs.detail or ours.detail)

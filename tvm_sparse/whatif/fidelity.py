@@ -7,7 +7,7 @@ each gets the fidelity that a pruning method reaches at its sparsity and block s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
 from tvm_sparse.fidelity.views import collect, compare
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.pruning.prune_model import prune_model
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.tasks.registry import on_texts
@@ -27,7 +28,6 @@ from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.study import Answer, FidelityPoint, PointResult, Study, StudyFidelity
 from tvm_sparse.whatif.subject import Imported, Subject
 
-Progress = Callable[[str], None]
 #: Texts that a model is judged on, where there are more.
 DEFAULT_TEXTS = 128
 #: Fidelities for which the fastest point is told.
@@ -72,7 +72,7 @@ def add_fidelity(
     setting: Setting,
     question: FidelityQuestion,
     records: Records,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
 ) -> Study:
     """Return a study with the fidelity of every sparsity and block shape of its grid.
 
@@ -140,7 +140,7 @@ def fidelity_points(
     records: Records,
     identity: Mapping[str, Any],
     threads: int | None = None,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
 ) -> list[FidelityPoint]:
     """Prune a model in many ways and compare each result with the dense one.
 

@@ -13,6 +13,7 @@ import numpy as np
 from tvm_sparse.bench.record import BenchRecord, paired_speedups
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.tuning.setting import Setting
@@ -34,8 +35,6 @@ _ATTEMPTS = 4
 #: Quiet machines repeat themselves, within a measurement and from one to the next of a build.
 _QUIET_RATIO = 1.1
 
-Progress = Callable[[str], None]
-
 
 def load_baseline(subject: Subject, records: Records, setting: Setting) -> Baseline | None:
     """Return the dense build of a setting as it was measured, None if it was not."""
@@ -50,7 +49,7 @@ def measured_baseline(
     records: Records,
     setting: Setting,
     bench: BenchSpec,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
     again: bool = False,
 ) -> Baseline:
     """Return the dense build of a setting, measured and profiled, from the cache if it is there.
@@ -107,7 +106,7 @@ def measure_point(
     point: Point,
     bench: BenchSpec,
     keep_build: bool = False,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
     pace_ms: float | None = None,
 ) -> Measurement:
     """Build a point and measure it, the dense build taking turns with it.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.tiling import choose_layout
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning.calibrate import KernelTimes, measured_kernels
 from tvm_sparse.tuning.kernel_fit import KernelFit
@@ -100,7 +101,7 @@ def make_predictors(
     records: Records,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
     again: bool = False,
 ) -> dict[BlockShape, Predictor]:
     """Return a predictor for every block shape, timing the kernels that are not in the cache.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.importers.import_model import import_model, ir_key, load_imported
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.presets import find_preset
 from tvm_sparse.sources.source import ModelSource, resolve_source
 from tvm_sparse.sparsity.layers import LayerWeight
@@ -93,7 +94,7 @@ class Subject:
         spec: ModelSpec,
         cache: Cache,
         fill: Fill,
-        progress: Callable[[str], None] = lambda line: None,
+        progress: Progress = silent,
     ) -> None:
         self.spec, self.cache, self.fill, self._progress = spec, cache, fill, progress
         self.tiles = load_tiles(Records(cache, progress))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.study import Measurement
@@ -55,7 +56,7 @@ def measure_points(
     points: Sequence[Point],
     identity: Callable[[Point], Mapping[str, Any]],
     measure: MeasurePoint,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
     again: bool = False,
     clock_s: Callable[[], float] = time.monotonic,
 ) -> dict[Point, Kept]:

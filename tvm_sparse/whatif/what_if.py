@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import BenchSpec, ModelSpec
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.calibrate import measured_ceilings
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
@@ -33,7 +34,6 @@ from tvm_sparse.whatif.study import Alternative, Measurement, PointResult, Study
 from tvm_sparse.whatif.subject import Fill, Subject
 from tvm_sparse.whatif.sweep import Kept, load_points, measure_points
 
-Progress = Callable[[str], None]
 Predictors = Mapping[tuple[int, int], Predictor]
 
 
@@ -49,7 +49,7 @@ def what_if(
     exclude: Sequence[str] = (),
     int8: bool = True,
     cache_dir: str | os.PathLike[str] | None = None,
-    progress: Progress = lambda line: None,
+    progress: Progress = silent,
     **axes: Sequence[Any],
 ) -> Study:
     """Tell what pruning a model would buy on this machine, over a grid of sparsities.
@@ -104,7 +104,7 @@ def what_if(
 
 
 def run_study(
-    subject: Subject, question: Question, records: Records, progress: Progress = lambda line: None
+    subject: Subject, question: Question, records: Records, progress: Progress = silent
 ) -> Study:
     """Answer a question.
 

@@ -14,17 +14,18 @@ from tvm_sparse.bench.peers.contender import Arrays, Contender
 from tvm_sparse.bench.peers.engine import Engine
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.record import EngineResult, summarise
-from tvm_sparse.bench.rounds import Progress, measure_rounds
+from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import BuildError, TvmSparseError
+from tvm_sparse.progress import ShareProgress
 from tvm_sparse.runtime.compare import difference
 
 #: fp32 engines add in different orders; INT8 is not held to this, its error is shown.
 TOLERANCE = 1e-3
 
 
-def prepare_engines(engines: Iterable[Engine], checkpoint: Path, report: Progress) -> str:
+def prepare_engines(engines: Iterable[Engine], checkpoint: Path, report: ShareProgress) -> str:
     """Write what the installed engines load into a checkpoint directory.
 
     Returns
@@ -56,7 +57,7 @@ def run_once(engine: Engine, checkpoint: Path, inputs: Arrays) -> dict[str, NDAr
 
 
 def compare(
-    contenders: Sequence[Contender], threads: int, spec: BenchSpec, report: Progress
+    contenders: Sequence[Contender], threads: int, spec: BenchSpec, report: ShareProgress
 ) -> list[EngineResult]:
     """Check every contender against its reference, then measure all that passed in turns.
 
@@ -69,7 +70,7 @@ def compare(
     spec : BenchSpec
         How long to measure each.
     report : callable
-        Progress.
+        ShareProgress.
     """
     results = {
         contender.result.label: replace(contender.result, threads=threads)

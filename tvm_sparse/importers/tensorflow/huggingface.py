@@ -5,20 +5,18 @@ Runs in the import worker only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from tvm_sparse.errors import CheckpointError, FrontendError
 from tvm_sparse.importers.tensorflow.graphdef import variable_name
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow, import_transformers
 from tvm_sparse.importers.tensorflow.random_weights import pruned_nonzeros, random_value
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.tasks.registry import TASKS
 
 
-def load_model(
-    source: ModelSource, seed: int, progress: Callable[[str], None] = lambda line: None
-) -> Any:
+def load_model(source: ModelSource, seed: int, progress: Progress = silent) -> Any:
     """Build the TF model of `source` with its weights.
 
     Parameters
@@ -89,7 +87,7 @@ def _load_checkpoint(
     config: Any,
     source: ModelSource,
     seed: int,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Any:
     tf = import_tensorflow()
     # The HDF5 loader leaves a missing tensor at its initial value without a word.
