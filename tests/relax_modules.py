@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import tvm
+from placed_layers import imported
 from tolerances import MODEL
 from tvm import relax
 
@@ -57,12 +58,12 @@ def make_encoder(
     norm("embeddings/norm")
     for layer in range(num_layers):
         for part in ("query", "key", "value"):
-            dense(f"encoder/layer_{layer}/attention/{part}", width, width)
-        dense(f"encoder/layer_{layer}/attention/output", width, width)
-        norm(f"encoder/layer_{layer}/attention/norm")
-        dense(f"encoder/layer_{layer}/inner", width, 2 * width)
-        dense(f"encoder/layer_{layer}/outer", 2 * width, width)
-        norm(f"encoder/layer_{layer}/norm")
+            dense(f"encoder/layer_._{layer}/attention/{part}", width, width)
+        dense(f"encoder/layer_._{layer}/attention/output", width, width)
+        norm(f"encoder/layer_._{layer}/attention/norm")
+        dense(f"encoder/layer_._{layer}/inner", width, 2 * width)
+        dense(f"encoder/layer_._{layer}/outer", 2 * width, width)
+        norm(f"encoder/layer_._{layer}/norm")
     dense("pooler", width, width)
 
     def body(emit: Emit, ids: relax.Var, mask: relax.Var, *values: relax.Var) -> relax.Expr:
@@ -84,7 +85,7 @@ def make_encoder(
         x = normal("embeddings/norm", emit(op.add(rows, weight["embeddings/position"])))
         split = (batch, seq_len, heads, width // heads)
         for layer in range(num_layers):
-            name = f"encoder/layer_{layer}"
+            name = f"encoder/layer_._{layer}"
             q, k, v = (
                 emit(op.reshape(apply(f"{name}/attention/{part}", x), split))
                 for part in ("query", "key", "value")
@@ -100,7 +101,7 @@ def make_encoder(
         return relax.Tuple([x, pooled])
 
     inputs = {"input_ids": (batch, seq_len), "mask_ids": (batch, seq_len)}
-    return make_module(inputs, weights, body)
+    return imported(make_module(inputs, weights, body))
 
 
 def random_values(mod: tvm.IRModule, seed: int = 0) -> tuple[Arrays, Arrays]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from placed_layers import placed
+
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.runtime.measure import measure_summary
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline
@@ -40,8 +42,8 @@ LATENCY_MS = 10.0
 DENSE_BYTES = 50_000
 
 
-def make_layers() -> list[LayerWeight]:
-    return [LayerWeight(name, (n, k), flops=2 * 8 * n * k) for name, n, k in WEIGHTS]
+def make_layers() -> list[Layer]:
+    return placed(Layer(name, (n, k), flops=2 * 8 * n * k) for name, n, k in WEIGHTS)
 
 
 def make_record(latency_ms: float = LATENCY_MS, calls=CALLS) -> BenchRecord:

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from example_record import example_record
+from placed_layers import placed
 
 from tvm_sparse.analysis import layers as analysis
 from tvm_sparse.bench.record import CallTime
 from tvm_sparse.errors import SparsityError
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.records.write import json_text
 from tvm_sparse.sparsity.decision import decide
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline
@@ -28,11 +29,13 @@ POOLER = "bert/pooler/dense/kernel"
 TOKENS = 4
 
 
-def layer(name: str, n: int, k: int) -> LayerWeight:
-    return LayerWeight(name, (n, k), flops=2 * TOKENS * n * k)
+def layer(name: str, n: int, k: int) -> Layer:
+    return Layer(name, (n, k), flops=2 * TOKENS * n * k)
 
 
-LAYERS = (layer(QUERY, 32, 16), layer(KEY, 32, 16), layer(OUT, 16, 64), layer(POOLER, 16, 16))
+LAYERS = placed(
+    (layer(QUERY, 32, 16), layer(KEY, 32, 16), layer(OUT, 16, 64), layer(POOLER, 16, 16))
+)
 CALLS = (
     CallTime(0, "take", "bert/embeddings", 1.0),
     CallTime(1, "packed_dense_64x16_bias", f"{SELF}/{{query,key}}", 4.0),

@@ -133,7 +133,7 @@ def test_other_weights_under_the_same_spec_make_another_build(
     cache, sparse, model, pruned, no_compiler
 ):
     """Pruned by whatever method: the spec then only says that the weights come as they are."""
-    name = "encoder/layer_0/inner/kernel_w"
+    name = "encoder/layer_._0/inner/kernel_w"
     equal, other = (pruned | {name: sign * pruned[name]} for sign in (1, -1))
     assert build(cache, "sparse", model, params=equal, sparsity=SPARSE) == sparse
     with pytest.raises(AssertionError, match="compiled again"):

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.e2e
 # 16 rows a block are wide: the sparse build takes other token tiles than the dense one.
 SPARSE = SparsitySpec(block_shape=(16, 1), sparsity_threshold=0.3)
 LAYERS = {
-    "encoder/layer_0/attention/{query,key,value}": (
-        "encoder/layer_0/attention/{query,key,value}/bias.stacked"
+    "encoder/layer_._0/attention/{query,key,value}": (
+        "encoder/layer_._0/attention/{query,key,value}/bias.stacked"
     ),
-    "encoder/layer_0/attention/output": "encoder/layer_0/attention/output/kernel_w.packed.data",
-    "encoder/layer_0/attention/norm": "encoder/layer_0/attention/norm/gamma",
-    "encoder/layer_1/inner": "encoder/layer_1/inner/kernel_w.packed.data",
+    "encoder/layer_._0/attention/output": "encoder/layer_._0/attention/output/kernel_w.packed.data",
+    "encoder/layer_._0/attention/norm": "encoder/layer_._0/attention/norm/gamma",
+    "encoder/layer_._1/inner": "encoder/layer_._1/inner/kernel_w.packed.data",
     "pooler": "pooler/bias",
 }
 

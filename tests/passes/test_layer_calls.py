@@ -26,8 +26,8 @@ def calls_of(mod, block_shape=None, isa="native", **layers) -> list[LayerCall]:
 
 def layers_of(num: int) -> list[str]:
     parts = ("{query,key,value}", "attention_3x8", "output", "norm")
-    attention = [f"encoder/layer_{num}/attention/{part}" for part in parts]
-    return [*attention, *(f"encoder/layer_{num}/{part}" for part in ("inner", "outer", "norm"))]
+    attention = [f"encoder/layer_._{num}/attention/{part}" for part in parts]
+    return [*attention, *(f"encoder/layer_._{num}/{part}" for part in ("inner", "outer", "norm"))]
 
 
 @pytest.mark.parametrize("isa", ["x86-64-v2", "x86-64-v3", "x86-64-v4"])
@@ -39,7 +39,7 @@ def test_every_layer_of_an_encoder_is_named_in_order(isa):
     assert "pooler" in names[-2:]
     assert set(names[: start - 1]) <= {"embeddings", "pack_tokens", names[0]}
     # What has no weights is named after its kernel, beside the layer its data came from.
-    assert "encoder/layer_1/unpack_tokens" in names
+    assert "encoder/layer_._1/unpack_tokens" in names
 
 
 def test_dense_and_sparse_builds_name_the_same_layers():
@@ -50,8 +50,8 @@ def test_dense_and_sparse_builds_name_the_same_layers():
 
 def test_projections_stacked_apart_are_named_apart():
     names = [call.layer for call in calls_of(make_encoder(1), (4, 1), exclude=("*query*",))]
-    assert "encoder/layer_0/attention/query" in names
-    assert "encoder/layer_0/attention/{key,value}" in names
+    assert "encoder/layer_._0/attention/query" in names
+    assert "encoder/layer_._0/attention/{key,value}" in names
 
 
 def test_kernels_are_those_of_the_module():

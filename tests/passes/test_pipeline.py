@@ -156,7 +156,7 @@ def test_a_sparse_build_is_smaller():
     assert sparse.weights_bytes < 0.6 * dense.weights_bytes
     assert not dense.decisions
     actions = {decision.weight.rpartition("/")[0]: decision.action for decision in sparse.decisions}
-    assert actions["encoder/layer_0/inner"] == "sparse"
+    assert actions["encoder/layer_._0/inner"] == "sparse"
     assert actions["pooler"] == "dense"
 
 

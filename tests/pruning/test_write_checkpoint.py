@@ -11,16 +11,16 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tvm_sparse.errors import CheckpointError, ConfigError
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.pruning.tensor_file import stored_tensors
 from tvm_sparse.pruning.tensor_names import checkpoint_name, find_tensors
 from tvm_sparse.pruning.write_checkpoint import check_output, write_checkpoint
-from tvm_sparse.sparsity.layers import LayerWeight
 
 pytestmark = pytest.mark.unit
 
 QUERY = "bert/encoder/layer_._0/attention/self/query/kernel"
 KEY = "bert/encoder/layer_._0/attention/self/key/kernel"
-LAYERS = [LayerWeight(QUERY, (8, 4)), LayerWeight(KEY, (4, 4))]
+LAYERS = [Layer(QUERY, (8, 4)), Layer(KEY, (4, 4))]
 RNG = np.random.default_rng(0)
 # Values that float16 holds exactly.
 PARAMS = {

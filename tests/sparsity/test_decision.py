@@ -6,8 +6,10 @@ import json
 
 import numpy as np
 import pytest
+from placed_layers import placed
 
 from tvm_sparse.errors import SparsityError
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.records.read import check_record
 from tvm_sparse.records.write import json_text
 from tvm_sparse.sparsity.decision import (
@@ -17,7 +19,6 @@ from tvm_sparse.sparsity.decision import (
     keep_dense,
     sparse_flops_share,
 )
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.patterns import fill_random, layer_rng
 
 pytestmark = pytest.mark.unit
@@ -27,10 +28,10 @@ OUTPUT = "bert/encoder/layer_._0/output/dense/kernel"
 POOLER = "bert/pooler/dense/kernel"
 
 
-def weights(**sparsities: float) -> tuple[list[LayerWeight], dict[str, np.ndarray]]:
+def weights(**sparsities: float) -> tuple[list[Layer], dict[str, np.ndarray]]:
     """Three layers of 16x8 (N x K), stored (8, 16), with whole 4x1 blocks zero."""
     names = {"query": QUERY, "output": OUTPUT, "pooler": POOLER}
-    layers = [LayerWeight(name, (16, 8), "KN", flops=1000) for name in names.values()]
+    layers = placed(Layer(name, (16, 8), "KN", flops=1000) for name in names.values())
     params = {}
     for short, name in names.items():
         full = np.ones((16, 8), np.float32)
@@ -79,7 +80,7 @@ def test_equal_reaches(threshold, action):
 
 
 def test_a_layer_pruned_to_the_threshold_reaches_it():
-    layers = [LayerWeight(QUERY, (50, 7), "NK")]
+    layers = [Layer(QUERY, (50, 7), "NK", block=0)]
     full = np.ones((50, 7), np.float32)
     params = {QUERY: fill_random(full, (1, 1), 0.95, layer_rng(0, QUERY))}  # 332 of 350: 0.9486
     decision = decide(layers, params, (1, 1), 0.95)[0]
@@ -94,7 +95,7 @@ def test_threshold_zero_takes_a_dense_weight_and_one_takes_only_zeros():
 
 
 def test_just_below_the_threshold_reads_so():
-    layers = [LayerWeight(QUERY, (100, 100), "NK")]
+    layers = [Layer(QUERY, (100, 100), "NK", block=0)]
     weight = np.zeros((100, 100), np.float32)
     weight[:50] = 1
     weight[50, 0] = 1  # 4999 of 10000 are zero
@@ -108,7 +109,7 @@ def test_just_below_the_threshold_reads_so():
 )
 def test_indivisible_layer_stays_dense_with_the_reason(block_shape, reason):
     layers, params = weights(output=1.0)
-    other = LayerWeight("bert/encoder/layer_._1/output/dense/kernel", (32, 32), "NK")
+    other = Layer("bert/encoder/layer_._1/output/dense/kernel", (32, 32), "NK", block=1)
     params[other.name] = np.zeros((32, 32), np.float32)
     decisions = decide([*layers, other], params, block_shape, 0.5)
     assert decisions[1].reason == reason
@@ -119,7 +120,7 @@ def test_indivisible_layer_stays_dense_with_the_reason(block_shape, reason):
 
 def test_a_block_that_divides_nothing_is_an_error():
     layers, params = weights()
-    layers.append(LayerWeight("bert/encoder/layer_._1/output/dense/kernel", (16, 32)))
+    layers.append(Layer("bert/encoder/layer_._1/output/dense/kernel", (16, 32), block=1))
     with pytest.raises(SparsityError) as caught:
         decide(layers, params, (5, 3), 0.5)
     message = str(caught.value)

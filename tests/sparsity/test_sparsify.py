@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from placed_layers import placed
 
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.sparsity.stats import block_sparsity
 
@@ -23,8 +26,8 @@ SHAPES = [(16, 16), (16, 32), (20, 16), (16, 16)]  # (N, K)
 
 
 @pytest.fixture
-def layers() -> list[LayerWeight]:
-    return [LayerWeight(n, s, "KN", flops=1) for n, s in zip(NAMES, SHAPES, strict=True)]
+def layers() -> list[Layer]:
+    return placed(Layer(n, s, "KN", flops=1) for n, s in zip(NAMES, SHAPES, strict=True))
 
 
 @pytest.fixture
@@ -42,11 +45,11 @@ def params() -> dict[str, np.ndarray]:
 
 
 def transposed(
-    layers: list[LayerWeight], params: dict[str, np.ndarray]
-) -> tuple[list[LayerWeight], dict[str, np.ndarray]]:
+    layers: list[Layer], params: dict[str, np.ndarray]
+) -> tuple[list[Layer], dict[str, np.ndarray]]:
     """The same model after its weights were turned to (N, K)."""
     return (
-        [LayerWeight(f"{la.name}.T", la.shape, "NK", la.flops) for la in layers],
+        [replace(layer, name=f"{layer.name}.T", stored="NK") for layer in layers],
         {f"{name}.T" if a.ndim == 2 else name: a.T for name, a in params.items()},
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from placed_layers import placed
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.sparsity.patterns import fill_random
 from tvm_sparse.tuning.layer_choice import choose_layers
 from tvm_sparse.tuning.records import Records
@@ -23,12 +24,12 @@ DENSE = "bert/encoder/layer_._0/attention/output/dense/kernel"
 POOLER = "bert/pooler/dense/kernel"
 
 
-def layers_and_weights() -> tuple[list[LayerWeight], dict[str, np.ndarray]]:
+def layers_and_weights() -> tuple[list[Layer], dict[str, np.ndarray]]:
     """Two layers with hardly a weight, one with all of them, and a head."""
     sparsities = {SPARSE: 0.98, SIBLING: 0.96, DENSE: 0.0, POOLER: 0.98}
     rng = np.random.default_rng(0)
     flops = 2 * TOKENS * SIZE * SIZE
-    layers = [LayerWeight(name, (SIZE, SIZE), "NK", flops=flops) for name in sparsities]
+    layers = placed(Layer(name, (SIZE, SIZE), "NK", flops=flops) for name in sparsities)
     full = rng.standard_normal((SIZE, SIZE)).astype(np.float32)
     return layers, {
         name: fill_random(full, (1, 1), share, rng) for name, share in sparsities.items()

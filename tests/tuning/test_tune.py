@@ -8,6 +8,7 @@ import pytest
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.kernels.tiling import LOOKAHEAD_STEPS
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.report.tiles_table import describe_tiles
 from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.target import resolve_target
@@ -66,7 +67,8 @@ def test_the_products_of_an_encoder():
     ]
     twice = [KernelCall(index, *call) for index, call in enumerate(calls * 2)]
     weights = (288 + 96 + 192) * 96
-    assert products_of(twice, 3, 48, num_passes=2) == {
+    layers = [Layer("bert/pooler/dense/kernel", (96, 96), role="pooler")]
+    assert products_of(twice, layers, 3, 48, num_passes=2) == {
         KernelJob("dense", 288, 96, 3, 48, bias=True, num_weights=weights): 2,
         KernelJob("dense", 96, 96, 3, 48, bias=True, residual=True, num_weights=weights): 2,
         KernelJob(

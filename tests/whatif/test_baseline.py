@@ -71,7 +71,7 @@ def test_calls_of_one_kernel_are_one_product():
     ]
     baseline = make_baseline(30.0, (*CALLS, *second))
     layers = tuple(
-        type(layer)(layer.name.replace("layer_._0", "layer_._1"), layer.shape, flops=layer.flops)
+        replace(layer, name=layer.name.replace("layer_._0", "layer_._1"), block=1)
         for layer in baseline.layers
         if "layer_._0" in layer.name
     )

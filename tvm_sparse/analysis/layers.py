@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.record import BenchRecord, CallTime
 from tvm_sparse.errors import ArtifactError
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.records.read import check_record
 from tvm_sparse.sparsity.decision import Decision, decide
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.stats import block_sparsities
 
 SCHEMA_VERSION = 1
@@ -156,7 +156,7 @@ class Analysis:
 
 
 def analyze_weights(
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     params: Mapping[str, NDArray[Any]],
     block_shape: tuple[int, int],
     sparsity_threshold: float,
@@ -167,7 +167,7 @@ def analyze_weights(
 
     Parameters
     ----------
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         All dense layers.
     params : mapping of str to numpy.ndarray
         Their stored weights.

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from tvm_sparse.api.stages import Model
 from tvm_sparse.config import SparsitySpec
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, ShareProgress, silent
-from tvm_sparse.sparsity.layers import LayerWeight
 
 if TYPE_CHECKING:
     from tvm_sparse.pruning.finetune import FinetuneSpec
@@ -33,13 +33,13 @@ class PrunedModel:
         With the pruned weights and their zeros as its sparsity: ready for `compile`.
     report : dict
         What `pruning.json` says.
-    layers : list of LayerWeight
+    layers : list of Layer
         The layers that were pruned.
     """
 
     model: Model
     report: dict[str, Any]
-    layers: list[LayerWeight] = field(repr=False)
+    layers: list[Layer] = field(repr=False)
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write a directory that transformers loads, with `pruning.json`.

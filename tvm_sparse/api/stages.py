@@ -24,8 +24,8 @@ from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, Spar
 from tvm_sparse.errors import ArtifactError, CacheError, ConfigError
 from tvm_sparse.host import available_cores, threads_here
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, ShareProgress, silent
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.target import check_threads, resolve_target
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Model:
         `main(inputs..., weights...)`.
     params : dict of str to numpy.ndarray
         Weights by parameter name.
-    layers : list of LayerWeight
+    layers : list of Layer
         Its dense layers.
     inputs, outputs : dict of str to numpy.ndarray
         Reference inputs, and TensorFlow's outputs on them.
@@ -71,7 +71,7 @@ class Model:
     facts: ModelFacts
     mod: Any
     params: dict[str, np.ndarray[Any, Any]]
-    layers: list[LayerWeight]
+    layers: list[Layer]
     inputs: dict[str, np.ndarray[Any, Any]]
     outputs: dict[str, np.ndarray[Any, Any]]
     layer_outputs: dict[str, np.ndarray[Any, Any]] = field(repr=False)
@@ -405,7 +405,7 @@ def _for_build(spec: CompileSpec, name: str) -> CompileSpec:
     return spec if spec.dump_ir is None else replace(spec, dump_ir=str(Path(spec.dump_ir) / name))
 
 
-def _zero_share(layers: Iterable[LayerWeight], params: Mapping[str, np.ndarray[Any, Any]]) -> float:
+def _zero_share(layers: Iterable[Layer], params: Mapping[str, np.ndarray[Any, Any]]) -> float:
     import numpy as np
 
     weights = [layer.load(params) for layer in layers]

@@ -74,7 +74,8 @@ def tune(
     shape = model.spec
     sequences = Setting.of(shape, threads).micro_batch
     passes = shape.batch // sequences
-    products = products_of(load_metadata(dense).calls, sequences, shape.seq_len, passes)
+    calls = load_metadata(dense).calls
+    products = products_of(calls, model.layers, sequences, shape.seq_len, passes)
     found: dict[str, list[TunedProduct]] = {}
     for name in builds:
         if name == "dense" or model.sparsity is None:

@@ -20,8 +20,7 @@ from tvm_sparse.sparsity.decision import LayerChoice
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tiles import Tiles
 
-# A name the layer choice takes for an encoder's.
-_LAYER = "encoder/layer_._0/dense"
+_LAYER = "dense"
 _PRODUCTS = ("packed_dense", "row_dense", "sparse_dense")
 # What changes the layout of activations before and after a product that reads token tiles.
 _TILE = ("pack_tokens", "unpack_tokens")
@@ -156,7 +155,7 @@ def build_product(
     target = resolve_target(tiles=tiles)
     sparsity = None
     if block_shape is not None:
-        sparsity = SparsitySpec(block_shape=block_shape)
+        sparsity = SparsitySpec(block_shape=block_shape, include=("*",))
     choices = {f"{_LAYER}/kernel": LayerChoice(sparse, "as asked for")}
     lowered = lower(_layer(tokens, units, depth), params, target, sparsity, choices=choices)
     module, main = lowered.mod, lowered.mod["main"]

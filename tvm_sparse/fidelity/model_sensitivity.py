@@ -10,9 +10,9 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, compile_dense
 from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.sparsity.decision import eligible_layers
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.text.texts import read_texts, take_evenly
 from tvm_sparse.text.tokens import load_tokenizer
@@ -26,7 +26,7 @@ SPARSITIES = (0.5, 0.8, 0.95)
 def model_sensitivity(
     mod: Any,
     params: Arrays,
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     facts: ModelFacts,
     text: str,
     block_shape: tuple[int, int],
@@ -45,7 +45,7 @@ def model_sensitivity(
         As imported; not changed.
     params : mapping of str to ndarray
         Its weights; not changed.
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         All its dense layers.
     facts : ModelFacts
         Where its weights and its tokenizer are.

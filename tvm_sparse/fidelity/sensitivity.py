@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, DenseCode
 from tvm_sparse.fidelity.views import collect, compare
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.sparsity.allocation import LossCurve
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.pruning import prune_magnitude
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
@@ -25,9 +25,9 @@ SCHEMA_VERSION = 1
 SPARSITIES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 #: A layer, its weight (N, K) and a block sparsity to the pruned weight (N, K).
-PruneLayer = Callable[[LayerWeight, NDArray[Any], float], NDArray[Any]]
+PruneLayer = Callable[[Layer, NDArray[Any], float], NDArray[Any]]
 #: A layer and a block sparsity to milliseconds saved; None where it cannot be told.
-TimeSaved = Callable[[LayerWeight, float], float | None]
+TimeSaved = Callable[[Layer, float], float | None]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Sensitivity:
 def measure_sensitivity(
     code: DenseCode,
     params: Arrays,
-    groups: Sequence[Sequence[LayerWeight]],
+    groups: Sequence[Sequence[Layer]],
     tokens: Tokens,
     task: str,
     block_shape: tuple[int, int],
@@ -118,7 +118,7 @@ def measure_sensitivity(
         As `compile_dense` returns it.
     params : mapping of str to ndarray
         The dense weights; not changed.
-    groups : sequence of sequence of LayerWeight
+    groups : sequence of sequence of Layer
         Layers that are pruned together; as a rule one each. Blocks must divide them.
     tokens : Tokens
         Texts at the code's sequence length.
@@ -189,9 +189,7 @@ def measure_sensitivity(
     )
 
 
-def _saved(
-    group: Sequence[LayerWeight], sparsity: float, time_saved: TimeSaved | None
-) -> float | None:
+def _saved(group: Sequence[Layer], sparsity: float, time_saved: TimeSaved | None) -> float | None:
     times = [time_saved(layer, sparsity) if time_saved else None for layer in group]
     known = [time for time in times if time is not None]
     return float(np.sum(known)) if len(known) == len(times) else None

@@ -181,6 +181,7 @@ def _importer_fingerprint() -> str:
     """Return a hash of the importers' own code: an edited one makes new entries."""
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
-    for path in sorted((*package.glob("importers/**/*.py"), *package.glob("sources/*.py"))):
+    rooms = ("importers/**", "model", "sources")
+    for path in sorted(path for room in rooms for path in package.glob(f"{room}/*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()

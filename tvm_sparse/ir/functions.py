@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 import tvm
 from tvm import relax
 
 from tvm_sparse.errors import PassError
+from tvm_sparse.model.layer import Place
+
+_PLACES = "places"
 
 
 def main_function(mod: tvm.IRModule) -> relax.Function:
@@ -42,6 +46,16 @@ def parameters(func: relax.Function) -> tuple[list[relax.Var], list[relax.Var]]:
 def micro_batches(func: relax.Function) -> int:
     """Return how many times an imported function runs for a batch, see `split_batch`."""
     return int(func.attrs["micro_batches"]) if "micro_batches" in (func.attrs or {}) else 1
+
+
+def with_places(func: relax.Function, places: Mapping[str, Place]) -> relax.Function:
+    """Return a function that says of its weights, by name, what they are for."""
+    return func.with_attr(_PLACES, {name: asdict(place) for name, place in places.items()})
+
+
+def places_of(func: relax.Function) -> dict[str, Place]:
+    """Return what a function says of its weights, by name: what the importer knew."""
+    return {name: Place(**place) for name, place in (func.attrs or {}).get(_PLACES, {}).items()}
 
 
 def bindings(func: relax.Function) -> Iterator[relax.Binding]:

@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 import tvm
 
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.passes.dense_to_sparse import BlockStructure, DenseToSparse
 from tvm_sparse.sparsity.bsr import BSR, to_bsr
 from tvm_sparse.sparsity.decision import Decision, LayerChoice, decide
-from tvm_sparse.sparsity.layers import LayerWeight
 
 
 def convert(
@@ -74,7 +74,7 @@ def convert(
     return DenseToSparse(structures)(mod), _replace_params(params, packed), decisions
 
 
-def _settled(layer: LayerWeight) -> LayerWeight:
+def _settled(layer: Layer) -> Layer:
     """Refuse weights that are not (N, K): here is no transpose to take away."""
     if layer.stored == "NK" or layer.obstacle:
         return layer

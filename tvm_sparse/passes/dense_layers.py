@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import prod
 
 from tvm import relax
 from tvm.ir import IRModule
 
 from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, static_shape
-from tvm_sparse.ir.functions import bindings, main_function, micro_batches
-from tvm_sparse.sparsity.layers import LayerWeight
+from tvm_sparse.ir.functions import bindings, main_function, micro_batches, places_of
+from tvm_sparse.model.layer import Layer, Place
 
 
 @dataclass
@@ -32,6 +32,8 @@ class DenseWeight:
         The variables, the parameter or transposes of it, that these matmuls name.
     other_readers : list of str
         What reads the weight besides: the weight then cannot change its form.
+    place : Place
+        What it is for, as far as the importer told.
     """
 
     var: relax.Var
@@ -39,6 +41,7 @@ class DenseWeight:
     rows: list[int] = field(default_factory=list)
     read_as: set[relax.Var] = field(default_factory=set)
     other_readers: list[str] = field(default_factory=list)
+    place: Place = field(default_factory=Place)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,15 +58,16 @@ class DenseWeight:
         return "" if dtype == "float32" else f"{dtype} weight: the kernels multiply float32"
 
     @property
-    def layer(self) -> LayerWeight:
-        """The same weight as the sparsity room, which knows no TVM, sees it."""
+    def layer(self) -> Layer:
+        """The same weight as rooms that know no TVM see it."""
         n, k = self.shape
-        return LayerWeight(
+        return Layer(
             name=self.var.name,
             shape=(n, k),
             stored="NK" if self.transposed else "KN",
             flops=sum(2 * m * n * k for m in self.rows),
             obstacle=self.obstacle,
+            **asdict(self.place),
         )
 
 
@@ -126,9 +130,10 @@ def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str
             note_other(arg, getattr(value.op, "name", "call").removeprefix("relax."))
     note_other(func.body.body, "the function's result")
 
-    weights = {}
+    weights, places = {}, places_of(func)
     for param, uses in matmuls.items():
         weight = DenseWeight(param, transposed=any(odd for _, odd, _ in uses))
+        weight.place = places.get(param.name.removesuffix(".T"), Place())
         for var, odd, rows in uses:
             if odd == weight.transposed:
                 weight.read_as.add(var)
@@ -140,7 +145,7 @@ def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str
     return weights
 
 
-def dense_layers(mod: IRModule, names: Collection[str]) -> list[LayerWeight]:
+def dense_layers(mod: IRModule, names: Collection[str]) -> list[Layer]:
     """List the dense layers of a module for `sparsity.sparsify` and `sparsity.decision`.
 
     Parameters
@@ -152,7 +157,7 @@ def dense_layers(mod: IRModule, names: Collection[str]) -> list[LayerWeight]:
 
     Returns
     -------
-    list of LayerWeight
+    list of Layer
         One per weight, in the order of the first matmul.
 
     Raises

@@ -14,7 +14,7 @@ from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from tvm_sparse.ir.expressions import PERMUTE_DIMS, op_name
-from tvm_sparse.ir.functions import bindings, main_function, with_main
+from tvm_sparse.ir.functions import bindings, main_function, places_of, with_main, with_places
 from tvm_sparse.passes.packed_weights import join_names
 
 
@@ -35,7 +35,7 @@ def convert(
     mod : IRModule
         The joined weights are its last parameters; those nobody reads any more are gone.
     params : dict of str to ndarray
-        A joined weight is named `{first,second}` after its parts.
+        A joined weight is named `{first,second}` after its parts, and stands in the first's place.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def convert(
         var: (var.name, params[var.name]) for var in func.params if var.name in params
     }
     joined: dict[relax.Call, relax.Var] = {}
-    new_params = dict(params)
+    new_params, places = dict(params), places_of(func)
     for binding in bindings(func):
         value = binding.value
         if isinstance(value, relax.Call) and value.op == PERMUTE_DIMS and value.args[0] in values:
@@ -62,6 +62,8 @@ def convert(
             while name in new_params:  # the same parts joined in another way
                 name += "'"
             new_params[name] = np.concatenate(arrays, axis=int(value.attrs.axis or 0))
+            if names[0] in places:
+                places[name] = places[names[0]]
             joined[value] = relax.Var(name, value.ty)
     if not joined:
         return mod, new_params
@@ -76,7 +78,7 @@ def convert(
     main = relax.Function(kept, whole.body, whole.ret_ty, whole.is_pure, whole.attrs)
     names_kept = {var.name for var in kept}
     return (
-        with_main(mod, main),
+        with_main(mod, with_places(main, places) if places else main),
         {name: value for name, value in new_params.items() if name in names_kept},
     )
 

@@ -11,12 +11,12 @@ from tvm_sparse.config import CompileSpec
 from tvm_sparse.fidelity.forward import compile_dense
 from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.pruning.moments import collect_moments
 from tvm_sparse.pruning.prune_params import block_counts
 from tvm_sparse.sparsity.allocation import allocate
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.prune_layer import prune_layer
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.text.tokens import Tokens
@@ -29,7 +29,7 @@ _SPARSITIES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
 def auto_zeros(
     mod: tvm.IRModule,
     params: Mapping[str, np.ndarray],
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     spec: PruneSpec,
     sparsity: float,
     calibration: Calibration,
@@ -79,7 +79,7 @@ def auto_zeros(
     probe = spec if spec.method != "second-order" else spec.with_method("wanda")
     counts = block_counts(layers, spec.block_shape)
 
-    def prune(layer: LayerWeight, weight: np.ndarray, level: float) -> np.ndarray:
+    def prune(layer: Layer, weight: np.ndarray, level: float) -> np.ndarray:
         zeros = round(counts[layer.name] * level)
         return prune_layer(weight, probe, zeros, moments.get(layer.name))
 

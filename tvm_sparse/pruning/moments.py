@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tvm
 
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.activations import ActivationRunner
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.sparsity.hessian import HessianSum
 from tvm_sparse.sparsity.prune_layer import InputMoments
 
-#: `bert/encoder/layer_._0/attention/self/query/kernel` begins with its encoder layer.
-_ENCODER_LAYER = re.compile(r".*?_\._\d+")
 
-
-def stages(names: Iterable[str]) -> list[list[str]]:
-    """Group weights by encoder layer, in order; weights outside of all layers stand alone.
+def stages(layers: Iterable[Layer]) -> list[list[Layer]]:
+    """Group layers by encoder layer, in order; those outside of all encoder layers stand alone.
 
     Parameters
     ----------
-    names : iterable of str
-        Parameters in the order in which the model computes with them.
+    layers : iterable of Layer
+        In the order in which the model computes with them.
     """
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        match = _ENCODER_LAYER.match(name)
-        groups.setdefault(match[0] if match else name, []).append(name)
+    groups: dict[int | str, list[Layer]] = {}
+    for layer in layers:
+        groups.setdefault(layer.name if layer.block is None else layer.block, []).append(layer)
     return list(groups.values())
 
 

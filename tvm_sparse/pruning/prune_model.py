@@ -12,6 +12,7 @@ import tvm
 import tvm_sparse
 from tvm_sparse.errors import ConfigError, SparsityError
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.pruning.auto_schedule import auto_zeros
 from tvm_sparse.pruning.calibration import Calibration, load_calibration, random_calibration
@@ -23,7 +24,6 @@ from tvm_sparse.pruning.prune_params import (
 )
 from tvm_sparse.sparsity.blas import single_threaded_blas
 from tvm_sparse.sparsity.decision import eligible_layers
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.sparsity.schedule import by_patterns, load_patterns, uniform
 
@@ -38,7 +38,7 @@ class Pruned:
     ----------
     params : dict of str to ndarray
         All weights of the model.
-    layers : list of LayerWeight
+    layers : list of Layer
         Those that were pruned.
     results : list of LayerResult
         What became of them, in the same order.
@@ -51,7 +51,7 @@ class Pruned:
     """
 
     params: dict[str, np.ndarray]
-    layers: list[LayerWeight]
+    layers: list[Layer]
     results: list[LayerResult]
     kept: dict[str, str]
     calibration: Calibration | None
@@ -99,7 +99,7 @@ class Pruned:
 def prune_model(
     mod: tvm.IRModule,
     params: Mapping[str, np.ndarray],
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     facts: ModelFacts,
     spec: PruneSpec,
     *,
@@ -115,7 +115,7 @@ def prune_model(
         As imported; not changed.
     params : mapping of str to ndarray
         Its weights; not changed.
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         All its dense layers.
     facts : ModelFacts
         Where the weights and the tokenizer are.
@@ -146,7 +146,7 @@ def prune_model(
 def _prune(
     mod: tvm.IRModule,
     params: Mapping[str, np.ndarray],
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     facts: ModelFacts,
     spec: PruneSpec,
     threads: int | None,

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import tvm
 
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.pruning.moments import collect_moments, stages
 from tvm_sparse.sparsity.bsr import block_grid
 from tvm_sparse.sparsity.hessian import output_error
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.prune_layer import InputMoments, layer_scores, prune_layer
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.sparsity.schedule import by_scores
@@ -62,7 +62,7 @@ class LayerResult:
 def prune_params(
     mod: tvm.IRModule,
     params: Params,
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     spec: PruneSpec,
     zeros: Mapping[str, int] | None,
     calibration: Calibration | None,
@@ -78,7 +78,7 @@ def prune_params(
         As imported; not changed.
     params : mapping of str to ndarray
         Its weights; not changed.
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         The layers to prune, in the order of the model.
     spec : PruneSpec
         Method and pattern.
@@ -104,14 +104,13 @@ def prune_params(
         See `errors`.
     """
     changed = dict(params)
-    by_name = {layer.name: layer for layer in layers}
     full = spec.method == "second-order"
     moments: dict[str, InputMoments] = {}
     if spec.needs_activations and not spec.sequential:
-        moments = _moments(mod, params, list(by_name), calibration, full, threads, progress)
+        moments = _moments(mod, params, layers, calibration, full, threads, progress)
     results: dict[str, LayerResult] = {}
-    one = 1 / len(by_name)
-    for stage in stages(by_name):
+    one = 1 / len(layers)
+    for stage in stages(layers):
         done = len(results) * one
         used = 0.0
         if spec.needs_activations and spec.sequential:
@@ -119,21 +118,21 @@ def prune_params(
             used = _ACTIVATIONS * len(stage) * one
             part = _part(progress, done, used)
             moments = _moments(mod, changed, stage, calibration, full, threads, part)
-        for place, name in enumerate(stage):
-            layer = by_name[name]
+        for place, layer in enumerate(stage):
+            name = layer.name
             progress(_TEXT, done + used + (len(stage) * one - used) * place / len(stage))
             weight = layer.load(params)
             known = moments.get(name)
             pruned = prune_layer(weight, spec, zeros[name] if zeros is not None else None, known)
             changed[name] = layer.to_stored(pruned)
             results[name] = _result(layer, weight, pruned, spec, known)
-    return changed, [results[name] for name in by_name]
+    return changed, [results[layer.name] for layer in layers]
 
 
 def global_zeros(
     mod: tvm.IRModule,
     params: Params,
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     spec: PruneSpec,
     sparsity: float,
     calibration: Calibration | None,
@@ -162,18 +161,17 @@ def global_zeros(
     """
     moments: dict[str, InputMoments] = {}
     scores = {}
-    for stage in stages(layer.name for layer in layers):
+    for stage in stages(layers):
         if spec.needs_activations:
             full = spec.method == "second-order"
             moments = _moments(mod, params, stage, calibration, full, threads, progress)
-        for layer in layers:
-            if layer.name in stage:
-                values = layer_scores(layer.load(params), spec, moments.get(layer.name))
-                scores[layer.name] = values.astype(np.float32)
+        for layer in stage:
+            values = layer_scores(layer.load(params), spec, moments.get(layer.name))
+            scores[layer.name] = values.astype(np.float32)
     return by_scores(scores, sparsity)
 
 
-def block_counts(layers: Sequence[LayerWeight], block_shape: tuple[int, int]) -> dict[str, int]:
+def block_counts(layers: Sequence[Layer], block_shape: tuple[int, int]) -> dict[str, int]:
     """Return the number of blocks of each layer, by name."""
     counts = {}
     for layer in layers:
@@ -185,13 +183,14 @@ def block_counts(layers: Sequence[LayerWeight], block_shape: tuple[int, int]) ->
 def _moments(
     mod: tvm.IRModule,
     params: Params,
-    names: Sequence[str],
+    layers: Sequence[Layer],
     calibration: Calibration | None,
     full: bool,
     threads: int | None,
     progress: ShareProgress,
 ) -> dict[str, InputMoments]:
     assert calibration is not None  # the caller loads it whenever the method needs it
+    names = [layer.name for layer in layers]
     return collect_moments(
         mod, params, names, calibration, full=full, threads=threads, progress=progress
     )
@@ -203,7 +202,7 @@ def _part(progress: ShareProgress, start: float, length: float) -> ShareProgress
 
 
 def _result(
-    layer: LayerWeight,
+    layer: Layer,
     weight: np.ndarray,
     pruned: np.ndarray,
     spec: PruneSpec,

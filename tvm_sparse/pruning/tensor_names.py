@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tvm_sparse.errors import CheckpointError
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.pruning.tensor_file import StoredTensor
-from tvm_sparse.sparsity.layers import LayerWeight
 
 _LAYER_NUMBER = re.compile(r"_\._")
 _LAST_PART = {
@@ -33,7 +33,7 @@ def checkpoint_name(name: str) -> str:
 
 def find_tensors(
     tensors: Sequence[StoredTensor],
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     params: Mapping[str, np.ndarray],
 ) -> dict[str, tuple[StoredTensor, bool]]:
     """Find for every layer the tensor that holds its weight, by name and by value.
@@ -42,7 +42,7 @@ def find_tensors(
     ----------
     tensors : sequence of StoredTensor
         Of the checkpoint the model was imported from.
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         The layers.
     params : mapping of str to ndarray
         Their weights as imported: a tensor is taken only if its values are these.

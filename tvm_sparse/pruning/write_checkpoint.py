@@ -14,6 +14,7 @@ import numpy as np
 
 from tvm_sparse.errors import CheckpointError, ConfigError
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
 from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
 from tvm_sparse.pruning.tensor_file import stored_tensors
@@ -21,7 +22,6 @@ from tvm_sparse.pruning.tensor_names import find_tensors
 from tvm_sparse.records.directory import place_directory
 from tvm_sparse.records.write import write_json
 from tvm_sparse.sources.checkpoint import find_weights
-from tvm_sparse.sparsity.layers import LayerWeight
 
 REPORT_FILE = "pruning.json"
 #: The same weights in other formats, which would contradict the pruned ones.
@@ -35,7 +35,7 @@ _LEFT_OUT = ("onnx", "openvino", "coreml")
 def save_pruned(
     facts: ModelFacts,
     directory: str | os.PathLike[str],
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     original: Mapping[str, np.ndarray],
     pruned: Mapping[str, np.ndarray],
     report: Mapping[str, Any],
@@ -65,7 +65,7 @@ def save_pruned(
 def write_checkpoint(
     source: Path,
     directory: str | os.PathLike[str],
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     original: Mapping[str, np.ndarray],
     pruned: Mapping[str, np.ndarray],
     report: Mapping[str, Any],
@@ -80,7 +80,7 @@ def write_checkpoint(
         The checkpoint the model was imported from.
     directory : path
         A new or empty directory, or an older result of this function, which is replaced.
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         The layers that were pruned.
     original, pruned : mapping of str to ndarray
         The weights as imported and as pruned; training may have changed others than those of
@@ -164,7 +164,7 @@ def check_output(directory: Path, source: Path | None = None) -> None:
 def _fill(
     staging: Path,
     source: Path,
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     original: Mapping[str, np.ndarray],
     pruned: Mapping[str, np.ndarray],
 ) -> None:

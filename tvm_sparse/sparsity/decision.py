@@ -9,8 +9,9 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import SparsityError
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.sparsity.bsr import block_grid, divides
-from tvm_sparse.sparsity.layers import LayerWeight, select_layers
+from tvm_sparse.sparsity.layers import select_layers
 from tvm_sparse.sparsity.patterns import zero_block_count
 from tvm_sparse.sparsity.stats import block_sparsity, element_sparsity
 
@@ -72,7 +73,7 @@ class LayerChoice:
 
 
 def eligible_layers(
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     block_shape: tuple[int, int],
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
@@ -81,7 +82,7 @@ def eligible_layers(
 
     Parameters
     ----------
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         All dense layers of a model.
     block_shape : (int, int)
         (bs_r, bs_c).
@@ -116,7 +117,7 @@ def eligible_layers(
 
 
 def decide(
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     params: Mapping[str, NDArray[Any]],
     block_shape: tuple[int, int],
     sparsity_threshold: float,
@@ -128,7 +129,7 @@ def decide(
 
     Parameters
     ----------
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         All dense layers of a model.
     params : mapping of str to numpy.ndarray
         Their stored weights, by name.
@@ -182,12 +183,12 @@ def decide(
     return decisions
 
 
-def keep_dense(layers: Sequence[LayerWeight], params: Mapping[str, NDArray[Any]]) -> list[Decision]:
+def keep_dense(layers: Sequence[Layer], params: Mapping[str, NDArray[Any]]) -> list[Decision]:
     """Describe the layers of a dense build, in which nothing runs sparse.
 
     Parameters
     ----------
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         All dense layers of a model.
     params : mapping of str to numpy.ndarray
         Their stored weights, by name.
@@ -211,9 +212,7 @@ def sparse_flops_share(decisions: Iterable[Decision]) -> float:
     return sparse / total if total else 0.0
 
 
-def _reaches(
-    value: float, threshold: float, layer: LayerWeight, block_shape: tuple[int, int]
-) -> bool:
+def _reaches(value: float, threshold: float, layer: Layer, block_shape: tuple[int, int]) -> bool:
     num_block_rows, num_block_cols = block_grid(layer.shape, block_shape)
     num_blocks = num_block_rows * num_block_cols
     return round(value * num_blocks) >= zero_block_count(num_blocks, threshold)

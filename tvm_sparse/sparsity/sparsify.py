@@ -8,15 +8,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tvm_sparse.config import SparsitySpec
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.sparsity.decision import eligible_layers
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.patterns import fill_random, layer_rng
 from tvm_sparse.sparsity.pruning import prune_magnitude
 
 
 def sparsify(
     params: Mapping[str, NDArray[Any]],
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     spec: SparsitySpec,
     keep_own_zeros: bool = False,
 ) -> dict[str, NDArray[Any]]:
@@ -26,7 +26,7 @@ def sparsify(
     ----------
     params : mapping of str to numpy.ndarray
         All weights by name; neither the mapping nor an array is changed.
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         All dense layers of the model; the blocks lie on (N, K) however a weight is stored.
     spec : SparsitySpec
         Method, block sparsity, block shape, seed and the choice of layers.

@@ -4,8 +4,8 @@
 cache. `measure` times the very weights of every layer. Both time the dense kernel on the token
 tiles that the sparse build has, next to which it would run.
 
-Layers of one shape in one place of the network, like query, key and value, decide together: they
-run as one product if they run alike.
+Query, key and value of one encoder layer decide together where they are of one shape: they run as
+one product if they run alike.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import detect_host, threads_here
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sparsity.decision import LayerChoice, eligible_layers
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.stats import block_sparsity
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning.calibrate import measured_kernels
@@ -40,6 +40,8 @@ Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 
 #: Of each kernel, in turns with its rival.
 _ROUNDS, _SECONDS_PER_ROUND = 3, 0.02
+#: Roles whose layers read the same data.
+_ONE_PRODUCT = ("query", "key", "value")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class LayerTimes:
 
 
 def choose_layers(
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     params: Arrays,
     sparsity: SparsitySpec,
     model: ModelSpec,
@@ -72,7 +74,7 @@ def choose_layers(
 
     Parameters
     ----------
-    layers : sequence of LayerWeight
+    layers : sequence of Layer
         All dense layers of a model.
     params : mapping of str to numpy.ndarray
         Their stored weights.
@@ -120,11 +122,11 @@ def choose_layers(
     return _decide(_measured(eligible, params, block_shape, setting, records, progress), "measured")
 
 
-def _decide(times: Mapping[LayerWeight, LayerTimes], how: str) -> dict[str, LayerChoice]:
-    groups: dict[Any, list[LayerWeight]] = {}
+def _decide(times: Mapping[Layer, LayerTimes], how: str) -> dict[str, LayerChoice]:
+    groups: dict[Any, list[Layer]] = {}
     for layer in times:
-        place = layer.canonical_name.split("/")[:-2]
-        groups.setdefault((*place, layer.shape), []).append(layer)
+        key = (layer.block, layer.shape) if layer.role in _ONE_PRODUCT else layer
+        groups.setdefault(key, []).append(layer)
     choices = {}
     for group in groups.values():
         sparse_ms = sum(times[layer].sparse_ms for layer in group)
@@ -140,13 +142,13 @@ def _decide(times: Mapping[LayerWeight, LayerTimes], how: str) -> dict[str, Laye
 
 
 def _predicted(
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     params: Arrays,
     block_shape: tuple[int, int],
     setting: Setting,
     records: Records,
     progress: Progress,
-) -> dict[LayerWeight, LayerTimes]:
+) -> dict[Layer, LayerTimes]:
     num_weights = sum(layer.shape[0] * layer.shape[1] for layer in layers)
     jobs = {layer: _job(layer, block_shape, setting, num_weights) for layer in layers}
     dense = {layer: replace(job, kind="dense", block_shape=(0, 0)) for layer, job in jobs.items()}
@@ -161,7 +163,7 @@ def _predicted(
 
 
 def _job(
-    layer: LayerWeight, block_shape: tuple[int, int], setting: Setting, num_weights: int
+    layer: Layer, block_shape: tuple[int, int], setting: Setting, num_weights: int
 ) -> KernelJob:
     units, depth = layer.shape
     tokens = layer.flops // (2 * units * depth)
@@ -187,13 +189,13 @@ class RaceTimes:
 
 
 def _measured(
-    layers: Sequence[LayerWeight],
+    layers: Sequence[Layer],
     params: Arrays,
     block_shape: tuple[int, int],
     setting: Setting,
     records: Records,
     progress: Progress,
-) -> dict[LayerWeight, LayerTimes]:
+) -> dict[Layer, LayerTimes]:
     found = {}
     rivals: dict[Any, ProductKernel] = {}
     tiles = load_tiles(records)

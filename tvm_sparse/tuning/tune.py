@@ -23,9 +23,9 @@ from tvm_sparse.kernels.tiling import (
     sparse_format,
     split_rows,
 )
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.metadata import KernelCall
-from tvm_sparse.sparsity.layers import HEADS
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import DenseTile, SparseTile, Tiles, TokenTile
 from tvm_sparse.tuning.child import ask
@@ -52,7 +52,11 @@ class _Rival:
 
 
 def products_of(
-    calls: Iterable[KernelCall], batch: int, seq_len: int, num_passes: int = 1
+    calls: Iterable[KernelCall],
+    layers: Iterable[Layer],
+    batch: int,
+    seq_len: int,
+    num_passes: int = 1,
 ) -> dict[KernelJob, int]:
     """Return the products of a dense build's encoder, with the number of their calls.
 
@@ -60,16 +64,22 @@ def products_of(
     ----------
     calls : iterable of KernelCall
         Of the build.
+    layers : iterable of Layer
+        Of the model.
     batch, seq_len : int
         Sequences of one pass through the model, and tokens of a sequence.
     num_passes : int
         Passes of an inference: micro-batches, which meet the same weights again.
     """
+    heads = {
+        layer.canonical_name.rpartition("/")[0]
+        for layer in layers
+        if layer.role in ("head", "pooler")
+    }
     matches = [
         match
         for call in calls
-        if not HEADS.intersection(call.layer.split("/"))
-        and (match := _PRODUCT.match(call.kernel)) is not None
+        if call.layer not in heads and (match := _PRODUCT.match(call.kernel)) is not None
     ]
     sizes = [int(match["units"]) * int(match["depth"]) for match in matches]
     counts = Counter((int(m["units"]), int(m["depth"]), m["epilogue"].strip("_")) for m in matches)

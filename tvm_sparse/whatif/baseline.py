@@ -16,8 +16,8 @@ import numpy as np
 from tvm_sparse.analysis.layers import PARTS, expand_stack, part_of
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
 from tvm_sparse.kernels.tiling import choose_layout, dense_rows, sparse_format
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.sparsity.decision import eligible_layers
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tiles import NO_TILES, Tiles
 from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight
@@ -37,7 +37,7 @@ class KeptBaseline:
     """What is kept of a dense build, enough for `Baseline.from_record`."""
 
     record: BenchRecord
-    layers: tuple[LayerWeight, ...]
+    layers: tuple[Layer, ...]
     disturbed: bool
 
 
@@ -55,7 +55,7 @@ class Baseline:
         Its weights in memory.
     calls : tuple of CallTime
         Times of its kernel calls, in order.
-    layers : tuple of LayerWeight
+    layers : tuple of Layer
         All dense layers of the model.
     record : BenchRecord
         The measurement.
@@ -69,7 +69,7 @@ class Baseline:
     latency_ms: float
     weights_bytes: int
     calls: tuple[CallTime, ...]
-    layers: tuple[LayerWeight, ...]
+    layers: tuple[Layer, ...]
     record: BenchRecord
     disturbed: bool = False
     tiles: Tiles = NO_TILES
@@ -79,7 +79,7 @@ class Baseline:
         cls,
         setting: Setting,
         record: BenchRecord,
-        layers: Sequence[LayerWeight],
+        layers: Sequence[Layer],
         disturbed: bool = False,
         tiles: Tiles = NO_TILES,
     ) -> Baseline:
@@ -108,7 +108,7 @@ class Baseline:
         """Factor that brings profiled times to the measured latency, at most 1."""
         return _profile_scale(self.calls, self.latency_ms)
 
-    def members(self, call: CallTime) -> list[LayerWeight]:
+    def members(self, call: CallTime) -> list[Layer]:
         """Return the layers whose weights a call multiplies; empty for what is no product."""
         if part_of(call.kernel) != "products":
             return []

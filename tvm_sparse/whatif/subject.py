@@ -14,10 +14,10 @@ from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.importers.import_model import import_model, ir_key, load_imported
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.presets import find_preset
 from tvm_sparse.sources.source import ModelSource, resolve_source
-from tvm_sparse.sparsity.layers import LayerWeight
 from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
@@ -63,7 +63,7 @@ class Imported:
     facts: ModelFacts
     mod: Any
     params: dict[str, np.ndarray[Any, Any]]
-    layers: list[LayerWeight]
+    layers: list[Layer]
     inputs: dict[str, np.ndarray[Any, Any]]
     outputs: dict[str, np.ndarray[Any, Any]]
     layer_outputs: dict[str, np.ndarray[Any, Any]]

@@ -14,7 +14,9 @@ from tvm_sparse.importers.tensorflow.converters.node import Emitter, Node, Value
 from tvm_sparse.importers.tensorflow.converters.table import CONVERTERS
 from tvm_sparse.importers.tensorflow.graphdef import FrozenGraph
 from tvm_sparse.importers.tensorflow.inline_calls import inline_calls
+from tvm_sparse.importers.tensorflow.layer_places import find_places
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
+from tvm_sparse.ir.functions import with_places
 
 # Ops that the import itself answers.
 _LEAVES = ("Const", "Placeholder")
@@ -31,8 +33,9 @@ def from_graphdef(frozen: FrozenGraph) -> tuple[tvm.IRModule, dict[str, np.ndarr
     Returns
     -------
     mod : tvm.IRModule
-        One function `main(inputs..., weights...)` with the attribute `num_input`, one dataflow
-        block, and a tuple of all outputs in the order of `frozen.outputs`.
+        One function `main(inputs..., weights...)` with the attributes `num_input` and
+        `places`, one dataflow block, and a tuple of all outputs in the order of
+        `frozen.outputs`.
     params : dict of str to np.ndarray
         The weights by parameter name.
 
@@ -86,7 +89,7 @@ def import_graph(frozen: FrozenGraph) -> tuple[tvm.IRModule, dict[str, np.ndarra
             raise node.error("a placeholder that is not among the inputs of the graph")
     results = [as_expr(values[tensor]) for tensor in outputs]
     function = emitter.function([*inputs.values(), *weights.values()], results, len(inputs))
-    return tvm.IRModule({"main": function}), params
+    return tvm.IRModule({"main": with_places(function, find_places(params))}), params
 
 
 def _convert(emitter: Emitter, node: Node, values: dict[tuple[str, int], Value]) -> None:

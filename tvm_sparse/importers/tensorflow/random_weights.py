@@ -6,11 +6,13 @@ the same weights whatever head the model has, and whatever order TensorFlow list
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Mapping
 
 import numpy as np
+
+from tvm_sparse.importers.tensorflow.layer_places import find_places
+from tvm_sparse.model.layer import Place
 
 _STDDEV = 0.02
 # What movement pruning leaves are large weights: the small ones are the first to go.
@@ -19,10 +21,8 @@ _PRUNED_STDDEV = 0.06
 # layers most (Sanh et al. 2020, "Movement Pruning", figure on the remaining weights per layer).
 _LAST_LAYER_DENSITY = 0.3
 # Query and key keep relatively more than the wide feed-forward weights.
-_MATRIX_DENSITY = {"query": 1.4, "key": 1.4, "value": 0.9, "intermediate": 0.9, "output": 1.0}
+_MATRIX_DENSITY = {"query": 1.4, "key": 1.4, "value": 0.9, "intermediate": 0.9}
 _JITTER = 0.1
-
-_ENCODER_KERNEL = re.compile(r".*/layer_\._(\d+)/(.+)/kernel")
 
 
 def random_value(
@@ -74,13 +74,18 @@ def pruned_nonzeros(
     dict of str to int
         Non-zeros per pruned kernel: uneven over the layers, as movement pruning leaves them.
     """
-    kernels = {n: s for n, s in sorted(shapes.items()) if _ENCODER_KERNEL.fullmatch(n)}
-    if not kernels:
+    places = {
+        name: place
+        for name, place in sorted(find_places(shapes).items())
+        if place.block is not None and name.endswith("/kernel")
+    }
+    if not places:
         return {}
-    sizes = np.array([np.prod(shape) for shape in kernels.values()], dtype=np.int64)
+    sizes = np.array([np.prod(shapes[name]) for name in places], dtype=np.int64)
     total = round((1.0 - element_sparsity) * int(sizes.sum()))
-    density = np.array([_relative_density(name, kernels) for name in kernels])
-    jitter = np.random.default_rng(seed).uniform(1 - _JITTER, 1 + _JITTER, len(kernels))
+    last = max(place.block or 0 for place in places.values())
+    density = np.array([_relative_density(place, last) for place in places.values()])
+    jitter = np.random.default_rng(seed).uniform(1 - _JITTER, 1 + _JITTER, len(places))
     wanted = density * jitter * sizes
     counts = np.zeros_like(sizes)
     # Each round fills in proportion what is left; a full matrix passes its surplus on.
@@ -91,20 +96,13 @@ def pruned_nonzeros(
         if not step.any():
             step[np.flatnonzero(room)[:left]] = 1
         counts = np.minimum(counts + step, sizes)
-    return dict(zip(kernels, counts.tolist(), strict=True))
+    return dict(zip(places, counts.tolist(), strict=True))
 
 
-def _relative_density(name: str, kernels: Mapping[str, tuple[int, ...]]) -> float:
-    layers = [_layer_of(other) for other in kernels]
-    depth = _layer_of(name) / max(max(layers), 1)
+def _relative_density(place: Place, last_block: int) -> float:
+    depth = (place.block or 0) / max(last_block, 1)
     density = 1.0 + depth * (_LAST_LAYER_DENSITY - 1.0)
-    parts = name.split("/")
-    return density * next((f for part, f in _MATRIX_DENSITY.items() if part in parts), 1.0)
-
-
-def _layer_of(name: str) -> int:
-    match = _ENCODER_KERNEL.fullmatch(name)
-    return int(match.group(1)) if match else 0
+    return density * _MATRIX_DENSITY.get(place.role, 1.0)
 
 
 def _scattered(rng: np.random.Generator, shape: tuple[int, ...], nonzeros: int) -> np.ndarray:

@@ -1,0 +1,101 @@
+"""What a layer is for and where it stands, from the name of its TensorFlow variable.
+
+This is the only place that reads meaning out of such names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tvm_sparse.model.layer import Place, Role
+
+#: Encoder layers, by numbered parts of a name; the first pattern that is found counts.
+_BLOCKS = tuple(
+    re.compile(rf"(?:^|/){pattern}/")
+    for pattern in (
+        r"albert_layer_groups_\._(\d+)/albert_layers_\._(\d+)",  # ALBERT
+        r"stages_\._(\d+)/layers_\._(\d+)",  # ResNet, ConvNeXt
+        r"\w*_\._(\d+)",  # BERT and most others: layer_._0
+    )
+)
+#: Ends of a layer's path within its block, the longest that fits counts.
+_ROLES: dict[str, Role] = {
+    # BERT, RoBERTa, ELECTRA, MobileBERT, ViT
+    "query": "query",
+    "key": "key",
+    "value": "value",
+    "attention/output/dense": "attention_output",
+    "intermediate/dense": "intermediate",
+    "output/dense": "output",
+    # ALBERT
+    "attention/dense": "attention_output",
+    "ffn": "intermediate",
+    "ffn_output": "output",
+    # MobileBERT's way into and out of its narrow layers
+    "bottleneck/dense": "other",
+    "bottleneck/attention/dense": "other",
+    "bottleneck/input/dense": "other",
+    # DistilBERT
+    "q_lin": "query",
+    "k_lin": "key",
+    "v_lin": "value",
+    "out_lin": "attention_output",
+    "lin1": "intermediate",
+    "lin2": "output",
+    # MPNet
+    "attn/q": "query",
+    "attn/k": "key",
+    "attn/v": "value",
+    "attn/o": "attention_output",
+}
+#: Parts of a name that mark a head.
+_HEADS = frozenset({
+    "classifier", "cls", "discriminator_predictions", "generator_lm_head",
+    "generator_predictions", "lm_head", "logits_proj", "mlm", "nsp", "pre_classifier",
+    "predictions", "qa_outputs", "seq_relationship", "sequence_summary", "sop_classifier",
+    "vocab_layer_norm", "vocab_projector", "vocab_transform",
+})  # fmt: skip
+
+
+def find_places(names: Iterable[str]) -> dict[str, Place]:
+    """Say of each of a model's weights what it is for and in which encoder layer it stands.
+
+    Parameters
+    ----------
+    names : iterable of str
+        TensorFlow's names of the variables, e.g.
+        `bert/encoder/layer_._0/attention/self/query/kernel`.
+
+    Returns
+    -------
+    dict of str to Place
+        By name. Encoder layers are numbered in the order of the numbers in their names.
+    """
+    matches = {name: _block_match(name) for name in names}
+    numbers = {name: tuple(map(int, match.groups())) for name, match in matches.items() if match}
+    order = {number: block for block, number in enumerate(sorted(set(numbers.values())))}
+    return {
+        name: Place(_role(name, match), order.get(numbers.get(name, ())))
+        for name, match in matches.items()
+    }
+
+
+def _block_match(name: str) -> re.Match[str] | None:
+    return next((match for pattern in _BLOCKS if (match := pattern.search(name))), None)
+
+
+def _role(name: str, block: re.Match[str] | None) -> Role:
+    layer = name.rpartition("/")[0]
+    parts = set(re.split(r"/|___", layer))
+    if any(part.startswith("embedding") for part in parts):
+        return "embedding"
+    if "pooler" in parts:
+        return "pooler"
+    if not _HEADS.isdisjoint(parts):
+        return "head"
+    if block is None:
+        return "other"
+    path = layer[block.end() - 1 :]
+    ends = [end for end in _ROLES if path.endswith(f"/{end}")]
+    return _ROLES[max(ends, key=len)] if ends else "other"
