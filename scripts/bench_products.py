@@ -9,7 +9,6 @@ what turning them around would cost is not in the numbers.
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,6 +26,7 @@ from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
 from tvm_sparse.sparsity.patterns import fill_random
@@ -140,8 +140,8 @@ def main(
         shares = [float(text) for text in sparsity.split(",")]
         for shape in pairs(shapes):
             environment = detect_environment(max(counts))
-            with tempfile.TemporaryDirectory(prefix="tvm_sparse-products-") as folder:
-                contenders = contenders_of(shape, tokens, shares, pairs(block_shapes), Path(folder))
+            with temporary_directory() as folder:
+                contenders = contenders_of(shape, tokens, shares, pairs(block_shapes), folder)
                 results = [r for count in counts for r in compare(contenders, count, bench, quiet)]
             record = PeersRecord(
                 created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -98,53 +98,17 @@ def test_errors_of_a_worker_are_the_parents(dense_dir: Path, tmp_path: Path) -> 
         benchmark({}, tiny_inputs(), QUICK)
 
 
-def test_a_worker_that_is_killed_is_reported(dense_dir: Path) -> None:
+def test_a_worker_that_dies_is_told_and_leaves_nothing(
+    dense_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with WorkerProcess(dense_dir, 1) as worker:
         worker.bind(tiny_inputs())
         os.kill(worker.pid, signal.SIGKILL)
-        with pytest.raises(BuildError, match=r"was ended by Killed \(out of memory\?\)"):
+        with pytest.raises(BuildError, match=rf"that runs {dense_dir} was ended by SIGKILL"):
             worker.measure(0.01)
-
-
-def test_the_last_words_of_a_worker_are_passed_on(
-    dense_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.exit('no room left')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(BuildError, match="no room left") as caught:
-        WorkerProcess(dense_dir, 1)
-    assert "\n" not in str(caught.value)
-
-
-def test_an_unforeseen_failure_of_a_worker_is_passed_on(dense_dir: Path) -> None:
-    said = r"ended with code 1; .*AssertionError: bind comes"
-    with WorkerProcess(dense_dir, 1) as worker, pytest.raises(BuildError, match=said):
-        worker.measure(0.01)
-
-
-def test_a_worker_rests_between_requests(dense_dir: Path) -> None:
-    """Threads that look for more work would disturb the worker whose turn it is."""
-    with WorkerProcess(dense_dir, 2) as worker:
-        worker.bind(tiny_inputs())
-        for _ in range(2):
-            assert worker.measure(0.01)
-            deadline = time.monotonic() + 10
-            while process_state(worker.pid) != "T" and time.monotonic() < deadline:
-                time.sleep(0.001)
-            assert process_state(worker.pid) == "T"
-
-
-def process_state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def test_closing_ends_the_process_and_its_files(dense_dir: Path, tmp_path: Path) -> None:
-    with WorkerProcess(dense_dir, 1) as worker:
-        pid = worker.pid
-        os.kill(pid, 0)
     worker.close()
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupting_the_parent_ends_the_workers(dense_dir: Path, tmp_path: Path) -> None:
@@ -177,32 +141,6 @@ except KeyboardInterrupt:
     assert parent.returncode == 0
     assert rest.splitlines()[-1] == "interrupted []"
     assert not alive(worker)
-
-
-def test_a_worker_does_not_outlive_a_killed_parent(dense_dir: Path, tmp_path: Path) -> None:
-    program = f"""
-import time
-from tvm_sparse.bench.worker_process import WorkerProcess
-worker = WorkerProcess({str(dense_dir)!r}, 1)
-print(worker.pid, flush=True)
-time.sleep(600)
-"""
-    parent = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    )
-    assert parent.stdout is not None
-    worker = int(parent.stdout.readline())
-    parent.kill()
-    parent.communicate()
-    deadline = time.monotonic() + 60
-    while alive(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(worker)
-    assert not list(tmp_path.iterdir())
 
 
 def children(pid: int) -> list[int]:

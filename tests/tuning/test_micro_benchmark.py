@@ -76,14 +76,7 @@ def test_every_kind_of_kernel_is_timed_in_a_process_of_its_own(cache_dir):
         assert min(times.values()) > 0
 
 
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [
-        ("tvm_sparse.no_such_module", "ended with code 1; its last words:.*No module named"),
-        ("this", "ended with code"),
-    ],
-)
-def test_a_measuring_process_that_dies_is_told(cache_dir, monkeypatch, module, message):
-    monkeypatch.setattr(calibrate, "_MODULE", module)
-    with pytest.raises(BuildError, match=message):
+def test_a_measuring_process_that_dies_is_told(cache_dir, monkeypatch):
+    monkeypatch.setattr(calibrate, "_MODULE", "no_such_module")
+    with pytest.raises(BuildError, match="that times kernels ended with status 1; it said:"):
         measured_ceilings(Records(Cache(cache_dir)), 1)

@@ -11,6 +11,7 @@ from tvm_sparse.cache.store import Cache
 from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning import calibrate
+from tvm_sparse.tuning.kernel_job import read_jobs
 from tvm_sparse.tuning.machine import Ceilings, MachineId
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.predict import dense_twin, make_predictors, needed_jobs
@@ -29,24 +30,27 @@ class FakeProcess:
         self.pace_ms = 1.0
         self.disturbed = False
 
-    def __call__(self, jobs, threads, ceilings=False):
+    def __call__(self, module, request, threads, on_event):
+        jobs = read_jobs(request["jobs"])
         self.asked.append(len(jobs))
         for index, job in enumerate(jobs):
             size = job.units * max(job.depth, 1) * self.slowdown / 1e3
             times = {str(d): size * d * self.pace_ms for d in job.densities}
             paces = dict.fromkeys(times, self.pace_ms)
-            yield {
-                "job": index,
-                "latency_ms": times,
-                "reference_ms": paces,
-                "disturbed": self.disturbed,
-            }
+            on_event(
+                {
+                    "job": index,
+                    "latency_ms": times,
+                    "reference_ms": paces,
+                    "disturbed": self.disturbed,
+                }
+            )
 
 
 @pytest.fixture
 def process(monkeypatch) -> FakeProcess:
     fake = FakeProcess()
-    monkeypatch.setattr(calibrate, "_ask", fake)
+    monkeypatch.setattr(calibrate, "time_kernels", fake)
     return fake
 
 

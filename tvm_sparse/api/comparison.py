@@ -10,7 +10,6 @@ takes turns with the others. What it computes is checked before anything is time
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -28,6 +27,7 @@ from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.host import threads_here
+from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.runtime.metadata import load_metadata
 
@@ -101,8 +101,8 @@ def compare(
         else [own_build(dense, found.inputs, outputs, _OWN_REFERENCE)]
     )
     contenders.append(_artifact(Path(directory), metadata, found.inputs, outputs, _OWN_REFERENCE))
-    with tempfile.TemporaryDirectory(prefix="tvm_sparse-peers-") as folder:
-        checkpoint = write_checkpoint(Path(folder), found.facts, found.params, found.inputs)
+    with temporary_directory() as folder:
+        checkpoint = write_checkpoint(folder, found.facts, found.params, found.inputs)
         contenders += _peers(engines, checkpoint, found.inputs, outputs, _OWN_REFERENCE, progress)
         results = measure_contenders(contenders, threads, bench, progress)
     return _record(found, results, bench, environment)
@@ -142,17 +142,15 @@ def compare_model(
     engines = find_engines(against)
     compile_spec, bench = CompileSpec(threads=max(threads)), bench or BenchSpec()
     environment = detect_environment(max(threads))
-    with tempfile.TemporaryDirectory(prefix="tvm_sparse-peers-") as folder:
+    with temporary_directory() as folder:
         dense = _compile(model, "dense", compile_spec, progress)
         contenders = [own_build(dense, model.inputs, model.outputs, _IMPORT_REFERENCE)]
         for spec in specs:
-            contender = _sparse_build(model, spec, Path(folder), compile_spec, progress)
+            contender = _sparse_build(model, spec, compile_spec, progress)
             # The same build again when the zeros are the model's own.
             if contender.result.label not in {other.result.label for other in contenders}:
                 contenders.append(contender)
-        checkpoint = write_checkpoint(
-            Path(folder) / "dense", model.facts, model.params, model.inputs
-        )
+        checkpoint = write_checkpoint(folder / "dense", model.facts, model.params, model.inputs)
         contenders += _peers(
             engines, checkpoint, model.inputs, model.outputs, _IMPORT_REFERENCE, progress
         )
@@ -205,7 +203,6 @@ def _artifact(
 def _sparse_build(
     model: stages.Model,
     spec: SparsitySpec,
-    folder: Path,
     compile_spec: CompileSpec,
     progress: ShareProgress,
 ) -> Contender:
@@ -218,9 +215,9 @@ def _sparse_build(
         dense = _compile(pruned, "dense", compile_spec, progress)
         outputs, reference = _run_artifact(dense, model.inputs), _OWN_REFERENCE
     else:
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            write_checkpoint(Path(place), model.facts, pruned.params, model.inputs)
-            found, reference = run_once(engine, Path(place), model.inputs), engine.label
+        with temporary_directory() as place:
+            write_checkpoint(place, model.facts, pruned.params, model.inputs)
+            found, reference = run_once(engine, place, model.inputs), engine.label
         outputs = {name: found[name] for name in model.outputs}
     return _artifact(directory, load_metadata(directory), model.inputs, outputs, reference)
 

@@ -69,26 +69,6 @@ def hold(
         os.close(handle)
 
 
-def own_directory(path: Path) -> int:
-    """Mark an existing directory as in use until the returned descriptor is closed."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(handle)
-        raise
-    return handle
-
-
-def is_owned(path: Path) -> bool:
-    """Return whether a living process has marked the directory `path` as in use."""
-    try:
-        os.close(own_directory(path))
-    except OSError:
-        return True
-    return False
-
-
 def _try_lock(path: Path) -> int | None:
     """Lock `path` and write who we are into it; None when somebody else holds it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -28,6 +28,7 @@ from typing import Any
 
 from tvm_sparse.cache import lock, manifest
 from tvm_sparse.errors import CacheError, TvmSparseError
+from tvm_sparse.processes.ownership import is_owned, own_directory
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.records.directory import replace_directory
 
@@ -146,7 +147,7 @@ class Cache:
             self.sweep()
             with self._hold("store"):
                 staging.path.mkdir(parents=True)
-                owner = lock.own_directory(staging.path)
+                owner = own_directory(staging.path)
             if needed_bytes > shutil.disk_usage(staging.path).free:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(staging.path))
             yield staging
@@ -234,7 +235,7 @@ class Cache:
         swept = 0
         with self._hold("store"):
             for path in [p for kind in KINDS for p in _children(self.root / kind)]:
-                if path.name.endswith(_PARTIAL) and not lock.is_owned(path):
+                if path.name.endswith(_PARTIAL) and not is_owned(path):
                     shutil.rmtree(path, ignore_errors=True)
                     swept += 1
         return swept

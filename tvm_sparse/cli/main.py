@@ -15,7 +15,6 @@ import errno
 import importlib
 import math
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import click
 
 import tvm_sparse
 from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.processes.temporary import temporary_directory
 
 #: What `--help` says of each command: its module is imported when the command is asked for.
 _COMMANDS = {
@@ -114,21 +114,21 @@ def _temporary_files() -> Iterator[None]:
     A signal may come between the making of a directory and the line that remembers to remove it.
     """
     before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
-    try:
-        folder = tempfile.mkdtemp(prefix="tvm_sparse-")
-    except OSError:
-        # Whoever needs temporary files says so.
-        yield
-        return
-    tempfile.tempdir = os.environ["TMPDIR"] = folder
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-        os.environ.pop("TMPDIR")
-        if variable is not None:
-            os.environ["TMPDIR"] = variable
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = str(stack.enter_context(temporary_directory()))
+        except OSError:
+            # Whoever needs temporary files says so.
+            yield
+            return
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+            os.environ.pop("TMPDIR")
+            if variable is not None:
+                os.environ["TMPDIR"] = variable
 
 
 def _install_signal_handlers(received: list[int]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import tvm
@@ -16,6 +14,7 @@ from tvm_sparse.compiler.export import link_library
 from tvm_sparse.compiler.layer_outputs import expose_layer_norms
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import CheckError
+from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.compare import difference
 
 
@@ -115,10 +114,10 @@ def first_differing_layer(
 
 
 def _run(build: Build, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    with tempfile.TemporaryDirectory(prefix="tvm_sparse-check-") as folder:
+    with temporary_directory() as folder:
         # Not the executable itself: a virtual machine leaves entries in it that TVM would export,
         # and warn about whenever the artifact is loaded.
-        library = Path(folder) / "code.so"
+        library = folder / "code.so"
         link_library(build.executable, [], library, build.target.isa)
         machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
     arguments = (*inputs.values(), *build.lowered.params.values())

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -158,8 +157,8 @@ def compile_dense(
     progress("compiling the dense code")
     build = compile_model(mod, params, spec)
     set_threads(spec.threads)
-    with tempfile.TemporaryDirectory(prefix="tvm_sparse-forward-") as folder:
-        library = Path(folder) / "code.so"
+    with temporary_directory() as folder:
+        library = folder / "code.so"
         link_library(build.executable, [], library, build.target.isa)
         machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
     batch, seq_len = facts.inputs[0].shape[:2]

@@ -18,9 +18,9 @@ import numpy as np
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies, without_torch
-from tvm_sparse.importers.import_process import run_worker
-from tvm_sparse.importers.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
+from tvm_sparse.importers.worker import ENVIRONMENT, MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.processes.child import call
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sources.source import ModelSource
@@ -95,11 +95,25 @@ def _find_or_import(
         if (entry := cache.get("ir", key)) is not None:
             return entry
         with cache.create("ir", key, needed_bytes=_weight_bytes(source)) as staging:
-            facts = run_worker(spec, source, staging.path, progress)
+            facts = _import(spec, source, staging.path, progress)
             spec = replace(spec, micro_batch=facts.pop("micro_batch"))
             staging.manifest.update(_manifest(spec, source), **facts)
     assert staging.entry is not None  # `create` sets it or raises
     return staging.entry
+
+
+def _import(
+    spec: ModelSpec, source: ModelSource, directory: Path, progress: Progress
+) -> dict[str, Any]:
+    """Have a child process fill `directory`, and return the module's signature."""
+    request = {
+        "spec": spec.to_json(),
+        "source": source.to_json(),
+        "directory": str(directory),
+    }
+    module, purpose = "tvm_sparse.importers.worker", "imports the model"
+    facts: dict[str, Any] = call(module, purpose, request, ENVIRONMENT, progress)
+    return facts
 
 
 def load_imported(entry: CacheEntry) -> ImportedModel:

@@ -1,28 +1,11 @@
 """The process that imports a model: all work with TensorFlow and transformers happens here.
 
-    python -m tvm_sparse.importers.worker EVENTS_FD
-
-reads one JSON request from stdin ({spec, source, directory}), fills the directory, and reports on
-the file descriptor as JSON lines:
-
-    {"event": "progress", "line": ...}
-    {"event": "done", "facts": {"inputs": [...], "outputs": [...], "micro_batch": ...}}
-    {"event": "error", "error": <class name>, "message": ...}      an error of ours
-    {"event": "os_error", "errno": ..., "filename": ...}           e.g. a full disk
-    {"event": "crash", "message": ...}                             anything else
-
-stdin stays open as long as the parent lives: its end is the sign to stop.
+Its request is {spec, source, directory}: it fills the directory, and the result is the signature
+of the module, {"inputs": [...], "outputs": [...], "micro_batch": N}. Events are lines of progress.
 """
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import sys
-import threading
-import traceback
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -31,14 +14,22 @@ import numpy as np
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import without_torch
-from tvm_sparse.errors import TvmSparseError, UnsupportedOpError
 from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.processes.serve import serve
 from tvm_sparse.progress import Progress
 from tvm_sparse.sources.source import ModelSource
 
 MODULE_FILE = "module.json"
 PARAMS_FILE = "params.safetensors"
 REFERENCE_FILE = "reference.npz"
+
+#: Of processes that TensorFlow lives in.
+ENVIRONMENT = {
+    # Whatever is to be fetched is on disk already; no library shall ask the network again.
+    "HF_HUB_OFFLINE": "1",
+    # Set by a parent that runs models, but modules are built with the whole library.
+    "TVM_USE_RUNTIME_LIB": None,
+}
 
 
 def import_into(
@@ -124,36 +115,8 @@ def _micro_batch_inputs(
     return tuple(replace(i, shape=(size, *i.shape[1:])) for i in inputs)
 
 
-def serve(handle: Callable[[dict[str, Any], Progress], dict[str, Any]]) -> int:
-    """Serve the one request on stdin and return the exit status.
-
-    Parameters
-    ----------
-    handle : callable
-        Takes the request and a progress of lines, returns the facts to report.
-    """
-    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as pipe:
-
-        def send(event: str, **fields: Any) -> None:
-            pipe.write(json.dumps({"event": event, **fields}) + "\n")
-            pipe.flush()
-
-        request = json.loads(sys.stdin.readline())
-        threading.Thread(target=_stop_with_parent, daemon=True).start()
-        try:
-            # All of it: transformers imports PyTorch late and here and there, USE_TORCH=0 or not.
-            with without_torch():
-                facts = handle(request, lambda line: send("progress", line=line))
-        except BrokenPipeError:
-            return 1
-        except Exception as error:  # reported to the parent, which raises it
-            traceback.print_exc()
-            send(**_describe(error))
-            return 1
-        send("done", facts=facts)
-    return 0
-
-
+# All of it: transformers imports PyTorch late and here and there, USE_TORCH=0 or not.
+@without_torch()
 def _import(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     spec, source = ModelSpec(**request["spec"]), ModelSource(**request["source"])
     return import_into(spec, source, Path(request["directory"]), progress)
@@ -181,25 +144,5 @@ def _write(
     np.savez(directory / REFERENCE_FILE, **arrays)  # type: ignore[arg-type]
 
 
-def _describe(error: Exception) -> dict[str, Any]:
-    if isinstance(error, UnsupportedOpError):
-        return {"event": "error", "error": "UnsupportedOpError", "unsupported": error.unsupported}
-    if isinstance(error, TvmSparseError):
-        return {"event": "error", "error": type(error).__name__, "message": str(error)}
-    # safetensors reports a full disk in words only.
-    full = errno.ENOSPC if "No space left" in str(error) else None
-    code = full or (error.errno if isinstance(error, OSError) else None)
-    if code is not None:
-        filename = getattr(error, "filename", None)
-        return {"event": "os_error", "errno": code, "filename": filename and str(filename)}
-    text = " ".join(str(error).split())[:500]
-    return {"event": "crash", "message": f"{type(error).__name__}: {text}"}
-
-
-def _stop_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    sys.exit(serve(_import))
+    serve(_import)

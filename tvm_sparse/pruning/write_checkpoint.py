@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from tvm_sparse.errors import CheckpointError, ConfigError
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
 from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
 from tvm_sparse.pruning.tensor_file import stored_tensors
@@ -57,9 +57,9 @@ def save_pruned(
     if facts.weights.trained:
         source = Path(facts.weights.source)
         return write_checkpoint(source, directory, layers, original, pruned, report)
-    with tempfile.TemporaryDirectory(prefix="tvm_sparse-prune-") as folder:
-        write_seeded_checkpoint(Path(folder), original, facts.config)
-        return write_checkpoint(Path(folder), directory, layers, original, pruned, report)
+    with temporary_directory() as folder:
+        write_seeded_checkpoint(folder, original, facts.config)
+        return write_checkpoint(folder, directory, layers, original, pruned, report)
 
 
 def write_checkpoint(

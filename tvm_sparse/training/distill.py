@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.importers.import_process import run_child
+from tvm_sparse.importers.worker import ENVIRONMENT
+from tvm_sparse.processes.child import call
+from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.training.state import PARAMS_FILE, TOKENS_FILE
@@ -137,8 +138,7 @@ def distill(
     from safetensors.numpy import load_file, save_file
 
     state_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tvm_sparse-distill-") as folder:
-        place = Path(folder)
+    with temporary_directory() as place:
         arrays = {name: np.ascontiguousarray(value) for name, value in params.items()}
         save_file(arrays, place / PARAMS_FILE)
         np.savez(place / TOKENS_FILE, **tokens)  # type: ignore[arg-type]
@@ -146,13 +146,13 @@ def distill(
             "source": source.to_json(),
             "masked": sorted(masked),
             "spec": asdict(spec),
-            "directory": folder,
+            "directory": str(place),
             "state_dir": str(state_dir),
             "threads": threads,
             "key": _key(source, arrays, masked, tokens, spec),
         }
-        module = "tvm_sparse.training.worker"
-        facts = run_child(module, "trains the model", request, progress)
+        module, purpose = "tvm_sparse.training.worker", "trains the model"
+        facts = call(module, purpose, request, ENVIRONMENT, progress)
         trained = load_file(place / PARAMS_FILE)
     return Distilled({name: trained[name] for name in params}, facts)
 

@@ -1,25 +1,25 @@
 """The process that trains a pruned model: TensorFlow lives here.
 
-    python -m tvm_sparse.training.worker EVENTS_FD
-
-serves one request as `importers.worker` does: {source, masked, spec, directory, state_dir, threads,
-key}. `directory` holds the pruned weights and the tokens; the trained weights take their place.
+Its request is {source, masked, spec, directory, state_dir, threads, key}. `directory` holds the
+pruned weights and the tokens; the trained weights take their place. The result is the facts of
+`Distilled`, events are lines of progress.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tvm_sparse.importers.worker import serve
+from tvm_sparse.dependencies import without_torch
+from tvm_sparse.processes.serve import serve
 from tvm_sparse.progress import Progress
 from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.training.state import PARAMS_FILE, TOKENS_FILE
 
 
+@without_torch()
 def train_request(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Train as a request of `distill` asks for, and return the facts."""
     progress("starting TensorFlow")
@@ -55,4 +55,4 @@ def train_request(request: dict[str, Any], progress: Progress) -> dict[str, Any]
 
 
 if __name__ == "__main__":
-    sys.exit(serve(train_request))
+    serve(train_request)

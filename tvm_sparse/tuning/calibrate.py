@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from tvm_sparse.errors import BuildError
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.records.read import check_record
-from tvm_sparse.tuning.child import ask
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.records import KERNEL_CODE, MACHINE_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_tiles import load_tiles
 
-_MODULE = "tvm_sparse.tuning.micro_benchmark"
+_MODULE = "micro_benchmark"
 #: Milliseconds by density of non-zero blocks.
 KernelTimes = dict[float, float]
 
@@ -58,8 +58,8 @@ def measured_ceilings(records: Records, threads: int, progress: Progress = silen
     found = records.load("machine", identity, Ceilings)
     if found is None:
         progress(f"measuring what this machine can do at most, {_threads(threads)}")
-        (answer,) = _ask([], threads, ceilings=True)
-        found = check_record(answer["ceilings"], Ceilings, "the measurement", BuildError)
+        answer = time_kernels(_MODULE, {"ceilings": threads}, threads)
+        found = check_record(answer, Ceilings, "the measurement", BuildError)
         records.save("machine", identity, found)
     return found
 
@@ -100,11 +100,14 @@ def measured_kernels(
     missing = [job for job, times in found.items() if times is None or (again and times.disturbed)]
     if missing:
         progress(f"timing {len(missing)} kernels, {_threads(threads)}")
-        for answer in _ask(missing, threads):
-            job = missing[answer["job"]]
-            times = TimedKernel(*(answer[f.name] for f in fields(TimedKernel)))
+
+        def keep(timed: Mapping[str, Any]) -> None:
+            job = missing[timed["job"]]
+            times = TimedKernel(*(timed[f.name] for f in fields(TimedKernel)))
             records.save("kernel", _identity(job, threads), times)
             found[job] = times
+
+        time_kernels(_MODULE, {"jobs": [asdict(job) for job in missing]}, threads, keep)
     timed = {job: times for job, times in found.items() if times is not None}
     paces = [ms for times in timed.values() for ms in times.reference_ms.values()]
     return {
@@ -139,10 +142,3 @@ def _identity(job: KernelJob, threads: int) -> dict[str, Any]:
 
 def _threads(count: int) -> str:
     return f"{count} thread{'s' if count != 1 else ''}"
-
-
-def _ask(
-    jobs: Sequence[KernelJob], threads: int, ceilings: bool = False
-) -> Iterator[dict[str, Any]]:
-    request = {"jobs": [asdict(job) for job in jobs], "ceilings": ceilings, "threads": threads}
-    return ask(_MODULE, request, threads, len(jobs) + ceilings)

@@ -1,9 +1,8 @@
-"""The process that times single kernels: `python -m tvm_sparse.tuning.micro_benchmark`.
+"""The process that times single kernels.
 
-It reads one JSON object from its standard input, `{"jobs": [...], "ceilings": bool, "threads": N}`,
-and writes one line per result: `{"ceilings": {...}}` first if asked for, then `{"job": index,
-"latency_ms": {density: milliseconds}, "reference_ms": {density: milliseconds}, "disturbed": bool}`
-with what the reference kernel of `tuning.pace` took beside them.
+The request {"ceilings": threads} results in the ceilings of this machine. {"jobs": [...]} gives an
+event for each: {"job": index, "latency_ms": {density: milliseconds}, "reference_ms": {density:
+milliseconds}, "disturbed": bool}, with what the reference kernel of `tuning.pace` took beside them.
 
 In a model every weight is met once an inference, so a kernel finds its weights where the model's
 size left them: in a cache or in memory. Here each kernel therefore takes turns with copies of its
@@ -12,7 +11,7 @@ weights, as many as make up the model's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -38,8 +37,8 @@ from tvm_sparse.kernels.tiling import (
     split_rows,
 )
 from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.processes.serve import Report, serve
 from tvm_sparse.target import CpuTarget, resolve_target
-from tvm_sparse.tuning.child import serve_parent
 from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.kernel_job import KernelJob, read_jobs
 from tvm_sparse.tuning.machine import Ceilings
@@ -177,16 +176,15 @@ def last_cache_bytes() -> int:
     return max(host.l2_bytes, host.l3_bytes) or _UNKNOWN_CACHE_BYTES
 
 
-def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> None:
-    """Carry out a request; see the module."""
-    if request["ceilings"]:
-        roofline = measure_roofline(request["threads"])
-        bandwidths = {b.level: b.bandwidth_gb_s for b in roofline.bandwidths}
-        ceilings = Ceilings(roofline.threads, roofline.fma_gflop_s, bandwidths)
-        answer({"ceilings": asdict(ceilings)})
-    jobs = read_jobs(request["jobs"])
-    if not jobs:
-        return
+def measure_ceilings(threads: int) -> Ceilings:
+    """Return what this machine can do at most."""
+    roofline = measure_roofline(threads)
+    bandwidths = {b.level: b.bandwidth_gb_s for b in roofline.bandwidths}
+    return Ceilings(roofline.threads, roofline.fma_gflop_s, bandwidths)
+
+
+def time_jobs(jobs: Sequence[KernelJob], report: Report) -> None:
+    """Time kernels and report each as it is done; see the module."""
     # The kernel of a weight may depend on its density; equal ones are compiled once.
     reference = make_reference().with_attr("global_symbol", _REFERENCE)
     functions: dict[str, tvm.tirx.PrimFunc] = {_REFERENCE: reference}
@@ -215,7 +213,7 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
             kernel = compiled[names[index, density]]
             sets = argument_sets(job, density, target, last_cache)
             times[str(density)], paces[str(density)] = pace.measure_ms(kernel, sets)
-        answer(
+        report(
             {
                 "job": index,
                 "latency_ms": times,
@@ -225,10 +223,11 @@ def serve(request: dict[str, Any], answer: Callable[[dict[str, Any]], None]) -> 
         )
 
 
-def main() -> None:
-    """Serve the parent over standard input and output."""
-    serve_parent(serve)
+def _carry_out(request: dict[str, Any], report: Report) -> Any:
+    if "ceilings" in request:
+        return asdict(measure_ceilings(request["ceilings"]))
+    return time_jobs(read_jobs(request["jobs"]), report)
 
 
 if __name__ == "__main__":
-    main()
+    serve(_carry_out)

@@ -1,8 +1,8 @@
-"""The process that times rival tiles of one product: `python -m tvm_sparse.tuning.race`.
+"""The process that times rival tiles of one product.
 
-It reads `{"races": [{"jobs": [...], "density": share}, ...]}` and writes a line per race,
-`{"race": index, "latency_ms": [...]}`. Rivals take turns, so that the state of the machine is
-everybody's, and each is compared with the first in every round.
+Its request is {"jobs": [...], "density": share}, the result the milliseconds of each rival. Rivals
+take turns, so that the state of the machine is everybody's, and each is compared with the first in
+every round.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import tvm
 
 from tvm_sparse.kernels.tvm_target import tvm_target
-from tvm_sparse.tuning.child import Answer, serve_parent
+from tvm_sparse.processes.serve import Report, serve
 from tvm_sparse.tuning.kernel_job import KernelJob, read_jobs
 from tvm_sparse.tuning.micro_benchmark import (
     argument_sets,
@@ -83,17 +83,9 @@ def measure_ms(call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]])
             return float(usual)
 
 
-def serve(request: dict[str, Any], answer: Answer) -> None:
-    """Carry out a request; see the module."""
-    for index, document in enumerate(request["races"]):
-        jobs = read_jobs(document["jobs"])
-        answer({"race": index, "latency_ms": race(jobs, document["density"])})
-
-
-def main() -> None:
-    """Serve the parent over standard input and output."""
-    serve_parent(serve)
+def _race(request: dict[str, Any], _: Report) -> list[float]:
+    return race(read_jobs(request["jobs"]), request["density"])
 
 
 if __name__ == "__main__":
-    main()
+    serve(_race)

@@ -28,12 +28,11 @@ from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import DenseTile, SparseTile, Tiles, TokenTile
-from tvm_sparse.tuning.child import ask
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.records import KERNEL_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_build import TunedProduct
 
-_MODULE = "tvm_sparse.tuning.race"
 _PRODUCT = re.compile(r"packed_dense_(?P<units>\d+)x(?P<depth>\d+)(?P<epilogue>\D*?)\d*$")
 #: What is faster by less is noise.
 _LEAST_GAIN = 0.02
@@ -220,9 +219,8 @@ def _race(
     if found is None:
         kind = "dense" if job.kind == "dense" else f"{job.block_shape[0]}x{job.block_shape[1]}"
         progress(f"trying {len(jobs)} tiles of {kind} {job.units} x {job.depth}")
-        request = {"races": [{"jobs": identity["jobs"], "density": density}]}
-        (answer,) = ask(_MODULE, request, threads, 1)
-        found = RaceTimes(tuple(answer["latency_ms"]))
+        request = {"jobs": identity["jobs"], "density": density}
+        found = RaceTimes(tuple(time_kernels("race", request, threads)))
         records.save("race", identity, found)
     return [_Rival(*pair) for pair in zip(tiles, found.latency_ms, strict=True)]
 

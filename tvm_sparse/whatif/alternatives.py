@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
 from tvm_sparse.bench.peers.compare import compare, prepare_engines
 from tvm_sparse.bench.peers.contender import own_build, peer
 from tvm_sparse.bench.peers.engine import find_engines
 from tvm_sparse.config import BenchSpec
+from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
 from tvm_sparse.tuning.setting import Setting
@@ -69,10 +67,8 @@ def _measure(
     (engine,) = find_engines([_ENGINE])
     where = (engine.label, setting.seq_len, setting.batch, setting.threads)
     model, dense = subject.load(setting), subject.build_dense(setting)
-    with tempfile.TemporaryDirectory(prefix="tvm_sparse-int8-") as folder:
-        checkpoint = write_checkpoint(
-            Path(folder) / "dense", model.facts, model.params, model.inputs
-        )
+    with temporary_directory() as folder:
+        checkpoint = write_checkpoint(folder / "dense", model.facts, model.params, model.inputs)
         failure = prepare_engines([engine], checkpoint, lambda line, _share: progress(line))
         if failure:
             return Alternative(*where, "failed", failure)

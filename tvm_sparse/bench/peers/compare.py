@@ -38,7 +38,7 @@ def prepare_engines(engines: Iterable[Engine], checkpoint: Path, report: SharePr
         report(f"preparing {step}", 0.0)
         try:
             PeerProcess(step, checkpoint, 1, prepare=True).close()
-        except TvmSparseError as error:
+        except (TvmSparseError, OSError) as error:
             return str(error)
     return ""
 
@@ -87,7 +87,7 @@ def compare(
                 worker = contender.start(threads)
                 stack.callback(worker.close)
                 results[label] = _checked(results[label], contender, worker)
-            except TvmSparseError as failure:
+            except (TvmSparseError, OSError) as failure:
                 results[label] = replace(results[label], status="failed", detail=str(failure))
                 continue
             if results[label].status == "measured":

@@ -1,12 +1,12 @@
-"""The process that holds one model in another engine: `python -m tvm_sparse.bench.peers.worker`.
+"""The process that holds one model in another engine.
 
-It speaks the protocol of `tvm_sparse.bench.worker`, with these differences:
+It takes the requests of `tvm_sparse.bench.worker`, with these differences:
 
     {"do": "load", "module": M, "name": N, "directory": DIR, "threads": N}
-                                                      -> {"load_s": seconds}
+                                                       {"load_s": seconds}
     {"do": "load", "module": M, "directory": DIR, "prepare": true}
-                                                      -> {"load_s": seconds}
-    {"do": "facts"}                                   -> {"facts": {...}}
+                                                       {"load_s": seconds}
+    {"do": "facts"}                                    {"facts": {...}}
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.bench.peers.engine import load_peer, prepare_peer
-from tvm_sparse.bench.worker import Worker, serve_parent
+from tvm_sparse.bench.worker import Worker
+from tvm_sparse.processes.serve import serve
 
 
 class PeerWorker(Worker):
@@ -42,4 +43,4 @@ class PeerWorker(Worker):
 
 
 if __name__ == "__main__":
-    serve_parent(PeerWorker())
+    serve(PeerWorker().answer)
