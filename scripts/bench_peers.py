@@ -18,8 +18,10 @@ from tvm_sparse.api.comparison import compare_model, renamed
 from tvm_sparse.bench.peers.engine import ENGINES, find_engines
 from tvm_sparse.bench.peers.record import PeersRecord
 from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
-from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.errors import DependencyError, TvmSparseError
 from tvm_sparse.records.write import write_json
+from tvm_sparse.report.charts.peers import peers_chart, peers_title
+from tvm_sparse.report.charts.render import save_chart
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
 
 console = Console()
@@ -97,14 +99,11 @@ def show_share(text: str, share: float) -> None:
 
 
 def write(record: PeersRecord, out: Path) -> None:
-    """Write the record and, where matplotlib is installed, its chart."""
-    from tvm_sparse.errors import DependencyError
-    from tvm_sparse.report.plots import save_peers_chart
-
+    """Write the record and, where the extra `report` is installed, its chart."""
     write_json(out, record)
     say(f"wrote {out}")
     try:
-        save_peers_chart(record, out.with_suffix(".png"))
+        save_chart(peers_chart(record), out.with_suffix(".png"), peers_title(record))
         say(f"wrote {out.with_suffix('.png')}")
     except DependencyError as error:
         say(f"no chart: {error}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 pytestmark = pytest.mark.unit
@@ -22,6 +24,17 @@ def test_a_wrong_grid_file_is_refused_in_one_line(invoke, tmp_path, text, messag
     assert result.code == 2
     assert message in result.err
     assert len(result.err.strip().splitlines()) == 1
+
+
+def test_a_report_that_cannot_be_drawn_is_refused_before_any_work(
+    invoke, tmp_path, cache_dir, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    result = invoke("what-if", "bert-mini", "--weights", "random", "-o", str(tmp_path / "study"))
+    assert result.code != 0
+    assert "pip install 'tvm_sparse[report]'" in result.err
+    assert len(result.err.strip().splitlines()) == 1
+    assert not cache_dir.exists()
 
 
 def test_flags_replace_the_lists_of_a_file(invoke, tmp_path, cache_dir):

@@ -44,7 +44,12 @@ _USUAL = "onnxruntime,openvino,torch"
 )
 @cache_option
 @json_option("Write the record here: raw samples, versions, environment.")
-@click.option("--chart", type=click.Path(), metavar="FILE", help="Draw the medians here, as a PNG.")
+@click.option(
+    "--chart",
+    type=click.Path(),
+    metavar="FILE",
+    help="Draw the medians here: as SVG if the name ends so, as PNG otherwise.",
+)
 @quiet_option
 def command(directory: str, against: str, model: str | None, **flags: Any) -> None:
     """Measure the exported build in DIR beside other engines.
@@ -60,11 +65,11 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
     check_dependencies()
     from tvm_sparse.bench.peers.engine import find_engines
     from tvm_sparse.cli.progress import ProgressDisplay
-    from tvm_sparse.report.plots import figure_class
+    from tvm_sparse.report.charts.render import check_renderer
     from tvm_sparse.runtime.metadata import load_metadata
 
     if flags["chart"] is not None:
-        figure_class()  # a missing library is told before the measurement
+        check_renderer()  # a missing library is told before the measurement
     names = [name.strip() for name in against.split(",") if name.strip()]
     find_engines(names)
     load_metadata(directory)
@@ -89,9 +94,10 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
 
         write_json(flags["json_path"], record)
     if flags["chart"] is not None:
-        from tvm_sparse.report.plots import save_peers_chart
+        from tvm_sparse.report.charts.peers import peers_chart, peers_title
+        from tvm_sparse.report.charts.render import save_chart
 
-        save_peers_chart(record, Path(flags["chart"]))
+        save_chart(peers_chart(record), Path(flags["chart"]), peers_title(record))
     count = record.threads[0]
     print_wide(render_peers(record, count))
     for line in (*describe_engines(record, count), describe_rival(record, count)):

@@ -137,6 +137,10 @@ def command(model: str, **flags: Any) -> None:
     elif flags["fidelity_methods"]:
         raise click.UsageError("--fidelity-method given without --fidelity: name a text file")
     check_dependencies()
+    if flags["output"] is not None:
+        from tvm_sparse.report.charts.render import check_renderer
+
+        check_renderer()
     from tvm_sparse.cache.store import Cache
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.cli.results import print_wide

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tvm_sparse.errors import BuildError, DependencyError
 from tvm_sparse.records.write import write_text
-from tvm_sparse.report import study_charts as charts
-from tvm_sparse.report.chart_elements import Figure
+from tvm_sparse.report.charts.render import load_library, theme
 from tvm_sparse.report.html_tables import (
     render_alternatives,
     render_facts,
     render_layers,
     render_rows,
 )
-from tvm_sparse.report.study_plots import save_plots
-from tvm_sparse.report.study_rows import Shape, blocks_of, rows_csv, shapes_of
-from tvm_sparse.report.study_scatters import pareto_chart, prediction_chart
+from tvm_sparse.report.study_charts import StudyChart, charts_of, fastest_block, save_charts
+from tvm_sparse.report.study_rows import blocks_of, rows_csv, shapes_of
 from tvm_sparse.report.study_view import StudyView, layers_csv, view_of
 from tvm_sparse.whatif.study import Study
 
@@ -35,8 +32,9 @@ _CHARTS = {
     "speedup": (
         "Speed-up over sparsity",
         "How many times faster than the dense build. Lines are predictions, symbols measurements "
-        "with the range of 80 % of their rounds. Below break-even pruning costs time; above "
-        "Amdahl's limit nothing gets, because the rest of the model takes as long as before.",
+        "with the range of 80 % of their rounds, hollow where something disturbed them; the dotted "
+        "curve is what the non-zeros alone would cost. Below break-even pruning costs time. No "
+        "build gets above Amdahl's limit, because the rest of the model takes as long as before.",
     ),
     "parts": (
         "Latency by part",
@@ -77,53 +75,33 @@ def write_report(study: Study, directory: str | Path) -> list[Path]:
     Raises
     ------
     DependencyError
-        If plotly or matplotlib is not installed.
+        If vl-convert-python is not installed.
     BuildError
         If a file cannot be written.
     """
     view = view_of(study)
     directory = Path(directory)
-    page = render_page(view, load_plotly())
+    page = render_page(view, load_library())
     texts = {"report.html": page, "points.csv": rows_csv(view.rows)}
     if view.layers:
         texts["layers.csv"] = layers_csv(view.layers)
-    try:
-        for name, text in texts.items():
-            write_text(directory / name, text)
-        return [*(directory / name for name in texts), *save_plots(view, directory)]
-    except OSError as error:
-        raise BuildError(f"the report in {directory} cannot be written: {error}") from None
+    for name, text in texts.items():
+        write_text(directory / name, text)
+    return [*(directory / name for name in texts), *save_charts(view, directory)]
 
 
-def load_plotly() -> str:
-    """Return the text of Plotly's JavaScript library.
-
-    Raises
-    ------
-    DependencyError
-        If plotly is not installed.
-    """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise DependencyError(
-            f"plotly cannot be imported ({error}): pip install 'tvm_sparse[report]'"
-        ) from None
-    return str(get_plotlyjs())
-
-
-def render_page(view: StudyView, plotly: str) -> str:
+def render_page(view: StudyView, library: str) -> str:
     """Return the page as text.
 
     Parameters
     ----------
     view : StudyView
         What to show.
-    plotly : str
+    library : str
         The JavaScript library that draws the charts.
     """
     title = f"What if {view.name} were pruned?"
-    figures = _figures(view)
+    charts = charts_of(view)
     body = "\n".join(
         part
         for part in (
@@ -132,11 +110,12 @@ def render_page(view: StudyView, plotly: str) -> str:
             *(f'<p class="warning">{_prose(warning)}</p>' for warning in view.warnings),
             _answers(view),
             "<h2>Charts</h2>",
-            '<p class="soft">Drag over a chart to zoom, double-click to go back; a click on a name '
-            "in the legend hides or shows it.</p>",
+            '<p class="soft">A click on a block shape in the legend leaves the others faint.'
+            '<span class="mouse"> Drag a chart to move it, turn the wheel with Ctrl to zoom, '
+            "double-click to go back.</span></p>",
             _controls(view),
             '<div class="charts">',
-            *(_card(name) for name in figures),
+            *(_card(name) for name in _CHARTS if any(chart.name == name for chart in charts)),
             "</div>",
             "<h2>All builds</h2>",
             render_rows(view.rows),
@@ -165,8 +144,8 @@ def render_page(view: StudyView, plotly: str) -> str:
 </head>
 <body>
 {body}
-<script type="application/json" id="study">{_script_json({"figures": figures})}</script>
-<script>{plotly}</script>
+<script type="application/json" id="study">{_script_json(_drawn(charts))}</script>
+<script>{library}</script>
 <script>
 {_page_file("page.js")}</script>
 </body>
@@ -174,41 +153,11 @@ def render_page(view: StudyView, plotly: str) -> str:
 """
 
 
-def _figures(view: StudyView) -> dict[str, Any]:
-    """Return the charts by name; those that depend on a choice, by shape and block shape."""
-    rows, blocks = view.rows, blocks_of(view.rows)
-
-    def by_shape(draw: Callable[..., Figure]) -> dict[str, Any]:
-        return {"by_shape": {str(shape): draw(rows, shape) for shape in shapes_of(rows)}}
-
-    parts = {
-        str(shape): {
-            "by_block": {block: charts.parts_chart(rows, shape, block) for block in blocks}
-        }
-        for shape in shapes_of(rows)
-    }
-    figures: dict[str, Any] = {
-        "speedup": by_shape(partial(charts.speedup_chart, others=_speedups(view))),
-        "parts": {"by_shape": parts},
-        "memory": by_shape(charts.memory_chart),
-        "prediction": prediction_chart(rows),
-    }
-    if any(row.fidelity is not None for row in rows):
-        figures["pareto"] = by_shape(pareto_chart)
-    return figures
-
-
-def _speedups(view: StudyView) -> list[tuple[str, str, float]]:
-    """Return name, shape and speed-up of the alternatives that were measured."""
-    return [
-        (
-            str(entry["engine"]),
-            str(Shape(entry["batch"], entry["seq_len"], entry["threads"])),
-            float(entry["speedup"]),
-        )
-        for entry in view.alternatives
-        if entry.get("speedup")
-    ]
+def _drawn(charts: Sequence[StudyChart]) -> dict[str, Any]:
+    """Return what the page draws: it fills the cards, whose size its style sheet gives."""
+    fill = {"width": "container", "height": "container"}
+    shown = [{**asdict(chart), "chart": {**fill, **chart.chart}} for chart in charts]
+    return {"theme": theme("system-ui, sans-serif"), "charts": shown}
 
 
 def _answers(view: StudyView) -> str:
@@ -225,18 +174,13 @@ def _list(sentences: Sequence[str]) -> str:
 def _controls(view: StudyView) -> str:
     """Return the choices above the charts."""
     shapes = [str(shape) for shape in shapes_of(view.rows)]
-    fastest = max(
-        (row for row in view.rows if row.block_shape),
-        key=lambda row: row.speedup or 0.0,
-        default=None,
-    )
     controls = (
         _choice("shape", "shape", shapes, shapes[0] if shapes else ""),
         _choice(
             "block",
             "blocks of “Latency by part”",
             blocks_of(view.rows),
-            fastest.block_shape if fastest else "",
+            fastest_block(view.rows),
         ),
     )
     return f'<div class="controls">{"".join(controls)}</div>'

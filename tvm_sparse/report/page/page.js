@@ -1,66 +1,60 @@
 "use strict";
 (() => {
   const study = JSON.parse(document.getElementById("study").textContent);
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const narrow = window.matchMedia("(max-width: 36rem)");
   const shape = document.getElementById("shape");
   const block = document.getElementById("block");
+  const views = new Map();
 
-  // Everything of a layout that depends on the reader's screen; the charts' own part is merged in.
-  const screenLayout = () => {
-    const text = dark.matches ? "#e4e7eb" : "#1b1f24";
-    const line = dark.matches ? "#363c45" : "#d8dde3";
-    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true };
-    return {
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: text, size: narrow.matches ? 11 : 13, family: "system-ui, sans-serif" },
-      hoverlabel: { bgcolor: dark.matches ? "#1d2127" : "#ffffff", font: { color: text } },
-      margin: { l: 20, r: 12, t: 16, b: 20 },
-      legend: { orientation: "h", yanchor: "bottom", y: 1.02, x: 0, xanchor: "left" },
-      // A finger that scrolls the page must not zoom a chart.
-      dragmode: narrow.matches ? false : "zoom",
-      xaxis: { ...axis, autotickangles: [0, -45, -90] },
-      yaxis: axis,
-    };
-  };
+  // A finger that scrolls the page must not move a chart.
+  const withoutZoom = (layer) => ({
+    ...layer,
+    ...(layer.params && { params: layer.params.filter((param) => param.name !== "zoom") }),
+    ...(layer.layer && { layer: layer.layer.map(withoutZoom) }),
+  });
+  const touched = window.matchMedia("(pointer: coarse)").matches;
 
-  const merge = (base, extra) => {
-    const merged = { ...base };
-    for (const [key, value] of Object.entries(extra)) {
-      const nested = value && typeof value === "object" && !Array.isArray(value);
-      merged[key] = nested ? merge(base[key] || {}, value) : value;
-    }
-    return merged;
-  };
-
-  const choose = (figures) => {
-    let found = figures;
-    if (found.by_shape) found = found.by_shape[shape ? shape.value : 0];
-    if (found && found.by_block) found = found.by_block[block ? block.value : 0];
-    return found;
-  };
+  const chosen = (name) =>
+    study.charts.find(
+      (found) =>
+        found.name === name &&
+        (!found.shape || found.shape === shape.value) &&
+        (!found.block || found.block === block.value),
+    );
 
   const draw = () => {
     for (const plot of document.querySelectorAll(".plot")) {
-      const figure = choose(study.figures[plot.dataset.chart]);
-      const empty = !figure || figure.data.length === 0;
-      plot.closest(".card").hidden = empty;
-      if (empty) continue;
-      const layout = merge(screenLayout(), structuredClone(figure.layout));
-      Plotly.react(plot, structuredClone(figure.data), layout, {
-        responsive: true,
-        displayModeBar: false,
-      });
+      const found = chosen(plot.dataset.chart);
+      plot.closest(".card").hidden = !found;
+      views.get(plot)?.then((drawn) => drawn.finalize());
+      views.delete(plot);
+      if (!found) continue;
+      // `ast`: expressions are interpreted, for the page's policy forbids to compile them.
+      const options = { ast: true, renderer: "svg", actions: false, defaultStyle: false };
+      views.set(
+        plot,
+        vegaEmbed(plot, touched ? withoutZoom(found.chart) : found.chart, {
+          ...options,
+          config: study.theme,
+          tooltip: { disableDefaultStyle: true },
+        }),
+      );
     }
     for (const row of document.querySelectorAll("tr[data-shape]")) {
-      row.hidden = Boolean(shape) && row.dataset.shape !== shape.value;
+      row.hidden = row.dataset.shape !== shape.value;
     }
   };
 
-  for (const control of [shape, block]) if (control) control.addEventListener("change", draw);
-  dark.addEventListener("change", draw);
-  narrow.addEventListener("change", draw);
+  // Vega shows tooltips where a mouse hovers: a tap stays on what it hit until the next one.
+  let tapped = null;
+  document.addEventListener("click", ({ target, clientX, clientY }) => {
+    const tell = (type) =>
+      tapped?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX, clientY }));
+    tell("pointerout");
+    tapped = target.closest(".plot svg") ? target : null;
+    tell("pointermove");
+  });
+
+  for (const control of [shape, block]) control.addEventListener("change", draw);
 
   const copy = document.getElementById("copy");
   if (copy && navigator.clipboard) {
