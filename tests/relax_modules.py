@@ -153,7 +153,7 @@ def tile(
     mod, params = simplify_fc_transpose.convert(mod, params)
     if block_shape is not None:
         mod, params, _ = bsr_dense.convert(mod, params, block_shape, 0.0, include, exclude)
-    mod, params = tile_tokens.convert(
+    mod, params, _ = tile_tokens.convert(
         mod, params, resolve_target(), block_shape[0] if block_shape else 0
     )
     relax.analysis.well_formed(mod)

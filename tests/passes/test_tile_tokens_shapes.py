@@ -135,7 +135,7 @@ def test_a_sparse_product_with_an_epilogue_of_its_own():
             out = bb.emit_output(SparseDense("tanh")(x, *triple))
         bb.emit_func_output(out)
     rows = np.array([[1, 2], [3, 4], [-1, 0]], np.float32)
-    tiled, packed = tile_tokens.convert(bb.get(), params, TARGET, 4)
+    tiled, packed, _ = tile_tokens.convert(bb.get(), params, TARGET, 4)
     weight = np.zeros((8, 2), np.float32)
     weight[:4, 1], weight[4:, 0] = data[0, :, 0], data[1, :, 0]
     (found,) = evaluate(tiled, packed, {"x": rows})

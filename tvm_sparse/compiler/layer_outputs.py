@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import tvm
-from tvm import relax
 
-from tvm_sparse.ir.expressions import op_name, substitute
-from tvm_sparse.ir.functions import bindings, main_function, results
+from tvm_sparse.ir.expressions import op_name
+from tvm_sparse.ir.functions import bindings, main_function, results, returning, with_main
 
 
 def expose_layer_norms(mod: tvm.IRModule) -> tuple[tvm.IRModule, list[str]]:
@@ -35,13 +34,4 @@ def expose_layer_norms(mod: tvm.IRModule) -> tuple[tvm.IRModule, list[str]]:
             calls[name] += 1
             names.append(name if calls[name] == 1 else f"{name}#{calls[name]}")
             norms.append(binding.var)
-    bb = relax.BlockBuilder()
-    with bb.function("main", func.params, attrs=dict(func.attrs)):
-        with bb.dataflow():
-            fresh: dict[relax.Var, relax.Expr] = {}
-            for binding in bindings(func):
-                fresh[binding.var] = bb.emit(substitute(binding.value, fresh))
-            fields = [*results(func), *norms]
-            result = bb.emit_output(relax.Tuple([substitute(field, fresh) for field in fields]))
-        bb.emit_func_output(result)
-    return bb.get(), names
+    return with_main(mod, returning(func, [*results(func), *norms])), names

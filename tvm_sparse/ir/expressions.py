@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import tvm
 from tvm import relax
@@ -54,23 +54,31 @@ def ints(values: Iterable[int]) -> list[int]:
     return [int(value) for value in values]
 
 
-def substitute(expr: relax.Expr, values: Mapping[relax.Var, relax.Expr]) -> relax.Expr:
+def permutation(permute_dims: relax.Call) -> list[int]:
+    """Return the axes of a `permute_dims`, counted from the front."""
+    rank = permute_dims.args[0].ty.ndim
+    axes = permute_dims.attrs.axes
+    # No axes means reversed ones.
+    return list(range(rank))[::-1] if axes is None else [axis % rank for axis in ints(axes)]
+
+
+def substitute(expr: relax.Expr, value_of: Callable[[relax.Var], relax.Expr]) -> relax.Expr:
     """Return an expression in A-normal form over other variables.
 
     Parameters
     ----------
     expr : relax.Expr
         A variable, tuple, call or whatever else a binding holds; not changed.
-    values : mapping of relax.Var to relax.Expr
-        What stands for each variable; others stay.
+    value_of : callable
+        Gives what stands for a variable.
     """
     if isinstance(expr, relax.Var):
-        return values.get(expr, expr)
+        return value_of(expr)
     if isinstance(expr, relax.Tuple):
-        return relax.Tuple([substitute(field, values) for field in expr.fields])
+        return relax.Tuple([substitute(field, value_of) for field in expr.fields])
     if isinstance(expr, relax.TupleGetItem):
-        return relax.TupleGetItem(substitute(expr.tuple_value, values), expr.index)
+        return relax.TupleGetItem(substitute(expr.tuple_value, value_of), expr.index)
     if isinstance(expr, relax.Call):
-        args = [substitute(arg, values) for arg in expr.args]
+        args = [substitute(arg, value_of) for arg in expr.args]
         return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
     return expr

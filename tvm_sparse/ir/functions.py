@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import tvm
@@ -73,6 +73,23 @@ def results(func: relax.Function) -> list[relax.Expr]:
     return list(expr.fields)
 
 
+def returning(func: relax.Function, values: Sequence[relax.Expr]) -> relax.Function:
+    """Return a function that computes what `func` does and returns the tuple of `values`.
+
+    Parameters
+    ----------
+    func : relax.Function
+        Function in A-normal form; not changed.
+    values : sequence of relax.Expr
+        Over its variables and parameters.
+    """
+    result = relax.BlockBuilder().normalize(relax.Tuple(list(values)))
+    var = relax.Var("results", result.ty)
+    block = relax.DataflowBlock([*bindings(func), relax.VarBinding(var, result)])
+    body = relax.SeqExpr([block], var)
+    return relax.Function(func.params, body, result.ty, func.is_pure, func.attrs)
+
+
 class Uses:
     """Who reads each variable of a function.
 
@@ -94,10 +111,6 @@ class Uses:
                 self._readers.setdefault(var, []).append(binding.var)
         for var in relax.analysis.free_vars(func.body.body):
             self._count[var] += 1
-
-    def readers(self, var: relax.Var) -> list[relax.Var]:
-        """Return the variables computed from `var`, in order."""
-        return self._readers.get(var, [])
 
     def only_reader(self, var: relax.Var) -> relax.Var | None:
         """Return the one variable computed from `var`, or None if there are several or none."""

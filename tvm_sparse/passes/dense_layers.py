@@ -9,7 +9,7 @@ from math import prod
 from tvm import relax
 from tvm.ir import IRModule
 
-from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, static_shape
+from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, permutation, static_shape
 from tvm_sparse.ir.functions import bindings, main_function, micro_batches, places_of
 from tvm_sparse.model.layer import Layer, Place
 
@@ -119,7 +119,7 @@ def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str
         args = value.args
         if value.op == PERMUTE_DIMS and args[0] in holds:
             param, odd = holds[args[0]]
-            holds[binding.var] = (param, odd ^ _swaps_axes(value))
+            holds[binding.var] = (param, odd ^ (permutation(value) == [1, 0]))
             continue
         readers = list(args)
         if value.op == MATMUL and args[1] in holds:
@@ -166,8 +166,3 @@ def dense_layers(mod: IRModule, names: Collection[str]) -> list[Layer]:
         If the module has no function `main` or a shape is not static.
     """
     return [weight.layer for weight in find_dense_weights(main_function(mod), names).values()]
-
-
-def _swaps_axes(permute_dims: relax.Call) -> bool:
-    axes = permute_dims.attrs.axes
-    return axes is None or [int(axis) % 2 for axis in axes] == [1, 0]

@@ -13,7 +13,7 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from tvm_sparse.ir.expressions import PERMUTE_DIMS, op_name
+from tvm_sparse.ir.expressions import PERMUTE_DIMS, op_name, permutation
 from tvm_sparse.ir.functions import bindings, main_function, places_of, with_main, with_places
 from tvm_sparse.passes.packed_weights import join_names
 
@@ -52,7 +52,7 @@ def convert(
         value = binding.value
         if isinstance(value, relax.Call) and value.op == PERMUTE_DIMS and value.args[0] in values:
             name, array = values[value.args[0]]
-            values[binding.var] = (name, array.transpose(_axes(value)))
+            values[binding.var] = (name, array.transpose(permutation(value)))
         elif op_name(value) == "relax.concat" and isinstance(value.args[0], relax.Tuple):
             parts = [values.get(field) for field in value.args[0].fields]
             if any(part is None for part in parts):
@@ -81,11 +81,6 @@ def convert(
         with_main(mod, with_places(main, places) if places else main),
         {name: value for name, value in new_params.items() if name in names_kept},
     )
-
-
-def _axes(transpose: relax.Call) -> list[int] | None:
-    axes = transpose.attrs.axes
-    return None if axes is None else [int(axis) for axis in axes]
 
 
 @mutator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -104,10 +104,16 @@ class Phases:
         self.seconds[name] = time.perf_counter() - start
         if self.dump_dir is not None:
             mod: tvm.IRModule = result[0] if isinstance(result, tuple) else result
-            path = Path(self.dump_dir) / f"{len(self.seconds):02d}_{name}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(mod.script(show_meta=False), encoding="utf-8")
+            self._dump = Path(self.dump_dir) / f"{len(self.seconds):02d}_{name}.txt"
+            self._dump.parent.mkdir(parents=True, exist_ok=True)
+            self._dump.write_text(mod.script(show_meta=False), encoding="utf-8")
         return result
+
+    def remark(self, lines: Iterable[str]) -> None:
+        """Append what the phase that just ran has to say to its dump."""
+        if self.dump_dir is not None:
+            with self._dump.open("a", encoding="utf-8") as file:
+                file.writelines(f"# {line}\n" for line in lines)
 
 
 def pack(
@@ -164,9 +170,10 @@ def pack(
             ),
         )
     # 3. Token tiles through the encoder, fused kernels, packed weights.
-    mod, packed = phases.run(
+    mod, packed, refusals = phases.run(
         "tile_tokens", lambda: tile_tokens.convert(mod, params, target, block_rows)
     )
+    phases.remark(map(str, refusals))
     return mod, packed, decisions
 
 

@@ -8,6 +8,8 @@ computed once.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import tvm
 from tvm import relax
 
@@ -54,16 +56,17 @@ def convert(mod: tvm.IRModule) -> tvm.IRModule:
             parts: list[list[relax.Expr]] = []
             for index in range(count):
                 values = dict(shared)
+                read = _reader(values)
                 for var, batch in zip(inputs, whole, strict=True):
                     extent = static_shape(var)[0]
                     start, stop = index * extent, (index + 1) * extent
                     values[var] = bb.emit(relax.op.strided_slice(batch, [0], [start], [stop]))
                 for binding in bindings(func):
                     if binding.var not in values:
-                        values[binding.var] = bb.emit(substitute(binding.value, values))
+                        values[binding.var] = bb.emit(substitute(binding.value, read))
                         if binding.var not in depends:
                             shared[binding.var] = values[binding.var]
-                parts.append([substitute(field, values) for field in results(func)])
+                parts.append([substitute(field, read) for field in results(func)])
             joined = [bb.emit(relax.op.concat(list(part), 0)) for part in zip(*parts, strict=True)]
             result = bb.emit_output(relax.Tuple(joined))
         bb.emit_func_output(result, params=[*whole, *weights])
@@ -73,6 +76,10 @@ def convert(mod: tvm.IRModule) -> tvm.IRModule:
 def _times(var: relax.Var, count: int) -> relax.Var:
     first, *rest = static_shape(var)
     return relax.Var(var.name, relax.TensorType((first * count, *rest), var.ty.dtype))
+
+
+def _reader(values: Mapping[relax.Var, relax.Expr]) -> Callable[[relax.Var], relax.Expr]:
+    return lambda var: values.get(var, var)
 
 
 def _depend_on(func: relax.Function, inputs: set[relax.Var]) -> set[relax.Var]:

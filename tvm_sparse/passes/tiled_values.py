@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
+import numpy as np
 from tvm import relax
 
-from tvm_sparse.ir.expressions import static_shape
+from tvm_sparse.ir.expressions import static_shape, substitute
 from tvm_sparse.kernels.tiling import TokenLayout, choose_layout
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
@@ -41,12 +42,10 @@ class TiledValues:
 
     Parameters
     ----------
-    bb : relax.BlockBuilder
-        Writes the new function.
-    weights : PackedWeights
-        Its weights.
-    inputs, weight_vars : iterable of relax.Var
-        Parameters of the function being read.
+    func : relax.Function
+        The function being read.
+    params : mapping of str to ndarray
+        Its weights by parameter name.
     target : CpuTarget
         The CPU the tiles are chosen for.
     block_rows : int
@@ -55,41 +54,41 @@ class TiledValues:
 
     def __init__(
         self,
-        bb: relax.BlockBuilder,
-        weights: PackedWeights,
-        inputs: Iterable[relax.Var],
-        weight_vars: Iterable[relax.Var],
+        func: relax.Function,
+        params: Mapping[str, np.ndarray],
         target: CpuTarget,
         block_rows: int,
     ) -> None:
-        self.bb, self.weights = bb, weights
-        self.target, self.block_rows = target, block_rows
-        self.weight_vars = set(weight_vars)
-        self.rows: dict[relax.Var, relax.Expr] = {var: var for var in inputs}
+        self.bb, self.weights = relax.BlockBuilder(), PackedWeights(params)
+        self.target, self._block_rows = target, block_rows
+        self.inputs = [var for var in func.params if var.name not in params]
+        self.rows: dict[relax.Var, relax.Expr] = {var: var for var in self.inputs}
         self.tiled: dict[relax.Var, Tiled] = {}
+        self._weight_vars = {var for var in func.params if var.name in params}
         self._packed: dict[tuple[relax.Var, TokenLayout], Tiled] = {}
+
+    def emit(self, expr: relax.Expr) -> relax.Var:
+        """Write a binding and return its variable."""
+        return self.bb.emit(expr)
+
+    def layout(self, batch: int, seq_len: int) -> TokenLayout:
+        """Return the token tiles of a new value."""
+        return choose_layout(batch, seq_len, self.target, self._block_rows)
 
     def in_rows(self, expr: relax.Expr) -> relax.Expr:
         """Return `expr` over row-major values."""
-        if isinstance(expr, relax.Var):
-            if expr in self.weight_vars:
-                return self.weights.keep(expr)
-            if expr not in self.rows:
-                tiled = self.whole(self.tiled[expr])
-                rows = self.bb.emit(UnpackTokens(tiled.layout)(tiled.var))
-                shape = static_shape(expr)
-                if static_shape(rows) != shape:
-                    rows = self.bb.emit(relax.op.reshape(rows, shape))
-                self.rows[expr] = rows
-            return self.rows[expr]
-        if isinstance(expr, relax.Tuple):
-            return relax.Tuple([self.in_rows(field) for field in expr.fields])
-        if isinstance(expr, relax.TupleGetItem):
-            return relax.TupleGetItem(self.in_rows(expr.tuple_value), expr.index)
-        if isinstance(expr, relax.Call):
-            args = [self.in_rows(arg) for arg in expr.args]
-            return relax.Call(expr.op, args, expr.attrs, expr.ty_args)
-        return expr
+        return substitute(expr, self._row_of)
+
+    def _row_of(self, var: relax.Var) -> relax.Expr:
+        if var in self._weight_vars:
+            return self.weights.keep(var)
+        if var not in self.rows:
+            tiled = self.whole(self.tiled[var])
+            rows = self.emit(UnpackTokens(tiled.layout)(tiled.var))
+            if static_shape(rows) != static_shape(var):
+                rows = self.emit(relax.op.reshape(rows, static_shape(var)))
+            self.rows[var] = rows
+        return self.rows[var]
 
     def in_tiles(
         self, var: relax.Var, layout: TokenLayout | None = None, features: int | None = None
@@ -114,14 +113,13 @@ class TiledValues:
             return self.whole(tiled)
         if layout is None:
             batch, seq_len = shape[:2] if len(shape) == 3 else (1, prod(shape[:-1]))
-            layout = choose_layout(batch, seq_len, self.target, self.block_rows)
+            layout = self.layout(batch, seq_len)
         if (var, layout) not in self._packed:
             rows = self.in_rows(var)
             if shape != (layout.batch, layout.seq_len, features):
-                rows = self.bb.emit(
-                    relax.op.reshape(rows, (layout.batch, layout.seq_len, features))
-                )
-            packed = self.bb.emit(PackTokens(layout)(rows))
+                shape = (layout.batch, layout.seq_len, features)
+                rows = self.emit(relax.op.reshape(rows, shape))
+            packed = self.emit(PackTokens(layout)(rows))
             self._packed[var, layout] = Tiled(packed, layout, 0, features)
             self.tiled.setdefault(var, self._packed[var, layout])
         return self._packed[var, layout]
@@ -132,4 +130,4 @@ class TiledValues:
             return tiled
         stop = tiled.offset + tiled.features
         cut = relax.op.strided_slice(tiled.var, axes=[1], begin=[tiled.offset], end=[stop])
-        return replace(tiled, var=self.bb.emit(cut), offset=0)
+        return replace(tiled, var=self.emit(cut), offset=0)

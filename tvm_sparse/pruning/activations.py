@@ -13,8 +13,15 @@ from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import PassError
 from tvm_sparse.host import threads_here
-from tvm_sparse.ir.expressions import static_shape, substitute
-from tvm_sparse.ir.functions import bindings, main_function, micro_batches, parameters
+from tvm_sparse.ir.expressions import static_shape
+from tvm_sparse.ir.functions import (
+    bindings,
+    main_function,
+    micro_batches,
+    parameters,
+    returning,
+    with_main,
+)
 from tvm_sparse.passes.dense_layers import find_dense_weights
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.tvm_runtime import set_threads
@@ -75,15 +82,7 @@ def expose_dense_inputs(
         if isinstance(value, relax.Call) and len(value.args) == 2 and value.args[1] in reads:
             readers.setdefault(value.args[0], []).append(reads[value.args[1]])
     tensors = list(readers)
-    builder = relax.BlockBuilder()
-    with builder.function("main", func.params, attrs=dict(func.attrs)):
-        with builder.dataflow():
-            fresh: dict[relax.Var, relax.Expr] = {}
-            for binding in bindings(func):
-                fresh[binding.var] = builder.emit(substitute(binding.value, fresh))
-            result = builder.emit_output(relax.Tuple([fresh.get(v, v) for v in tensors]))
-        builder.emit_func_output(result)
-    exposed = relax.transform.DeadCodeElimination()(builder.get())
+    exposed = relax.transform.DeadCodeElimination()(with_main(mod, returning(func, tensors)))
     return exposed, [
         DenseInput(i, tuple(dict.fromkeys(readers[var])), static_shape(var))
         for i, var in enumerate(tensors)

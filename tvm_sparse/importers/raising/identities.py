@@ -5,7 +5,7 @@ from __future__ import annotations
 from tvm import relax
 
 from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
-from tvm_sparse.ir.expressions import ints, op_name, scalar_value, static_shape
+from tvm_sparse.ir.expressions import op_name, permutation, scalar_value, static_shape
 
 # Operator to the operand positions where a scalar leaves the other operand as it is.
 _NEUTRAL = {
@@ -44,21 +44,14 @@ def _reshape(flow: Dataflow, call: relax.Call) -> Expr | None:
 
 
 def _transpose(flow: Dataflow, call: relax.Call) -> Expr | None:
-    source, axes = flow.resolve(call.args[0]), _axes(call)
+    source, axes = flow.resolve(call.args[0]), permutation(call)
     inner = flow.match(source, "relax.permute_dims")
     if inner is not None:
-        first = _axes(inner)
+        first = permutation(inner)
         source, axes = flow.resolve(inner.args[0]), [first[axis] for axis in axes]
     if axes == sorted(axes):
         return source
     return relax.op.permute_dims(source, axes) if inner is not None else None
-
-
-def _axes(call: relax.Call) -> list[int]:
-    rank = len(static_shape(call))
-    axes = call.attrs.axes
-    # No axes means reversed ones.
-    return list(range(rank))[::-1] if axes is None else [a % rank for a in ints(axes)]
 
 
 def _softmax(flow: Dataflow, call: relax.Call) -> Expr | None:

@@ -1,0 +1,118 @@
+"""What a rule of `tile_tokens` is, and what all of them see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from tvm import relax
+
+from tvm_sparse.ir.functions import Uses
+from tvm_sparse.passes.dense_chains import DenseChain, find_dense_chains, find_stacks
+from tvm_sparse.passes.tiled_values import TiledValues
+from tvm_sparse.passes.token_gathers import TokenGather, find_token_gathers
+from tvm_sparse.target import CpuTarget
+
+
+@dataclass
+class Walk:
+    """One way through a function, front to back.
+
+    Attributes
+    ----------
+    uses : Uses
+        Of the function being read.
+    weights : set of relax.Var
+        Its parameters that are weights.
+    chains, gathers : dict
+        Its products and sums of table rows, by result.
+    stacks : dict of relax.Var to list of DenseChain
+        Chains that are one product together.
+    values : TiledValues
+        What has been written.
+    deferred : dict of relax.Var to (relax.Var, relax.Var)
+        Operands of the additions that were left to a layer norm.
+    """
+
+    uses: Uses
+    weights: set[relax.Var]
+    chains: dict[relax.Var, DenseChain]
+    gathers: dict[relax.Var, TokenGather]
+    stacks: dict[relax.Var, list[DenseChain]]
+    values: TiledValues
+    deferred: dict[relax.Var, tuple[relax.Var, relax.Var]] = field(default_factory=dict)
+
+    @classmethod
+    def through(
+        cls,
+        func: relax.Function,
+        params: Mapping[str, np.ndarray],
+        target: CpuTarget,
+        block_rows: int,
+    ) -> Walk:
+        """Return the walk through a function in A-normal form; see `tile_tokens.convert`."""
+        uses = Uses(func)
+        weights = {var for var in func.params if var.name in params}
+        chains = find_dense_chains(func, uses, weights)
+        return cls(
+            uses,
+            weights,
+            chains,
+            find_token_gathers(func, uses, weights),
+            find_stacks(chains.values(), uses),
+            TiledValues(func, params, target, block_rows),
+        )
+
+    def inner(self) -> set[relax.Var]:
+        """Return the variables that are computed inside a chain or a sum."""
+        groups: list[DenseChain | TokenGather] = [*self.chains.values(), *self.gathers.values()]
+        return {var for group in groups for var in group.members[:-1]}
+
+
+class Rule:
+    """How one kind of binding `var = value` is computed on token tiles.
+
+    A rule stands for one binding: it looks at it (`pattern`), says why it refuses (`check`), and
+    writes its code (`rewrite`), in this order. What it returns goes into `walk.values`.
+    """
+
+    def __init__(self, walk: Walk, var: relax.Var, value: relax.Expr) -> None:
+        self.walk, self.values = walk, walk.values
+        self.target = walk.values.target
+        self.var, self.value = var, value
+
+    def pattern(self) -> bool:
+        """Whether the binding is of the kind."""
+        raise NotImplementedError
+
+    def check(self) -> str:
+        """Why the rule refuses; empty if it applies."""
+        return ""
+
+    def rewrite(self) -> None:
+        """Emit the code and note where the result lies."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A rule that was of the kind of a binding, and did not apply.
+
+    Attributes
+    ----------
+    var : str
+        Name of the variable bound.
+    rule : str
+        Name of the rule.
+    reason : str
+        Why it refused.
+    """
+
+    var: str
+    rule: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return one line."""
+        return f"{self.var}: {self.rule} refused: {self.reason}"
