@@ -8,8 +8,8 @@ import numpy as np
 
 from tvm_sparse.compiler.export import export_artifact
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
+from tvm_sparse.provenance import TVM, versions_of
 from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall
-from tvm_sparse.runtime.tvm_runtime import installed_versions
 
 INPUTS = (TensorSpec("ids", (2, 4), "int32"), TensorSpec("x", (2, 4, 16), "float32"))
 OUTPUTS = (TensorSpec("hidden", (2, 4, 8), "float32"), TensorSpec("pooled", (2, 8), "float32"))
@@ -61,7 +61,7 @@ def tiny_metadata(build: str = "dense", **changes) -> ArtifactMetadata:
         "threads": 2,
         "inputs": INPUTS,
         "outputs": OUTPUTS,
-        "versions": {**installed_versions(), "tvm_sparse": "0.1.0"},
+        "versions": versions_of(TVM),
         "calls": (
             KernelCall(0, "fused_cast_reshape", ""),
             KernelCall(1, "fused_matmul_add", "layer_0/dense"),

@@ -141,7 +141,7 @@ def test_other_weights_under_the_same_spec_make_another_build(
 
 
 def test_an_edited_compiler_makes_new_builds(cache, sparse, model, no_compiler, monkeypatch):
-    monkeypatch.setattr(build_cache, "_compiler_fingerprint", lambda: "edited")
+    monkeypatch.setattr(build_cache, "code_fingerprint", lambda work: f"edited {work}")
     with pytest.raises(AssertionError, match="compiled again"):
         build(cache, "sparse", model, sparsity=SPARSE)
 

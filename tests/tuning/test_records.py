@@ -9,7 +9,7 @@ import pytest
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.tuning.machine import MachineId
-from tvm_sparse.tuning.records import Records, code_fingerprint
+from tvm_sparse.tuning.records import Records
 
 pytestmark = pytest.mark.unit
 
@@ -101,8 +101,3 @@ def test_a_measurement_of_another_form_is_not_used(records, warnings):
     records.save("point", IDENTITY, MachineId("EPYC", "x86-64-v4", 2))
     assert records.load("point", IDENTITY, Point) is None
     assert "the point: Object missing required field latency_ms" in warnings[-1]
-
-
-def test_the_fingerprint_follows_the_code_it_is_asked_for():
-    assert code_fingerprint(("kernels",)) == code_fingerprint(("kernels",))
-    assert code_fingerprint(("kernels",)) != code_fingerprint(("kernels", "target.py"))

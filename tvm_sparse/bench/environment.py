@@ -5,18 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
-import tvm_sparse
 from tvm_sparse.host import detect_host
-
-_DISTRIBUTIONS = {
-    "tvm": "apache-tvm",
-    "ffi": "apache-tvm-ffi",
-    "numpy": "numpy",
-    "scipy": "scipy",
-}
+from tvm_sparse.provenance import TVM, versions_of
 
 
 @dataclass(frozen=True)
@@ -84,18 +76,8 @@ def detect_environment(threads: int) -> Environment:
         load_average_1m=_load_average(),
         os=platform.platform(),
         python=platform.python_version(),
-        versions={
-            **{key: _version(name) for key, name in _DISTRIBUTIONS.items()},
-            "tvm_sparse": tvm_sparse.__version__,
-        },
+        versions=versions_of({**TVM, "numpy": "numpy", "scipy": "scipy"}),
     )
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _governor() -> str | None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache as memoize
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import tvm
 
-import tvm_sparse
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.export import export_artifact
@@ -27,6 +24,7 @@ from tvm_sparse.host import available_cores
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.progress import Progress
+from tvm_sparse.provenance import TVM, code_fingerprint, versions_of
 from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall
 from tvm_sparse.runtime.tvm_runtime import set_threads
 from tvm_sparse.sparsity.decision import Decision, LayerChoice, keep_dense, sparse_flops_share
@@ -34,11 +32,6 @@ from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import Tiles
 
 _ARTIFACT = "artifact"
-#: The rooms whose code decides what an artifact contains.
-_COMPILER_ROOMS = (
-    *("compiler", "ir", "kernels", "ops", "passes", "sparsity"),
-    *("runtime/weights.py", "host.py", "target.py"),
-)
 
 
 @dataclass(frozen=True)
@@ -196,8 +189,7 @@ def _artifact_key(
             "isa": target.isa,
             "threads": target.threads,
             "tiles": asdict(target.tiles),
-            "versions": _versions(),
-            "compiler": _compiler_fingerprint(),
+            "code": code_fingerprint("build"),
         }
     )
 
@@ -241,7 +233,7 @@ def _describe(
         threads=spec.threads or available_cores(),
         inputs=facts.inputs,
         outputs=facts.outputs,
-        versions=_versions(),
+        versions=versions_of(TVM),
         decisions=tuple(asdict(decision) for decision in decisions),
         sparse_flops_share=sparse_flops_share(decisions),
         calls=tuple(
@@ -251,30 +243,3 @@ def _describe(
         weights_bytes=build.lowered.weights_bytes,
         compile_s=build.compile_s,
     )
-
-
-@memoize
-def _versions() -> dict[str, str]:
-    def installed(package: str) -> str:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            return "unknown"
-
-    return {
-        "tvm": installed("apache-tvm"),
-        "ffi": installed("apache-tvm-ffi"),
-        "tvm_sparse": tvm_sparse.__version__,
-    }
-
-
-@memoize
-def _compiler_fingerprint() -> str:
-    """Return a hash of the code that makes artifacts: an edited kernel makes new builds."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parent.parent
-    for room in _COMPILER_ROOMS:
-        path = package / room
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()

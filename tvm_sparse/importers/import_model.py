@@ -6,10 +6,7 @@ is, and a new one is written by `tvm_sparse.importers.worker`.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
-from functools import cache as memoize
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,12 @@ from tvm_sparse.importers.worker import ENVIRONMENT, MODULE_FILE, PARAMS_FILE, R
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.processes.child import call
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.provenance import code_fingerprint, versions_of
 from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sources.source import ModelSource
+
+#: What imports models, besides our own code.
+_LIBRARIES = {r.names[0]: r.names[0] for r in RUNTIME + FRONTEND}
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,8 @@ def ir_key(spec: ModelSpec, source: ModelSource) -> str:
             "seq_len": spec.seq_len,
             "inputs": spec.inputs,
             "seed": spec.seed,
-            "versions": _versions(),
-            "importer": _importer_fingerprint(),
+            "versions": versions_of(_LIBRARIES),
+            "code": code_fingerprint("import"),
         }
     )
 
@@ -166,7 +167,7 @@ def _manifest(spec: ModelSpec, source: ModelSource) -> dict[str, Any]:
             "fingerprint": source.fingerprint,
         },
         "spec": spec.to_json(),
-        "versions": _versions(),
+        "versions": versions_of(_LIBRARIES),
     }
 
 
@@ -177,25 +178,3 @@ def _weight_bytes(source: ModelSource) -> int:
 
 def _select(values: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
-
-
-@memoize
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in ("tvm_sparse", *(r.names[0] for r in RUNTIME + FRONTEND)):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
-
-
-@memoize
-def _importer_fingerprint() -> str:
-    """Return a hash of the importers' own code: an edited one makes new entries."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    rooms = ("importers/**", "model", "sources")
-    for path in sorted(path for room in rooms for path in package.glob(f"{room}/*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-import tvm_sparse
+from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 
 _FILE = "pruned.safetensors"
@@ -30,7 +30,7 @@ def pruning_key(model_key: str, spec: PruneSpec) -> str:
     spec : PruneSpec
         How they are pruned; files it names count by their content.
     """
-    basis = [tvm_sparse.__version__, model_key, spec.to_json()]
+    basis = [code_fingerprint("pruning"), model_key, spec.to_json()]
     digest = hashlib.sha256(json.dumps(basis, sort_keys=True).encode())
     for name in (spec.calibration, spec.schedule):
         if name is not None and Path(name).is_file():

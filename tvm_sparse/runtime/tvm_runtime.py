@@ -11,12 +11,12 @@ import functools
 import importlib.util
 import os
 import threading
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from tvm_sparse.errors import ArtifactError, ConfigError, DependencyError
 from tvm_sparse.host import available_cores, threads_here
+from tvm_sparse.provenance import TVM, installed_version
 
 _pool = threading.local()
 #: TVM's affinity mode in which threads may run on any core of a list; with `TVM_BIND_THREADS=0`
@@ -75,17 +75,6 @@ def find_runtime_library() -> Path:
     )
 
 
-def installed_versions() -> dict[str, str]:
-    """Return the installed versions of `tvm` and `ffi`, `not installed` where missing."""
-    versions = {}
-    for key, distribution in (("tvm", "apache-tvm"), ("ffi", "apache-tvm-ffi")):
-        try:
-            versions[key] = metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            versions[key] = "not installed"
-    return versions
-
-
 def check_versions(built_with: dict[str, str]) -> None:
     """Refuse a build made for other releases of TVM and its FFI.
 
@@ -97,10 +86,9 @@ def check_versions(built_with: dict[str, str]) -> None:
     ArtifactError
         If a release differs or the build does not say.
     """
-    for key, installed in installed_versions().items():
-        built = str(built_with.get(key, "unknown"))
+    for key, package in TVM.items():
+        installed, built = installed_version(package), str(built_with.get(key, "unknown"))
         if built.split(".")[:2] != installed.split(".")[:2]:
-            package = {"tvm": "apache-tvm", "ffi": "apache-tvm-ffi"}[key]
             raise ArtifactError(
                 f"the artifact was built with {package} {built}, here is {installed}: "
                 f"pip install {package}=={built}, or export the model again"

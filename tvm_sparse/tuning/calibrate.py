@@ -8,10 +8,11 @@ from typing import Any
 
 from tvm_sparse.errors import BuildError
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.records.read import check_record
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.machine import Ceilings
-from tvm_sparse.tuning.records import KERNEL_CODE, MACHINE_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_tiles import load_tiles
 
@@ -54,7 +55,7 @@ def measured_ceilings(records: Records, threads: int, progress: Progress = silen
     BuildError
         If the measuring process dies.
     """
-    identity = {"threads": threads, "code": code_fingerprint(MACHINE_CODE)}
+    identity = {"threads": threads, "code": code_fingerprint("machine")}
     found = records.load("machine", identity, Ceilings)
     if found is None:
         progress(f"measuring what this machine can do at most, {_threads(threads)}")
@@ -137,7 +138,7 @@ def _at_pace(times: TimedKernel, reference_ms: float) -> KernelTimes:
 
 
 def _identity(job: KernelJob, threads: int) -> dict[str, Any]:
-    return {**asdict(job), "threads": threads, "code": code_fingerprint(KERNEL_CODE)}
+    return {**asdict(job), "threads": threads, "code": code_fingerprint("kernel")}
 
 
 def _threads(count: int) -> str:

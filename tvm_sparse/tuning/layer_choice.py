@@ -21,13 +21,14 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import detect_host, threads_here
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.sparsity.decision import LayerChoice, eligible_layers
 from tvm_sparse.sparsity.stats import block_sparsity
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning.calibrate import measured_kernels
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.kernel_job import KernelJob
-from tvm_sparse.tuning.records import KERNEL_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.tuning.tuned_tiles import load_tiles
 
@@ -210,7 +211,7 @@ def _measured(
             "block_shape": list(block_shape),
             "threads": setting.threads,
             "tiles": asdict(tiles),
-            "code": code_fingerprint(KERNEL_CODE),
+            "code": code_fingerprint("layer"),
         }
         times = records.load("layer", identity, RaceTimes)
         if times is None:

@@ -7,16 +7,11 @@ wonders why a point that "is there" is measured again.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from functools import cache as memoize
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import tvm_sparse
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.errors import CacheError
 from tvm_sparse.progress import Progress, silent
@@ -29,16 +24,6 @@ if TYPE_CHECKING:
 
 _FILE = "record.json"
 _KIND = "bench"
-#: The code that decides how fast a kernel is, what a machine reaches, how fast a build is.
-KERNEL_CODE = (
-    *("kernels", "host.py", "target.py", "tiles.py"),
-    *("tuning/kernel_job.py", "tuning/micro_benchmark.py", "tuning/pace.py"),
-)
-MACHINE_CODE = ("bench/machine.py", "host.py", "target.py")
-BUILD_CODE = (
-    *("compiler", "ir", "kernels", "ops", "passes", "sparsity"),
-    *("host.py", "target.py", "tiles.py"),
-)
 
 
 @dataclass(frozen=True)
@@ -183,28 +168,3 @@ class Records:
                 f"record {_KIND}/{entry.key} is left out: it was measured on another machine "
                 f"({mismatch})"
             )
-
-
-@memoize
-def code_fingerprint(rooms: tuple[str, ...]) -> str:
-    """Return a hash of this package's source in the given rooms, and of TVM's version.
-
-    Parameters
-    ----------
-    rooms : tuple of str
-        Directories or files below the package.
-    """
-    digest = hashlib.sha256(_tvm_version().encode())
-    package = Path(tvm_sparse.__path__[0])
-    for room in rooms:
-        path = package / room
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
-    return digest.hexdigest()[:20]
-
-
-def _tvm_version() -> str:
-    try:
-        return version("apache-tvm")
-    except PackageNotFoundError:
-        return "not installed"

@@ -25,11 +25,12 @@ from tvm_sparse.kernels.tiling import (
 )
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import DenseTile, SparseTile, Tiles, TokenTile
 from tvm_sparse.tuning.kernel_job import KernelJob
-from tvm_sparse.tuning.records import KERNEL_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_build import TunedProduct
 
@@ -213,7 +214,7 @@ def _race(
         "jobs": [asdict(one) for one in jobs],
         "density": density,
         "threads": threads,
-        "code": code_fingerprint((*KERNEL_CODE, "tuning/race.py")),
+        "code": code_fingerprint("race"),
     }
     found = records.load("race", identity, RaceTimes)
     if found is None:

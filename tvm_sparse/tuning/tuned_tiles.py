@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.tiles import NO_TILES, Tiles
-from tvm_sparse.tuning.records import KERNEL_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.records import Records
 
 _WHAT = "tiles"
 
@@ -27,4 +28,4 @@ def save_tiles(records: Records, tiles: Tiles) -> None:
 
 
 def _identity() -> dict[str, Any]:
-    return {"code": code_fingerprint(KERNEL_CODE)}
+    return {"code": code_fingerprint("race")}

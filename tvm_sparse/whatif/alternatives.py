@@ -9,7 +9,8 @@ from tvm_sparse.bench.peers.engine import find_engines
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
-from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
+from tvm_sparse.provenance import code_fingerprint
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.study import Alternative
 from tvm_sparse.whatif.subject import Subject
@@ -50,7 +51,7 @@ def measured_int8(
         "threads": setting.threads,
         "engine": [engine.name, engine.version],
         "bench": bench.to_json(),
-        "code": code_fingerprint(BUILD_CODE),
+        "code": code_fingerprint("measurement"),
     }
     found = records.load("int8", identity, Alternative)
     if found is None:

@@ -17,13 +17,14 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
 from tvm_sparse.fidelity.views import collect, compare
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.pruning.prune_model import prune_model
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
 from tvm_sparse.text.texts import read_texts, take_evenly
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
-from tvm_sparse.tuning.records import Records, code_fingerprint
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.study import Answer, FidelityPoint, PointResult, Study, StudyFidelity
 from tvm_sparse.whatif.subject import Imported, Subject
@@ -33,7 +34,6 @@ DEFAULT_TEXTS = 128
 #: Fidelities for which the fastest point is told.
 LEVELS = (0.99, 0.95, 0.9)
 #: The rooms whose code decides what is pruned and how it is judged.
-_CODE = ("sparsity", "pruning", "fidelity")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def fidelity_points(
     basis = {
         **identity,
         "texts": hashlib.sha256("\n".join(texts).encode()).hexdigest(),
-        "code": code_fingerprint(_CODE),
+        "code": code_fingerprint("fidelity"),
     }
     judge: _Judge | None = None
     found = []

@@ -14,8 +14,9 @@ from tvm_sparse.bench.record import BenchRecord, paired_speedups
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.tuning.contention import Contention
-from tvm_sparse.tuning.records import BUILD_CODE, Records, code_fingerprint
+from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import (
     Baseline,
@@ -91,7 +92,7 @@ def measured_baseline(
 
 def point_identity(subject: Subject, bench: BenchSpec) -> Callable[[Point], Mapping[str, Any]]:
     """Return what the measurement of a point depends on, as a function of the point."""
-    code = code_fingerprint(BUILD_CODE)
+    code = code_fingerprint("measurement")
     return lambda point: {
         **subject.identity(point),
         "model": subject.model_spec(point.setting).to_json(),
@@ -223,5 +224,5 @@ def _baseline_identity(subject: Subject, setting: Setting) -> dict[str, Any]:
         "ir": subject.import_key(setting),
         "tiles": asdict(subject.tiles),
         "threads": setting.threads,
-        "code": code_fingerprint(BUILD_CODE),
+        "code": code_fingerprint("measurement"),
     }
