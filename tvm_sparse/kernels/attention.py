@@ -27,9 +27,9 @@ from tvm_sparse.kernels.vector import (
     load,
     parallel,
     prim_func,
+    scratch,
     serial,
     store,
-    workspace,
 )
 
 #: exp(x) = 2**(x log2 e): the factor joins the scale of the scores.
@@ -115,7 +115,7 @@ def make_attention(
             query_tile = share * (tiles // shares) + within_share
             batch = T.floordiv(query_tile, tiles)
             first_tile = batch * tiles
-            scores = workspace(layout.seq_len * width)
+            scores = scratch(layout.seq_len * width)
             top = Registers(vectors, lanes)
             top.fill(-3.0e38)
 

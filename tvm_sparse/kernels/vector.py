@@ -2,8 +2,8 @@
 
 Kernels are written with TVM's IRBuilder (ordinary Python control flow, about a millisecond a
 function, where parsing TVMScript takes a hundred). Buffers have int64 extents, which Relax needs;
-every vector access is a `ramp` of `lanes` float32. Register tiles are `local` buffers that are
-only accessed at constant offsets: LLVM keeps them in registers.
+every vector access is a `ramp` of `lanes` float32. Register tiles are small buffers on the stack
+that are only accessed at constant offsets: LLVM keeps them in registers.
 """
 
 from __future__ import annotations
@@ -36,17 +36,13 @@ def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> 
     return T.arg(name, T.Buffer(tuple(extents), dtype))
 
 
-def local(size: int) -> Buffer:
-    """Allocate `size` float32 values on the stack: less than a kilobyte, TVM's limit there.
+def scratch(size: int) -> Buffer:
+    """Allocate `size` float32 values private to one parallel iteration.
 
-    Not of scope "local": TVM takes that from the heap, at every iteration of a parallel loop, and
-    LLVM then writes back to it what it kept in registers.
+    Below a kilobyte, TVM's limit there, they lie on the stack. Not of scope "local": TVM takes
+    that from the heap, at every iteration of a parallel loop, and LLVM then writes back to it what
+    it kept in registers.
     """
-    return T.sblock_alloc_buffer((int64(size),), "float32", scope="global")
-
-
-def workspace(size: int) -> Buffer:
-    """Allocate `size` float32 values of scratch memory private to one parallel iteration."""
     return T.sblock_alloc_buffer((int64(size),), "float32", scope="global")
 
 
@@ -138,7 +134,7 @@ class Registers:
 
     def __init__(self, count: int, lanes: int) -> None:
         # A buffer each, whatever their number: all of them stay below the stack's limit.
-        self._buffers = [local(lanes) for _ in range(count)]
+        self._buffers = [scratch(lanes) for _ in range(count)]
         self.lanes = lanes
         self.count = count
 
