@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tvm_sparse.bench.environment import Environment
-from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
+from tvm_sparse.bench.record import BenchRecord, BuildRecord
 from tvm_sparse.runtime.measure import measure_summary
+from tvm_sparse.runtime.metadata import CallTime
 
 LAYER = "encoder/layer_._0/attention/self/query"
 
@@ -59,9 +60,9 @@ def _build(latency_ms: float, weights_bytes: int, kernel: str) -> BuildRecord:
         load_s=0.75,
         peak_memory_bytes=2 * weights_bytes,
         calls=(
-            CallTime(0, "take", "", 0.5),
-            CallTime(1, kernel, LAYER, latency_ms / 2),
-            CallTime(2, "take", "", 0.25),
+            CallTime(0, "take", latency_ms=0.5),
+            CallTime(1, kernel, LAYER, latency_ms=latency_ms / 2),
+            CallTime(2, "take", latency_ms=0.25),
         ),
     )
 

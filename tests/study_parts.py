@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from placed_layers import placed
 
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
+from tvm_sparse.bench.record import BenchRecord, BuildRecord
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.runtime.measure import measure_summary
+from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline
@@ -27,16 +31,33 @@ WEIGHTS = (
     (f"{LAYER}/output/dense/kernel", 32, 64),
     ("bert/pooler/dense/kernel", 32, 32),
 )
-#: (kernel, layer, milliseconds) of the calls, 10 ms together.
+BIAS, RESIDUAL = Epilogue(bias=True), Epilogue(bias=True, residual=True)
+
+
+def product(layer: str, units: int, depth: int, epilogue: Epilogue, ms: float) -> CallTime:
+    """A call of the layer `a/{b,c}` multiplies the weights `a/b/kernel` and `a/c/kernel`."""
+    facts = KernelFacts("packed_dense", units, depth, epilogue=epilogue)
+    path, _, names = layer.rstrip("}").rpartition("{")
+    members = tuple(f"{path}{name}/kernel" for name in names.split(","))
+    return CallTime(0, facts.name, layer, members, facts, latency_ms=ms)
+
+
+def other(facts: KernelFacts, layer: str, ms: float) -> CallTime:
+    return CallTime(0, facts.name, layer, facts=facts, latency_ms=ms)
+
+
+#: The calls, 10 ms together.
 CALLS = (
-    ("take", "bert/embeddings/word_embeddings", 1.0),
-    ("packed_dense_96x32_bias", f"{LAYER}/attention/self/{{query,key,value}}", 3.0),
-    ("attention_2x16", f"{LAYER}/attention/self/attention_2x16", 1.0),
-    ("packed_dense_32x32_bias_residual", f"{LAYER}/attention/output/dense", 1.0),
-    ("layer_norm_32", f"{LAYER}/attention/output/LayerNorm", 0.5),
-    ("packed_dense_64x32_bias_gelu_tanh", f"{LAYER}/intermediate/dense", 2.0),
-    ("packed_dense_32x64_bias_residual", f"{LAYER}/output/dense", 1.0),
-    ("packed_dense_32x32_bias_tanh", "bert/pooler/dense", 0.5),
+    CallTime(0, "take", "bert/embeddings/word_embeddings", latency_ms=1.0),
+    product(f"{LAYER}/attention/self/{{query,key,value}}", 96, 32, BIAS, 3.0),
+    other(KernelFacts("attention", 2, 16), f"{LAYER}/attention/self/attention_2x16", 1.0),
+    product(f"{LAYER}/attention/output/dense", 32, 32, RESIDUAL, 1.0),
+    other(KernelFacts("layer_norm", 32), f"{LAYER}/attention/output/LayerNorm", 0.5),
+    product(
+        f"{LAYER}/intermediate/dense", 64, 32, Epilogue(bias=True, activation="gelu_tanh"), 2.0
+    ),
+    product(f"{LAYER}/output/dense", 32, 64, RESIDUAL, 1.0),
+    product("bert/pooler/dense", 32, 32, Epilogue(bias=True, activation="tanh"), 0.5),
 )
 LATENCY_MS = 10.0
 DENSE_BYTES = 50_000
@@ -57,7 +78,7 @@ def make_record(latency_ms: float = LATENCY_MS, calls=CALLS) -> BenchRecord:
         compile_s=1.0,
         load_s=0.1,
         peak_memory_bytes=70_000,
-        calls=tuple(CallTime(i, *call) for i, call in enumerate(calls)),
+        calls=tuple(replace(call, index=index) for index, call in enumerate(calls)),
     )
     return BenchRecord(
         created="2026-01-01T00:00:00+00:00",

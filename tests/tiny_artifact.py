@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tvm_sparse.compiler.export import export_artifact
+from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
 from tvm_sparse.provenance import TVM, versions_of
 from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall
@@ -63,8 +64,8 @@ def tiny_metadata(build: str = "dense", **changes) -> ArtifactMetadata:
         "outputs": OUTPUTS,
         "versions": versions_of(TVM),
         "calls": (
-            KernelCall(0, "fused_cast_reshape", ""),
-            KernelCall(1, "fused_matmul_add", "layer_0/dense"),
+            KernelCall(0, "fused_cast_reshape"),
+            KernelCall(1, "fused_matmul_add", "layer_0/dense", ("w",), KernelFacts("tvm_matmul")),
             KernelCall(2, "sum", "pooler"),
         ),
         "weights_bytes": WEIGHT.nbytes,

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from example_record import example_record
 from placed_layers import placed
+from study_parts import BIAS, RESIDUAL, other, product
 
 from tvm_sparse.analysis import layers as analysis
-from tvm_sparse.bench.record import CallTime
 from tvm_sparse.errors import SparsityError
+from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.records.write import json_text
+from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.sparsity.decision import decide
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.setting import Setting
@@ -37,12 +39,12 @@ LAYERS = placed(
     (layer(QUERY, 32, 16), layer(KEY, 32, 16), layer(OUT, 16, 64), layer(POOLER, 16, 16))
 )
 CALLS = (
-    CallTime(0, "take", "bert/embeddings", 1.0),
-    CallTime(1, "packed_dense_64x16_bias", f"{SELF}/{{query,key}}", 4.0),
-    CallTime(2, "attention_2x8", f"{SELF}/attention_2x8", 2.0),
-    CallTime(3, "packed_dense_16x64_bias_residual", OUT.removesuffix("/kernel"), 3.0),
-    CallTime(4, "layer_norm_16", "bert/encoder/layer_._0/output/LayerNorm", 0.5),
-    CallTime(5, "packed_dense_16x16_bias_tanh", "bert/pooler/dense", 0.5),
+    CallTime(0, "take", "bert/embeddings", latency_ms=1.0),
+    product(f"{SELF}/{{query,key}}", 64, 16, BIAS, 4.0),
+    other(KernelFacts("attention", 2, 8), f"{SELF}/attention_2x8", 2.0),
+    product(OUT.removesuffix("/kernel"), 16, 64, RESIDUAL, 3.0),
+    other(KernelFacts("layer_norm", 16), "bert/encoder/layer_._0/output/LayerNorm", 0.5),
+    product("bert/pooler/dense", 16, 16, BIAS, 0.5),
 )
 
 
@@ -177,36 +179,6 @@ def test_json_form(layers) -> None:
     assert document["layers"][2]["block_sparsities"]["32x1"] is None
 
 
-@pytest.mark.parametrize(
-    ("call", "expected"),
-    [
-        ("a/{query,key}", ["a/query", "a/key"]),
-        ("a/{x,y}/dense", ["a/x/dense", "a/y/dense"]),
-        ("a/dense", ["a/dense"]),
-        ("", [""]),
-    ],
-)
-def test_stacks(call, expected) -> None:
-    assert analysis.expand_stack(call) == expected
-
-
-@pytest.mark.parametrize(
-    ("kernel", "part"),
-    [
-        ("packed_dense_768x768_bias", "products"),
-        ("sparse_dense_768x768_4x1_bias_gelu", "products"),
-        ("fused_matmul_add", "products"),
-        ("attention_12x64", "attention"),
-        ("layer_norm_768", "norms"),
-        ("fused_layer_norm1", "norms"),
-        ("take", "rest"),
-        ("pack_tokens", "rest"),
-    ],
-)
-def test_parts(kernel, part) -> None:
-    assert analysis.part_of(kernel) == part
-
-
 def predicted(layers, calls=CALLS, assumed=0.75, part_scale=None):
     record = example_record(dense_ms=11.0)
     build = replace(record.builds["dense"], calls=calls)
@@ -217,11 +189,11 @@ def predicted(layers, calls=CALLS, assumed=0.75, part_scale=None):
         dense_ms=11.0,
         dense_weights_bytes=9216,
         parts_ms=baseline.parts_ms,
-        products=(Product("64x16_bias", 1, 64, 16, 4.0),),
+        products=(Product("packed_dense_64x16_bias", 1, 64, 16, 4.0),),
         # Eight milliseconds for all blocks, nothing for none.
         fits={
-            "64x16_bias": KernelFit((0.0, 1.0), (0.0, 8.0)),
-            "16x64_bias_residual": KernelFit((0.0, 1.0), (0.0, 6.0)),
+            "packed_dense_64x16_bias": KernelFit((0.0, 1.0), (0.0, 8.0)),
+            "packed_dense_16x64_bias_residual": KernelFit((0.0, 1.0), (0.0, 6.0)),
         },
         part_scale=part_scale or {},
     )

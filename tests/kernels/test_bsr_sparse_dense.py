@@ -17,9 +17,9 @@ from kernel_runner import (
     widest,
 )
 
+from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
-from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_bsr import Field, SparseFormat, pack_bsr
 from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, sparse_format, split_rows
 from tvm_sparse.sparsity.bsr import to_bsr

@@ -17,8 +17,8 @@ from kernel_runner import (
     widest,
 )
 
+from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_dense import make_packed_dense, pack_dense
 from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, dense_rows
 from tvm_sparse.target import resolve_target

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from kernel_runner import RUNNABLE, dense_tolerance, dense_truth, normal, run, widest
 
+from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_dense import pack_dense
 from tvm_sparse.kernels.row_dense import make_row_dense
 from tvm_sparse.kernels.tiling import row_panel

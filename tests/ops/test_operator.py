@@ -9,7 +9,7 @@ from kernel_runner import dense_tolerance, dense_truth, normal, widest
 from tvm import relax
 
 from tvm_sparse.ir.functions import bindings
-from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.kernels.tvm_target import tvm_target

@@ -7,8 +7,9 @@ from relax_modules import make_encoder, make_module, random_values
 from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
-from tvm_sparse.passes.layer_calls import LayerCall
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.passes.pipeline import lower
+from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.ir
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.ir
 op = relax.op
 
 
-def calls_of(mod, block_shape=None, isa="native", **layers) -> list[LayerCall]:
+def calls_of(mod, block_shape=None, isa="native", **layers) -> list[KernelCall]:
     _, params = random_values(mod)
     spec = None
     if block_shape:
@@ -79,3 +80,36 @@ def test_names_without_a_path():
         lambda emit, x, w, b: op.add(emit(op.matmul(x, w)), b),
     )
     assert [call.layer for call in calls_of(mod)] == ["pack_tokens", "w", "unpack_tokens"]
+
+
+def test_calls_say_what_they_compute():
+    """A stack of blocks, attention, a layer norm, a pooler of a few rows, and TVM's own."""
+    calls = calls_of(make_encoder(1), (4, 1), "x86-64-v3")
+    by_layer = {call.layer.removeprefix("encoder/layer_._0/"): call for call in calls}
+    stack = by_layer["attention/{query,key,value}"]
+    assert stack.facts == KernelFacts("sparse_dense", 72, 24, (4, 1), Epilogue(bias=True))
+    names = ("query", "key", "value")
+    assert stack.members == tuple(f"encoder/layer_._0/attention/{name}/kernel_w" for name in names)
+    assert by_layer["attention/attention_3x8"].facts == KernelFacts("attention", 3, 8)
+    assert by_layer["norm"].facts.kind == "layer_norm"
+    assert by_layer["pooler"].facts.kind == "row_dense"
+    assert by_layer["pooler"].members == ("pooler/kernel_w",)
+    assert [call.index for call in calls] == list(range(len(calls)))
+    # A kernel is named after what it computes; the module numbers those that share a name.
+    for call in calls:
+        if call.facts.kind == "other":
+            assert (call.facts.part, call.members) == ("rest", ())
+        else:
+            assert call.kernel.rstrip("0123456789") == call.facts.name.rstrip("0123456789")
+
+
+def test_a_product_that_tvm_multiplies_is_one_all_the_same():
+    mod = make_module(
+        {"x_ids": (2, 5, 8)},
+        {"a/w_ids": (8, 8), "a/b_ids": (8,)},
+        lambda emit, x, w, b: emit(op.add(emit(op.matmul(x, w)), b)),
+    )
+    transpose, call = calls_of(mod)
+    assert (transpose.facts.part, transpose.members) == ("rest", ())
+    assert (call.facts.kind, call.facts.part) == ("tvm_matmul", "products")
+    assert (call.layer, call.members) == ("a", ("a/w_ids",))

@@ -11,6 +11,8 @@ from tolerances import MODEL
 from tvm import relax
 from tvm.ir import assert_structural_equal
 
+from tvm_sparse.kernel_facts import KernelFacts
+from tvm_sparse.kernels.description import describe
 from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.kernels.token_layout import make_pack_tokens
 from tvm_sparse.kernels.tvm_target import tvm_target
@@ -149,6 +151,7 @@ def test_a_fused_chain_is_one_loop_nest():
 
 def test_our_kernels_and_relax_functions_are_left_alone():
     kernel = make_pack_tokens(choose_layout(1, 9, TARGET), 16)
+    kernel = describe(kernel, KernelFacts("pack_tokens"))
     main = make_module({"x": (3,)}, {}, lambda emit, x: op.negative(x))["main"]
     mod = tvm.IRModule({"main": main, "pack_tokens": kernel}, attrs={"mark": "kept"})
     scheduled = ScheduleFallback(TARGET)(mod)

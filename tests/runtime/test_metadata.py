@@ -27,7 +27,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     [
         ({"inputs": [{"name": "x", "shape": [1, "2"], "dtype": "f"}]}, r"inputs\[0\].shape\[1\]: "),
         ({"files": {"model.so": {"sha256": "0"}}}, "files.model.so: .* required field size_bytes"),
-        ({"schema_version": 99}, "has schema version 99, 1 is needed"),
+        ({"schema_version": 1}, "has schema version 1, 2 is needed"),
     ],
 )
 def test_wrong_contents(tmp_path: Path, changes: dict, message: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tvm_sparse.bench.product_kernel import build_product
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.errors import BuildError
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.sparsity.bsr import to_bsr
 from tvm_sparse.sparsity.patterns import fill_random
 from tvm_sparse.target import resolve_target
@@ -29,7 +30,7 @@ def test_weights_are_packed_as_the_pipeline_packs_them(block_shape, density):
     rng = np.random.default_rng(0)
     full = rng.standard_normal((64, 768)).astype(np.float32)
     weight = fill_random(full, block_shape, 1 - density, rng)
-    job = KernelJob("sparse", 64, 768, 1, TOKENS, block_shape[0], block_shape)
+    job = KernelJob(KernelFacts("sparse_dense", 64, 768, block_shape), 1, TOKENS, block_shape[0])
     bsr = to_bsr(weight, block_shape)
     packed = pack_bsr(
         bsr.data,
@@ -44,7 +45,7 @@ def test_weights_are_packed_as_the_pipeline_packs_them(block_shape, density):
 
 
 def test_there_are_as_many_copies_as_the_model_has_weights():
-    job = KernelJob("sparse", 64, 64, 1, 64, 4, (4, 1), num_weights=10 * 64 * 64)
+    job = KernelJob(KernelFacts("sparse_dense", 64, 64, (4, 1)), 1, 64, 4, num_weights=10 * 64 * 64)
     target = resolve_target()
     sets = list(make_arguments(job, 1.0, target, last_cache_bytes=1 << 30))
     assert len(sets) == 10
@@ -63,11 +64,12 @@ def test_the_time_of_a_call_is_its_own():
 
 
 def test_every_kind_of_kernel_is_timed_in_a_process_of_its_own(cache_dir):
+    gelu, residual = Epilogue(bias=True, activation="gelu"), Epilogue(bias=True, residual=True)
     jobs = [
-        KernelJob("sparse", 32, 32, 1, TOKENS, 4, (4, 1), bias=True, activation="gelu"),
-        KernelJob("dense", 32, 32, 1, TOKENS, bias=True, residual=True),
-        KernelJob("attention", 2, 16, 1, TOKENS),
-        KernelJob("norm", 32, 0, 1, TOKENS, residual=True),
+        KernelJob(KernelFacts("sparse_dense", 32, 32, (4, 1), gelu), 1, TOKENS, 4),
+        KernelJob(KernelFacts("packed_dense", 32, 32, epilogue=residual), 1, TOKENS),
+        KernelJob(KernelFacts("attention", 2, 16), 1, TOKENS),
+        KernelJob(KernelFacts("layer_norm", 32, epilogue=Epilogue(residual=True)), 1, TOKENS),
     ]
     found = measured_kernels(Records(Cache(cache_dir)), jobs, 1)
     assert list(found) == jobs

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from tvm_sparse.cache.store import Cache
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.tiling import LOOKAHEAD_STEPS
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.report.tiles_table import describe_tiles
@@ -21,8 +22,9 @@ from tvm_sparse.tuning.tuned_build import TunedBuild
 pytestmark = pytest.mark.unit
 
 LAYER = "bert/encoder/layer_._0"
-SQUARE = KernelJob("dense", 96, 96, 1, 48, bias=True)
-TALL = KernelJob("dense", 192, 96, 1, 48, bias=True, activation="gelu_tanh")
+BIAS, GELU = Epilogue(bias=True), Epilogue(bias=True, activation="gelu_tanh")
+SQUARE = KernelJob(KernelFacts("packed_dense", 96, 96, epilogue=BIAS), 1, 48)
+TALL = KernelJob(KernelFacts("packed_dense", 192, 96, epilogue=GELU), 1, 48)
 
 
 @pytest.fixture
@@ -56,22 +58,24 @@ def vectors_of(job: KernelJob) -> int:
 
 
 def test_the_products_of_an_encoder():
+    qkv = KernelFacts("packed_dense", 288, 96, epilogue=BIAS)
+    output = KernelFacts("packed_dense", 96, 96, epilogue=Epilogue(bias=True, residual=True))
+    pooler = KernelFacts("packed_dense", 96, 96, epilogue=Epilogue(bias=True, activation="tanh"))
     calls = [
-        ("packed_dense_288x96_bias", f"{LAYER}/attention/self/{{query,key,value}}"),
-        ("attention_2x48", f"{LAYER}/attention/self"),
-        ("packed_dense_96x96_bias_residual", f"{LAYER}/attention/output/dense"),
-        ("packed_dense_192x96_bias_gelu_tanh1", f"{LAYER}/intermediate/dense"),
-        ("packed_dense_96x96_bias_tanh", "bert/pooler/dense"),
+        (qkv, f"{LAYER}/attention/self/{{query,key,value}}"),
+        (KernelFacts("attention", 2, 48), f"{LAYER}/attention/self"),
+        (output, f"{LAYER}/attention/output/dense"),
+        (TALL.kernel, f"{LAYER}/intermediate/dense"),
+        (pooler, "bert/pooler/dense"),
     ]
-    twice = [KernelCall(index, *call) for index, call in enumerate(calls * 2)]
+    twice = [
+        KernelCall(index, facts.name, layer, (f"{layer}/kernel",), facts)
+        for index, (facts, layer) in enumerate(calls * 2)
+    ]
     weights = (288 + 96 + 192) * 96
     layers = [Layer("bert/pooler/dense/kernel", (96, 96), role="pooler")]
     assert products_of(twice, layers, 3, 48, num_passes=2) == {
-        KernelJob("dense", 288, 96, 3, 48, bias=True, num_weights=weights): 2,
-        KernelJob("dense", 96, 96, 3, 48, bias=True, residual=True, num_weights=weights): 2,
-        KernelJob(
-            *("dense", 192, 96, 3, 48), bias=True, activation="gelu_tanh", num_weights=weights
-        ): 2,
+        KernelJob(facts, 3, 48, num_weights=weights): 2 for facts in (qkv, output, TALL.kernel)
     }
 
 
@@ -80,7 +84,7 @@ def test_all_products_get_the_token_tile_that_is_best_together(records, races):
     default = resolve_default()
     other = next(n for n in options() if n != default)
     times = {(96, default): 2.0, (96, other): 1.0, (192, default): 2.0, (192, other): 2.5}
-    races(lambda job: times.get((job.units, vectors_of(job)), 9.0))
+    races(lambda job: times.get((job.kernel.units, vectors_of(job)), 9.0))
     tuned = tune_build({SQUARE: 3, TALL: 1}, None, 1.0, 1, records)
     assert [(p.calls, p.before_ms, p.after_ms) for p in tuned] == [(3, 2.0, 1.0), (1, 2.0, 2.5)]
     found = TunedBuild("dense", tuple(tuned)).new_tiles

@@ -8,6 +8,8 @@ import pytest
 from study_parts import CALLS, LATENCY_MS, LAYER, SETTING, make_baseline, make_record
 
 from tvm_sparse.errors import SparsityError
+from tvm_sparse.kernel_facts import KernelFacts
+from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.whatif.baseline import Baseline, slowness, undisturbed_ms
 
 pytestmark = pytest.mark.unit
@@ -45,29 +47,33 @@ def test_a_profile_slower_than_the_build_is_scaled_to_it():
 def test_products_of_the_encoder_would_run_sparse_with_their_epilogues():
     found = make_baseline().products((4, 1))
     assert [(p.name, p.calls, p.units, p.depth, p.dense_ms) for p, _ in found] == [
-        ("96x32_bias", 1, 96, 32, 3.0),
-        ("32x32_bias_residual", 1, 32, 32, 1.0),
-        ("64x32_bias_gelu_tanh", 1, 64, 32, 2.0),
-        ("32x64_bias_residual", 1, 32, 64, 1.0),
-    ]
-    epilogues = [(job.bias, job.activation, job.residual) for _, job in found]
-    assert epilogues == [
-        (True, "none", False),
-        (True, "none", True),
-        (True, "gelu_tanh", False),
-        (True, "none", True),
+        ("packed_dense_96x32_bias", 1, 96, 32, 3.0),
+        ("packed_dense_32x32_bias_residual", 1, 32, 32, 1.0),
+        ("packed_dense_64x32_bias_gelu_tanh", 1, 64, 32, 2.0),
+        ("packed_dense_32x64_bias_residual", 1, 32, 64, 1.0),
     ]
     jobs = [job for _, job in found]
-    assert {(job.batch, job.seq_len, job.block_shape) for job in jobs} == {(1, 8, (4, 1))}
+    assert [job.kernel.name for job in jobs] == [
+        "sparse_dense_96x32_4x1_bias",
+        "sparse_dense_32x32_4x1_bias_residual",
+        "sparse_dense_64x32_4x1_bias_gelu_tanh",
+        "sparse_dense_32x64_4x1_bias_residual",
+    ]
+    assert {(job.batch, job.seq_len, job.layout_rows) for job in jobs} == {(1, 8, 4)}
     # The pooler is not among them.
     assert jobs[0].num_weights == 4 * 32 * 32 + 2 * 64 * 32
 
 
 def test_calls_of_one_kernel_are_one_product():
     second = [
-        (kernel, layer.replace("layer_._0", "layer_._1"), ms + 1)
-        for kernel, layer, ms in CALLS
-        if layer.startswith(LAYER)
+        replace(
+            call,
+            layer=call.layer.replace("layer_._0", "layer_._1"),
+            members=tuple(name.replace("layer_._0", "layer_._1") for name in call.members),
+            latency_ms=call.latency_ms + 1,
+        )
+        for call in CALLS
+        if call.layer.startswith(LAYER)
     ]
     baseline = make_baseline(30.0, (*CALLS, *second))
     layers = tuple(
@@ -91,12 +97,12 @@ def test_calls_of_one_kernel_are_one_product():
 def test_what_the_block_or_a_pattern_rules_out_stays_dense():
     baseline = make_baseline()
     # 64 rows alone are a multiple of 64.
-    assert [p.name for p, _ in baseline.products((64, 1))] == ["64x32_bias_gelu_tanh"]
+    assert [p.name for p, _ in baseline.products((64, 1))] == ["packed_dense_64x32_bias_gelu_tanh"]
     without = baseline.products((4, 1), exclude=["*/intermediate/*"])
-    assert "64x32_bias_gelu_tanh" not in [p.name for p, _ in without]
+    assert "packed_dense_64x32_bias_gelu_tanh" not in [p.name for p, _ in without]
     # A stack is sparse only as a whole.
     part = baseline.products((4, 1), exclude=["*/query/*"])
-    assert "96x32_bias" not in [p.name for p, _ in part]
+    assert "packed_dense_96x32_bias" not in [p.name for p, _ in part]
     with pytest.raises(SparsityError, match="divides none"):
         baseline.products((5, 1))
     with pytest.raises(SparsityError, match="matches none"):
@@ -104,9 +110,10 @@ def test_what_the_block_or_a_pattern_rules_out_stays_dense():
 
 
 def test_a_product_in_a_kernel_that_is_not_ours_stays_dense():
-    calls = [("fused_matmul_add" if "96x32" in k else k, layer, ms) for k, layer, ms in CALLS]
-    baseline = make_baseline(calls=tuple(calls))
-    assert "96x32_bias" not in [p.name for p, _ in baseline.products((4, 1))]
+    qkv = replace(CALLS[1], kernel="fused_matmul_add", facts=KernelFacts("tvm_matmul"))
+    baseline = make_baseline(calls=(CALLS[0], qkv, *CALLS[2:]))
+    assert baseline.parts_ms == make_baseline().parts_ms
+    assert "packed_dense_96x32_bias" not in [p.name for p, _ in baseline.products((4, 1))]
     reasons = baseline.reasons((4, 1))
     assert reasons[f"{LAYER}/attention/self/query/kernel"].startswith("runs in fused_matmul_add")
     assert reasons["bert/pooler/dense/kernel"].startswith("head")
@@ -114,9 +121,7 @@ def test_a_product_in_a_kernel_that_is_not_ours_stays_dense():
 
 def test_attention_and_norms_are_known_as_kernels():
     jobs = make_baseline().layout_jobs(16)
-    assert {name: part for name, (part, _) in jobs.items()} == {
-        "attention_2x16": "attention",
-        "layer_norm_32": "norms",
+    assert jobs == {
+        "attention_2x16": KernelJob(KernelFacts("attention", 2, 16), 1, 8, 16),
+        "layer_norm_32": KernelJob(KernelFacts("layer_norm", 32), 1, 8, 16),
     }
-    attention = jobs["attention_2x16"][1]
-    assert (attention.units, attention.depth, attention.layout_rows) == (2, 16, 16)

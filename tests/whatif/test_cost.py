@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import HostCpu
+from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.records.write import json_text
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight, read_jobs
@@ -62,14 +63,14 @@ def test_weights_lie_in_the_nearest_level_that_holds_the_model():
 
 
 def test_a_job_counts_operations_and_bytes_of_its_non_zeros():
-    job = KernelJob("sparse", 64, 32, 2, 8, 4, (4, 1), num_weights=10_000)
+    job = KernelJob(KernelFacts("sparse_dense", 64, 32, (4, 1)), 2, 8, 4, num_weights=10_000)
     assert job.flops(0.5) == 2 * 16 * 64 * 32 * 0.5
     assert bytes_per_weight((4, 1)) == 4 + 4 / 4
     assert bytes_per_weight((0, 0)) == 4
     assert job.weight_bytes(0.5) == 64 * 32 * 0.5 * 5
     assert job.working_set_bytes(0.1) == pytest.approx(10_000 * 0.1 * 5)
     assert read_jobs([json.loads(json_text(job))]) == [job]
-    assert KernelJob("norm", 64, 0, 1, 8).flops(1.0) == 0
+    assert KernelJob(KernelFacts("layer_norm", 64), 1, 8).flops(1.0) == 0
 
 
 def test_steps_that_a_kernel_looks_at_ahead_weigh_too():

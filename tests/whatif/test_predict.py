@@ -14,7 +14,7 @@ from tvm_sparse.tuning import calibrate
 from tvm_sparse.tuning.kernel_job import read_jobs
 from tvm_sparse.tuning.machine import Ceilings, MachineId
 from tvm_sparse.tuning.records import Records
-from tvm_sparse.whatif.predict import dense_twin, make_predictors, needed_jobs
+from tvm_sparse.whatif.predict import make_predictors, needed_jobs
 
 pytestmark = pytest.mark.unit
 
@@ -34,7 +34,7 @@ class FakeProcess:
         jobs = read_jobs(request["jobs"])
         self.asked.append(len(jobs))
         for index, job in enumerate(jobs):
-            size = job.units * max(job.depth, 1) * self.slowdown / 1e3
+            size = job.kernel.units * max(job.kernel.depth, 1) * self.slowdown / 1e3
             times = {str(d): size * d * self.pace_ms for d in job.densities}
             paces = dict.fromkeys(times, self.pace_ms)
             on_event(
@@ -114,7 +114,7 @@ def test_efficiency_is_the_rooflines_time_over_the_kernels(records, process):
     predictor = make_predictors(make_baseline(), [BLOCK], records)[BLOCK]
     ceilings = Ceilings(1, 1e-3, {"L1": 1e6, "L2": 1e6, "L3": 1e6, "DRAM": 1e6})
     found = predictor.efficiencies(ceilings)[0]
-    assert found.product == "96x32_bias"
+    assert found.product == "packed_dense_96x32_bias"
     # 2 * 8 * 96 * 32 operations at 1e6 per second.
     assert found.roofline_ms[-1] == pytest.approx(2 * 8 * 96 * 32 / 1e6 * 1e3)
     assert found.efficiency[-1] == pytest.approx(found.roofline_ms[-1] / found.latency_ms[-1])
@@ -122,10 +122,9 @@ def test_efficiency_is_the_rooflines_time_over_the_kernels(records, process):
 
 def test_the_dense_twin_has_the_same_shape_and_epilogue():
     (_, job), *_ = make_baseline().products(BLOCK)
-    twin = dense_twin(job)
-    assert (twin.kind, twin.block_shape, twin.layout_rows) == ("dense", (0, 0), 0)
-    same = ("units", "depth", "batch", "seq_len", "bias", "residual", "activation", "num_weights")
-    assert all(getattr(twin, name) == getattr(job, name) for name in same)
+    twin = job.as_dense()
+    assert (twin.kernel.name, twin.layout_rows) == ("packed_dense_96x32_bias", 0)
+    assert twin.as_sparse(BLOCK) == job
 
 
 def test_attention_and_norms_are_timed_where_tokens_lie_otherwise(records, process):
@@ -133,6 +132,6 @@ def test_attention_and_norms_are_timed_where_tokens_lie_otherwise(records, proce
     long = dataclasses.replace(SETTING, seq_len=4 * target.lanes)
     baseline = dataclasses.replace(make_baseline(), setting=long)
     dense, wide = (choose_layout(1, long.seq_len, target, rows) for rows in (0, 32))
-    kinds = {job.kind for job in needed_jobs(baseline, [(32, 1)])}
+    kinds = {job.kernel.kind for job in needed_jobs(baseline, [(32, 1)])}
     assert ("attention" in kinds) == (dense != wide)
-    assert kinds >= {"sparse", "dense"}
+    assert kinds >= {"sparse_dense", "packed_dense"}

@@ -6,7 +6,6 @@ exported artifact can be analysed where no compiler is installed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -14,20 +13,18 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tvm_sparse.bench.environment import Environment
-from tvm_sparse.bench.record import BenchRecord, CallTime
+from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.errors import ArtifactError
+from tvm_sparse.kernel_facts import PARTS
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.records.read import check_record
+from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.sparsity.decision import Decision, decide
 from tvm_sparse.sparsity.stats import block_sparsities
 
 SCHEMA_VERSION = 1
 #: Blocks whose sparsity is told of every layer, (bs_r, bs_c).
 BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1), (4, 4))
-#: What the time of an inference is divided into.
-PARTS = ("products", "attention", "norms", "rest")
-
-_STACK = re.compile(r"(?P<before>.*)\{(?P<names>[^{}]*)\}(?P<after>.*)")
 
 
 @dataclass(frozen=True)
@@ -238,17 +235,13 @@ def add_times(
     """
     total_ms = sum(call.latency_ms for call in calls)
     scale = min(1.0, latency_ms / total_ms) if total_ms else 1.0
-    by_name: dict[str, list[LayerAnalysis]] = {}
-    for layer in layers:
-        by_name.setdefault(_layer_name(layer.weight), []).append(layer)
+    by_name = {layer.weight: layer for layer in layers}
     times = {layer.weight: 0.0 for layer in layers}
     partners: dict[str, tuple[str, ...]] = {}
-    parts_ms = dict.fromkeys(PARTS, 0.0)
+    parts_ms: dict[str, float] = dict.fromkeys(PARTS, 0.0)
     for call in calls:
-        parts_ms[part_of(call.kernel)] += scale * call.latency_ms
-        if not _is_product(call.kernel):
-            continue
-        members = [m for name in expand_stack(call.layer) for m in by_name.get(name, ())]
+        parts_ms[call.facts.part] += scale * call.latency_ms
+        members = [by_name[name] for name in call.members if name in by_name]
         for member, share in zip(members, flops_shares(members), strict=True):
             times[member.weight] += share * scale * call.latency_ms
             partners[member.weight] = tuple(m.weight for m in members if m is not member)
@@ -295,23 +288,6 @@ def add_measurement(
     )
 
 
-def part_of(kernel: str) -> str:
-    """Return to which of `PARTS` a kernel belongs, by its name."""
-    if _is_product(kernel):
-        return "products"
-    if kernel.startswith("attention"):
-        return "attention"
-    return "norms" if "layer_norm" in kernel else "rest"
-
-
-def expand_stack(layer: str) -> list[str]:
-    """Return the layers behind a call's: `self/{query,key}` is `self/query` and `self/key`."""
-    stack = _STACK.fullmatch(layer)
-    if stack is None:
-        return [layer]
-    return [f"{stack['before']}{name}{stack['after']}" for name in stack["names"].split(",")]
-
-
 def block_name(block_shape: tuple[int, int]) -> str:
     """Return the name of a block shape: 4x1."""
     return f"{block_shape[0]}x{block_shape[1]}"
@@ -321,15 +297,6 @@ def flops_shares(members: Sequence[LayerAnalysis]) -> list[float]:
     """Return how the time of a call divides among the layers it multiplies; adds up to 1."""
     flops = sum(member.flops for member in members)
     return [member.flops / flops if flops else 1 / len(members) for member in members]
-
-
-def _is_product(kernel: str) -> bool:
-    return any(word in kernel for word in ("dense", "matmul"))
-
-
-def _layer_name(weight: str) -> str:
-    """Return the layer's path, as kernel calls name it: the weight's without `kernel`."""
-    return weight.rpartition("/")[0] or weight
 
 
 def _from_decision(

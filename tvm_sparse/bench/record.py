@@ -16,16 +16,7 @@ from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.records.read import read_record
 from tvm_sparse.runtime.measure import LatencyStats
-
-
-@dataclass(frozen=True)
-class CallTime:
-    """Median time of one kernel call, in milliseconds, and the layer it works for."""
-
-    index: int
-    kernel: str
-    layer: str
-    latency_ms: float
+from tvm_sparse.runtime.metadata import CallTime
 
 
 @dataclass(frozen=True)
@@ -90,7 +81,7 @@ class BenchRecord:
         Result of comparing the builds' outputs beforehand, None when that was not done.
     """
 
-    schema_version: Literal[1] = field(default=1, kw_only=True)
+    schema_version: Literal[2] = field(default=2, kw_only=True)
     created: str
     model: dict[str, Any]
     weights: dict[str, Any]

@@ -13,14 +13,14 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime, paired_speedups
+from tvm_sparse.bench.record import BenchRecord, BuildRecord, paired_speedups
 from tvm_sparse.bench.rounds import RoundSamples, measure_rounds
 from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.host import threads_here
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.runtime.measure import measure_summary
-from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, load_metadata
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, CallTime, load_metadata
 
 #: Profiles of a build until one takes no more than so much longer than its fastest round.
 _PROFILES, _GOOD_PROFILE = 4, 1.1

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.bench.record import CallTime
+from tvm_sparse.errors import BuildError
 from tvm_sparse.processes.child import Child
 from tvm_sparse.processes.temporary import temporary_directory
+from tvm_sparse.records.read import check_record
+from tvm_sparse.runtime.metadata import CallTime
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
 
@@ -120,7 +122,8 @@ class WorkerProcess:
         BuildError
             If the worker died.
         """
-        return tuple(CallTime(**call) for call in self._ask(do="profile", repeats=repeats)["calls"])
+        calls = self._ask(do="profile", repeats=repeats)["calls"]
+        return tuple(check_record(call, CallTime, "a call", BuildError) for call in calls)
 
     def peak_memory_bytes(self) -> int:
         """Return the largest resident memory of the worker so far.

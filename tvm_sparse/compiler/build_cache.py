@@ -25,7 +25,7 @@ from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.progress import Progress
 from tvm_sparse.provenance import TVM, code_fingerprint, versions_of
-from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall
+from tvm_sparse.runtime.metadata import ArtifactMetadata
 from tvm_sparse.runtime.tvm_runtime import set_threads
 from tvm_sparse.sparsity.decision import Decision, LayerChoice, keep_dense, sparse_flops_share
 from tvm_sparse.target import CpuTarget, resolve_target
@@ -236,10 +236,7 @@ def _describe(
         versions=versions_of(TVM),
         decisions=tuple(asdict(decision) for decision in decisions),
         sparse_flops_share=sparse_flops_share(decisions),
-        calls=tuple(
-            KernelCall(index, call.kernel, call.layer)
-            for index, call in enumerate(build.lowered.calls)
-        ),
+        calls=tuple(build.lowered.calls),
         weights_bytes=build.lowered.weights_bytes,
         compile_s=build.compile_s,
     )

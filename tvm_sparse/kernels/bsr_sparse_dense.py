@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import tvm
 
-from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernel_facts import Epilogue
+from tvm_sparse.kernels.epilogue import BoundEpilogue
 from tvm_sparse.kernels.packed_bsr import WORD_BITS, Field, SparseFormat
 from tvm_sparse.kernels.tiling import (
     CACHE_LINE_FLOATS,
@@ -105,7 +106,7 @@ def make_bsr_sparse_dense(
         weight_groups = argument("weight_groups", (num_groups + 1,), "int32")
         weight_rows = argument("weight_rows", (num_groups, lanes), "int32")
         weight_chunks = argument("weight_chunks", (chunks, panels + 3), "int32")
-        tail = epilogue.declare(units, layout.shape(units))
+        tail = BoundEpilogue.declare(epilogue, units, layout.shape(units))
         out = argument("out", layout.shape(units))
         # Offsets count floats, which only views of one axis allow.
         inputs = flat(data, layout.num_tiles * depth * tile_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
 from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.kernels.vector import (
@@ -21,47 +22,21 @@ from tvm_sparse.kernels.vector import (
 
 
 @dataclass(frozen=True)
-class Epilogue:
-    """The fused tail of a dense or sparse product.
-
-    out = activation(accumulator + bias[n]) + residual[tile, n, t]
-
-    Parameters
-    ----------
-    bias, residual : bool
-        Whether the kernel takes that operand.
-    activation : str
-        A key of `ACTIVATIONS`.
-    """
-
-    bias: bool = False
-    residual: bool = False
-    activation: str = "none"
-
-    @property
-    def suffix(self) -> str:
-        """Part of the kernel's name."""
-        parts = ["bias"] * self.bias + ["residual"] * self.residual
-        if self.activation != "none":
-            parts.insert(int(self.bias), self.activation)
-        return "".join(f"_{part}" for part in parts)
-
-    def declare(self, units: int, out_shape: Sequence[int]) -> BoundEpilogue:
-        """Declare the operands as the next arguments of the function being built."""
-        return BoundEpilogue(
-            self,
-            argument("bias", (units,)) if self.bias else None,
-            argument("residual", out_shape) if self.residual else None,
-        )
-
-
-@dataclass(frozen=True)
 class BoundEpilogue:
     """An `Epilogue` with its buffers."""
 
     spec: Epilogue
     bias: Buffer | None
     residual: Buffer | None
+
+    @classmethod
+    def declare(cls, spec: Epilogue, units: int, out_shape: Sequence[int]) -> BoundEpilogue:
+        """Declare the operands as the next arguments of the function being built."""
+        return cls(
+            spec,
+            argument("bias", (units,)) if spec.bias else None,
+            argument("residual", out_shape) if spec.residual else None,
+        )
 
     def store(self, out: Buffer, acc: Registers, places: Sequence[Sequence[Expr]]) -> None:
         """Store accumulators.

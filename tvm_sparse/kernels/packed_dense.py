@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import tvm
 
-from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernel_facts import Epilogue
+from tvm_sparse.kernels.epilogue import BoundEpilogue
 from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, TokenLayout, chunk_size, pays_in_parallel
 from tvm_sparse.kernels.vector import (
     Expr,
@@ -76,7 +77,7 @@ def make_packed_dense(
     def body() -> None:
         data = argument("data", layout.shape(depth))
         weight = argument("weight", (panels, depth, rows))
-        tail = epilogue.declare(units, layout.shape(units))
+        tail = BoundEpilogue.declare(epilogue, units, layout.shape(units))
         out = argument("out", layout.shape(units))
 
         def panel_times_tile(panel: Expr | int, tile: Expr, used_rows: int) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import tvm
 
+from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, pays_in_parallel
 from tvm_sparse.kernels.vector import (
     Bind,

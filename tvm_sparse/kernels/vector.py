@@ -199,6 +199,6 @@ def prim_func(body: Callable[[], None]) -> tvm.tirx.PrimFunc:
     The function is marked opaque (`op_pattern` 8): FuseOps must leave a hand-made kernel alone.
     """
     with IRBuilder() as builder, T.prim_func(s_tir=True, is_private=True):
-        T.func_attr({"tirx.noalias": True, "op_pattern": 8, "tvm_sparse.kernel": True})
+        T.func_attr({"tirx.noalias": True, "op_pattern": 8})
         body()
     return builder.get()

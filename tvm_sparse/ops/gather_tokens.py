@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.kernels.token_layout import make_gather_tokens
 from tvm_sparse.ops.operator import Expr, Operator, made
@@ -27,10 +28,10 @@ class GatherTokens(Operator, name="gather_tokens"):
     def infer_type(self, _ids: Expr, table: Expr, *_: Expr) -> relax.TensorType:
         return tensor_type(self.layout.shape(static_shape(table)[1]))
 
-    def kernel(self, *operands: Expr) -> tuple[str, tvm.tirx.PrimFunc]:
+    def kernel(self, *operands: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         tables = tuple(
             (static_shape(table)[0], static_shape(ids)[0], str(ids.ty.dtype))
             for ids, table in zip(operands[::2], operands[1::2], strict=True)
         )
         features = static_shape(operands[1])[1]
-        return "gather_tokens", made(make_gather_tokens, self.layout, features, tables)
+        return KernelFacts("gather_tokens"), made(make_gather_tokens, self.layout, features, tables)

@@ -10,6 +10,9 @@ from typing import Any, ClassVar, TypeAlias, TypeVar, get_args, get_origin, get_
 import tvm
 from tvm import relax
 
+from tvm_sparse.kernel_facts import KernelFacts
+from tvm_sparse.kernels.description import describe
+
 Expr: TypeAlias = relax.Expr
 Self = TypeVar("Self", bound="Operator")
 
@@ -24,8 +27,8 @@ class Operator:
     op_name: ClassVar[str]
     #: Gives the type of the result.
     infer_type: Callable[..., relax.TensorType]
-    #: Gives name and code of the kernel that computes a call.
-    kernel: Callable[..., tuple[str, tvm.tirx.PrimFunc]]
+    #: Gives what the kernel that computes a call is, and its code.
+    kernel: Callable[..., tuple[KernelFacts, tvm.tirx.PrimFunc]]
 
     def __init_subclass__(cls, name: str) -> None:
         cls.op_name = f"tvm_sparse.{name}"
@@ -51,8 +54,9 @@ class Operator:
 
     def legalize(self, bb: relax.BlockBuilder, call: relax.Call) -> Expr:
         """Return what stands for a call once operators become kernels."""
-        name, kernel = self.kernel(*call.args)
-        return relax.call_tir(bb.add_func(kernel, name), list(call.args), out_ty=call.ty)
+        facts, kernel = self.kernel(*call.args)
+        function = bb.add_func(describe(kernel, facts), facts.name)
+        return relax.call_tir(function, list(call.args), out_ty=call.ty)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.expressions import static_shape, tensor_type
-from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.packed_dense import make_packed_dense
 from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.ops.operator import Expr, Operator, made
@@ -41,9 +41,9 @@ class PackedDense(Operator, name="packed_dense"):
     def infer_type(self, *_: Expr) -> relax.TensorType:
         return tensor_type(self.layout.shape(self.units))
 
-    def kernel(self, _data: Expr, weight: Expr, *_: Expr) -> tuple[str, tvm.tirx.PrimFunc]:
+    def kernel(self, _data: Expr, weight: Expr, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         depth, rows = static_shape(weight)[1:]
         return (
-            f"packed_dense_{self.units}x{depth}{self.epilogue.suffix}",
+            KernelFacts("packed_dense", self.units, depth, epilogue=self.epilogue),
             made(make_packed_dense, self.layout, self.units, depth, rows, self.epilogue),
         )

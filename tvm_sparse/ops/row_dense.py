@@ -8,7 +8,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.expressions import static_shape, tensor_type
-from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.row_dense import make_row_dense
 from tvm_sparse.ops.operator import Expr, Operator, made
 
@@ -40,10 +40,10 @@ class RowDense(Operator, name="row_dense"):
     def infer_type(self, data: Expr, *_: Expr) -> relax.TensorType:
         return tensor_type([static_shape(data)[0], self.units])
 
-    def kernel(self, data: Expr, weight: Expr, *_: Expr) -> tuple[str, tvm.tirx.PrimFunc]:
+    def kernel(self, data: Expr, weight: Expr, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         rows, depth = static_shape(data)
         panel = static_shape(weight)[2]
         return (
-            f"row_dense_{self.units}x{depth}{self.epilogue.suffix}",
+            KernelFacts("row_dense", self.units, depth, epilogue=self.epilogue),
             made(make_row_dense, rows, self.units, depth, panel, self.lanes, self.epilogue),
         )

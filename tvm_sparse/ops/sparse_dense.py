@@ -12,7 +12,7 @@ import numpy as np
 from tvm import relax
 
 from tvm_sparse.ir.expressions import static_shape, tensor_type
-from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.tiling import choose_layout, split_rows
 from tvm_sparse.ops.operator import Expr, Operator

@@ -8,6 +8,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
 from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.ops.operator import Expr, Operator, made
@@ -49,7 +50,7 @@ class TiledAttention(Operator, name="tiled_attention"):
 
     def kernel(
         self, query: Expr, key: Expr, value: Expr, mask: Expr | None = None
-    ) -> tuple[str, tvm.tirx.PrimFunc]:
+    ) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         shape = AttentionShape(
             heads=self.heads,
             head_dim=self.head_dim,
@@ -60,6 +61,6 @@ class TiledAttention(Operator, name="tiled_attention"):
             mask_batch=None if mask is None else static_shape(mask)[0],
         )
         return (
-            f"attention_{self.heads}x{self.head_dim}",
+            KernelFacts("attention", self.heads, self.head_dim),
             made(make_attention, self.layout, shape, *self.tile),
         )

@@ -8,6 +8,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.ops.operator import Expr, Operator, made
@@ -42,9 +43,9 @@ class TiledLayerNorm(Operator, name="tiled_layer_norm"):
 
     def kernel(
         self, data: Expr, _gamma: Expr, _beta: Expr, residual: Expr | None = None
-    ) -> tuple[str, tvm.tirx.PrimFunc]:
+    ) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         features, added = static_shape(data)[1], residual is not None
         return (
-            f"layer_norm_{features}" + "_residual" * added,
+            KernelFacts("layer_norm", features, epilogue=Epilogue(residual=added)),
             made(make_layer_norm, self.layout, features, self.epsilon, self.vectors, added),
         )

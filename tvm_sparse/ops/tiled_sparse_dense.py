@@ -9,8 +9,8 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
-from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.ops.operator import Expr, Operator, made
@@ -55,7 +55,7 @@ class TiledSparseDense(Operator, name="tiled_sparse_dense"):
         bs_r = static_shape(operands[1])[3]
         return tensor_type(self.layout.shape(num_groups // self.form.panels * lanes * bs_r))
 
-    def kernel(self, *operands: Expr) -> tuple[str, tvm.tirx.PrimFunc]:
+    def kernel(self, *operands: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         depth = static_shape(operands[0])[1]
         _, _, bs_c, bs_r = static_shape(operands[1])
         units = int(self.infer_type(*operands).shape[1])
@@ -70,4 +70,4 @@ class TiledSparseDense(Operator, name="tiled_sparse_dense"):
             self.form,
             self.in_parallel,
         )
-        return f"sparse_dense_{units}x{depth}_{bs_r}x{bs_c}{self.epilogue.suffix}", kernel
+        return KernelFacts("sparse_dense", units, depth, (bs_r, bs_c), self.epilogue), kernel

@@ -8,6 +8,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.kernels.token_layout import make_unpack_tokens
 from tvm_sparse.ops.operator import Expr, Operator, made
@@ -26,5 +27,6 @@ class UnpackTokens(Operator, name="unpack_tokens"):
     def infer_type(self, data: Expr) -> relax.TensorType:
         return tensor_type([self.layout.batch, self.layout.seq_len, static_shape(data)[1]])
 
-    def kernel(self, data: Expr) -> tuple[str, tvm.tirx.PrimFunc]:
-        return "unpack_tokens", made(make_unpack_tokens, self.layout, static_shape(data)[1])
+    def kernel(self, data: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
+        features = static_shape(data)[1]
+        return KernelFacts("unpack_tokens"), made(make_unpack_tokens, self.layout, features)

@@ -1,36 +1,22 @@
-"""Which kernel call works for which layer, read off the weights it takes."""
+"""Which kernel call works for which layer, read off the kernels and the weights they take."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import tvm
 from tvm import relax
+from tvm.s_tir.analysis import find_anchor_sblock
 
 from tvm_sparse.ir.expressions import op_name
 from tvm_sparse.ir.functions import bindings, parameters
-from tvm_sparse.passes.packed_weights import base_name
+from tvm_sparse.kernel_facts import KernelFacts
+from tvm_sparse.kernels.description import described
+from tvm_sparse.passes.packed_weights import base_name, stacked_in
+from tvm_sparse.runtime.metadata import KernelCall
 
 
-@dataclass(frozen=True)
-class LayerCall:
-    """One kernel call.
-
-    Attributes
-    ----------
-    kernel : str
-        Name of the PrimFunc.
-    layer : str
-        Path of the layer whose weights it reads (`bert/encoder/layer_._0/output/dense`). A kernel
-        without weights is named after its kernel and the layer its data came from.
-    """
-
-    kernel: str
-    layer: str
-
-
-def layer_calls(mod: tvm.IRModule) -> list[LayerCall]:
+def layer_calls(mod: tvm.IRModule) -> list[KernelCall]:
     """Return the kernel calls of `main` in order.
 
     Parameters
@@ -40,28 +26,50 @@ def layer_calls(mod: tvm.IRModule) -> list[LayerCall]:
     """
     func = mod["main"]
     weights = set(parameters(func)[1])
+    # Which weights a variable holds, in whatever form.
+    held = {var: stacked_in(func, var.name) for var in weights}
     layer_of: dict[relax.Var, str] = {}
-    calls = []
+    facts_of: dict[str, KernelFacts] = {}
+    calls: list[KernelCall] = []
     for binding in bindings(func):
         value = binding.value
         if not isinstance(value, relax.Call):
             continue
-        args = list(value.args[1].fields) if op_name(value) == "relax.call_tir" else value.args
+        is_kernel = op_name(value) == "relax.call_tir"
+        args = value.args[1].fields if is_kernel else value.args
         variables = [arg for arg in args if isinstance(arg, relax.Var)]
-        names = [base_name(arg.name) for arg in variables if arg in weights]
+        if variables and all(arg in held for arg in variables):
+            held[binding.var] = tuple(name for arg in variables for name in held[arg])
         source = next((layer_of[arg] for arg in variables if arg in layer_of), "")
-        if op_name(value) != "relax.call_tir":
+        if not is_kernel:
             layer_of[binding.var] = source
             continue
         kernel = value.args[0].name_hint
+        if kernel not in facts_of:
+            facts_of[kernel] = _facts(mod[value.args[0]])
+        names = [base_name(arg.name) for arg in variables if arg in weights]
         if names:
-            layer = _common_path(names)
-            layer_of[binding.var] = layer
+            layer = layer_of[binding.var] = _common_path(names)
         else:
             layer = os.path.join(os.path.dirname(source), kernel)
             layer_of[binding.var] = source
-        calls.append(LayerCall(kernel, layer))
+        facts = facts_of[kernel]
+        # A product's operands begin with data and weight, those of TVM's too.
+        weight = variables[1] if facts.part == "products" and len(variables) > 1 else None
+        members = held.get(weight, ())
+        calls.append(KernelCall(len(calls), kernel, layer, members, facts))
     return calls
+
+
+def _facts(kernel: tvm.tirx.PrimFunc) -> KernelFacts:
+    """Return what a kernel says of itself, or what is seen of one that TVM generated."""
+    facts = described(kernel)
+    if facts is not None:
+        return facts
+    # The reduction with the most operations, whatever was fused to it.
+    anchor = find_anchor_sblock(tvm.IRModule({"main": kernel}))
+    is_product = anchor is not None and anchor.name_hint == "matmul"
+    return KernelFacts("tvm_matmul" if is_product else "other")
 
 
 def _common_path(names: list[str]) -> str:

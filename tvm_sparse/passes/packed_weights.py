@@ -13,6 +13,8 @@ from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
 from tvm_sparse.kernels.packed_dense import pack_dense
 from tvm_sparse.passes.dense_chains import DenseChain
 
+#: Attribute of a tiled function: by base name of a parameter, the weights that are stacked in it.
+STACKS = "stacks"
 #: Of the arrays of a `PackedBSR`, in their order.
 _ARRAYS = ("data", "offsets", "groups", "rows", "chunks")
 _SUFFIXES = re.compile(rf"(\.(T|stacked|packed|tile\d+|indices|indptr|{'|'.join(_ARRAYS)}))+$")
@@ -21,6 +23,12 @@ _SUFFIXES = re.compile(rf"(\.(T|stacked|packed|tile\d+|indices|indptr|{'|'.join(
 def base_name(param: str) -> str:
     """Return a parameter's name without the suffixes that passes append."""
     return _SUFFIXES.sub("", param)
+
+
+def stacked_in(func: relax.Function, param: str) -> tuple[str, ...]:
+    """Return the canonical names of the weights that a parameter of a tiled function holds."""
+    stem = base_name(param)
+    return tuple(str(name) for name in func.attrs.get(STACKS, {}).get(stem, (stem,)))
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -45,12 +53,20 @@ class PackedWeights:
     ----------
     params : mapping of str to ndarray
         Weights by the names the function has now; not changed.
+
+    Attributes
+    ----------
+    vars, values : dict of str to Var, of str to ndarray
+        The parameters, and what they hold.
+    stacks : dict of str to list of str
+        See `STACKS`.
     """
 
     def __init__(self, params: Mapping[str, np.ndarray]) -> None:
         self._source = params
         self.vars: dict[str, relax.Var] = {}
         self.values: dict[str, np.ndarray] = {}
+        self.stacks: dict[str, list[str]] = {}
         self._formats: dict[str, SparseFormat] = {}
 
     def keep(self, var: relax.Var) -> relax.Var:
@@ -73,14 +89,13 @@ class PackedWeights:
 
         A weight that layers share is packed once for each height of a panel they ask for.
         """
-        names = [chain.weight[0].name for chain in chains]
-        stem = join_names([base_name(name) for name in names])
+        stem = self._stem(chains)
         packed = self.values.get(f"{stem}.packed")
         if packed is not None and packed.shape[2] != rows:
             stem = f"{stem}.tile{rows}"
 
         def pack() -> np.ndarray:
-            weights = [self._source[name] for name in names]
+            weights = [self._source[chain.weight[0].name] for chain in chains]
             return pack_dense(weights[0] if len(weights) == 1 else np.concatenate(weights), rows)
 
         return self._add(f"{stem}.packed", pack)
@@ -93,7 +108,7 @@ class PackedWeights:
         A weight that layers share is packed once, in the format that the first of them asks for,
         unless their token tiles differ, which the offsets depend on.
         """
-        stem = join_names([base_name(chain.weight[0].name) for chain in chains])
+        stem = self._stem(chains)
         if stem in self._formats and self._formats[stem].token_tile != form.token_tile:
             stem = f"{stem}.tile{form.token_tile}"
         names = [f"{stem}.packed.{array}" for array in _ARRAYS]
@@ -118,6 +133,13 @@ class PackedWeights:
         """Forget every parameter whose name is not in `names`."""
         self.vars = {name: var for name, var in self.vars.items() if name in names}
         self.values = {name: value for name, value in self.values.items() if name in names}
+
+    def _stem(self, chains: Sequence[DenseChain]) -> str:
+        names = [base_name(chain.weight[0].name) for chain in chains]
+        stem = join_names(names)
+        if len(names) > 1:
+            self.stacks[stem] = names
+        return stem
 
     def _add(self, name: str, value: object) -> relax.Var:
         if name not in self.vars:

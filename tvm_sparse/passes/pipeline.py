@@ -24,9 +24,10 @@ from tvm_sparse.passes import (
     split_batch,
     tile_tokens,
 )
-from tvm_sparse.passes.layer_calls import LayerCall, layer_calls
+from tvm_sparse.passes.layer_calls import layer_calls
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.sparsity.decision import Decision, LayerChoice
 from tvm_sparse.target import CpuTarget
 
@@ -63,7 +64,7 @@ class Lowered:
         The weights as the kernels read them, in the order in which `main` takes them.
     decisions : list of Decision
         One per dense layer; empty for a dense build.
-    calls : list of LayerCall
+    calls : list of KernelCall
         Kernel calls of `main` in order.
     phase_s : dict of str to float
         Seconds each phase took.
@@ -72,7 +73,7 @@ class Lowered:
     mod: tvm.IRModule
     params: dict[str, np.ndarray]
     decisions: list[Decision]
-    calls: list[LayerCall]
+    calls: list[KernelCall]
     phase_s: dict[str, float] = field(default_factory=dict)
 
     @property

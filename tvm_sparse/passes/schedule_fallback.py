@@ -10,9 +10,9 @@ import tvm
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV, ScheduleError
 
+from tvm_sparse.kernels.description import described
 from tvm_sparse.target import CpuTarget
 
-_OWN_KERNEL = "tvm_sparse.kernel"
 #: Below this many elements a parallel launch costs more than it saves.
 _PARALLEL_ELEMENTS = 32768
 
@@ -36,7 +36,7 @@ class ScheduleFallback:
         """Return a module with scheduled copies."""
         functions = {}
         for name, func in mod.functions_items():
-            if isinstance(func, tvm.tirx.PrimFunc) and _OWN_KERNEL not in (func.attrs or {}):
+            if isinstance(func, tvm.tirx.PrimFunc) and described(func) is None:
                 func = _schedule(func, self.target.lanes)
             functions[name] = func
         return tvm.IRModule(functions, attrs=mod.attrs)

@@ -50,7 +50,8 @@ def convert(mod: tvm.IRModule) -> tvm.IRModule:
     whole = [_times(var, count) for var in inputs]
     depends = _depend_on(func, set(inputs))
     bb = relax.BlockBuilder()
-    with bb.function("main", attrs={"num_input": len(inputs)}):
+    attrs = {key: value for key, value in func.attrs.items() if key != "micro_batches"}
+    with bb.function("main", attrs=attrs):
         with bb.dataflow():
             shared: dict[relax.Var, relax.Expr] = {}
             parts: list[list[relax.Expr]] = []

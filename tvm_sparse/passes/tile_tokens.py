@@ -15,6 +15,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.functions import bindings, main_function, with_main
+from tvm_sparse.passes.packed_weights import STACKS
 from tvm_sparse.passes.tile_rules.attention import Attention
 from tvm_sparse.passes.tile_rules.elementwise import Elementwise
 from tvm_sparse.passes.tile_rules.embeddings import Embeddings
@@ -89,6 +90,8 @@ def convert(
     kept = [var for var in tiled.params if var in used or var.name not in values.weights.vars]
     values.weights.keep_only({var.name for var in kept})
     main = relax.Function(kept, tiled.body, tiled.ret_ty, tiled.is_pure, tiled.attrs)
+    if values.weights.stacks:
+        main = main.with_attr(STACKS, values.weights.stacks)
     return with_main(mod, main), values.weights.values, refusals
 
 

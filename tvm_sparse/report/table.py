@@ -9,7 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
+from tvm_sparse.bench.record import BenchRecord, BuildRecord
+from tvm_sparse.runtime.metadata import CallTime
 
 #: Within this factor of 1, two medians of one machine are not told apart.
 _SAME_SPEED = 1.02

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tvm_sparse.errors import ArtifactError
-from tvm_sparse.runtime.metadata import KernelCall
+from tvm_sparse.runtime.metadata import CallTime, KernelCall
 
 #: Told before and after each call: (function, name, before, result, *arguments).
 Watch = Callable[..., None]
@@ -26,19 +25,7 @@ Observer = Callable[[KernelCall, "np.ndarray[Any, Any]"], None]
 _BUILTIN_PREFIX = "vm."
 
 
-@dataclass(frozen=True)
-class ProfiledCall:
-    """Median time of one kernel call, in milliseconds."""
-
-    index: int
-    kernel: str
-    layer: str
-    latency_ms: float
-
-
-def measure_calls(
-    watched: Watched, listed: Sequence[KernelCall], repeats: int
-) -> list[ProfiledCall]:
+def measure_calls(watched: Watched, listed: Sequence[KernelCall], repeats: int) -> list[CallTime]:
     """Time every kernel call of one inference.
 
     Parameters
@@ -52,7 +39,7 @@ def measure_calls(
 
     Returns
     -------
-    list of ProfiledCall
+    list of CallTime
         In order of the calls; `latency_ms` is the median over the repeats. The watching itself
         adds some microseconds to each call.
 
@@ -86,7 +73,7 @@ def measure_calls(
         run()
     medians = np.median(np.asarray(elapsed_ns).reshape(repeats, len(calls)), axis=0) / 1e6
     return [
-        ProfiledCall(call.index, call.kernel, call.layer, float(latency_ms))
+        CallTime(**vars(call), latency_ms=float(latency_ms))
         for call, latency_ms in zip(calls, medians, strict=True)
     ]
 
@@ -130,7 +117,7 @@ def trace_calls(watched: Watched, listed: Sequence[KernelCall], observe: Observe
 def _match_calls(listed: Sequence[KernelCall], names: list[str]) -> Sequence[KernelCall]:
     """Return the listed calls after comparing them with the kernels that ran."""
     if not listed:
-        return tuple(KernelCall(index, name, "") for index, name in enumerate(names))
+        return tuple(KernelCall(index, name) for index, name in enumerate(names))
     if [call.kernel for call in listed] != names:
         raise ArtifactError(
             f"the metadata lists {len(listed)} kernel calls, the model makes {len(names)} others: "

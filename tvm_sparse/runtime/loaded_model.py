@@ -14,8 +14,8 @@ import numpy as np
 
 from tvm_sparse.errors import ArtifactError, InputError
 from tvm_sparse.model.facts import TensorSpec
-from tvm_sparse.runtime.instrument import Observer, ProfiledCall, Watch, measure_calls, trace_calls
-from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata
+from tvm_sparse.runtime.instrument import Observer, Watch, measure_calls, trace_calls
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, CallTime
 from tvm_sparse.runtime.tvm_runtime import first_line, load_tvm_ffi, set_threads
 from tvm_sparse.runtime.weights import ALIGNMENT_BYTES
 
@@ -97,7 +97,7 @@ class LoadedModel:
 
     def profile(
         self, inputs: Mapping[str, np.ndarray[Any, Any]], repeats: int = 10
-    ) -> list[ProfiledCall]:
+    ) -> list[CallTime]:
         """Return the median time of every kernel call.
 
         Parameters

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tvm_sparse.errors import ArtifactError
+from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
 from tvm_sparse.records.read import read_record
 
@@ -28,12 +29,32 @@ class KernelCall:
     kernel : str
         Name of the compiled function, shared by all layers of one shape.
     layer : str
-        The layer it works for, equal in the dense and the sparse build; empty when none.
+        Path of the layer it works for, to be shown: equal in the dense and the sparse build, with
+        `{query,key,value}` for several; empty when none.
+    members : tuple of str
+        The weights a product multiplies, by their canonical names; empty for everything else.
+    facts : KernelFacts
+        What it computes.
     """
 
     index: int
     kernel: str
-    layer: str
+    layer: str = ""
+    members: tuple[str, ...] = ()
+    facts: KernelFacts = field(default_factory=KernelFacts)
+
+
+@dataclass(frozen=True)
+class CallTime(KernelCall):
+    """A kernel call and its median time.
+
+    Attributes
+    ----------
+    latency_ms : float
+        In milliseconds.
+    """
+
+    latency_ms: float = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -80,7 +101,7 @@ class ArtifactMetadata:
         Checksums of the artifact's other files; filled in when it is exported.
     """
 
-    schema_version: Literal[1] = field(default=1, kw_only=True)
+    schema_version: Literal[2] = field(default=2, kw_only=True)
     name: str
     build: str
     model: ModelDescription

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from tvm_sparse.errors import BuildError
+from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.records.read import check_record
 from tvm_sparse.tiles import Tiles
 
@@ -20,21 +21,12 @@ class KernelJob:
 
     Attributes
     ----------
-    kind : {"sparse", "dense", "attention", "norm"}
-        Which kernel.
-    units, depth : int
-        Outputs N and inputs K of a product; heads and features of a head for attention; features
-        and 0 for a norm.
+    kernel : KernelFacts
+        Which kernel: a dense or sparse product of token tiles, attention or a layer norm.
     batch, seq_len : int
         Extents in sequences and tokens.
     layout_rows : int
         `bs_r` of the build, which decides its token tile; 0 for a dense build.
-    block_shape : (int, int)
-        (bs_r, bs_c) of a sparse product, (0, 0) otherwise.
-    bias, residual : bool
-        Fused operands.
-    activation : str
-        Fused activation.
     num_weights : int
         Weights of all products of the model that run the same way: how much is read before the
         kernel meets the same weight again.
@@ -42,48 +34,51 @@ class KernelJob:
         Tuned tiles; None for those the machine has.
     """
 
-    kind: Literal["sparse", "dense", "attention", "norm"]
-    units: int
-    depth: int
+    kernel: KernelFacts
     batch: int
     seq_len: int
     layout_rows: int = 0
-    block_shape: tuple[int, int] = (0, 0)
-    bias: bool = False
-    residual: bool = False
-    activation: str = "none"
     num_weights: int = 0
     tiles: Tiles | None = None
 
     @property
     def densities(self) -> tuple[float, ...]:
         """Densities to time it at."""
-        return DENSITIES if self.kind == "sparse" else (1.0,)
+        return DENSITIES if self.kernel.kind == "sparse_dense" else (1.0,)
 
     def working_set_bytes(self, density: float) -> float:
         """Return how many bytes of weights the model reads at a density of 0..1."""
-        return self.num_weights * density * bytes_per_weight(self.block_shape)
+        return self.num_weights * density * bytes_per_weight(self.kernel.block_shape)
 
     def weight_bytes(self, density: float) -> float:
         """Return how many of them are this product's."""
-        if self.kind not in ("sparse", "dense"):
+        if self.kernel.part != "products":
             return 0.0
-        return self.units * self.depth * density * bytes_per_weight(self.block_shape)
+        num_weights = self.kernel.units * self.kernel.depth
+        return num_weights * density * bytes_per_weight(self.kernel.block_shape)
 
     def flops(self, density: float) -> float:
         """Return its floating-point operations on non-zeros; 0 for what is no product."""
-        if self.kind not in ("sparse", "dense"):
+        if self.kernel.part != "products":
             return 0.0
-        return 2.0 * self.batch * self.seq_len * self.units * self.depth * density
+        operations = 2.0 * self.batch * self.seq_len * self.kernel.units * self.kernel.depth
+        return operations * density
 
     def with_tiles(self, tiles: Tiles) -> KernelJob:
         """Return the job with those of a machine's tiles that matter to it, unless it has some."""
         if self.tiles is not None:
             return self
-        own = tiles.of_product(
-            (self.units, self.depth), self.block_shape, self.layout_rows, self.seq_len
-        )
+        shape = (self.kernel.units, self.kernel.depth)
+        own = tiles.of_product(shape, self.kernel.block_shape, self.layout_rows, self.seq_len)
         return replace(self, tiles=own)
+
+    def as_dense(self) -> KernelJob:
+        """Return the dense product in whose place a sparse one would run, in a dense build."""
+        return replace(self, kernel=self.kernel.as_dense(), layout_rows=0)
+
+    def as_sparse(self, block_shape: tuple[int, int]) -> KernelJob:
+        """Return the product with a weight in blocks, in a build of such."""
+        return replace(self, kernel=self.kernel.as_sparse(block_shape), layout_rows=block_shape[0])
 
 
 def read_jobs(documents: Sequence[Any]) -> list[KernelJob]:

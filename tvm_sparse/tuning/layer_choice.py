@@ -19,6 +19,7 @@ import numpy as np
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import detect_host, threads_here
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
@@ -152,7 +153,7 @@ def _predicted(
 ) -> dict[Layer, LayerTimes]:
     num_weights = sum(layer.shape[0] * layer.shape[1] for layer in layers)
     jobs = {layer: _job(layer, block_shape, setting, num_weights) for layer in layers}
-    dense = {layer: replace(job, kind="dense", block_shape=(0, 0)) for layer, job in jobs.items()}
+    dense = {layer: replace(job, kernel=job.kernel.as_dense()) for layer, job in jobs.items()}
     wanted = [*jobs.values(), *dense.values()]
     times = measured_kernels(records, wanted, setting.threads, progress)
     found = {}
@@ -169,14 +170,10 @@ def _job(
     units, depth = layer.shape
     tokens = layer.flops // (2 * units * depth)
     return KernelJob(
-        "sparse",
-        units,
-        depth,
+        KernelFacts("sparse_dense", units, depth, block_shape, Epilogue(bias=True)),
         setting.micro_batch,
         max(1, tokens // setting.batch),
         layout_rows=block_shape[0],
-        block_shape=block_shape,
-        bias=True,
         num_weights=num_weights,
     )
 

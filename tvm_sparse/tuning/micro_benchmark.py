@@ -22,7 +22,6 @@ from tvm_sparse.bench.machine import measure_roofline
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
-from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
 from tvm_sparse.kernels.packed_dense import make_packed_dense
@@ -64,35 +63,35 @@ def layout_of(job: KernelJob, target: CpuTarget) -> TokenLayout:
 
 def format_of(job: KernelJob, density: float, target: CpuTarget) -> SparseFormat:
     """Return how the pass `tile_tokens` packs such a weight."""
-    bs_r, bs_c = job.block_shape
-    num_blocks = (job.units // bs_r, job.depth // bs_c)
-    return sparse_format(num_blocks, job.block_shape, density, layout_of(job, target), target)
+    bs_r, bs_c = job.kernel.block_shape
+    num_blocks = (job.kernel.units // bs_r, job.kernel.depth // bs_c)
+    return sparse_format(num_blocks, (bs_r, bs_c), density, layout_of(job, target), target)
 
 
 def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.PrimFunc:
     """Return the kernel a build would hold for this job at a density of 0..1."""
-    layout = layout_of(job, target)
-    epilogue = Epilogue(job.bias, job.residual, job.activation)
-    if job.kind == "sparse":
+    layout, facts = layout_of(job, target), job.kernel
+    units, depth, epilogue = facts.units, facts.depth, facts.epilogue
+    if facts.kind == "sparse_dense":
         rows, form = split_rows(layout, target), format_of(job, density, target)
         in_parallel = pays_in_parallel(job.flops(density))
         return make_bsr_sparse_dense(
-            layout, job.units, job.depth, job.block_shape, rows, epilogue, form, in_parallel
+            layout, units, depth, facts.block_shape, rows, epilogue, form, in_parallel
         )
-    if job.kind == "dense":
-        rows = dense_rows(layout, target, (job.units, job.depth))
-        return make_packed_dense(layout, job.units, job.depth, rows, epilogue)
-    if job.kind == "norm":
+    if facts.kind == "packed_dense":
+        rows = dense_rows(layout, target, (units, depth))
+        return make_packed_dense(layout, units, depth, rows, epilogue)
+    if facts.kind == "layer_norm":
         vectors = norm_vectors(layout, target)
-        return make_layer_norm(layout, job.units, 1e-12, vectors, job.residual)
-    width = job.units * job.depth
+        return make_layer_norm(layout, units, 1e-12, vectors, epilogue.residual)
+    width = units * depth
     shape = AttentionShape(
-        heads=job.units,
-        head_dim=job.depth,
-        value_dim=job.depth,
+        heads=units,
+        head_dim=depth,
+        value_dim=depth,
         features=(3 * width, 3 * width, 3 * width),
         offsets=(0, width, 2 * width),
-        scale=job.depth**-0.5,
+        scale=depth**-0.5,
         mask_batch=job.batch,
     )
     return make_attention(layout, shape, *attention_tile(layout, target))
@@ -115,28 +114,27 @@ def make_arguments(
         Size of the cache that is nearest to memory.
     """
     rng = np.random.default_rng(0)
-    layout = layout_of(job, target)
-    product = job.kind in ("sparse", "dense")
-    features = {"norm": job.units, "attention": 3 * job.units * job.depth}
-    depth = job.depth if product else features[job.kind]
-    units = job.units if job.kind != "attention" else job.units * job.depth
-    data = rng.standard_normal(layout.shape(depth), np.float32)
+    layout, facts = layout_of(job, target), job.kernel
+    units, depth = facts.units, facts.depth
+    if facts.kind == "attention":
+        width = units * depth
+        data = rng.standard_normal(layout.shape(3 * width), np.float32)
+        mask = np.zeros((job.batch, job.seq_len), np.float32)
+        yield [data, data, data, mask, np.zeros(layout.shape(width), np.float32)]
+        return
+    data = rng.standard_normal(layout.shape(depth or units), np.float32)
     out = np.zeros(layout.shape(units), np.float32)
-    residual = [np.ones_like(out)] if job.residual else []
-    if job.kind == "norm":
+    residual = [np.ones_like(out)] if facts.epilogue.residual else []
+    if facts.kind == "layer_norm":
         yield [data, np.ones(units, np.float32), np.zeros(units, np.float32), *residual, out]
         return
-    if job.kind == "attention":
-        mask = np.zeros((job.batch, job.seq_len), np.float32)
-        yield [data, data, data, mask, out]
-        return
-    if job.kind == "sparse":
+    if facts.kind == "sparse_dense":
         weights = _random_bsr(job, density, target, rng)
     else:
         rows = dense_rows(layout, target, (units, depth))
         shape = (-(-units // rows), depth, rows)
         weights = [rng.standard_normal(shape, np.float32)]
-    bias = [np.zeros(units, np.float32)] if job.bias else []
+    bias = [np.zeros(units, np.float32)] if facts.epilogue.bias else []
     own_bytes = sum(weight.nbytes for weight in weights)
     working_set = min(job.working_set_bytes(density), _CACHE_MULTIPLE * last_cache_bytes)
     for _ in range(max(1, round(working_set / own_bytes))):
@@ -147,8 +145,8 @@ def _random_bsr(
     job: KernelJob, density: float, target: CpuTarget, rng: np.random.Generator
 ) -> list[Array]:
     """Return random non-zero blocks as the five arrays of a `PackedBSR`."""
-    bs_r, bs_c = job.block_shape
-    mask = rng.random((job.units // bs_r, job.depth // bs_c), np.float32) < density
+    bs_r, bs_c = job.kernel.block_shape
+    mask = rng.random((job.kernel.units // bs_r, job.kernel.depth // bs_c), np.float32) < density
     indptr = np.zeros(len(mask) + 1, np.int32)
     np.cumsum(mask.sum(axis=1), out=indptr[1:])
     indices = np.nonzero(mask)[1].astype(np.int32)
@@ -193,7 +191,7 @@ def time_jobs(jobs: Sequence[KernelJob], report: Report) -> None:
     for index, (job, target) in enumerate(zip(jobs, targets, strict=True)):
         for density in job.densities:
             name = f"job_{index}"
-            if job.kind == "sparse":
+            if job.kernel.kind == "sparse_dense":
                 form = format_of(job, density, target)
                 shared = pays_in_parallel(job.flops(density))
                 parts = (form.lanes, form.panels, form.chunks, form.lookahead, int(shared))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tvm
 
-from tvm_sparse.kernels.epilogue import Epilogue
+from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.packed_dense import make_packed_dense
 from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, dense_rows
 from tvm_sparse.target import resolve_target

@@ -7,7 +7,6 @@ something else is faster by more than noise.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +26,7 @@ from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.runtime.metadata import KernelCall
+from tvm_sparse.sparsity.bsr import divides
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import DenseTile, SparseTile, Tiles, TokenTile
 from tvm_sparse.tuning.kernel_job import KernelJob
@@ -34,7 +34,6 @@ from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_build import TunedProduct
 
-_PRODUCT = re.compile(r"packed_dense_(?P<units>\d+)x(?P<depth>\d+)(?P<epilogue>\D*?)\d*$")
 #: What is faster by less is noise.
 _LEAST_GAIN = 0.02
 #: Rows or lanes tried for each token tile.
@@ -71,31 +70,17 @@ def products_of(
     num_passes : int
         Passes of an inference: micro-batches, which meet the same weights again.
     """
-    heads = {
-        layer.canonical_name.rpartition("/")[0]
-        for layer in layers
-        if layer.role in ("head", "pooler")
-    }
-    matches = [
-        match
+    heads = {layer.canonical_name for layer in layers if layer.role in ("head", "pooler")}
+    found = Counter(
+        call.facts
         for call in calls
-        if call.layer not in heads and (match := _PRODUCT.match(call.kernel)) is not None
-    ]
-    sizes = [int(match["units"]) * int(match["depth"]) for match in matches]
-    counts = Counter((int(m["units"]), int(m["depth"]), m["epilogue"].strip("_")) for m in matches)
-    jobs = {}
-    for (units, depth, epilogue), count in counts.items():
-        words = epilogue.split("_")
-        activation = "_".join(word for word in words if word not in ("bias", "residual", ""))
-        job = KernelJob(
-            *("dense", units, depth, batch, seq_len),
-            bias="bias" in words,
-            residual="residual" in words,
-            activation=activation or "none",
-            num_weights=sum(sizes) // num_passes,
-        )
-        jobs[job] = count
-    return jobs
+        if call.facts.kind == "packed_dense" and heads.isdisjoint(call.members)
+    )
+    num_weights = sum(count * facts.units * facts.depth for facts, count in found.items())
+    return {
+        KernelJob(facts, batch, seq_len, num_weights=num_weights // num_passes): count
+        for facts, count in found.items()
+    }
 
 
 def tune_build(
@@ -136,9 +121,9 @@ def tune_build(
         If the measuring process dies.
     """
     jobs = {
-        _as_sparse(job, block_shape) if block_shape else job: calls
+        job.as_sparse(block_shape) if block_shape else job: calls
         for job, calls in products.items()
-        if block_shape is None or not (job.units % block_shape[0] or job.depth % block_shape[1])
+        if block_shape is None or divides(block_shape, (job.kernel.units, job.kernel.depth))
     }
     rivals = {job: _race_all(job, density, threads, records, progress) for job in jobs}
     if not rivals:
@@ -159,15 +144,11 @@ def tune_build(
             best = before
         tuned.append(
             TunedProduct(
-                *(job.units, job.depth, job.block_shape, calls),
+                *(job.kernel.units, job.kernel.depth, job.kernel.block_shape, calls),
                 *(before.tiles, best.tiles, before.ms, best.ms),
             )
         )
     return tuned
-
-
-def _as_sparse(job: KernelJob, block_shape: tuple[int, int]) -> KernelJob:
-    return replace(job, kind="sparse", layout_rows=block_shape[0], block_shape=block_shape)
 
 
 def _best(rivals: Sequence[_Rival], vectors: int) -> _Rival:
@@ -182,7 +163,7 @@ def _race_all(
     options = fitting_vectors(job.seq_len, target, job.layout_rows)
     first = [tiles for vectors in options for tiles in _sizes(job, density, vectors, target)]
     rivals = _race(job, first, density, threads, records, progress)
-    if job.kind == "sparse":
+    if job.kernel.kind == "sparse_dense":
         best = [_best(rivals, vectors).tiles for vectors in options]
         second = [tiles for one in best for tiles in _packings(job, one)]
         if second:
@@ -218,8 +199,9 @@ def _race(
     }
     found = records.load("race", identity, RaceTimes)
     if found is None:
-        kind = "dense" if job.kind == "dense" else f"{job.block_shape[0]}x{job.block_shape[1]}"
-        progress(f"trying {len(jobs)} tiles of {kind} {job.units} x {job.depth}")
+        facts = job.kernel
+        kind = "dense" if facts.kind == "packed_dense" else "{}x{}".format(*facts.block_shape)
+        progress(f"trying {len(jobs)} tiles of {kind} {facts.units} x {facts.depth}")
         request = {"jobs": identity["jobs"], "density": density}
         found = RaceTimes(tuple(time_kernels("race", request, threads)))
         records.save("race", identity, found)
@@ -230,18 +212,18 @@ def _sizes(job: KernelJob, density: float, vectors: int, target: CpuTarget) -> l
     """Return the register tiles worth trying on a token tile, first the one of the table."""
     layout = TokenLayout(job.batch, job.seq_len, vectors * target.lanes, target.lanes)
     token = TokenTile(job.layout_rows, job.seq_len, vectors)
-    if job.kind == "dense":
-        table = dense_rows(layout, target, (job.units, job.depth))
+    units, depth, (bs_r, bs_c) = job.kernel.units, job.kernel.depth, job.kernel.block_shape
+    if job.kernel.kind == "packed_dense":
+        table = dense_rows(layout, target, (units, depth))
         most = split_rows(layout, target)
         # More rows than divide the weight would multiply padding.
-        dividing = [n for n in range(most, 0, -1) if job.units % n == 0]
+        dividing = [n for n in range(most, 0, -1) if units % n == 0]
         rows = dict.fromkeys([table, *dividing[:_SIZES_TRIED]])
-        return [Tiles((token,), dense=(DenseTile(job.units, job.depth, vectors, n),)) for n in rows]
-    bs_r, bs_c = job.block_shape
-    num_blocks = (job.units // bs_r, job.depth // bs_c)
-    form = sparse_format(num_blocks, job.block_shape, density, layout, target)
+        return [Tiles((token,), dense=(DenseTile(units, depth, vectors, n),)) for n in rows]
+    num_blocks = (units // bs_r, depth // bs_c)
+    form = sparse_format(num_blocks, (bs_r, bs_c), density, layout, target)
     lanes = fitting_lanes(num_blocks[0], bs_r, layout, target)[:_SIZES_TRIED]
-    shape = (job.units, job.depth, job.block_shape, vectors, density)
+    shape = (units, depth, (bs_r, bs_c), vectors, density)
     return [
         Tiles((token,), sparse=(SparseTile(*shape, n, form.panels, form.lookahead),)) for n in lanes
     ]
@@ -250,10 +232,10 @@ def _sizes(job: KernelJob, density: float, vectors: int, target: CpuTarget) -> l
 def _packings(job: KernelJob, tiles: Tiles) -> list[Tiles]:
     """Return other panels with the lanes of some tiles; for high blocks, looking ahead or not."""
     (tile,) = tiles.sparse
-    most = job.depth // job.block_shape[1]
+    most = job.kernel.depth // job.kernel.block_shape[1]
     tried = (tile.panels // 2, tile.panels - 1, tile.panels + 1, 2 * tile.panels, 4 * tile.panels)
     numbers = sorted({n for n in tried if 1 <= n <= most} - {tile.panels})
     others = [replace(tile, panels=n) for n in numbers]
-    if job.block_shape[0] >= HIGH_BLOCK_ROWS:
+    if job.kernel.block_shape[0] >= HIGH_BLOCK_ROWS:
         others.append(replace(tile, lookahead=0 if tile.lookahead else LOOKAHEAD_STEPS))
     return [replace(tiles, sparse=(other,)) for other in others]

@@ -6,17 +6,17 @@ rather than modelled.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tvm_sparse.analysis.layers import PARTS, expand_stack, part_of
-from tvm_sparse.bench.record import BenchRecord, BuildRecord, CallTime
+from tvm_sparse.bench.record import BenchRecord, BuildRecord
+from tvm_sparse.kernel_facts import PARTS
 from tvm_sparse.kernels.tiling import choose_layout, dense_rows, sparse_format
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tiles import NO_TILES, Tiles
@@ -24,12 +24,8 @@ from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import Product
 
-_DENSE = re.compile(r"packed_dense_\d+x\d+(?P<epilogue>\D*?)\d*$")
-_ATTENTION = re.compile(r"attention_(?P<units>\d+)x(?P<depth>\d+)")
-_NORM = re.compile(r"layer_norm_(?P<units>\d+)(?P<residual>_residual)?")
 # Whether a kernel looks ahead does not hang on it, unless it was tuned for one.
 _SOME_DENSITY = 0.1
-_WEIGHT_SUFFIXES = ("/kernel", "/weight", "/weights")
 
 
 @dataclass(frozen=True)
@@ -110,12 +106,9 @@ class Baseline:
 
     def members(self, call: CallTime) -> list[Layer]:
         """Return the layers whose weights a call multiplies; empty for what is no product."""
-        if part_of(call.kernel) != "products":
-            return []
-        by_name = {_layer_name(layer.canonical_name): layer for layer in self.layers}
-        names = expand_stack(call.layer)
-        found = [by_name[name] for name in names if name in by_name]
-        return found if len(found) == len(names) else []
+        by_name = {layer.canonical_name: layer for layer in self.layers}
+        found = [by_name[name] for name in call.members if name in by_name]
+        return found if len(found) == len(call.members) else []
 
     def reasons(
         self,
@@ -132,7 +125,7 @@ class Baseline:
         """
         refusals = eligible_layers(self.layers, block_shape, include, exclude)
         for call in self.calls:
-            if _DENSE.match(call.kernel):
+            if call.facts.kind == "packed_dense":
                 continue
             for layer in self.members(call):
                 refusals[layer.name] = (
@@ -164,34 +157,21 @@ class Baseline:
         weights //= self.setting.batch // self.setting.micro_batch
         return [self._product(name, calls, block_shape, weights) for name, calls in groups.items()]
 
-    def layout_jobs(self, layout_rows: int) -> dict[str, tuple[str, KernelJob]]:
-        """Return the attention and norm kernels, by name: their part and their job.
+    def layout_jobs(self, layout_rows: int) -> dict[str, KernelJob]:
+        """Return the attention and norm kernels by name.
 
         Parameters
         ----------
         layout_rows : int
             `bs_r` of the build, 0 for the dense one.
         """
-        jobs: dict[str, tuple[str, KernelJob]] = {}
-        for call in self.calls:
-            attention, norm = _ATTENTION.match(call.kernel), _NORM.match(call.kernel)
-            batch, seq_len = self.setting.micro_batch, self.setting.seq_len
-            if attention:
-                units, depth = int(attention["units"]), int(attention["depth"])
-                job = KernelJob("attention", units, depth, batch, seq_len, layout_rows)
-                jobs[call.kernel] = "attention", job
-            elif norm:
-                job = KernelJob(
-                    "norm",
-                    int(norm["units"]),
-                    0,
-                    batch,
-                    seq_len,
-                    layout_rows,
-                    residual=bool(norm["residual"]),
-                )
-                jobs[call.kernel] = "norms", job
-        return jobs
+        return {
+            call.kernel: KernelJob(
+                call.facts, self.setting.micro_batch, self.setting.seq_len, layout_rows
+            )
+            for call in self.calls
+            if call.facts.kind in ("attention", "layer_norm")
+        }
 
     def _size(self, call: CallTime) -> int:
         return sum(layer.shape[0] * layer.shape[1] for layer in self.members(call))
@@ -199,33 +179,22 @@ class Baseline:
     def _product(
         self, name: str, calls: list[CallTime], block_shape: tuple[int, int], num_weights: int
     ) -> tuple[Product, KernelJob]:
-        members = self.members(calls[0])
-        units, depth = sum(layer.shape[0] for layer in members), members[0].shape[1]
-        first = members[0]
+        first, facts = self.members(calls[0])[0], calls[0].facts
         reads = sum(first in self.members(call) for call in calls)
-        tokens = first.flops // (2 * first.shape[0] * depth * max(reads, 1))
-        match = _DENSE.match(name)
-        epilogue = (match["epilogue"] if match else "").strip("_")
-        activation = re.sub(r"(^|_)(bias|residual)(?=_|$)", "", epilogue).strip("_")
+        tokens = first.flops // (2 * first.shape[0] * first.shape[1] * max(reads, 1))
         job = KernelJob(
-            "sparse",
-            units,
-            depth,
+            facts.as_sparse(block_shape),
             self.setting.micro_batch,
             max(1, tokens // self.setting.micro_batch),
-            block_shape[0],
-            block_shape,
-            bias=epilogue.startswith("bias"),
-            residual=epilogue.endswith("residual"),
-            activation=activation or "none",
+            layout_rows=block_shape[0],
             num_weights=num_weights,
         )
         mean_ms = sum(call.latency_ms for call in calls) / len(calls) * self.profile_scale
         product = Product(
-            name=name.removeprefix("packed_dense_"),
+            name=name,
             calls=len(calls),
-            units=units,
-            depth=depth,
+            units=facts.units,
+            depth=facts.depth,
             dense_ms=mean_ms,
             dense_bytes=_dense_bytes(job),
             padding_bytes=_padding_bytes(job, self.tiles),
@@ -237,27 +206,28 @@ def _dense_bytes(job: KernelJob) -> int:
     """Return the size of a product's dense weight: whole panels of rows."""
     target = resolve_target()
     layout = choose_layout(job.batch, job.seq_len, target)
-    rows = dense_rows(layout, target, (job.units, job.depth))
-    return 4 * -(-job.units // rows) * rows * job.depth
+    units, depth = job.kernel.units, job.kernel.depth
+    rows = dense_rows(layout, target, (units, depth))
+    return 4 * -(-units // rows) * rows * depth
 
 
 def _padding_bytes(job: KernelJob, tiles: Tiles) -> int:
     """Return the size of the steps that follow a sparse weight, for its kernel to look at."""
-    bs_r, bs_c = job.block_shape
+    bs_r, bs_c = job.kernel.block_shape
     target = resolve_target(tiles=tiles)
     layout = choose_layout(job.batch, job.seq_len, target, bs_r)
-    num_blocks = (job.units // bs_r, job.depth // bs_c)
-    form = sparse_format(num_blocks, job.block_shape, _SOME_DENSITY, layout, target)
+    num_blocks = (job.kernel.units // bs_r, job.kernel.depth // bs_c)
+    form = sparse_format(num_blocks, (bs_r, bs_c), _SOME_DENSITY, layout, target)
     values = form.lookahead * form.lanes * bs_r * bs_c
-    return round(values * bytes_per_weight(job.block_shape))
+    return round(values * bytes_per_weight((bs_r, bs_c)))
 
 
 def latency_by_part(calls: Sequence[CallTime], latency_ms: float) -> dict[str, float]:
     """Return the time by part, adding up to the latency: what no call accounts for is rest."""
-    parts = dict.fromkeys(PARTS, 0.0)
+    parts: dict[str, float] = dict.fromkeys(PARTS, 0.0)
     scale = _profile_scale(calls, latency_ms)
     for call in calls:
-        parts[part_of(call.kernel)] += call.latency_ms * scale
+        parts[call.facts.part] += call.latency_ms * scale
     parts["rest"] += latency_ms - sum(parts.values())
     return parts
 
@@ -287,9 +257,3 @@ def slowness(build: BuildRecord) -> float:
     if build.calls:
         best_ms = min(best_ms, sum(call.latency_ms for call in build.calls))
     return undisturbed_ms(build) / best_ms
-
-
-def _layer_name(weight: str) -> str:
-    for suffix in _WEIGHT_SUFFIXES:
-        weight = weight.removesuffix(suffix)
-    return weight

@@ -39,7 +39,7 @@ def predict_layers(
     times: dict[str, float] = {}
     sparsities: dict[str, float] = {}
     for call in baseline.calls:
-        fit = model.fits.get(call.kernel.removeprefix("packed_dense_"))
+        fit = model.fits.get(call.kernel)
         members = [by_weight[layer.canonical_name] for layer in baseline.members(call)]
         zeros = [_sparsity(layer, analysis.block_shape, assumed_sparsity) for layer in members]
         known = [value for value in zeros if value is not None]

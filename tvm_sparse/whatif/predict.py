@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.tiling import choose_layout
@@ -53,7 +53,7 @@ class Predictor:
                 KernelEfficiency(
                     product=product.name,
                     calls=product.calls,
-                    block_shape=job.block_shape,
+                    block_shape=job.kernel.block_shape,
                     dense_ms=product.dense_ms,
                     densities=tuple(fit.densities),
                     latency_ms=tuple(fit.latency_ms),
@@ -87,10 +87,10 @@ def needed_jobs(
     for block_shape in block_shapes:
         for _, job in baseline.products(block_shape, include, exclude):
             jobs[job] = None
-            jobs[dense_twin(job)] = None
+            jobs[job.as_dense()] = None
         if _layout_differs(baseline, block_shape):
             for rows in (0, block_shape[0]):
-                for _, layout_job in baseline.layout_jobs(rows).values():
+                for layout_job in baseline.layout_jobs(rows).values():
                     jobs[layout_job] = None
     return list(jobs)
 
@@ -163,13 +163,8 @@ def in_model_scale(
     contents, and the state of the machine at the two moments.
     """
     in_model = sum(product.calls * product.dense_ms for product, _ in products)
-    alone = sum(product.calls * times[dense_twin(job)][1.0] for product, job in products)
+    alone = sum(product.calls * times[job.as_dense()][1.0] for product, job in products)
     return in_model / alone if alone else 1.0
-
-
-def dense_twin(job: KernelJob) -> KernelJob:
-    """Return the dense kernel in place of which a sparse one would run."""
-    return replace(job, kind="dense", layout_rows=0, block_shape=(0, 0))
 
 
 def _part_scale(
@@ -183,8 +178,8 @@ def _part_scale(
     after: dict[str, float] = {}
     for call in baseline.calls:
         if call.kernel in dense:
-            part, job = dense[call.kernel]
-            ratio = times[sparse[call.kernel][1]][1.0] / times[job][1.0]
+            part = call.facts.part
+            ratio = times[sparse[call.kernel]][1.0] / times[dense[call.kernel]][1.0]
             before[part] = before.get(part, 0.0) + call.latency_ms
             after[part] = after.get(part, 0.0) + call.latency_ms * ratio
     return {part: after[part] / before[part] for part in before if before[part] > 0}

@@ -101,7 +101,7 @@ def _layers(
             ProductCall(
                 layer=call.layer,
                 kernel=call.kernel,
-                product=call.kernel.removeprefix("packed_dense_"),
+                product=call.kernel,
                 latency_ms=call.latency_ms,
                 stays_dense=why,
             )

@@ -1,0 +1,107 @@
+"""What a kernel computes, told once where it is made.
+
+Whoever counts, times, replaces or tunes kernels reads this instead of their names. Free of TVM.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+#: The kernels of this package by their own names, and what TVM generates.
+Kind = Literal[
+    "packed_dense",
+    "row_dense",
+    "sparse_dense",
+    "attention",
+    "layer_norm",
+    "pack_tokens",
+    "unpack_tokens",
+    "gather_tokens",
+    "tvm_matmul",
+    "other",
+]
+Part = Literal["products", "attention", "norms", "rest"]
+#: What the time of an inference is divided into.
+PARTS: tuple[Part, ...] = get_args(Part)
+
+_PARTS: dict[Kind, Part] = {
+    "packed_dense": "products",
+    "row_dense": "products",
+    "sparse_dense": "products",
+    "tvm_matmul": "products",
+    "attention": "attention",
+    "layer_norm": "norms",
+}
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """The fused tail of a dense or sparse product.
+
+    out = activation(accumulator + bias[n]) + residual[tile, n, t]
+
+    Parameters
+    ----------
+    bias, residual : bool
+        Whether the kernel takes that operand.
+    activation : str
+        A key of `kernels.activations.ACTIVATIONS`.
+    """
+
+    bias: bool = False
+    residual: bool = False
+    activation: str = "none"
+
+    @property
+    def words(self) -> list[str]:
+        """What it does, in order."""
+        activation = [] if self.activation == "none" else [self.activation]
+        return ["bias"] * self.bias + activation + ["residual"] * self.residual
+
+
+@dataclass(frozen=True)
+class KernelFacts:
+    """What one kernel computes.
+
+    Parameters
+    ----------
+    kind : Kind
+        Which kernel.
+    units, depth : int
+        N and K of a product, heads and features of a head for attention, features and 0 for a
+        layer norm; 0 for everything else.
+    block_shape : (int, int)
+        (bs_r, bs_c) of a sparse product, (0, 0) otherwise.
+    epilogue : Epilogue
+        What is fused into it; a layer norm may take a residual.
+    dtype : str
+        Of its weights and activations.
+    """
+
+    kind: Kind = "other"
+    units: int = 0
+    depth: int = 0
+    block_shape: tuple[int, int] = (0, 0)
+    epilogue: Epilogue = Epilogue()
+    dtype: str = "float32"
+
+    @property
+    def part(self) -> Part:
+        """To which of `PARTS` its time belongs."""
+        return _PARTS.get(self.kind, "rest")
+
+    @property
+    def name(self) -> str:
+        """Name of the kernel; a module numbers different kernels of one name."""
+        sizes = [(self.units, self.depth) if self.depth else (self.units,), self.block_shape]
+        shown = ["x".join(map(str, size)) for size in sizes if any(size)]
+        return "_".join([self.kind, *shown, *self.epilogue.words])
+
+    def as_dense(self) -> KernelFacts:
+        """Return the dense product in place of a sparse one."""
+        return replace(self, kind="packed_dense", block_shape=(0, 0))
+
+    def as_sparse(self, block_shape: tuple[int, int]) -> KernelFacts:
+        """Return the sparse product in place of a dense one."""
+        return replace(self, kind="sparse_dense", block_shape=block_shape)

@@ -1,0 +1,21 @@
+"""A kernel's facts as an attribute of its function: from where it is made to where it is called."""
+
+from __future__ import annotations
+
+import msgspec
+import tvm
+
+from tvm_sparse.kernel_facts import KernelFacts
+
+_ATTRIBUTE = "tvm_sparse.kernel"
+
+
+def describe(kernel: tvm.tirx.PrimFunc, facts: KernelFacts) -> tvm.tirx.PrimFunc:
+    """Return the kernel with its description; equal kernels stay equal."""
+    return kernel.with_attr(_ATTRIBUTE, msgspec.json.encode(facts).decode())
+
+
+def described(kernel: tvm.tirx.PrimFunc) -> KernelFacts | None:
+    """Return what `describe` said of a kernel, None of one that is not ours."""
+    found = (kernel.attrs or {}).get(_ATTRIBUTE)
+    return None if found is None else msgspec.json.decode(str(found), type=KernelFacts)
