@@ -158,21 +158,21 @@ def test_measurement(layers) -> None:
     found = analysis.add_measurement(analysed(layers), "dense", record, disturbed=True)
     assert (found.timed_build, found.latency_ms, found.disturbed) == ("dense", 11.0, True)
     assert found.environment == record.environment
-    assert found.totals["latency_ms"] == 7.5
+    assert found.totals.latency_ms == 7.5
 
 
 def test_totals(layers) -> None:
     totals = analysed(layers).totals
-    assert totals["num_params"] == 512 + 512 + 1024 + 256
-    assert totals["element_sparsity"] == pytest.approx((256 + 16) / 2304)
-    assert totals["sparse_flops_share"] == pytest.approx(512 / 2304)
-    assert (totals["layers"], totals["eligible"], totals["sparse"]) == (4, 3, 1)
-    assert totals["latency_ms"] is None
-    assert totals["predicted_sparse_ms"] is None
+    assert totals.num_params == 512 + 512 + 1024 + 256
+    assert totals.element_sparsity == pytest.approx((256 + 16) / 2304)
+    assert totals.sparse_flops_share == pytest.approx(512 / 2304)
+    assert (totals.layers, totals.eligible, totals.sparse) == (4, 3, 1)
+    assert totals.latency_ms is None
+    assert totals.predicted_sparse_ms is None
 
 
 def test_json_form(layers) -> None:
-    document = json.loads(json.dumps(analysed(layers).to_json(), allow_nan=False))
+    document = json.loads(json_text(analysed(layers)))
     assert next(iter(document)) == "schema_version"
     assert document["totals"]["num_params"] == 2304
     assert document["layers"][0]["weight"] == QUERY

@@ -49,7 +49,7 @@ def test_a_training_that_is_interrupted_goes_on(tmp_path):
     assert not state.parent.exists()
 
     report = json.loads((output / "pruning.json").read_text())
-    training = report["finetune"]
+    training = report["finetune"]["training"]
     assert 0 < training["resumed_at"] < _STEPS == training["steps"]
     assert training["held_out_loss_after"] < training["held_out_loss_before"]
     trained = load_file(output / "model.safetensors")

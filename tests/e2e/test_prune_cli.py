@@ -129,8 +129,8 @@ def test_the_budget_is_met_and_nothing_else_changes(model, text, method, fields)
     )
     layers = {layer.name for layer in pruned.layers}
     assert len(layers) == 12
-    blocks = sum(layer["blocks"] for layer in pruned.report["layers"])
-    zeros = sum(layer["zero_blocks"] for layer in pruned.report["layers"])
+    blocks = sum(layer.blocks for layer in pruned.report.layers)
+    zeros = sum(layer.zero_blocks for layer in pruned.report.layers)
     assert zeros == round(0.75 * blocks)
     for name, values in model.params.items():
         np.testing.assert_array_equal(values, before[name])
@@ -138,7 +138,7 @@ def test_the_budget_is_met_and_nothing_else_changes(model, text, method, fields)
             assert pruned.model.params[name] is values
     for layer in pruned.layers:
         mask = block_mask(layer.load(pruned.model.params), fields.get("block_shape", (1, 1)))
-        entry = next(e for e in pruned.report["layers"] if e["weight"] == layer.canonical_name)
+        entry = next(e for e in pruned.report.layers if e.weight == layer.canonical_name)
         assert entry["zero_blocks"] == (~mask).sum()
 
 

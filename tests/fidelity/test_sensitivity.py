@@ -1,7 +1,5 @@
 """Against the importer's import of a small checkpoint: the real code, real weights."""
 
-import json
-
 import numpy as np
 import pytest
 from tiny_bert import TEXTS
@@ -12,6 +10,7 @@ from tvm_sparse.fidelity.forward import member_names
 from tvm_sparse.fidelity.sensitivity import measure_sensitivity
 from tvm_sparse.fidelity.views import compare
 from tvm_sparse.passes.dense_layers import dense_layers
+from tvm_sparse.records.write import json_text
 from tvm_sparse.sparsity.allocation import allocate
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.pruning import prune_magnitude
@@ -103,7 +102,7 @@ def test_sensitivity_grows_with_sparsity_and_serves_a_schedule(dense_side, layer
     assert direct["loss"] == pytest.approx(found.layers[4].losses[1], abs=1e-9)
     zeros = allocate([layer.curve for layer in found.layers], 0.4)
     assert sum(zeros.values()) == round(0.4 * sum(layer.blocks for layer in found.layers))
-    json.dumps(found.to_json())
+    json_text(found)
 
 
 @pytest.mark.parametrize("levels", [(), (0.0, 0.5), (0.5, 0.4), (0.5, 1.2)])

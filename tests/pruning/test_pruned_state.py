@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+from example_pruning import example_report
 
 from tvm_sparse.pruning.pruned_state import keep_pruned, kept_pruned, pruning_key
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 
 pytestmark = pytest.mark.unit
 PARAMS = {"b": np.ones((2, 3), np.float32), "a": np.zeros(4, np.float32)}
-REPORT = {"layers": [{"weight": "b"}]}
+REPORT = example_report()
 
 
 def test_what_is_kept_comes_back(tmp_path):

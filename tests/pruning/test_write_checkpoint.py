@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from example_pruning import example_report
 from safetensors.numpy import load_file, save_file
 
 from tvm_sparse.errors import CheckpointError, ConfigError
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.pruning.report import PruningReport
 from tvm_sparse.pruning.tensor_file import stored_tensors
 from tvm_sparse.pruning.tensor_names import checkpoint_name, find_tensors
 from tvm_sparse.pruning.write_checkpoint import check_output, write_checkpoint
+from tvm_sparse.records.read import read_record
 
 pytestmark = pytest.mark.unit
 
 QUERY = "bert/encoder/layer_._0/attention/self/query/kernel"
 KEY = "bert/encoder/layer_._0/attention/self/key/kernel"
 LAYERS = [Layer(QUERY, (8, 4)), Layer(KEY, (4, 4))]
+REPORT = example_report()
 RNG = np.random.default_rng(0)
 # Values that float16 holds exactly.
 PARAMS = {
@@ -54,7 +59,7 @@ def checkpoint(directory: Path, dtype=np.float32) -> Path:
 def test_only_the_pruned_tensors_change(tmp_path, dtype):
     source = checkpoint(tmp_path / "source", dtype)
     before = (source / "model.safetensors").read_bytes()
-    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, {"a": 1})
+    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, REPORT)
     old, new = load_file(source / "model.safetensors"), load_file(out / "model.safetensors")
     for name, values in old.items():
         expected = values
@@ -65,8 +70,8 @@ def test_only_the_pruned_tensors_change(tmp_path, dtype):
         np.testing.assert_array_equal(new[name], expected, err_msg=name)
         assert new[name].dtype == values.dtype
     assert (source / "model.safetensors").read_bytes() == before
-    report = json.loads((out / "pruning.json").read_text())
-    assert report == {"a": 1, "files": ["config.json", "model.safetensors"]}
+    report = read_record(out / "pruning.json", PruningReport, ConfigError, "")
+    assert report == replace(REPORT, files=("config.json", "model.safetensors"))
     # The header, metadata included, is the same.
     length = struct.unpack("<Q", before[:8])[0]
     assert (out / "model.safetensors").read_bytes()[: 8 + length] == before[: 8 + length]
@@ -93,7 +98,7 @@ def test_a_value_too_large_for_the_dtype_is_refused(tmp_path):
     source = checkpoint(tmp_path / "source", np.float16)
     large = {**PRUNED, KEY: np.full((4, 4), 1e6, np.float32)}
     with pytest.raises(CheckpointError, match="does not fit F16"):
-        write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, large, {})
+        write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, large, REPORT)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
@@ -106,7 +111,7 @@ def test_shards(tmp_path):
     index = {name: f"model-{1 if i < 1 else 2}.safetensors" for i, (name, _) in enumerate(parts)}
     (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
     (source / "pytorch_model.bin.index.json").write_text("{}")
-    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, {})
+    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, REPORT)
     assert sorted(path.name for path in out.iterdir()) == [
         "model-1.safetensors",
         "model-2.safetensors",
@@ -161,11 +166,11 @@ def test_what_is_in_the_way(tmp_path):
 
 def test_a_failed_replacement_leaves_the_older_result(tmp_path):
     source = checkpoint(tmp_path / "source")
-    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, {"n": 1})
+    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, REPORT)
     other = {**PARAMS, KEY: PARAMS[KEY] + 1}
     with pytest.raises(CheckpointError, match="no tensor of the checkpoint holds the weight"):
-        write_checkpoint(source, out, LAYERS, other, PRUNED, {"n": 2})
-    assert json.loads((out / "pruning.json").read_text())["n"] == 1
+        write_checkpoint(source, out, LAYERS, other, PRUNED, replace(REPORT, model="other"))
+    assert json.loads((out / "pruning.json").read_text())["model"] == REPORT.model
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
 
 
@@ -174,4 +179,4 @@ def test_hdf5_weights_are_refused_with_the_way_out(tmp_path):
     source.mkdir()
     (source / "tf_model.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
     with pytest.raises(CheckpointError, match=r"holds tf_model.h5: model.safetensors is needed"):
-        write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, {})
+        write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, REPORT)

@@ -2,6 +2,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from example_pruning import example_sensitivity
 from rich.console import Console
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
@@ -105,38 +106,25 @@ def layer(name, saved=None):
 
 
 def analysis(*layers):
-    losses = {"a": 0.1, "b": 0.2, "c": 0.3}
-    sensitivity = {
-        "measure": "cosine_mean",
-        "block_shape": [4, 1],
-        "texts": 8,
-        "layers": [
-            {
-                "weights": [f"{name}/kernel"],
-                "flops": flops,
-                "sparsities": [0.5, 0.9],
-                "losses": [loss / 2, loss],
-                "measures": [1 - loss / 2, 1 - loss],
-            }
-            for (name, loss), flops in zip(losses.items(), (1, 10, 5), strict=True)
-        ],
-    }
-    return Analysis({}, {}, {}, "model m", (4, 1), layers, sensitivity=sensitivity)
+    return Analysis({}, {}, {}, "model m", (4, 1), layers)
 
 
 def test_layers_are_ordered_by_loss_for_time():
     timed = analysis(layer("a", 0.1), layer("b", 0.5), layer("c", -0.1))
-    table = text_of(render_sensitivity(timed))
+    table = text_of(render_sensitivity(timed, example_sensitivity()))
     # 1 per ms, 0.4 per ms, and one that saves nothing
     assert [line.split()[0] for line in table.splitlines() if "0." in line] == ["b", "a", "c"]
     assert "ms saved" in table
-    assert describe_sensitivity(timed) == (
+    assert describe_sensitivity(timed, example_sensitivity()) == (
         "pruning costs least per millisecond saved in b and most in c"
     )
 
 
 def test_without_times_the_flops_decide():
     untimed = analysis(layer("a"), layer("b"), layer("c"))
-    table = text_of(render_sensitivity(untimed))
+    table = text_of(render_sensitivity(untimed, example_sensitivity()))
     assert "ms saved" not in table
-    assert describe_sensitivity(untimed) == "pruning costs least per FLOP in b and most in a"
+    assert (
+        describe_sensitivity(untimed, example_sensitivity())
+        == "pruning costs least per FLOP in b and most in a"
+    )

@@ -7,14 +7,15 @@ exported artifact can be analysed where no compiler is installed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.errors import ArtifactError
+from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.kernel_facts import PARTS
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.records.read import check_record
@@ -22,7 +23,6 @@ from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.sparsity.decision import Decision, decide
 from tvm_sparse.sparsity.stats import block_sparsities
 
-SCHEMA_VERSION = 1
 #: Blocks whose sparsity is told of every layer, (bs_r, bs_c).
 BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1), (4, 4))
 
@@ -74,6 +74,35 @@ class LayerAnalysis:
 
 
 @dataclass(frozen=True)
+class Totals:
+    """Sums over the layers of a model.
+
+    Attributes
+    ----------
+    layers, eligible, sparse : int
+        Number of all layers, of those that may run sparse and of those that do.
+    num_params, flops, size_bytes : int
+        As of a layer.
+    element_sparsity, sparse_flops_share : float
+        Shares of zero weights, and of FLOPs in sparse layers, 0..1.
+    latency_ms, latency_share, predicted_sparse_ms : float or None
+        Of the layers where they are known; None where of none.
+    """
+
+    layers: int
+    eligible: int
+    sparse: int
+    num_params: int
+    flops: int
+    size_bytes: int
+    element_sparsity: float
+    sparse_flops_share: float
+    latency_ms: float | None
+    latency_share: float | None
+    predicted_sparse_ms: float | None
+
+
+@dataclass(frozen=True)
 class Analysis:
     """The layers of one model, and their sums.
 
@@ -99,10 +128,13 @@ class Analysis:
         Predicted latency with all eligible layers sparse; None if not predicted.
     environment : Environment or None
         Where it was measured.
-    sensitivity : dict
-        What pruning each layer alone costs, see `fidelity.sensitivity`; empty if not measured.
+    sensitivity : Sensitivity or None
+        What pruning each layer alone costs; None if not measured.
+    totals : Totals
+        Sums over the layers.
     """
 
+    schema_version: Literal[2] = field(default=2, kw_only=True)
     model: dict[str, Any]
     weights: dict[str, Any]
     spec: dict[str, Any]
@@ -115,41 +147,11 @@ class Analysis:
     disturbed: bool = False
     predicted_latency_ms: float | None = None
     environment: Environment | None = None
-    sensitivity: dict[str, Any] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
+    sensitivity: Sensitivity | None = None
+    totals: Totals = field(init=False)
 
-    @property
-    def totals(self) -> dict[str, Any]:
-        """Sums over the layers, under the names of the layers' fields."""
-        layers = self.layers
-        total = sum(layer.num_params for layer in layers)
-        zeros = sum(layer.element_sparsity * layer.num_params for layer in layers)
-        flops = sum(layer.flops for layer in layers)
-        sparse = [layer for layer in layers if layer.action == "sparse"]
-        return {
-            "layers": len(layers),
-            "eligible": sum(layer.eligible for layer in layers),
-            "sparse": len(sparse),
-            "num_params": total,
-            "flops": flops,
-            "size_bytes": sum(layer.size_bytes for layer in layers),
-            "element_sparsity": zeros / total if total else 0.0,
-            "sparse_flops_share": sum(layer.flops for layer in sparse) / flops if flops else 0.0,
-            "latency_ms": _sum_known(layer.latency_ms for layer in layers),
-            "latency_share": _sum_known(layer.latency_share for layer in layers),
-            "predicted_sparse_ms": _sum_known(layer.predicted_sparse_ms for layer in layers),
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the analysis as JSON-ready values, sums included."""
-        values = asdict(self)
-        layers = values.pop("layers")
-        return {
-            "schema_version": values.pop("schema_version"),
-            **values,
-            "totals": self.totals,
-            "layers": list(layers),
-        }
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "totals", _totals(self.layers))
 
 
 def analyze_weights(
@@ -319,6 +321,26 @@ def _from_decision(
 
 def _order(block_shape: tuple[int, int]) -> tuple[int, int]:
     return block_shape[1], block_shape[0]
+
+
+def _totals(layers: Sequence[LayerAnalysis]) -> Totals:
+    total = sum(layer.num_params for layer in layers)
+    zeros = sum(layer.element_sparsity * layer.num_params for layer in layers)
+    flops = sum(layer.flops for layer in layers)
+    sparse = [layer for layer in layers if layer.action == "sparse"]
+    return Totals(
+        layers=len(layers),
+        eligible=sum(layer.eligible for layer in layers),
+        sparse=len(sparse),
+        num_params=total,
+        flops=flops,
+        size_bytes=sum(layer.size_bytes for layer in layers),
+        element_sparsity=zeros / total if total else 0.0,
+        sparse_flops_share=sum(layer.flops for layer in sparse) / flops if flops else 0.0,
+        latency_ms=_sum_known(layer.latency_ms for layer in layers),
+        latency_share=_sum_known(layer.latency_share for layer in layers),
+        predicted_sparse_ms=_sum_known(layer.predicted_sparse_ms for layer in layers),
+    )
 
 
 def _sum_known(values: Any) -> float | None:

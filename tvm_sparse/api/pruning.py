@@ -20,6 +20,7 @@ from tvm_sparse.progress import Progress, ShareProgress, silent
 
 if TYPE_CHECKING:
     from tvm_sparse.pruning.finetune import FinetuneSpec
+    from tvm_sparse.pruning.report import PruningReport
     from tvm_sparse.sparsity.prune_spec import PruneSpec
 
 
@@ -31,14 +32,14 @@ class PrunedModel:
     ----------
     model : Model
         With the pruned weights and their zeros as its sparsity: ready for `compile`.
-    report : dict
+    report : PruningReport
         What `pruning.json` says.
     layers : list of Layer
         The layers that were pruned.
     """
 
     model: Model
-    report: dict[str, Any]
+    report: PruningReport
     layers: list[Layer] = field(repr=False)
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
@@ -123,7 +124,7 @@ def prune(
         params, report = pruned.params, pruned.report(spec, model.facts)
         if state_dir is not None:
             keep_pruned(Path(state_dir), key, params, report)
-    names = {layer["weight"] for layer in report["layers"]}
+    names = {layer.weight for layer in report.layers}
     zeros = SparsitySpec(
         block_shape=spec.block_shape, prune="none", include=spec.include, exclude=spec.exclude
     )
@@ -177,4 +178,4 @@ def finetune(
         progress=progress,
     )
     model = replace(pruned.model, params=params)
-    return replace(pruned, model=model, report={**pruned.report, "finetune": facts})
+    return replace(pruned, model=model, report=replace(pruned.report, finetune=facts))

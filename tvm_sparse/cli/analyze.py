@@ -232,7 +232,7 @@ def _analyze_model(
             threads=threads,
             progress=display.measure,
         )
-        analysis = replace(analysis, sensitivity=found.to_json())
+        analysis = replace(analysis, sensitivity=found)
     if flags["no_time"]:
         return analysis
     compile_spec = CompileSpec(threads=threads)
@@ -262,15 +262,15 @@ def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> 
     from tvm_sparse.report.analysis_table import analysis_csv, describe_analysis, render_layers
 
     if json_path is not None:
-        write_json(json_path, analysis.to_json())
+        write_json(json_path, analysis)
     if csv_path is not None:
         write_text(csv_path, analysis_csv(analysis))
     print_wide(render_layers(analysis))
     for line in describe_analysis(analysis):
         print_wide(f"{line}.")
-    if analysis.sensitivity:
+    if analysis.sensitivity is not None:
         from tvm_sparse.report.sensitivity_table import describe_sensitivity, render_sensitivity
 
-        print_wide(render_sensitivity(analysis))
-        print_wide(f"{describe_sensitivity(analysis)}.")
+        print_wide(render_sensitivity(analysis, analysis.sensitivity))
+        print_wide(f"{describe_sensitivity(analysis, analysis.sensitivity)}.")
     print_wide(f"weights: {analysis.weights.get('detail', 'of unknown origin')}")

@@ -65,9 +65,10 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.records.write import write_json
     from tvm_sparse.report.tiles_table import describe_build, render_tiles
+    from tvm_sparse.tuning.tuned_build import TuningRecord
 
     if flags["json_path"] is not None:
-        write_json(flags["json_path"], [build.to_json() for build in tuned])
+        write_json(flags["json_path"], TuningRecord(tuple(tuned)))
     for build in tuned:
         print_wide(render_tiles(build))
     for build in tuned:

@@ -8,7 +8,8 @@ from typing import Any
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, compile_dense
-from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
+from tvm_sparse.fidelity.sensitivity import measure_sensitivity
+from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import ShareProgress, silent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,15 @@ from numpy.typing import NDArray
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import Arrays, DenseCode
+from tvm_sparse.fidelity.sensitivity_record import LayerSensitivity, Sensitivity
 from tvm_sparse.fidelity.views import collect, compare
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import ShareProgress, silent
-from tvm_sparse.sparsity.allocation import LossCurve
 from tvm_sparse.sparsity.pruning import prune_magnitude
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
 from tvm_sparse.text.tokens import Tokens
 
-SCHEMA_VERSION = 1
 #: Where losses are measured: closer together where they grow fast.
 SPARSITIES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
@@ -28,70 +26,6 @@ SPARSITIES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 PruneLayer = Callable[[Layer, NDArray[Any], float], NDArray[Any]]
 #: A layer and a block sparsity to milliseconds saved; None where it cannot be told.
 TimeSaved = Callable[[Layer, float], float | None]
-
-
-@dataclass(frozen=True)
-class LayerSensitivity:
-    """What pruning one layer, or one group of layers, does to the model.
-
-    Attributes
-    ----------
-    weights : tuple of str
-        The layers' weights.
-    blocks, flops : int
-        Number of their blocks, and floating-point operations of one inference when dense.
-    sparsities, losses : tuple of float
-        Block sparsities, and the loss of fidelity at each, see `views.compare`.
-    measures : tuple of float
-        The task's main measure at each.
-    saved_ms : tuple of (float or None)
-        Time saved at each, in milliseconds; None where nothing predicts it.
-    """
-
-    weights: tuple[str, ...]
-    blocks: int
-    flops: int
-    sparsities: tuple[float, ...]
-    losses: tuple[float, ...]
-    measures: tuple[float, ...]
-    saved_ms: tuple[float | None, ...] = ()
-
-    @property
-    def curve(self) -> LossCurve:
-        """The loss as `allocation.allocate` takes it."""
-        return LossCurve("|".join(self.weights), self.blocks, self.sparsities, self.losses)
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """The sensitivities of a model's layers.
-
-    Attributes
-    ----------
-    task, measure : str
-        What the model is for, and the name of the main measure.
-    block_shape : (int, int)
-        Blocks (bs_r, bs_c) that were pruned.
-    method : str
-        How they were chosen.
-    texts, seq_len : int
-        What it was measured on.
-    layers : tuple of LayerSensitivity
-        In the order of the model.
-    """
-
-    task: str
-    measure: str
-    block_shape: tuple[int, int]
-    method: str
-    texts: int
-    seq_len: int
-    layers: tuple[LayerSensitivity, ...]
-    schema_version: int = field(default=SCHEMA_VERSION)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return asdict(self)
 
 
 def measure_sensitivity(

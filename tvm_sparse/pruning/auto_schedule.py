@@ -9,7 +9,8 @@ import tvm
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.fidelity.forward import compile_dense
-from tvm_sparse.fidelity.sensitivity import Sensitivity, measure_sensitivity
+from tvm_sparse.fidelity.sensitivity import measure_sensitivity
+from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import ShareProgress, silent

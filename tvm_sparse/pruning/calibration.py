@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.pruning.report import CalibrationFacts
 from tvm_sparse.text.texts import read_texts, take_evenly
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
 
@@ -62,15 +63,16 @@ class Calibration:
             yield arrays, counts
             start += rows
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the facts as JSON-ready values."""
-        return {
-            "source": self.source,
-            "passages": len(self.tokens),
-            "truncated": self.tokens.truncated,
-            "seq_len": self.tokens.arrays["input_ids"].shape[1],
-            "tokens": int(self.tokens.arrays["attention_mask"].sum()),
-        }
+    @property
+    def facts(self) -> CalibrationFacts:
+        """What a report says of them."""
+        return CalibrationFacts(
+            source=self.source,
+            passages=len(self.tokens),
+            truncated=self.tokens.truncated,
+            seq_len=self.tokens.arrays["input_ids"].shape[1],
+            tokens=int(self.tokens.arrays["attention_mask"].sum()),
+        )
 
 
 def load_calibration(

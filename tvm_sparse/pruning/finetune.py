@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.pruning.calibration import load_calibration, random_calibration
+from tvm_sparse.pruning.report import FinetuneFacts
 from tvm_sparse.sources.source import resolve_source
 from tvm_sparse.training.distill import DistillSpec, distill
 
@@ -48,7 +48,7 @@ def finetune_params(
     *,
     threads: int | None = None,
     progress: Progress = silent,
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+) -> tuple[dict[str, np.ndarray], FinetuneFacts]:
     """Train pruned weights, their zeros held fixed.
 
     Parameters
@@ -72,7 +72,7 @@ def finetune_params(
     -------
     params : dict of str to ndarray
         The trained weights.
-    facts : dict
+    facts : FinetuneFacts
         What `pruning.json` says of the training.
 
     Raises
@@ -102,4 +102,4 @@ def finetune_params(
     except KeyboardInterrupt:
         progress(f"the last checkpoint is kept in {state_dir}: the same command goes on there")
         raise
-    return trained.params, {"method": "distill", "text": texts.to_json(), **trained.facts}
+    return trained.params, FinetuneFacts(texts.facts, trained.facts)

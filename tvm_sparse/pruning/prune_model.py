@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import tvm
 
 import tvm_sparse
 from tvm_sparse.errors import ConfigError, SparsityError
+from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.pruning.auto_schedule import auto_zeros
 from tvm_sparse.pruning.calibration import Calibration, load_calibration, random_calibration
 from tvm_sparse.pruning.prune_params import (
-    LayerResult,
     block_counts,
     global_zeros,
     prune_params,
 )
+from tvm_sparse.pruning.report import LayerResult, PruningReport
 from tvm_sparse.sparsity.blas import single_threaded_blas
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.sparsity.schedule import by_patterns, load_patterns, uniform
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ class Pruned:
         Why each other dense layer stays as it is.
     calibration : Calibration or None
         The text, where one was needed.
-    sensitivity : dict
-        What `--schedule auto` measured; empty otherwise.
+    sensitivity : Sensitivity or None
+        What `--schedule auto` measured.
     """
 
     params: dict[str, np.ndarray]
@@ -55,7 +53,7 @@ class Pruned:
     results: list[LayerResult]
     kept: dict[str, str]
     calibration: Calibration | None
-    sensitivity: dict[str, Any] = field(default_factory=dict)
+    sensitivity: Sensitivity | None = None
 
     @property
     def block_sparsity(self) -> float:
@@ -70,7 +68,7 @@ class Pruned:
         zeros = sum(r.element_sparsity * s for r, s in zip(self.results, sizes, strict=True))
         return zeros / sum(sizes) if sizes else 0.0
 
-    def report(self, spec: PruneSpec, facts: ModelFacts) -> dict[str, Any]:
+    def report(self, spec: PruneSpec, facts: ModelFacts) -> PruningReport:
         """Return what `pruning.json` says.
 
         Parameters
@@ -80,20 +78,19 @@ class Pruned:
         facts : ModelFacts
             What was pruned.
         """
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "tvm_sparse": tvm_sparse.__version__,
-            "model": facts.name,
-            "architecture": facts.architecture,
-            "weights": asdict(facts.weights),
-            "spec": spec.to_json(),
-            "calibration": self.calibration.to_json() if self.calibration else None,
-            "element_sparsity": self.element_sparsity,
-            "block_sparsity": self.block_sparsity,
-            "layers": [result.to_json() for result in self.results],
-            "kept_dense": self.kept,
-            "sensitivity": self.sensitivity,
-        }
+        return PruningReport(
+            tvm_sparse=tvm_sparse.__version__,
+            model=facts.name,
+            architecture=facts.architecture,
+            weights=facts.weights,
+            spec=asdict(spec),
+            calibration=self.calibration.facts if self.calibration else None,
+            element_sparsity=self.element_sparsity,
+            block_sparsity=self.block_sparsity,
+            layers=tuple(self.results),
+            kept_dense=self.kept,
+            sensitivity=self.sensitivity,
+        )
 
 
 def prune_model(
@@ -164,18 +161,17 @@ def _prune(
     calibration = None
     if spec.needs_activations or spec.schedule == "auto":
         calibration = _calibration(spec, facts)
-        say(f"calibrating on {_describe(calibration)}")
-    zeros, sensitivity = None, {}
+        say(f"calibrating on {calibration.facts}")
+    zeros, sensitivity = None, None
     counts = block_counts(chosen, spec.block_shape)
     if spec.sparsity is not None:
         if spec.schedule == "auto":
             assert calibration is not None  # loaded above
-            zeros, found = auto_zeros(
+            zeros, sensitivity = auto_zeros(
                 *(mod, params, chosen, spec, spec.sparsity, calibration, facts),
                 threads=threads,
                 progress=progress,
             )
-            sensitivity = found.to_json()
         elif spec.schedule == "global":
             zeros = global_zeros(
                 *(mod, params, chosen, spec, spec.sparsity, calibration),
@@ -229,9 +225,3 @@ def _calibration(spec: PruneSpec, facts: ModelFacts) -> Calibration:
     return load_calibration(
         facts.weights.source, spec.calibration, spec.samples, seq_len, int(vocab_size)
     )
-
-
-def _describe(calibration: Calibration) -> str:
-    facts = calibration.to_json()
-    cut = f", {facts['truncated']} cut at {facts['seq_len']} tokens" if facts["truncated"] else ""
-    return f"{calibration.source}: {facts['passages']} passages, {facts['tokens']} tokens{cut}"

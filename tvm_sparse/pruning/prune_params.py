@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import tvm
@@ -13,6 +11,7 @@ from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.pruning.moments import collect_moments, stages
+from tvm_sparse.pruning.report import LayerResult
 from tvm_sparse.sparsity.bsr import block_grid
 from tvm_sparse.sparsity.hessian import output_error
 from tvm_sparse.sparsity.prune_layer import InputMoments, layer_scores, prune_layer
@@ -25,38 +24,6 @@ Params = Mapping[str, np.ndarray]
 _TEXT = "pruning layer by layer"
 #: Share of a stage's time that its activations take, roughly.
 _ACTIVATIONS = 0.3
-
-
-@dataclass(frozen=True)
-class LayerResult:
-    """What became of one layer.
-
-    Attributes
-    ----------
-    weight : str
-        Canonical name.
-    shape : (int, int)
-        (N, K).
-    blocks, zero_blocks : int
-        Its blocks, and how many of them are zero now.
-    element_sparsity, block_sparsity : float
-        Shares of zeros, 0..1.
-    output_error : float or None
-        Squared error of its outputs over their squared size, on the inputs it was pruned for;
-        None where no Hessian was collected.
-    """
-
-    weight: str
-    shape: tuple[int, int]
-    blocks: int
-    zero_blocks: int
-    element_sparsity: float
-    block_sparsity: float
-    output_error: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return asdict(self) | {"shape": list(self.shape)}
 
 
 def prune_params(

@@ -7,14 +7,17 @@ minutes to make others: threads add up in another order, and the last bits diffe
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tvm_sparse.errors import CheckpointError
 from tvm_sparse.provenance import code_fingerprint
+from tvm_sparse.pruning.report import PruningReport
+from tvm_sparse.records.read import check_record, parse_json
+from tvm_sparse.records.write import json_text
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 
 _FILE = "pruned.safetensors"
@@ -30,8 +33,8 @@ def pruning_key(model_key: str, spec: PruneSpec) -> str:
     spec : PruneSpec
         How they are pruned; files it names count by their content.
     """
-    basis = [code_fingerprint("pruning"), model_key, spec.to_json()]
-    digest = hashlib.sha256(json.dumps(basis, sort_keys=True).encode())
+    basis = [code_fingerprint("pruning"), model_key, asdict(spec)]
+    digest = hashlib.sha256(json_text(basis).encode())
     for name in (spec.calibration, spec.schedule):
         if name is not None and Path(name).is_file():
             digest.update(Path(name).read_bytes())
@@ -39,7 +42,7 @@ def pruning_key(model_key: str, spec: PruneSpec) -> str:
 
 
 def keep_pruned(
-    directory: Path, key: str, params: Mapping[str, np.ndarray], report: Mapping[str, Any]
+    directory: Path, key: str, params: Mapping[str, np.ndarray], report: PruningReport
 ) -> None:
     """Write pruned weights and their report; the file appears complete or not at all.
 
@@ -53,13 +56,13 @@ def keep_pruned(
     directory.mkdir(parents=True, exist_ok=True)
     partial = directory / f"{_FILE}.partial"
     arrays = {name: np.ascontiguousarray(value) for name, value in params.items()}
-    save_file(arrays, partial, metadata={"key": key, "report": json.dumps(dict(report))})
+    save_file(arrays, partial, metadata={"key": key, "report": json_text(report)})
     partial.replace(directory / _FILE)
 
 
 def kept_pruned(
     directory: Path, key: str, names: Mapping[str, np.ndarray]
-) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+) -> tuple[dict[str, np.ndarray], PruningReport] | None:
     """Return what `keep_pruned` wrote under this key, None if there is nothing whole.
 
     Parameters
@@ -80,6 +83,8 @@ def kept_pruned(
             metadata = file.metadata() or {}
             if metadata.get("key") != key:
                 return None
-            return {name: file.get_tensor(name) for name in names}, json.loads(metadata["report"])
-    except (SafetensorError, OSError, ValueError, KeyError):
+            document = parse_json(metadata["report"], _FILE, CheckpointError)
+            report = check_record(document, PruningReport, _FILE, CheckpointError)
+            return {name: file.get_tensor(name) for name in names}, report
+    except (SafetensorError, OSError, ValueError, KeyError, CheckpointError):
         return None  # cut short: prune again

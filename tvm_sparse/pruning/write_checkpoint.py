@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,10 +15,12 @@ from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
+from tvm_sparse.pruning.report import PruningReport
 from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
 from tvm_sparse.pruning.tensor_file import stored_tensors
 from tvm_sparse.pruning.tensor_names import find_tensors
 from tvm_sparse.records.directory import place_directory
+from tvm_sparse.records.read import read_json
 from tvm_sparse.records.write import write_json
 from tvm_sparse.sources.checkpoint import find_weights
 
@@ -38,7 +39,7 @@ def save_pruned(
     layers: Sequence[Layer],
     original: Mapping[str, np.ndarray],
     pruned: Mapping[str, np.ndarray],
-    report: Mapping[str, Any],
+    report: PruningReport,
 ) -> Path:
     """Write a pruned model beside the checkpoint it came from, or on top of seeded weights.
 
@@ -68,7 +69,7 @@ def write_checkpoint(
     layers: Sequence[Layer],
     original: Mapping[str, np.ndarray],
     pruned: Mapping[str, np.ndarray],
-    report: Mapping[str, Any],
+    report: PruningReport,
 ) -> Path:
     """Write config, tokenizer, pruned weights and the report.
 
@@ -85,8 +86,8 @@ def write_checkpoint(
     original, pruned : mapping of str to ndarray
         The weights as imported and as pruned; training may have changed others than those of
         `layers`.
-    report : mapping
-        JSON-ready; becomes `pruning.json`, with the list of files.
+    report : PruningReport
+        Becomes `pruning.json`, with the list of files.
 
     Returns
     -------
@@ -108,7 +109,7 @@ def write_checkpoint(
     def fill(staging: Path) -> None:
         _fill(staging, source, layers, original, pruned)
         names = sorted(path.relative_to(staging).as_posix() for path in _files(staging))
-        write_json(staging / REPORT_FILE, {**report, "files": names})
+        write_json(staging / REPORT_FILE, replace(report, files=tuple(names)))
 
     return place_directory(fill, out_path, "the pruned model")
 
@@ -210,7 +211,7 @@ def _files(directory: Path) -> Iterator[Path]:
 def _listed(report: Path) -> list[str]:
     """Return the files that an older result says it holds."""
     try:
-        files = json.loads(report.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        files = read_json(report, ConfigError)["files"]
+    except (ConfigError, KeyError, TypeError):
         return []
     return [name for name in files if isinstance(name, str)] if isinstance(files, list) else []

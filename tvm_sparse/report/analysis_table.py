@@ -47,14 +47,14 @@ def render_layers(analysis: Analysis) -> Table:
     totals = analysis.totals
     table.add_section()
     table.add_row(
-        f"all {totals['layers']} layers",
+        f"all {totals.layers} layers",
         "",
-        _count(totals["num_params"]),
-        _mega(totals["flops"]),
+        _count(totals.num_params),
+        _mega(totals.flops),
         *_total_zeros(analysis, blocks),
-        *([_number(totals["latency_ms"]), _share(totals["latency_share"])] if timed else []),
-        *([_number(totals["predicted_sparse_ms"])] if predicted else []),
-        f"{totals['sparse']} sparse, {totals['sparse_flops_share']:.1%} of FLOPs",
+        *([_number(totals.latency_ms), _share(totals.latency_share)] if timed else []),
+        *([_number(totals.predicted_sparse_ms)] if predicted else []),
+        f"{totals.sparse} sparse, {totals.sparse_flops_share:.1%} of FLOPs",
     )
     return table
 
@@ -69,11 +69,11 @@ def describe_analysis(analysis: Analysis) -> list[str]:
     """
     totals = analysis.totals
     lines = [
-        f"{_count(totals['num_params'])} parameters in {totals['layers']} dense layers, "
-        f"{describe_size(totals['size_bytes'])}, {totals['element_sparsity']:.1%} of them zero; "
-        f"{totals['eligible']} of the layers can run sparse, {totals['sparse']} "
+        f"{_count(totals.num_params)} parameters in {totals.layers} dense layers, "
+        f"{describe_size(totals.size_bytes)}, {totals.element_sparsity:.1%} of them zero; "
+        f"{totals.eligible} of the layers can run sparse, {totals.sparse} "
         f"{'do' if analysis.origin.startswith('artifact') else 'would'}, "
-        f"{totals['sparse_flops_share']:.1%} of the FLOPs"
+        f"{totals.sparse_flops_share:.1%} of the FLOPs"
     ]
     if analysis.parts_ms:
         total = sum(analysis.parts_ms.values())
@@ -87,7 +87,7 @@ def describe_analysis(analysis: Analysis) -> list[str]:
         )
     if analysis.disturbed:
         lines.append("something else kept the machine busy: the times vary and may be too long")
-    if totals["predicted_sparse_ms"] is not None:
+    if totals.predicted_sparse_ms is not None:
         lines.append(_describe_prediction(analysis))
     if any(layer.timed_with for layer in analysis.layers):
         lines.append("layers that one kernel call multiplies share its time by their FLOPs")

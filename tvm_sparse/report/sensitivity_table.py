@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.table import Table
 
-from tvm_sparse.analysis.layers import Analysis
+from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
+from tvm_sparse.fidelity.sensitivity_record import LayerSensitivity, Sensitivity
 from tvm_sparse.report.table import make_table
 
 _MEASURES = {
@@ -17,67 +15,68 @@ _MEASURES = {
 }
 
 
-def render_sensitivity(analysis: Analysis) -> Table:
+def render_sensitivity(analysis: Analysis, found: Sensitivity) -> Table:
     """Return one row per layer, the cheapest to prune first.
 
     Parameters
     ----------
     analysis : Analysis
-        With sensitivities. Where layers have predicted times, they are ordered by loss per
-        millisecond saved, else by loss per FLOP.
+        The layers. Where they have predicted times, they are ordered by loss per millisecond
+        saved, else by loss per FLOP.
+    found : Sensitivity
+        What was measured.
     """
-    found = analysis.sensitivity
-    rows, columns = found["block_shape"]
+    rows, columns = found.block_shape
     table = make_table(
-        f"{_MEASURES.get(found['measure'], found['measure'])} when one layer alone is pruned in "
-        f"{rows}x{columns} blocks, on {found['texts']} texts"
+        f"{_MEASURES.get(found.measure, found.measure)} when one layer alone is pruned in "
+        f"{rows}x{columns} blocks, on {found.texts} texts"
     )
     table.add_column("layer", overflow="fold")
-    layers = _ordered(analysis)
-    for sparsity in layers[0]["sparsities"] if layers else ():
+    layers = _ordered(analysis, found)
+    for sparsity in layers[0].sparsities if layers else ():
         table.add_column(f"{sparsity:.0%}", justify="right", no_wrap=True)
     saved = {layer.weight: _saved_ms(layer) for layer in analysis.layers}
     timed = any(value is not None for value in saved.values())
     if timed:
         table.add_column("ms saved", justify="right", no_wrap=True)
     for layer in layers:
-        (weight,) = layer["weights"]
+        (weight,) = layer.weights
         won = saved.get(weight)
         table.add_row(
             weight.removesuffix("/kernel"),
-            *(f"{value:.4f}" for value in layer["measures"]),
+            *(f"{value:.4f}" for value in layer.measures),
             *(["-" if won is None else f"{won:.3f}"] if timed else []),
         )
     return table
 
 
-def describe_sensitivity(analysis: Analysis) -> str:
+def describe_sensitivity(analysis: Analysis, found: Sensitivity) -> str:
     """Return in one line which layers cost least and most for what they give."""
-    layers = _ordered(analysis)
+    layers = _ordered(analysis, found)
     if len(layers) < 2:
         return "there are no layers to compare"
     per = "millisecond saved" if _timed(analysis) else "FLOP"
-    first, last = (layer["weights"][0].removesuffix("/kernel") for layer in (layers[0], layers[-1]))
+    first, last = (layer.weights[0].removesuffix("/kernel") for layer in (layers[0], layers[-1]))
     return f"pruning costs least per {per} in {first} and most in {last}"
 
 
-def _ordered(analysis: Analysis) -> list[Mapping[str, Any]]:
+def _ordered(analysis: Analysis, found: Sensitivity) -> list[LayerSensitivity]:
     saved = {layer.weight: _saved_ms(layer) for layer in analysis.layers}
     timed = _timed(analysis)
 
-    def price(layer: Mapping[str, Any]) -> float:
-        won = saved.get(layer["weights"][0]) if timed else float(layer["flops"])
+    def price(layer: LayerSensitivity) -> float:
+        won = saved.get(layer.weights[0]) if timed else float(layer.flops)
         # A layer that saves nothing is the last one to prune.
-        return float(layer["losses"][-1]) / won if won and won > 0 else float("inf")
+        return layer.losses[-1] / won if won and won > 0 else float("inf")
 
-    return sorted(analysis.sensitivity["layers"], key=price)
+    return sorted(found.layers, key=price)
 
 
 def _timed(analysis: Analysis) -> bool:
     return any(_saved_ms(layer) is not None for layer in analysis.layers)
 
 
-def _saved_ms(layer: Any) -> float | None:
+def _saved_ms(layer: LayerAnalysis) -> float | None:
     if layer.latency_ms is None or layer.predicted_sparse_ms is None:
         return None
-    return float(layer.latency_ms - layer.predicted_sparse_ms)
+    return layer.latency_ms - layer.predicted_sparse_ms

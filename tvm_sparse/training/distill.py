@@ -12,16 +12,17 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.importers.worker import ENVIRONMENT
 from tvm_sparse.processes.child import call
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.records.read import check_record
 from tvm_sparse.sources.source import ModelSource
+from tvm_sparse.training.facts import TrainingFacts
 from tvm_sparse.training.state import PARAMS_FILE, TOKENS_FILE
 
 #: Fewer texts than this leave nothing to hold out.
@@ -77,13 +78,12 @@ class Distilled:
     ----------
     params : dict of str to ndarray
         All weights, under the names and in the order in which they came.
-    facts : dict
-        For `pruning.json`: `steps`, `resumed_at`, `losses` (pairs of step and training loss),
-        `held_out_loss_before`, `held_out_loss_after`, `seconds`, `spec`.
+    facts : TrainingFacts
+        How it went.
     """
 
     params: dict[str, np.ndarray]
-    facts: dict[str, Any]
+    facts: TrainingFacts
 
 
 def distill(
@@ -154,7 +154,10 @@ def distill(
         module, purpose = "tvm_sparse.training.worker", "trains the model"
         facts = call(module, purpose, request, ENVIRONMENT, progress)
         trained = load_file(place / PARAMS_FILE)
-    return Distilled({name: trained[name] for name in params}, facts)
+    return Distilled(
+        {name: trained[name] for name in params},
+        check_record(facts, TrainingFacts, "the result of the training", BuildError),
+    )
 
 
 def _key(

@@ -11,6 +11,7 @@ import numpy as np
 
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
 from tvm_sparse.progress import Progress
+from tvm_sparse.training.facts import TrainingFacts
 from tvm_sparse.training.state import load_state, save_state
 from tvm_sparse.training.steps import Training
 
@@ -24,8 +25,8 @@ def train(
     state_dir: Path,
     key: str,
     progress: Progress,
-) -> dict[str, Any]:
-    """Train up to the last step and return the facts for `Distilled`.
+) -> TrainingFacts:
+    """Train up to the last step and return how it went.
 
     Parameters
     ----------
@@ -71,15 +72,15 @@ def train(
             recent = []
             training.save(state)
             save_state(state, state_dir, key)
-    return {
-        "steps": state.step,
-        "resumed_at": resumed_at,
-        "losses": state.losses,
-        "held_out_loss_before": state.held_out_before,
-        "held_out_loss_after": _held_out_loss(training, tokens, held_out, spec["batch"]),
-        "seconds": time.monotonic() - begun,
-        "spec": dict(spec),
-    }
+    return TrainingFacts(
+        steps=state.step,
+        resumed_at=resumed_at,
+        losses=tuple(state.losses),
+        held_out_loss_before=state.held_out_before,
+        held_out_loss_after=_held_out_loss(training, tokens, held_out, spec["batch"]),
+        seconds=time.monotonic() - begun,
+        spec=dict(spec),
+    )
 
 
 def rows_of_step(kept: np.ndarray, step: int, batch: int, seed: int) -> np.ndarray:

@@ -7,6 +7,7 @@ pruned weights and the tokens; the trained weights take their place. The result 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def train_request(request: dict[str, Any], progress: Progress) -> dict[str, Any]
     facts = train(training, tokens, spec, Path(request["state_dir"]), request["key"], progress)
     variables = named_variables(student)
     save_file({name: variables[name].numpy() for name in params}, file)
-    return facts
+    return asdict(facts)
 
 
 if __name__ == "__main__":

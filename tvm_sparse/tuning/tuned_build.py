@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
 from tvm_sparse.tiles import NO_TILES, Tiles
 
@@ -51,12 +51,19 @@ class TunedBuild:
         Its products.
     before_ms, after_ms : float
         Median latency of the whole model, measured in turns; 0 when no tile changed.
+    is_kept : bool
+        Whether the new tiles made the whole model faster.
     """
 
     name: str
     products: tuple[TunedProduct, ...]
     before_ms: float = 0.0
     after_ms: float = 0.0
+    is_kept: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        is_kept = self.after_ms < (1 - _LEAST_GAIN) * self.before_ms
+        object.__setattr__(self, "is_kept", is_kept)
 
     @property
     def new_tiles(self) -> Tiles:
@@ -67,11 +74,16 @@ class TunedBuild:
                 found = found.updated(product.after)
         return found
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return {**asdict(self), "is_kept": self.is_kept}
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether the new tiles made the whole model faster."""
-        return self.after_ms < (1 - _LEAST_GAIN) * self.before_ms
+@dataclass(frozen=True)
+class TuningRecord:
+    """What one tuning found.
+
+    Attributes
+    ----------
+    builds : tuple of TunedBuild
+        The builds that were tuned.
+    """
+
+    schema_version: Literal[1] = field(default=1, kw_only=True)
+    builds: tuple[TunedBuild, ...]
