@@ -64,6 +64,8 @@ class ModelSpec(_Spec):
     micro_batch : int or None
         Sequences that go through the model together, a divisor of `batch`; None leaves it to the
         machine that imports the model, see `for_cores`.
+    importer : str
+        A key of `importers.registry.IMPORTERS`.
     """
 
     model: str
@@ -74,6 +76,7 @@ class ModelSpec(_Spec):
     num_layers: int | None = None
     inputs: InputForm = "full"
     micro_batch: int | None = None
+    importer: str = "tensorflow"
 
     def __post_init__(self) -> None:
         _require(bool(self.model), "no model given: pass a preset, a hub id or a directory")

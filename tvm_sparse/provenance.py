@@ -18,7 +18,8 @@ import tvm_sparse
 TVM = {"tvm": "apache-tvm", "ffi": "apache-tvm-ffi"}
 #: Where the code begins that makes what is kept.
 ENTRIES = {
-    "import": ("importers.worker",),
+    # A worker imports the importer it is asked for.
+    "import tensorflow": ("importers.worker", "importers.tensorflow.importer"),
     "build": ("compiler.build_cache",),
     "machine": ("bench.machine",),
     "kernel": ("tuning.micro_benchmark",),

@@ -14,17 +14,16 @@ import numpy as np
 
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import FRONTEND, RUNTIME, check_dependencies, without_torch
-from tvm_sparse.importers.worker import ENVIRONMENT, MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
+from tvm_sparse.dependencies import RUNTIME, check_dependencies, without_torch
+from tvm_sparse.importers.importer import Importer
+from tvm_sparse.importers.registry import find_importer
+from tvm_sparse.importers.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.processes.child import call
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint, versions_of
 from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sources.source import ModelSource
-
-#: What imports models, besides our own code.
-_LIBRARIES = {r.names[0]: r.names[0] for r in RUNTIME + FRONTEND}
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _find_or_import(
     key = ir_key(spec, source)
     if (entry := cache.get("ir", key)) is not None:
         return entry
-    check_dependencies()
+    check_dependencies(RUNTIME + find_importer(spec.importer).requirements)
     with cache.lock("ir", key, on_wait=progress):
         # Another process may have imported the model while this one waited.
         if (entry := cache.get("ir", key)) is not None:
@@ -107,13 +106,15 @@ def _import(
     spec: ModelSpec, source: ModelSource, directory: Path, progress: Progress
 ) -> dict[str, Any]:
     """Have a child process fill `directory`, and return the module's signature."""
+    importer = find_importer(spec.importer)
     request = {
+        "importer": importer.name,
         "spec": spec.to_json(),
         "source": source.to_json(),
         "directory": str(directory),
     }
     module, purpose = "tvm_sparse.importers.worker", "imports the model"
-    facts: dict[str, Any] = call(module, purpose, request, ENVIRONMENT, progress)
+    facts: dict[str, Any] = call(module, purpose, request, importer.environment, progress)
     return facts
 
 
@@ -148,8 +149,8 @@ def ir_key(spec: ModelSpec, source: ModelSource) -> str:
             "seq_len": spec.seq_len,
             "inputs": spec.inputs,
             "seed": spec.seed,
-            "versions": versions_of(_LIBRARIES),
-            "code": code_fingerprint("import"),
+            "versions": _versions(find_importer(spec.importer)),
+            "code": code_fingerprint(f"import {spec.importer}"),
         }
     )
 
@@ -167,8 +168,13 @@ def _manifest(spec: ModelSpec, source: ModelSource) -> dict[str, Any]:
             "fingerprint": source.fingerprint,
         },
         "spec": spec.to_json(),
-        "versions": versions_of(_LIBRARIES),
+        "versions": _versions(find_importer(spec.importer)),
     }
+
+
+def _versions(importer: Importer) -> dict[str, str]:
+    """Return the versions of what imports a model, besides our own code."""
+    return versions_of({r.names[0]: r.names[0] for r in RUNTIME + importer.requirements})
 
 
 def _weight_bytes(source: ModelSource) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tvm_sparse.errors import BuildError, ConfigError
-from tvm_sparse.importers.worker import ENVIRONMENT
+from tvm_sparse.importers.registry import OFFLINE
 from tvm_sparse.processes.child import call
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
@@ -152,7 +152,7 @@ def distill(
             "key": _key(source, arrays, masked, tokens, spec),
         }
         module, purpose = "tvm_sparse.training.worker", "trains the model"
-        facts = call(module, purpose, request, ENVIRONMENT, progress)
+        facts = call(module, purpose, request, OFFLINE, progress)
         trained = load_file(place / PARAMS_FILE)
     return Distilled(
         {name: trained[name] for name in params},

@@ -1,0 +1,75 @@
+"""What importers have in common: how each is found and run, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.dependencies import Requirement
+from tvm_sparse.model.facts import TensorSpec
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Importer:
+    """One way from a model's source to Relax.
+
+    Attributes
+    ----------
+    name : str
+        As `ModelSpec.importer` takes it.
+    module : str
+        Module with `import_model(spec, source, progress) -> Imported`; imported in a child
+        process alone.
+    requirements : tuple of Requirement
+        Packages it needs beside those that every model needs.
+    environment : mapping of str to (str or None)
+        Changes to the environment of that process.
+    """
+
+    name: str
+    module: str
+    requirements: tuple[Requirement, ...] = ()
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Packages whose versions its results depend on."""
+        return tuple(requirement.names[0] for requirement in self.requirements)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an importer made of a model.
+
+    Attributes
+    ----------
+    mod : tvm.IRModule
+        One function `main(inputs..., weights...)` with the attributes `num_input`, `places` (see
+        `ir.functions.with_places`) and `micro_batches`; one dataflow block, GELU, layer norms and
+        attention as single operators.
+    params : mapping of str to ndarray
+        The weights by parameter name.
+    inputs, outputs : tuple of TensorSpec
+        Signature for a whole batch, in positional order.
+    input_values, output_values : mapping of str to ndarray
+        Reference inputs with real padding, and what the source's framework gave on them.
+    layer_outputs : mapping of str to ndarray
+        What its layer norms gave, by layer, in the order of the calls.
+    micro_batch : int
+        How many sequences `main` takes at once.
+    """
+
+    mod: Any
+    params: Arrays
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    input_values: Arrays
+    output_values: Arrays
+    layer_outputs: Arrays
+    micro_batch: int
