@@ -71,7 +71,9 @@ def convert(
         if decision.action == "sparse"
     }
     structures = {name: BlockStructure(bsr.nnzb, bsr.block_shape) for name, bsr in packed.items()}
-    return DenseToSparse(structures)(mod), _replace_params(params, packed), decisions
+    # `module_pass` makes the objects of a class callable, which mypy cannot tell.
+    sparse = DenseToSparse(structures)(mod)  # type: ignore[operator]
+    return sparse, _replace_params(params, packed), decisions
 
 
 def _settled(layer: Layer) -> Layer:
