@@ -64,7 +64,7 @@ def example_study(
 
 def cost_model(setting: Setting, block: tuple[int, int]) -> CostModel:
     dense_ms = 200.0 / setting.threads
-    product = Product("3072x768_bias_gelu", 12, 3072, 768, 0.7 * dense_ms / 12)
+    product = Product("packed_dense_3072x768_bias_gelu", 12, 3072, 768, 0.7 * dense_ms / 12)
     full_ms = product.dense_ms * BLOCKS[block]
     fit = KernelFit.from_times({0.01: 0.03 * full_ms, 1.0: full_ms})
     return CostModel(
@@ -131,14 +131,12 @@ def _dense(setting: Setting) -> SettingResult:
             ProductCall(
                 layer=LAYER,
                 kernel="packed_dense_3072x768_bias_gelu",
-                product="3072x768_bias_gelu",
                 latency_ms=8.125,
                 stays_dense=dict.fromkeys(models, ""),
             ),
             ProductCall(
                 layer=HEAD,
                 kernel="packed_dense_768x768_bias_tanh",
-                product="768x768_bias_tanh",
                 latency_ms=0.375,
                 stays_dense=dict.fromkeys(models, "head (pooler): always dense"),
             ),

@@ -6,7 +6,6 @@ from tiny_bert import TEXTS
 
 from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.fidelity.evaluate import run_side
-from tvm_sparse.fidelity.forward import member_names
 from tvm_sparse.fidelity.sensitivity import measure_sensitivity
 from tvm_sparse.fidelity.views import compare
 from tvm_sparse.passes.dense_layers import dense_layers
@@ -112,9 +111,3 @@ def test_sparsities_that_make_no_sense_are_refused(dense_side, layers, tokens, l
             dense_side.code, dense_side.params, [[layers[0]]], tokens, "encoder", BLOCK,
             sparsities=levels,
         )  # fmt: skip
-
-
-def test_names_of_stacked_weights():
-    assert member_names("a/{query,key}/kernel") == ["a/query/kernel", "a/key/kernel"]
-    assert member_names("a/{b/c,d/e}") == ["a/b/c", "a/d/e"]
-    assert member_names("a/kernel") == ["a/kernel"]

@@ -154,7 +154,7 @@ def test_layers() -> None:
     study = example_study(ONE)
     rows = {row[0]: row for row in page(study).rows if row[0] in (LAYER, HEAD)}
     at_95 = [
-        f"{point.predicted.products_ms['3072x768_bias_gelu']:.4g}"
+        f"{point.predicted.products_ms['packed_dense_3072x768_bias_gelu']:.4g}"
         for point in study.points
         if point.point.sparsity == 0.95
     ]

@@ -13,10 +13,10 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from tvm_sparse.bench.environment import Environment
+from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
-from tvm_sparse.kernel_facts import PARTS
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.records.read import check_record
 from tvm_sparse.runtime.metadata import CallTime
@@ -121,7 +121,7 @@ class Analysis:
     latency_ms : float or None
         Its median latency.
     parts_ms : dict of str to float
-        Its time by `PARTS`, adding up to the latency; None if not measured.
+        Its time by part, adding up to the latency; None if not measured.
     disturbed : bool
         Whether something else kept the machine busy during the measurement.
     predicted_latency_ms : float or None
@@ -233,21 +233,17 @@ def add_times(
         With `latency_ms`, `latency_share` and `timed_with`. Layers multiplied by one call share
         its time in proportion to their FLOPs.
     parts_ms : dict of str to float
-        Time by `PARTS`.
+        Time by part.
     """
-    total_ms = sum(call.latency_ms for call in calls)
-    scale = min(1.0, latency_ms / total_ms) if total_ms else 1.0
+    scale = profile_scale(calls, latency_ms)
     by_name = {layer.weight: layer for layer in layers}
     times = {layer.weight: 0.0 for layer in layers}
     partners: dict[str, tuple[str, ...]] = {}
-    parts_ms: dict[str, float] = dict.fromkeys(PARTS, 0.0)
     for call in calls:
-        parts_ms[call.facts.part] += scale * call.latency_ms
         members = [by_name[name] for name in call.members if name in by_name]
         for member, share in zip(members, flops_shares(members), strict=True):
             times[member.weight] += share * scale * call.latency_ms
             partners[member.weight] = tuple(m.weight for m in members if m is not member)
-    parts_ms["rest"] += latency_ms - scale * total_ms
     timed = tuple(
         replace(
             layer,
@@ -257,7 +253,7 @@ def add_times(
         )
         for layer in layers
     )
-    return timed, parts_ms
+    return timed, latency_by_part(calls, latency_ms)
 
 
 def add_measurement(

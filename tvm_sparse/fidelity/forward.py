@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,6 @@ from tvm_sparse.progress import Progress, silent
 Arrays = Mapping[str, NDArray[Any]]
 #: Inputs of one run to its outputs by name.
 Forward = Callable[[Arrays], dict[str, NDArray[Any]]]
-
-_STACK = re.compile(r"(?P<head>.*)\{(?P<members>.*)\}(?P<tail>.*)")
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,12 @@ class DenseCode:
     _mod: Any
     _build: Any
     _machine: Any
+
+    def weights_in(self, argument: str) -> tuple[str, ...]:
+        """Return the names of the weights that an argument of the code holds."""
+        from tvm_sparse.passes.packed_weights import stacked_in
+
+        return stacked_in(self._build.lowered.mod["main"], argument)
 
     def pack(self, params: Arrays) -> PackedModel:
         """Return the model with these weights.
@@ -100,11 +103,10 @@ class PackedModel:
         import tvm
 
         from tvm_sparse.kernels.packed_dense import pack_dense
-        from tvm_sparse.passes.packed_weights import base_name
 
         arguments, left = dict(self.arguments), set(changed)
         for name, old in self.arguments.items():
-            members = member_names(base_name(name))
+            members = self.code.weights_in(name)
             if not name.endswith(".packed") or left.isdisjoint(members):
                 continue
             left -= set(members)
@@ -171,11 +173,3 @@ def compile_dense(
         _build=build,
         _machine=machine,
     )
-
-
-def member_names(stem: str) -> list[str]:
-    """Return the weights a packed parameter is made of: `layer/{query,key}/kernel` is two."""
-    match = _STACK.fullmatch(stem)
-    if match is None:
-        return [stem]
-    return [f"{match['head']}{member}{match['tail']}" for member in match["members"].split(",")]

@@ -218,7 +218,7 @@ def _layers(setting: SettingResult, points: Sequence[PointResult]) -> list[Study
             kernel=call.kernel,
             dense_ms=call.latency_ms,
             share=call.latency_ms / setting.latency_ms,
-            sparse_ms={n: ms[call.product] for n, ms in times.items() if call.product in ms},
+            sparse_ms={n: ms[call.kernel] for n, ms in times.items() if call.kernel in ms},
             stays_dense=call.stays_dense,
         )
         for call in setting.layers

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
-from tvm_sparse.kernel_facts import PARTS
 from tvm_sparse.kernels.tiling import choose_layout, dense_rows, sparse_format
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.runtime.metadata import CallTime
@@ -102,7 +102,7 @@ class Baseline:
     @property
     def profile_scale(self) -> float:
         """Factor that brings profiled times to the measured latency, at most 1."""
-        return _profile_scale(self.calls, self.latency_ms)
+        return profile_scale(self.calls, self.latency_ms)
 
     def members(self, call: CallTime) -> list[Layer]:
         """Return the layers whose weights a call multiplies; empty for what is no product."""
@@ -220,21 +220,6 @@ def _padding_bytes(job: KernelJob, tiles: Tiles) -> int:
     form = sparse_format(num_blocks, (bs_r, bs_c), _SOME_DENSITY, layout, target)
     values = form.lookahead * form.lanes * bs_r * bs_c
     return round(values * bytes_per_weight((bs_r, bs_c)))
-
-
-def latency_by_part(calls: Sequence[CallTime], latency_ms: float) -> dict[str, float]:
-    """Return the time by part, adding up to the latency: what no call accounts for is rest."""
-    parts: dict[str, float] = dict.fromkeys(PARTS, 0.0)
-    scale = _profile_scale(calls, latency_ms)
-    for call in calls:
-        parts[call.facts.part] += call.latency_ms * scale
-    parts["rest"] += latency_ms - sum(parts.values())
-    return parts
-
-
-def _profile_scale(calls: Sequence[CallTime], latency_ms: float) -> float:
-    # Profiled runs are a little slower than plain ones, and not at the same moment.
-    return min(1.0, latency_ms / max(sum(call.latency_ms for call in calls), 1e-9))
 
 
 def undisturbed_ms(build: BuildRecord) -> float:

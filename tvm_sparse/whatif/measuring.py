@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tvm_sparse.bench.parts import latency_by_part
 from tvm_sparse.bench.record import BenchRecord, paired_speedups
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
@@ -21,7 +22,6 @@ from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import (
     Baseline,
     KeptBaseline,
-    latency_by_part,
     slowness,
     undisturbed_ms,
 )

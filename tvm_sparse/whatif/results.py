@@ -101,7 +101,6 @@ def _layers(
             ProductCall(
                 layer=call.layer,
                 kernel=call.kernel,
-                product=call.kernel,
                 latency_ms=call.latency_ms,
                 stays_dense=why,
             )

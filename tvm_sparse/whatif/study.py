@@ -126,8 +126,8 @@ class ProductCall:
 
     Attributes
     ----------
-    layer, kernel, product : str
-        The layers it works for, the kernel's name, and that of its product in predictions.
+    layer, kernel : str
+        The layers it works for, and the kernel's name, which is its product's in predictions.
     latency_ms : float
         Its time.
     stays_dense : dict of str to str
@@ -136,7 +136,6 @@ class ProductCall:
 
     layer: str
     kernel: str
-    product: str
     latency_ms: float
     stays_dense: dict[str, str]
 
