@@ -149,8 +149,8 @@ def place_case(case: Case, models: Path, cache: Path, cases: Path) -> None:
     guest = tvm_sparse.compile(model, builds=(build,), target=ISA, threads=2)
     tvm_sparse.export(guest, directory)
     here = tvm_sparse.compile(model, builds=(build,), target=BASELINE, threads=2)
-    outputs = tvm_sparse.load(here.directories[build]).run(**model.inputs)
-    for folder, tensors in (("in", model.inputs), ("out", outputs)):
+    outputs = tvm_sparse.load(here.directories[build]).run(**model.reference.inputs)
+    for folder, tensors in (("in", model.reference.inputs), ("out", outputs)):
         (directory / folder).mkdir()
         for name, values in tensors.items():
             values.tofile(directory / folder / f"{name}.bin")

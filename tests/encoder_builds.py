@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
+from made_models import make_model
 from relax_modules import Arrays, evaluate, make_encoder, random_values
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.build_cache import CachedArtifact, build_artifact
-from tvm_sparse.compiler.reference_check import Reference
-from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
-from tvm_sparse.model.facts import ModelFacts, TensorSpec, WeightsFacts
+from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.ir.dense_layers import dense_layers
 from tvm_sparse.progress import Progress, silent
 
 OUTPUTS = ("last_hidden_state", "pooler_output")
@@ -44,26 +45,6 @@ def prune(params: Arrays, block_shape: tuple[int, int], density: float = 0.3) ->
     return result
 
 
-def facts(key: str, inputs: Arrays, outputs: Arrays) -> ModelFacts:
-    """What the importer would say about the encoder."""
-
-    def described(arrays: Arrays) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(n, value.shape, str(value.dtype)) for n, value in arrays.items())
-
-    return ModelFacts(
-        name="encoder",
-        architecture="Encoder",
-        task="encoder",
-        config={},
-        weights=WeightsFacts("random", key, "seeded", ""),
-        inputs=described(inputs),
-        outputs=described(outputs),
-        spec=ModelSpec("encoder", batch=len(next(iter(inputs.values())))),
-        versions={},
-        key=key,
-    )
-
-
 def build(
     cache: Path | Cache,
     name: str,
@@ -78,15 +59,16 @@ def build(
 ) -> CachedArtifact:
     """Build `model` into a cache; `params` are the weights to run with, its own by default."""
     mod, original, inputs, outputs = model
+    imported = make_model(original, dense_layers(mod, original), mod, inputs, outputs, key=key)
     return build_artifact(
-        cache if isinstance(cache, Cache) else Cache(cache),
+        replace(
+            imported,
+            params=original if params is None else params,
+            sparsity=sparsity,
+            cache=cache if isinstance(cache, Cache) else Cache(cache),
+        ),
         name,
-        facts=facts(key, inputs, outputs),
-        mod=mod,
-        params=original if params is None else params,
-        reference=Reference(original, inputs, outputs),
-        sparsity=sparsity,
-        spec=CompileSpec(**spec),
+        CompileSpec(**spec),
         tolerances=tolerances,
         progress=progress,
     )

@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from example_record import example_record
+from made_models import make_model
 from placed_layers import placed
 from study_parts import BIAS, RESIDUAL, other, product
 
 from tvm_sparse.analysis import layers as analysis
+from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import SparsityError
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.model.layer import Layer
@@ -58,9 +60,15 @@ def params() -> dict[str, np.ndarray]:
     return weights
 
 
+def analyze(layers, params, **spec):
+    return analysis.analyze_weights(
+        make_model(params, layers), SparsitySpec(**{"block_shape": (4, 1), **spec})
+    )
+
+
 @pytest.fixture
 def layers(params):
-    return analysis.analyze_weights(LAYERS, params, (4, 1), 0.4)
+    return analyze(LAYERS, params, sparsity_threshold=0.4)
 
 
 def analysed(layers, **changes) -> analysis.Analysis:
@@ -104,13 +112,13 @@ def test_what_would_convert_is_what_the_compiler_decides(layers, params) -> None
 
 
 def test_an_unusual_block_is_looked_at_too(params) -> None:
-    found = analysis.analyze_weights(LAYERS, params, (8, 2), 0.5)
+    found = analyze(LAYERS, params, block_shape=(8, 2))
     assert list(found[0].block_sparsities) == ["1x1", "4x1", "16x1", "32x1", "8x2", "4x4"]
 
 
 def test_a_pattern_that_matches_nothing(params) -> None:
     with pytest.raises(SparsityError, match="matches none"):
-        analysis.analyze_weights(LAYERS, params, (4, 1), 0.5, include=("*nothing*",))
+        analyze(LAYERS, params, include=("*nothing*",))
 
 
 def test_decisions_of_an_artifact(params) -> None:
@@ -133,7 +141,7 @@ def test_layers_of_one_call_share_its_time(layers) -> None:
 def test_time_is_shared_by_flops(params) -> None:
     uneven = (layer(QUERY, 48, 16), layer(KEY, 16, 16))
     weights = {la.name: np.ones(la.shape[::-1], np.float32) for la in uneven}
-    found = analysis.analyze_weights(uneven, weights, (4, 1), 0.5)
+    found = analyze(uneven, weights)
     timed, _ = analysis.add_times(found, CALLS[1:2], latency_ms=4.0)
     assert [la.latency_ms for la in timed] == [3.0, 1.0]
 

@@ -12,8 +12,9 @@ import pytest
 from command_line import write_config
 
 import tvm_sparse
-from tvm_sparse.api.stages import Builds, Model
+from tvm_sparse.api.stages import Builds
 from tvm_sparse.errors import ArtifactError, ConfigError, SparsityError
+from tvm_sparse.model.model import Model
 from tvm_sparse.runtime.metadata import load_metadata
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -75,8 +76,8 @@ def test_the_five_lines(model, pruned, builds, tmp_path):
     directory = tvm_sparse.export(builds, tmp_path / "exported")
     assert load_metadata(directory).build == "sparse"
     loaded = tvm_sparse.load(directory, threads=1)
-    found = loaded.run(**model.inputs)
-    wanted = tvm_sparse.load(builds.directories["dense"], threads=1).run(**model.inputs)
+    found = loaded.run(**model.reference.inputs)
+    wanted = tvm_sparse.load(builds.directories["dense"], threads=1).run(**model.reference.inputs)
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-4)
 
@@ -85,10 +86,10 @@ def test_a_stage_changes_nothing_it_is_given(model, pruned):
     before = {name: value.copy() for name, value in model.params.items()}
     tvm_sparse.sparsify(model, sparsity=0.5, block_shape=(2, 2), seed=7)
     assert model.sparsity is None
-    assert model.params is model.original_params
+    assert model.params is model.reference.params
     for name, value in before.items():
         np.testing.assert_array_equal(model.params[name], value)
-    assert pruned.original_params is model.params
+    assert pruned.original.params is model.params
     assert pruned.sparsity.prune == "random"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_models import make_model
 from peers_record import engine_result, peers_record
 from tiny_artifact import tiny_inputs, tiny_reference
 
@@ -18,7 +19,6 @@ from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
 from tvm_sparse.bench.peers.record import best_rival, load_peers_record, summarise
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import BuildError, ConfigError
-from tvm_sparse.model.facts import ModelDescription
 from tvm_sparse.records.write import write_json
 from tvm_sparse.sparsity.patterns import fill_random
 
@@ -103,10 +103,10 @@ def test_a_distilbert_below_a_head_is_replaced(monkeypatch: pytest.MonkeyPatch) 
 def test_a_checkpoint_directory(tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    description = ModelDescription("bert", "BertModel", "encoder", {"model_type": "bert"})
     kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
     inputs = {"input_ids": np.ones((1, 4), np.int32)}
-    write_checkpoint(tmp_path / "new", description, {"bert/pooler/dense/kernel": kernel}, inputs)
+    model = make_model({"bert/pooler/dense/kernel": kernel}, inputs=inputs)
+    write_checkpoint(tmp_path / "new", model)
     weights = load_file(tmp_path / "new" / "model.safetensors")
     np.testing.assert_array_equal(weights["bert.pooler.dense.weight"], kernel.T)
     assert read_config(tmp_path / "new") == {"model_type": "bert", "architectures": ["BertModel"]}
@@ -265,8 +265,6 @@ def test_tensorflow_reads_the_checkpoint_of_an_imported_model(tmp_path: Path) ->
     model = stages.load_model(
         "bert-tiny", weights="random", seq_len=8, num_layers=1, cache_dir=tmp_path / "cache"
     )
-    checkpoint = write_checkpoint(
-        tmp_path / "checkpoint", model.facts, model.original_params, model.inputs
-    )
-    outputs = run_once(ENGINES["tensorflow"], checkpoint, model.inputs)
-    assert max_error(outputs, model.outputs) < 1e-5
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", model)
+    outputs = run_once(ENGINES["tensorflow"], checkpoint, model.reference.inputs)
+    assert max_error(outputs, model.reference.outputs) < 1e-5

@@ -12,12 +12,12 @@ from tvm import relax
 from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.compiler.layer_outputs import expose_layer_norms
 from tvm_sparse.compiler.reference_check import (
-    Reference,
     check_against_reference,
     first_differing_layer,
 )
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import CheckError
+from tvm_sparse.model.model import Reference
 
 pytestmark = pytest.mark.ir
 

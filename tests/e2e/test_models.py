@@ -14,13 +14,14 @@ from small_models import CASES, LAYERS, RESNET, VIT, small_config
 from tolerances import MODEL
 
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
-from tvm_sparse.compiler.reference_check import Reference, check_against_reference
+from tvm_sparse.compiler.reference_check import check_against_reference
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.importers.tensorflow.from_graphdef import from_graphdef
 from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, run_reference
 from tvm_sparse.importers.tensorflow.huggingface import load_model
 from tvm_sparse.importers.tensorflow.reference import reference_inputs
-from tvm_sparse.passes.dense_layers import dense_layers
+from tvm_sparse.ir.dense_layers import dense_layers
+from tvm_sparse.model.model import Reference
 from tvm_sparse.runtime.compare import difference
 from tvm_sparse.sources.source import resolve_source
 from tvm_sparse.sparsity.sparsify import sparsify

@@ -16,6 +16,7 @@ import tvm_sparse
 from tvm_sparse.api import stages
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, ConfigError, InputError, SparsityError
+from tvm_sparse.model.model import Model
 from tvm_sparse.pruning.calibration import load_calibration
 from tvm_sparse.pruning.moments import collect_moments
 from tvm_sparse.sparsity.bsr import block_mask
@@ -72,11 +73,11 @@ def checkpoint(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(checkpoint: Path, folder: Path) -> stages.Model:
+def model(checkpoint: Path, folder: Path) -> Model:
     return load(checkpoint, folder)
 
 
-def load(directory: Path, folder: Path, **spec) -> stages.Model:
+def load(directory: Path, folder: Path, **spec) -> Model:
     fields = {"weights": "checkpoint", "seq_len": SEQ_LEN, **spec}
     return tvm_sparse.load_model(ModelSpec(str(directory), **fields), cache_dir=folder / "cache")
 
@@ -92,7 +93,7 @@ def test_seeded_weights_are_written_under_names_that_load(folder, checkpoint, mo
 def test_activations_are_those_of_the_model(model, checkpoint, text):
     calibration = load_calibration(str(checkpoint), str(text), 8, SEQ_LEN, CONFIG["vocab_size"])
     names = [layer.name for layer in model.layers if "layer_._0" in layer.name]
-    moments = collect_moments(model.mod, model.params, names, calibration, full=True)
+    moments = collect_moments(model, names, calibration, full=True)
     query, key = (next(n for n in names if f"/{part}/" in n) for part in ("query", "key"))
     assert moments[query] is moments[key]
     # The first layer's input: the embeddings, by numpy.

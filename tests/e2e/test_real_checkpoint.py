@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import tvm_sparse
-from tvm_sparse.api.stages import Builds, Model
+from tvm_sparse.api.stages import Builds
+from tvm_sparse.model.model import Model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -23,10 +24,10 @@ def sentence_embeddings(hidden: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def compare_with_tensorflow(model: Model, build: str, builds: Builds) -> None:
-    outputs = tvm_sparse.load(builds.directories[build]).run(**model.inputs)
-    mask = model.inputs["attention_mask"]
+    outputs = tvm_sparse.load(builds.directories[build]).run(**model.reference.inputs)
+    mask = model.reference.inputs["attention_mask"]
     assert mask.min() == 0  # there is padding, or the mask proves nothing
-    wanted = sentence_embeddings(model.outputs["last_hidden_state"], mask)
+    wanted = sentence_embeddings(model.reference.outputs["last_hidden_state"], mask)
     found = sentence_embeddings(outputs["last_hidden_state"], mask)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 

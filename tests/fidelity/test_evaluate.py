@@ -107,7 +107,7 @@ def test_task_heads_with_labels(
         name: np.where(np.abs(value) < np.median(np.abs(value)), 0, value)
         if value.ndim == 2 and "layer" in name
         else value
-        for name, value in side.params.items()
+        for name, value in side.model.params.items()
     }
     texts = [f"{text}\t{context}" for text, context in zip(TEXTS, TEXTS[::-1], strict=True)]
     pruned = side.with_forward(side.code.pack(rough))

@@ -17,12 +17,9 @@ def model(dense_dir, shared_cache):
 
 
 def run(model, text, **changes):
-    facts = changes.pop("facts", model.facts)
     options = {"block_shape": (4, 1), "threads": 1, **changes}
     block = options.pop("block_shape")
-    return model_sensitivity(
-        model.mod, model.params, model.layers, facts, str(text), block, **options
-    )
+    return model_sensitivity(model, str(text), block, **options)
 
 
 def test_every_eligible_layer_is_measured(model, text_file):
@@ -41,7 +38,7 @@ def test_layers_and_texts_are_chosen(model, text_file):
 def test_what_cannot_be_measured_is_refused(model, text_file, tmp_path):
     seeded = replace(model.facts, weights=WeightsFacts("random", detail="seed 0"))
     with pytest.raises(ConfigError, match="--sensitivity given"):
-        run(model, text_file, facts=seeded)
+        run(replace(model, facts=seeded), text_file)
     with pytest.raises(InputError, match="cannot be read"):
         run(model, tmp_path / "none.txt")
     with pytest.raises(SparsityError, match="divides none"):

@@ -8,7 +8,6 @@ from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.fidelity.evaluate import run_side
 from tvm_sparse.fidelity.sensitivity import measure_sensitivity
 from tvm_sparse.fidelity.views import compare
-from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.records.write import json_text
 from tvm_sparse.sparsity.allocation import allocate
 from tvm_sparse.sparsity.decision import eligible_layers
@@ -26,7 +25,7 @@ def tokens(dense_dir):
 
 @pytest.fixture(scope="module")
 def layers(dense_side):
-    found = dense_layers(dense_side.mod, dense_side.params)
+    found = dense_side.model.layers
     refusals = eligible_layers(found, BLOCK)
     return [layer for layer in found if not refusals[layer.name]]
 
@@ -37,7 +36,7 @@ def outputs(model, tokens):
 
 
 def test_layers_changed_one_by_one_equal_the_whole_packed_anew(dense_side, layers, tokens):
-    params, code = dense_side.params, dense_side.code
+    params, code = dense_side.model.params, dense_side.code
     dense = code.pack(params)
     for layer in (layers[0], layers[3], layers[-1]):  # one of a stack, and two alone
         weight = prune_magnitude(layer.load(params), BLOCK, 0.5)
@@ -52,7 +51,7 @@ def test_layers_changed_one_by_one_equal_the_whole_packed_anew(dense_side, layer
 
 def test_both_orders_of_a_stored_weight(dense_side, layers, tokens):
     """Two layers at once, in one stack: query and key."""
-    params, code = dense_side.params, dense_side.code
+    params, code = dense_side.model.params, dense_side.code
     pair = [layer for layer in layers if "layer_._0/attention/self" in layer.name][:2]
     weights = {layer.name: prune_magnitude(layer.load(params), BLOCK, 0.5) for layer in pair}
     changed = code.pack(params).with_layers(weights, params)
@@ -62,13 +61,13 @@ def test_both_orders_of_a_stored_weight(dense_side, layers, tokens):
 
 
 def test_weights_of_another_architecture_are_refused(dense_side):
-    other = {name: np.zeros((3, *v.shape), v.dtype) for name, v in dense_side.params.items()}
+    other = {name: np.zeros((3, *v.shape), v.dtype) for name, v in dense_side.model.params.items()}
     with pytest.raises((BuildError, ValueError)):
         dense_side.code.pack(other)
 
 
 def test_sensitivity_grows_with_sparsity_and_serves_a_schedule(dense_side, layers, tokens):
-    params = {name: value.copy() for name, value in dense_side.params.items()}
+    params = {name: value.copy() for name, value in dense_side.model.params.items()}
     shares = []
     found = measure_sensitivity(
         dense_side.code,
@@ -85,7 +84,7 @@ def test_sensitivity_grows_with_sparsity_and_serves_a_schedule(dense_side, layer
     assert shares[0] == 0
     assert len(shares) == len(layers)
     for name, value in params.items():
-        np.testing.assert_array_equal(value, dense_side.params[name])  # nothing was changed
+        np.testing.assert_array_equal(value, dense_side.model.params[name])  # nothing was changed
     for layer, measured in zip(layers, found.layers, strict=True):
         assert measured.blocks == layer.shape[0] * layer.shape[1] // 2
         assert measured.losses[-1] > measured.losses[0] >= 0
@@ -108,6 +107,6 @@ def test_sensitivity_grows_with_sparsity_and_serves_a_schedule(dense_side, layer
 def test_sparsities_that_make_no_sense_are_refused(dense_side, layers, tokens, levels):
     with pytest.raises(ConfigError, match="ascend"):
         measure_sensitivity(
-            dense_side.code, dense_side.params, [[layers[0]]], tokens, "encoder", BLOCK,
+            dense_side.code, dense_side.model.params, [[layers[0]]], tokens, "encoder", BLOCK,
             sparsities=levels,
         )  # fmt: skip

@@ -18,7 +18,8 @@ import pytest
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CacheError, CheckpointError
-from tvm_sparse.importers.import_model import import_model, ir_key, load_imported
+from tvm_sparse.importers.import_model import import_model, ir_key
+from tvm_sparse.importers.load_model import load_cached_model
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.sources.source import resolve_source
 
@@ -49,7 +50,7 @@ def test_an_import_is_written_once_and_loads(config_dir, store):
     assert any("freezing" in line for line in lines)
 
     assert set(entry.manifest["files"]) == {"module.json", "params.safetensors", "reference.npz"}
-    model = load_imported(entry)
+    model = load_cached_model(entry.key, store)
     facts = model.facts
     assert facts.architecture == "BertForQuestionAnswering"
     assert facts.task == "question-answering"
@@ -65,11 +66,11 @@ def test_an_import_is_written_once_and_loads(config_dir, store):
     assert main.attrs["micro_batches"] == 2
     assert main.params[0].ty.shape.values[0] == 1
     names = [var.name for var in main.params]
-    assert names[: int(main.attrs["num_input"])] == list(model.inputs)
-    assert set(names[len(model.inputs) :]) <= set(model.params)
-    assert list(model.outputs) == ["start_logits", "end_logits"]
-    assert model.inputs["input_ids"].dtype == np.int32
-    assert model.outputs["start_logits"].shape == (2, 8)
+    assert names[: int(main.attrs["num_input"])] == list(model.reference.inputs)
+    assert set(names[len(model.reference.inputs) :]) <= set(model.params)
+    assert list(model.reference.outputs) == ["start_logits", "end_logits"]
+    assert model.reference.inputs["input_ids"].dtype == np.int32
+    assert model.reference.outputs["start_logits"].shape == (2, 8)
 
     def no_child(*arguments):
         raise AssertionError("a second import started a process")
@@ -94,11 +95,9 @@ POISONED = """
     sys.meta_path.insert(0, Poison())
     from tvm_sparse.cache.store import Cache
     from tvm_sparse.config import ModelSpec
-    from tvm_sparse.importers.import_model import import_model, load_imported
-    from tvm_sparse.sources.source import resolve_source
+    from tvm_sparse.importers.load_model import load_model
     spec = ModelSpec(sys.argv[1], batch=2, seq_len=8)
-    entry = import_model(spec, resolve_source(spec), Cache(), print)
-    print(len(load_imported(entry).params))
+    print(len(load_model(spec, Cache()).params))
 """
 
 
@@ -114,7 +113,7 @@ def test_a_second_run_imports_neither_tensorflow_nor_transformers(config_dir, st
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{len(load_imported(entry).params)}\n"
+    assert done.stdout == f"{len(load_cached_model(entry.key, store).params)}\n"
 
 
 def test_an_installed_pytorch_is_never_imported(config_dir, store, tmp_path, monkeypatch):

@@ -12,10 +12,10 @@ from tvm.script import ir as I
 from tvm.script import relax as R
 
 from tvm_sparse.errors import SparsityError
+from tvm_sparse.ir.dense_layers import dense_layers
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.ops.sparse_dense import SparseDense
 from tvm_sparse.passes import bsr_dense, simplify_fc_transpose
-from tvm_sparse.passes.dense_layers import dense_layers
 from tvm_sparse.sparsity.bsr import BSR, to_dense
 from tvm_sparse.target import resolve_target
 

@@ -10,8 +10,8 @@ from tolerances import MODEL
 from tvm import relax
 
 from tvm_sparse.errors import PassError
+from tvm_sparse.ir.dense_layers import find_dense_weights
 from tvm_sparse.passes import join_weights, simplify_fc_transpose
-from tvm_sparse.passes.dense_layers import find_dense_weights
 
 pytestmark = pytest.mark.ir
 

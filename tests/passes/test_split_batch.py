@@ -10,9 +10,9 @@ from tolerances import MODEL
 from tvm import relax
 from tvm.ir import assert_structural_equal
 
+from tvm_sparse.ir.dense_layers import find_dense_weights
 from tvm_sparse.ir.functions import main_function
 from tvm_sparse.passes import split_batch
-from tvm_sparse.passes.dense_layers import find_dense_weights
 
 pytestmark = pytest.mark.ir
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from made_models import make_model
 from placed_layers import placed
 
 from tvm_sparse.cache.store import Cache
@@ -38,11 +41,9 @@ def layers_and_weights() -> tuple[list[Layer], dict[str, np.ndarray]]:
 
 def choose(cache_dir, progress=lambda line: None, target="native", **sparsity):
     layers, params = layers_and_weights()
+    spec = ModelSpec("bert-base", seq_len=TOKENS)
     return choose_layers(
-        layers,
-        params,
-        SparsitySpec(**sparsity),
-        ModelSpec("bert-base", seq_len=TOKENS),
+        replace(make_model(params, layers, spec=spec), sparsity=SparsitySpec(**sparsity)),
         CompileSpec(target=target, threads=1),
         Records(Cache(cache_dir)),
         progress,

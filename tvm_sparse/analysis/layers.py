@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
+from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
-from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.records.read import check_record
 from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.sparsity.decision import Decision, decide
@@ -154,38 +153,28 @@ class Analysis:
         object.__setattr__(self, "totals", _totals(self.layers))
 
 
-def analyze_weights(
-    layers: Sequence[Layer],
-    params: Mapping[str, NDArray[Any]],
-    block_shape: tuple[int, int],
-    sparsity_threshold: float,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-) -> tuple[LayerAnalysis, ...]:
+def analyze_weights(model: Model, spec: SparsitySpec) -> tuple[LayerAnalysis, ...]:
     """Look at the weights of a model's dense layers.
 
     Parameters
     ----------
-    layers : sequence of Layer
-        All dense layers.
-    params : mapping of str to numpy.ndarray
-        Their stored weights.
-    block_shape : (int, int)
-        (bs_r, bs_c) that decides what would run sparse.
-    sparsity_threshold : float
-        Block sparsity from which on a layer would, 0..1.
-    include, exclude : sequence of str
-        Shell patterns, see `sparsity.layers.select_layers`.
+    model : Model
+        Not changed.
+    spec : SparsitySpec
+        Block shape and threshold that decide what would run sparse, and the choice of layers.
 
     Raises
     ------
     SparsityError
         A pattern matches no layer, or the blocks divide none of the eligible layers.
     """
-    decisions = decide(layers, params, block_shape, sparsity_threshold, include, exclude)
+    block_shapes = {*BLOCK_SHAPES, spec.block_shape}
+    decisions = decide(
+        *(model.layers, model.params, spec.block_shape, spec.threshold), spec.include, spec.exclude
+    )
     return tuple(
-        _from_decision(decision, block_sparsities(layer.load(params), {*BLOCK_SHAPES, block_shape}))
-        for layer, decision in zip(layers, decisions, strict=True)
+        _from_decision(decision, block_sparsities(layer.load(model.params), block_shapes))
+        for layer, decision in zip(model.layers, decisions, strict=True)
     )
 
 

@@ -27,6 +27,7 @@ from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.host import threads_here
+from tvm_sparse.model.model import Model
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.runtime.metadata import load_metadata
@@ -87,29 +88,28 @@ def compare(
     threads, bench = threads_here(threads), bench or BenchSpec()
     compile_spec, environment = CompileSpec(threads=threads), detect_environment(threads)
     found = _model_of(metadata, str(directory), model, cache_dir, progress)
+    inputs = found.reference.inputs
     dense = _compile(found, "dense", compile_spec, progress)
-    outputs = _run_artifact(dense, found.inputs)
-    gap = max_error(_run_artifact(Path(directory), found.inputs), outputs)
+    outputs = _run_artifact(dense, inputs)
+    gap = max_error(_run_artifact(Path(directory), inputs), outputs)
     if gap > TOLERANCE:
         raise ArtifactError(
             f"{directory} computes something else than {found.spec.model} pruned as its metadata "
             f"says (by {gap:.3g}): say with --model which pruned model it was made from"
         )
     contenders = (
-        []
-        if metadata.build == "dense"
-        else [own_build(dense, found.inputs, outputs, _OWN_REFERENCE)]
+        [] if metadata.build == "dense" else [own_build(dense, inputs, outputs, _OWN_REFERENCE)]
     )
-    contenders.append(_artifact(Path(directory), metadata, found.inputs, outputs, _OWN_REFERENCE))
+    contenders.append(_artifact(Path(directory), metadata, inputs, outputs, _OWN_REFERENCE))
     with temporary_directory() as folder:
-        checkpoint = write_checkpoint(folder, found.facts, found.params, found.inputs)
-        contenders += _peers(engines, checkpoint, found.inputs, outputs, _OWN_REFERENCE, progress)
+        checkpoint = write_checkpoint(folder, found)
+        contenders += _peers(engines, checkpoint, inputs, outputs, _OWN_REFERENCE, progress)
         results = measure_contenders(contenders, threads, bench, progress)
     return _record(found, results, bench, environment)
 
 
 def compare_model(
-    model: stages.Model,
+    model: Model,
     specs: Sequence[SparsitySpec] = (),
     against: Iterable[str] = tuple(ENGINES),
     *,
@@ -141,18 +141,18 @@ def compare_model(
     """
     engines = find_engines(against)
     compile_spec, bench = CompileSpec(threads=max(threads)), bench or BenchSpec()
-    environment = detect_environment(max(threads))
+    environment, wanted = detect_environment(max(threads)), model.reference
     with temporary_directory() as folder:
         dense = _compile(model, "dense", compile_spec, progress)
-        contenders = [own_build(dense, model.inputs, model.outputs, _IMPORT_REFERENCE)]
+        contenders = [own_build(dense, wanted.inputs, wanted.outputs, _IMPORT_REFERENCE)]
         for spec in specs:
             contender = _sparse_build(model, spec, compile_spec, progress)
             # The same build again when the zeros are the model's own.
             if contender.result.label not in {other.result.label for other in contenders}:
                 contenders.append(contender)
-        checkpoint = write_checkpoint(folder / "dense", model.facts, model.params, model.inputs)
+        checkpoint = write_checkpoint(folder / "dense", model)
         contenders += _peers(
-            engines, checkpoint, model.inputs, model.outputs, _IMPORT_REFERENCE, progress
+            engines, checkpoint, wanted.inputs, wanted.outputs, _IMPORT_REFERENCE, progress
         )
         results = [
             result
@@ -168,7 +168,7 @@ def _model_of(
     name: str | None,
     cache_dir: str | os.PathLike[str] | None,
     progress: ShareProgress,
-) -> stages.Model:
+) -> Model:
     """Return the model an artifact was made from, with the artifact's weights."""
     spec = ModelSpec(**metadata.spec["model"])
     source = metadata.weights.source
@@ -201,25 +201,25 @@ def _artifact(
 
 
 def _sparse_build(
-    model: stages.Model,
+    model: Model,
     spec: SparsitySpec,
     compile_spec: CompileSpec,
     progress: ShareProgress,
 ) -> Contender:
     """Prune, compile and return a sparse build with what it has to compute."""
-    pruned = stages.sparsify(model, spec)
+    pruned, inputs = stages.sparsify(model, spec), model.reference.inputs
     directory = _compile(pruned, "sparse", compile_spec, progress)
     engine = ENGINES[_REFERENCE_ENGINE]
     if engine.missing():
         progress(f"{engine.label} is not installed: comparing with the dense build instead", 0.0)
         dense = _compile(pruned, "dense", compile_spec, progress)
-        outputs, reference = _run_artifact(dense, model.inputs), _OWN_REFERENCE
+        outputs, reference = _run_artifact(dense, inputs), _OWN_REFERENCE
     else:
         with temporary_directory() as place:
-            write_checkpoint(place, model.facts, pruned.params, model.inputs)
-            found, reference = run_once(engine, place, model.inputs), engine.label
-        outputs = {name: found[name] for name in model.outputs}
-    return _artifact(directory, load_metadata(directory), model.inputs, outputs, reference)
+            write_checkpoint(place, pruned)
+            found, reference = run_once(engine, place, inputs), engine.label
+        outputs = {name: found[name] for name in model.reference.outputs}
+    return _artifact(directory, load_metadata(directory), inputs, outputs, reference)
 
 
 def _peers(
@@ -237,9 +237,7 @@ def _peers(
     return [peer(engine, checkpoint, inputs, outputs, reference) for engine in engines]
 
 
-def _compile(
-    model: stages.Model, build: BuildName, spec: CompileSpec, progress: ShareProgress
-) -> Path:
+def _compile(model: Model, build: BuildName, spec: CompileSpec, progress: ShareProgress) -> Path:
     def say(line: str) -> None:
         progress(line, 0.0)
 
@@ -267,7 +265,7 @@ def block_sparsity(metadata: ArtifactMetadata) -> float:
 
 
 def _record(
-    model: stages.Model,
+    model: Model,
     results: Sequence[EngineResult],
     bench: BenchSpec,
     environment: Environment,

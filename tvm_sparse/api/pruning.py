@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_sparse.api.stages import Model
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, ShareProgress, silent
 
 if TYPE_CHECKING:
@@ -56,10 +56,7 @@ class PrunedModel:
         """
         from tvm_sparse.pruning.write_checkpoint import save_pruned
 
-        model = self.model
-        return save_pruned(
-            model.facts, directory, self.layers, model.original_params, model.params, self.report
-        )
+        return save_pruned(self.model, directory, self.layers, self.report)
 
 
 def prune(
@@ -106,21 +103,12 @@ def prune(
     spec = spec or PruneSpec(**fields)
     key, kept = pruning_key(model.facts.key, spec), None
     if state_dir is not None:
-        kept = kept_pruned(Path(state_dir), key, model.original_params)
+        kept = kept_pruned(Path(state_dir), key, model.reference.params)
     if kept is not None:
         progress(f"pruned weights taken from {state_dir}")
         params, report = kept
     else:
-        pruned = prune_model(
-            model.mod,
-            model.original_params,
-            model.layers,
-            model.facts,
-            spec,
-            threads=threads,
-            progress=measure,
-            say=progress,
-        )
+        pruned = prune_model(model.original, spec, threads=threads, progress=measure, say=progress)
         params, report = pruned.params, pruned.report(spec, model.facts)
         if state_dir is not None:
             keep_pruned(Path(state_dir), key, params, report)
@@ -169,8 +157,7 @@ def finetune(
     from tvm_sparse.pruning.finetune import FinetuneSpec, finetune_params
 
     params, facts = finetune_params(
-        pruned.model.facts,
-        pruned.model.params,
+        pruned.model,
         [layer.name for layer in pruned.layers],
         spec or FinetuneSpec(),
         Path(state_dir),

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_sparse.cache.store import Cache, CacheEntry
+from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
-from tvm_sparse.errors import ArtifactError, CacheError, ConfigError
-from tvm_sparse.host import available_cores, threads_here
-from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.errors import ArtifactError, ConfigError
+from tvm_sparse.host import threads_here
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Arrays, Model
 from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.target import check_threads, resolve_target
 
@@ -37,47 +37,6 @@ if TYPE_CHECKING:
 
 #: A share of zeros in the encoder's dense weights from which on they count as pruned already.
 _PRUNED_ALREADY = 0.5
-
-
-@dataclass(frozen=True)
-class Model:
-    """An imported model: graph, weights, reference outputs.
-
-    Attributes
-    ----------
-    spec : ModelSpec
-        What was asked for, and the micro-batch that was decided.
-    facts : ModelFacts
-        Architecture, task, where the weights come from.
-    mod : tvm.IRModule
-        `main(inputs..., weights...)`.
-    params : dict of str to numpy.ndarray
-        Weights by parameter name.
-    layers : list of Layer
-        Its dense layers.
-    inputs, outputs : dict of str to numpy.ndarray
-        Reference inputs, and TensorFlow's outputs on them.
-    layer_outputs : dict of str to numpy.ndarray
-        What TensorFlow's layer norms gave, by layer.
-    cache : Cache
-        Where builds go.
-    original_params : dict of str to numpy.ndarray
-        The weights the reference outputs belong to.
-    sparsity : SparsitySpec or None
-        How `params` became sparse; None as imported.
-    """
-
-    spec: ModelSpec
-    facts: ModelFacts
-    mod: Any
-    params: dict[str, np.ndarray[Any, Any]]
-    layers: list[Layer]
-    inputs: dict[str, np.ndarray[Any, Any]]
-    outputs: dict[str, np.ndarray[Any, Any]]
-    layer_outputs: dict[str, np.ndarray[Any, Any]] = field(repr=False)
-    cache: Cache
-    original_params: dict[str, np.ndarray[Any, Any]] = field(repr=False)
-    sparsity: SparsitySpec | None = None
 
 
 @dataclass(frozen=True)
@@ -124,15 +83,10 @@ def load_model(
     ConfigError, FrontendError, CacheError, BuildError
         See `errors`.
     """
-    from tvm_sparse.importers.import_model import import_model
-    from tvm_sparse.sources.source import resolve_source
+    from tvm_sparse.importers import load_model as importer
 
     model_spec = model if isinstance(model, ModelSpec) else ModelSpec(model, **spec)
-    model_spec = model_spec.for_cores(available_cores())
-    cache = Cache(cache_dir, on_warning=progress)
-    source = resolve_source(model_spec, progress)
-    entry = import_model(model_spec, source, cache, progress)
-    return _load_entry(entry, cache, progress)
+    return importer.load_model(model_spec, Cache(cache_dir, on_warning=progress), progress)
 
 
 def load_cached_model(
@@ -157,12 +111,9 @@ def load_cached_model(
     CacheError
         If no entry begins like that, or more than one does, or it is damaged.
     """
-    cache = Cache(cache_dir, on_warning=progress)
-    found = cache.info(f"ir/{key.removeprefix('ir/')}")
-    entry = cache.get("ir", found.key)
-    if entry is None:
-        raise CacheError(f"cache entry ir/{found.key} is damaged: import the model again")
-    return _load_entry(entry, cache, progress)
+    from tvm_sparse.importers import load_model as importer
+
+    return importer.load_cached_model(key, Cache(cache_dir, on_warning=progress), progress)
 
 
 def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> Model:
@@ -195,7 +146,7 @@ def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> M
         eligible = [layer for layer in model.layers if not refusals[layer.name]]
         comes_pruned = comes_pruned or _zero_share(eligible, model.params) >= _PRUNED_ALREADY
         spec = replace(spec, prune="none" if comes_pruned else "random")
-    params = sparsify_params(model.original_params, model.layers, spec, comes_pruned)
+    params = sparsify_params(model.reference.params, model.layers, spec, comes_pruned)
     return replace(model, params=params, sparsity=spec)
 
 
@@ -243,7 +194,6 @@ def compile(
     """
     from tvm_sparse.bench.check import check_builds
     from tvm_sparse.compiler.build_cache import build_artifact
-    from tvm_sparse.compiler.reference_check import Reference
     from tvm_sparse.tuning.layer_choice import choose_layers
     from tvm_sparse.tuning.records import Records
     from tvm_sparse.tuning.tuned_tiles import load_tiles
@@ -256,26 +206,16 @@ def compile(
         raise ConfigError("a sparse build needs sparse weights: call sparsify(model, ...) first")
     choices: dict[str, LayerChoice] = {}
     if "sparse" in names:
-        assert model.sparsity is not None  # checked above
-        choices = choose_layers(
-            *(model.layers, model.params, model.sparsity, model.spec, spec), records, progress
-        )
+        choices = choose_layers(model, spec, records, progress)
     if tiles is None:
         tiles = load_tiles(records)
     directories: dict[str, Path] = {}
     check: dict[str, Any] = {}
     for name in names:
         artifact = build_artifact(
-            model.cache,
+            model,
             name,
-            facts=model.facts,
-            mod=model.mod,
-            params=model.params,
-            reference=Reference(
-                model.original_params, model.inputs, model.outputs, model.layer_outputs
-            ),
-            sparsity=model.sparsity,
-            spec=_for_build(spec, name),
+            _for_build(spec, name),
             tolerances=(atol, rtol),
             progress=progress,
             choices=choices if name == "sparse" else None,
@@ -287,7 +227,7 @@ def compile(
     if {"dense", "sparse"} <= directories.keys() and resolve_target(spec.target).runs_here:
         progress("comparing sparse with dense")
         check["sparse_against_dense"] = check_builds(
-            *(directories["dense"], directories["sparse"], model.inputs),
+            *(directories["dense"], directories["sparse"], model.reference.inputs),
             *(threads_here(spec.threads), atol, rtol),
         )
     return Builds(model, directories, check)
@@ -333,7 +273,7 @@ def benchmark(
     if inputs is None:
         if not isinstance(builds, Builds):
             raise ConfigError("no inputs given: pass inputs={name: array}")
-        inputs = builds.model.inputs
+        inputs = builds.model.reference.inputs
     record = run(
         directories,
         inputs,
@@ -380,32 +320,12 @@ def export(
     return place_artifact(fill, directory)
 
 
-def _load_entry(entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
-    from tvm_sparse.importers.import_model import load_imported
-    from tvm_sparse.passes.dense_layers import dense_layers
-
-    progress(f"loading {entry.manifest['name']} from the cache")
-    imported = load_imported(entry)
-    return Model(
-        spec=imported.facts.spec,
-        facts=imported.facts,
-        mod=imported.mod,
-        params=imported.params,
-        layers=dense_layers(imported.mod, imported.params.keys()),
-        inputs=imported.inputs,
-        outputs=imported.outputs,
-        layer_outputs=imported.layer_outputs,
-        cache=cache,
-        original_params=imported.params,
-    )
-
-
 def _for_build(spec: CompileSpec, name: str) -> CompileSpec:
     """Return the spec with a dump directory of the build's own."""
     return spec if spec.dump_ir is None else replace(spec, dump_ir=str(Path(spec.dump_ir) / name))
 
 
-def _zero_share(layers: Iterable[Layer], params: Mapping[str, np.ndarray[Any, Any]]) -> float:
+def _zero_share(layers: Iterable[Layer], params: Arrays) -> float:
     import numpy as np
 
     weights = [layer.load(params) for layer in layers]

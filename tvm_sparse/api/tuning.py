@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.api.stages import Builds, Model, compile
+from tvm_sparse.api.stages import Builds, compile
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec
 from tvm_sparse.host import threads_here
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.runtime.metadata import load_metadata
 from tvm_sparse.tiles import Tiles
@@ -109,7 +110,8 @@ def _keep_what_pays(
         rivals[name] = before.directories[name]
         rivals[f"tuned {name}"] = after.directories[name]
     if rivals:
-        medians = _medians(rivals, model.inputs, threads_here(spec.threads), bench, progress)
+        inputs, count = model.reference.inputs, threads_here(spec.threads)
+        medians = _medians(rivals, inputs, count, bench, progress)
         for name in found:
             if name in medians:
                 latency[name] = medians[name], medians[f"tuned {name}"]

@@ -200,31 +200,20 @@ def _analyze_model(
     else:
         model = stages.load_model(model_spec, cache_dir=cache_dir, progress=display.step)
     display.step("counting zeros")
-    layers = analyze_weights(
-        model.layers,
-        model.params,
-        spec.block_shape,
-        spec.threshold,
-        spec.include,
-        spec.exclude,
-    )
     analysis = Analysis(
         model=asdict(model.facts.description),
         weights=asdict(model.facts.weights),
         spec={"model": model.spec.to_json(), "sparsity": spec.to_json()},
         origin=f"{'model' if entry is None else 'cache'} {model_spec.model}",
         block_shape=spec.block_shape,
-        layers=layers,
+        layers=analyze_weights(model, spec),
     )
     if flags["sensitivity_text"] is not None:
         from tvm_sparse.fidelity.model_sensitivity import model_sensitivity
 
         display.step("compiling the dense code")
         found = model_sensitivity(
-            model.mod,
-            model.params,
-            model.layers,
-            model.facts,
+            model,
             flags["sensitivity_text"],
             spec.block_shape,
             include=spec.include,
@@ -239,7 +228,7 @@ def _analyze_model(
     builds = stages.compile(model, compile_spec, builds=("dense",), progress=display.step)
     display.step("measuring the dense build")
     record, disturbed = measure_quietly(
-        builds.directories, model.inputs, _BENCH, threads, display.step
+        builds.directories, model.reference.inputs, _BENCH, threads, display.step
     )
     analysis = add_measurement(analysis, "dense", record, disturbed)
     setting = Setting.of(model.spec, threads)

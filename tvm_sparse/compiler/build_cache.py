@@ -8,22 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import tvm
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.export import export_artifact
-from tvm_sparse.compiler.reference_check import (
-    Reference,
-    check_against_reference,
-    first_differing_layer,
-)
-from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.compiler.reference_check import check_against_reference, first_differing_layer
+from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import CheckError
 from tvm_sparse.host import available_cores
-from tvm_sparse.model.facts import ModelFacts
-from tvm_sparse.passes.dense_layers import dense_layers
-from tvm_sparse.progress import Progress
+from tvm_sparse.model.model import Model
+from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import TVM, code_fingerprint, versions_of
 from tvm_sparse.runtime.metadata import ArtifactMetadata
 from tvm_sparse.runtime.tvm_runtime import set_threads
@@ -43,17 +37,12 @@ class CachedArtifact:
 
 
 def build_artifact(
-    cache: Cache,
+    model: Model,
     name: str,
-    *,
-    facts: ModelFacts,
-    mod: tvm.IRModule,
-    params: Mapping[str, np.ndarray],
-    reference: Reference,
-    sparsity: SparsitySpec | None,
     spec: CompileSpec,
-    tolerances: tuple[float, float],
-    progress: Progress,
+    *,
+    tolerances: tuple[float, float] = (1e-4, 1e-4),
+    progress: Progress = silent,
     choices: Mapping[str, LayerChoice] | None = None,
     tiles: Tiles | None = None,
 ) -> CachedArtifact:
@@ -61,19 +50,10 @@ def build_artifact(
 
     Parameters
     ----------
-    cache : Cache
-        Receives the artifact under the kind "lib".
+    model : Model
+        With the weights to build with. Its cache receives the artifact under the kind "lib".
     name : {"dense", "sparse"}
-        Which build.
-    facts : ModelFacts
-        What is known about the imported model.
-    mod, params : IRModule, mapping of str to ndarray
-        The imported module, and the weights to build with.
-    reference : Reference
-        Original weights and what TensorFlow computed with them. A dense build is compared with
-        that before it is kept.
-    sparsity : SparsitySpec or None
-        How `params` became sparse.
+        Which build. A dense one is compared with the model's reference before it is kept.
     spec : CompileSpec
         Target.
     tolerances : (float, float)
@@ -92,9 +72,9 @@ def build_artifact(
     BuildError, PassError, SparsityError, CacheError
         See `errors`.
     """
-    weights = _fingerprint(params, reference.params)
     target = resolve_target(spec.target, spec.threads, tiles)
-    key = _artifact_key(name, facts, sparsity, target, weights, choices or {})
+    key = _artifact_key(model, name, target, choices or {})
+    cache, params, original = model.cache, model.params, model.reference.params
 
     def cached() -> CachedArtifact | None:
         # Dumps are asked for to be read: they need the phases to run.
@@ -109,15 +89,14 @@ def build_artifact(
         # Another process may have made the build while this one waited.
         if (artifact := cached()) is not None:
             return artifact
-        original = reference.params
         reference_check = None
         checked = name == "dense" and target.runs_here
         # TensorFlow's outputs belong to the original weights. The code is the same for others.
         build = compile_model(
-            mod,
+            model.mod,
             original if checked else params,
             spec,
-            sparsity if name == "sparse" else None,
+            model.sparsity if name == "sparse" else None,
             _phases(f"compiling the {name} build", progress),
             choices,
             tiles,
@@ -125,21 +104,21 @@ def build_artifact(
         if checked:
             progress("comparing the dense build with TensorFlow")
             set_threads(spec.threads)
-            reference_check = _check(build, mod, reference, spec, tolerances, progress)
+            reference_check = _check(build, model, spec, tolerances, progress)
             if params is not original:
-                build = replace_weights(build, mod, params)
+                build = replace_weights(build, model.mod, params)
         progress(f"writing the {name} build")
         # Twice: the linker copies the weights from an object file into the library.
         with cache.create("lib", key, needed_bytes=2 * build.lowered.weights_bytes) as staging:
             decisions = build.lowered.decisions
             if name == "dense":
-                decisions = keep_dense(dense_layers(mod, params.keys()), params)
-            metadata = _describe(name, build, decisions, facts, sparsity, spec)
+                decisions = keep_dense(model.layers, params)
+            metadata = _describe(name, build, decisions, model, spec)
             directory = staging.path / _ARTIFACT
             export_artifact(build.executable, build.lowered.params, metadata, directory)
             staging.manifest.update(
                 build=name,
-                model=facts.name,
+                model=model.facts.name,
                 isa=build.target.isa,
                 spec=metadata.spec,
                 reference_check=reference_check,
@@ -156,35 +135,29 @@ def _phases(what: str, progress: Progress) -> Progress:
 
 def _check(
     build: Build,
-    mod: tvm.IRModule,
-    reference: Reference,
+    model: Model,
     spec: CompileSpec,
     tolerances: tuple[float, float],
     progress: Progress,
 ) -> dict[str, float]:
     try:
-        return check_against_reference(build, reference, *tolerances)
+        return check_against_reference(build, model.reference, *tolerances)
     except CheckError as error:
         progress("looking for the first layer that differs")
-        layer = first_differing_layer(mod, reference, spec, *tolerances)
+        layer = first_differing_layer(model.mod, model.reference, spec, *tolerances)
         where = f"first differing layer: {layer}" if layer else "no layer norm differs by itself"
         raise CheckError(f"{error}; {where}") from None
 
 
 def _artifact_key(
-    name: str,
-    facts: ModelFacts,
-    sparsity: SparsitySpec | None,
-    target: CpuTarget,
-    weights: str | None,
-    choices: Mapping[str, LayerChoice],
+    model: Model, name: str, target: CpuTarget, choices: Mapping[str, LayerChoice]
 ) -> str:
     return Cache.key(
         {
             "build": name,
-            "ir": facts.key,
-            "weights": weights,
-            "sparsity": sparsity.to_json() if sparsity else None,
+            "ir": model.facts.key,
+            "weights": _fingerprint(model.params, model.reference.params),
+            "sparsity": model.sparsity.to_json() if model.sparsity else None,
             "choices": {layer: choice.sparse for layer, choice in choices.items()},
             "isa": target.isa,
             "threads": target.threads,
@@ -214,10 +187,10 @@ def _describe(
     name: str,
     build: Build,
     decisions: list[Decision],
-    facts: ModelFacts,
-    sparsity: SparsitySpec | None,
+    model: Model,
     spec: CompileSpec,
 ) -> ArtifactMetadata:
+    facts = model.facts
     return ArtifactMetadata(
         name=facts.name,
         build=name,
@@ -225,7 +198,7 @@ def _describe(
         weights=facts.weights,
         spec={
             "model": facts.spec.to_json(),
-            "sparsity": sparsity.to_json() if sparsity else None,
+            "sparsity": model.sparsity.to_json() if model.sparsity else None,
             "compile": spec.to_json(),
         },
         isa=build.target.isa,

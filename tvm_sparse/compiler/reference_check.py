@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import tvm
@@ -14,28 +13,9 @@ from tvm_sparse.compiler.export import link_library
 from tvm_sparse.compiler.layer_outputs import expose_layer_norms
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import CheckError
+from tvm_sparse.model.model import Reference
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.compare import difference
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What TensorFlow computed.
-
-    Attributes
-    ----------
-    params : mapping of str to ndarray
-        The weights it had.
-    inputs, outputs : mapping of str to ndarray
-        In positional order.
-    layer_outputs : mapping of str to ndarray
-        Results of its layer norms by layer, in order; empty when they are not known.
-    """
-
-    params: Mapping[str, np.ndarray]
-    inputs: Mapping[str, np.ndarray]
-    outputs: Mapping[str, np.ndarray]
-    layer_outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def check_against_reference(

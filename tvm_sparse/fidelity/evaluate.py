@@ -61,7 +61,7 @@ def evaluate(
     """
     check_pair(candidate, reference)
     tokenizer = load_tokenizer(tokenizer_dir or find_tokenizer(candidate, reference))
-    vocab_size = reference.config.get("vocab_size")
+    vocab_size = reference.description.config.get("vocab_size")
     tokens = tokenizer.encode(texts.texts, reference.seq_len, vocab_size)
     start = time.perf_counter()
     views: list[View] = []
@@ -72,13 +72,14 @@ def evaluate(
         views.append(run_side(side, tokens, lambda share, line=line: progress(line, share)))  # type: ignore[misc]
         scores = {}
         if texts.labels is not None:
-            scores = score(side.task, views[-1], texts.labels, tokens, side.config)
+            what = side.description
+            scores = score(what.task, views[-1], texts.labels, tokens, what.config)
         described.append({**side.describe(), "scores": scores})
     return EvaluationRecord(
-        task=reference.task,
+        task=reference.description.task,
         reference=described[0],
         candidate=described[1],
-        measures=compare(reference.task, *views),
+        measures=compare(reference.description.task, *views),
         texts=len(tokens),
         truncated=tokens.truncated,
         seq_len=reference.seq_len,
@@ -93,16 +94,17 @@ def run_side(
     side: Side, tokens: Tokens, progress: Callable[[float], None] = lambda share: None
 ) -> View:
     """Run one model on all texts and keep what its task is judged by, see `views.collect`."""
-    return collect(side.forward, tokens, side.input_names, side.batch, side.task, progress)
+    names, task = tuple(tensor.name for tensor in side.inputs), side.description.task
+    return collect(side.forward, tokens, names, side.batch, task, progress)
 
 
 def check_pair(candidate: Side, reference: Side) -> None:
     """Raise a ConfigError when two models cannot be compared."""
-    on_texts(reference.task)
-    if candidate.task != reference.task:
+    on_texts(reference.description.task)
+    if candidate.description.task != reference.description.task:
         raise ConfigError(
-            f"{candidate.name} is for {candidate.task}, --against {reference.name} for "
-            f"{reference.task}: give two versions of one model"
+            f"{candidate.name} is for {candidate.description.task}, --against {reference.name} for "
+            f"{reference.description.task}: give two versions of one model"
         )
     if candidate.seq_len != reference.seq_len:
         raise ConfigError(

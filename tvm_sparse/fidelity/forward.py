@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import BuildError
-from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.model.model import Model
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
 
@@ -122,23 +122,13 @@ class PackedModel:
         return PackedModel(self.code, arguments)
 
 
-def compile_dense(
-    mod: Any,
-    params: Arrays,
-    facts: ModelFacts,
-    spec: CompileSpec,
-    progress: Progress = silent,
-) -> DenseCode:
+def compile_dense(model: Model, spec: CompileSpec, progress: Progress = silent) -> DenseCode:
     """Compile a model's dense build and load the code into this process.
 
     Parameters
     ----------
-    mod : tvm.IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        Any weights of the architecture; only their shapes matter.
-    facts : ModelFacts
-        Its inputs and outputs.
+    model : Model
+        With any weights of the architecture; only their shapes matter.
     spec : CompileSpec
         Target and threads.
     progress : callable
@@ -157,19 +147,20 @@ def compile_dense(
     from tvm_sparse.runtime.tvm_runtime import set_threads
 
     progress("compiling the dense code")
-    build = compile_model(mod, params, spec)
+    build = compile_model(model.mod, model.params, spec)
     set_threads(spec.threads)
     with temporary_directory() as folder:
         library = folder / "code.so"
         link_library(build.executable, [], library, build.target.isa)
         machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
+    facts = model.facts
     batch, seq_len = facts.inputs[0].shape[:2]
     return DenseCode(
         input_names=tuple(i.name for i in facts.inputs),
         output_names=tuple(o.name for o in facts.outputs),
         batch=batch,
         seq_len=seq_len,
-        _mod=mod,
+        _mod=model.mod,
         _build=build,
         _machine=machine,
     )

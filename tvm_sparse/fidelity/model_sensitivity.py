@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.fidelity.forward import Arrays, compile_dense
+from tvm_sparse.fidelity.forward import compile_dense
 from tvm_sparse.fidelity.sensitivity import measure_sensitivity
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
-from tvm_sparse.model.facts import ModelFacts
-from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.tasks.registry import on_texts
@@ -25,10 +23,7 @@ SPARSITIES = (0.5, 0.8, 0.95)
 
 
 def model_sensitivity(
-    mod: Any,
-    params: Arrays,
-    layers: Sequence[Layer],
-    facts: ModelFacts,
+    model: Model,
     text: str,
     block_shape: tuple[int, int],
     *,
@@ -42,14 +37,8 @@ def model_sensitivity(
 
     Parameters
     ----------
-    mod : IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        Its weights; not changed.
-    layers : sequence of Layer
-        All its dense layers.
-    facts : ModelFacts
-        Where its weights and its tokenizer are.
+    model : Model
+        Not changed.
     text : str
         File with one text a line.
     block_shape : (int, int)
@@ -74,22 +63,23 @@ def model_sensitivity(
     BuildError, PassError
         From the compiler.
     """
+    facts = model.facts
     on_texts(facts.task)
     if not facts.weights.trained:
         raise ConfigError(
             f"--sensitivity given, but the weights of {facts.name} are made up "
             f"({facts.weights.detail}): only trained weights tell which layers matter"
         )
-    refusals = eligible_layers(layers, block_shape, include, exclude)
-    chosen = [layer for layer in layers if not refusals[layer.name]]
+    refusals = eligible_layers(model.layers, block_shape, include, exclude)
+    chosen = [layer for layer in model.layers if not refusals[layer.name]]
     texts = take_evenly(read_texts(text), limit)
     tokens = load_tokenizer(facts.weights.source).encode(
         texts, facts.spec.seq_len, facts.config.get("vocab_size")
     )
-    code = compile_dense(mod, params, facts, CompileSpec(threads=threads))
+    code = compile_dense(model, CompileSpec(threads=threads))
     return measure_sensitivity(
         code,
-        params,
+        model.params,
         [[layer] for layer in chosen],
         tokens,
         facts.task,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.fidelity.forward import Arrays, DenseCode, Forward, compile_dense
-from tvm_sparse.host import available_cores
-from tvm_sparse.model.facts import WeightsFacts
+from tvm_sparse.fidelity.forward import DenseCode, Forward, compile_dense
+from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 
 
@@ -23,43 +22,43 @@ class Side:
 
     Attributes
     ----------
-    name, kind : str
-        As given; `model` or `artifact`.
-    task : str
-        What it is for.
-    config : dict
-        Its `config.json`.
+    name : str
+        As given.
+    description : ModelDescription
+        What it is for, and its config.
     weights : WeightsFacts
         Where its weights come from.
+    inputs : tuple of TensorSpec
+        What it takes.
     forward : callable
         Inputs of one run to outputs by name.
-    input_names : tuple of str
-    batch, seq_len : int
-        Static shape of its inputs.
-    directory : str or None
-        Where its tokenizer may be.
-    code, mod, params : DenseCode, IRModule, dict
-        Code, imported module and weights; an artifact has none.
+    model, code : Model, DenseCode
+        The model and its code; an artifact has neither.
     """
 
     name: str
-    kind: str
-    task: str
-    config: Mapping[str, Any]
+    description: ModelDescription
     weights: WeightsFacts
-    forward: Forward
-    input_names: tuple[str, ...]
-    batch: int
-    seq_len: int
-    directory: str | None
+    inputs: tuple[TensorSpec, ...]
+    forward: Forward = field(repr=False)
+    model: Model | None = None
     code: DenseCode | None = field(default=None, repr=False)
-    mod: Any = field(default=None, repr=False)
-    params: Arrays = field(default_factory=dict, repr=False)
 
     @property
-    def seeded(self) -> bool:
-        """Whether the weights were made up, so that fidelity says nothing about a real model."""
-        return not self.weights.trained
+    def batch(self) -> int:
+        """Texts in one run."""
+        return self.inputs[0].shape[0]
+
+    @property
+    def seq_len(self) -> int:
+        """Tokens of every text."""
+        return self.inputs[0].shape[1]
+
+    @property
+    def directory(self) -> str | None:
+        """Where its tokenizer may be."""
+        source = self.weights.source
+        return source if self.weights.trained and os.path.isdir(source) else None
 
     def with_forward(self, forward: Forward) -> Side:
         """Return the side with other weights: `code.pack(params)` makes a forward of them."""
@@ -69,9 +68,10 @@ class Side:
         """Return what a record keeps."""
         return {
             "name": self.name,
-            "kind": self.kind,
+            "kind": "artifact" if self.model is None else "model",
             "weights": asdict(self.weights),
-            "seeded": self.seeded,
+            # Made-up weights: fidelity says nothing about a real model.
+            "seeded": not self.weights.trained,
         }
 
 
@@ -136,57 +136,32 @@ def open_side(
     """
     if is_artifact(model):
         return _open_artifact(model, compile_spec)
-    from tvm_sparse.importers.import_model import import_model, load_imported
-    from tvm_sparse.sources.source import resolve_source
+    from tvm_sparse.importers.load_model import load_model
 
-    spec = ModelSpec(model, batch=batch, seq_len=seq_len).for_cores(available_cores())
-    source = resolve_source(spec, progress)
-    entry = import_model(spec, source, Cache(cache_dir, on_warning=progress), progress)
-    progress(f"loading {source.name} from the cache")
-    imported = load_imported(entry)
-    import tvm_ffi  # after TVM, which `load_imported` keeps PyTorch away from
+    spec, cache = ModelSpec(model, batch=batch, seq_len=seq_len), Cache(cache_dir, progress)
+    loaded = load_model(spec, cache, progress)
+    import tvm_ffi  # after TVM, which `load_model` keeps PyTorch away from
 
     code = None
-    if like is not None and like.code is not None and like.mod is not None:
-        same = tvm_ffi.structural_equal(like.mod, imported.mod, map_free_vars=True)
+    if like is not None and like.model is not None:
+        same = tvm_ffi.structural_equal(like.model.mod, loaded.mod, map_free_vars=True)
         code = like.code if same else None
     if code is None:
-        code = compile_dense(imported.mod, imported.params, imported.facts, compile_spec, progress)
-    facts = imported.facts
-    return Side(
-        name=model,
-        kind="model",
-        task=facts.task,
-        config=facts.config,
-        weights=facts.weights,
-        forward=code.pack(imported.params),
-        input_names=code.input_names,
-        batch=code.batch,
-        seq_len=code.seq_len,
-        directory=source.directory,
-        code=code,
-        mod=imported.mod,
-        params=imported.params,
-    )
+        code = compile_dense(loaded, compile_spec, progress)
+    facts, forward = loaded.facts, code.pack(loaded.params)
+    return Side(model, facts.description, facts.weights, facts.inputs, forward, loaded, code)
 
 
 def _open_artifact(model: str, compile_spec: CompileSpec) -> Side:
     from tvm_sparse.runtime.artifact import load
 
-    shape = artifact_shape(model)
-    assert shape is not None  # only artifacts come here
+    artifact_shape(model)  # refuses what takes no texts
     loaded = load(Path(model).expanduser(), compile_spec.threads)
     metadata = loaded.metadata
-    source = metadata.weights.source
     return Side(
-        name=model,
-        kind="artifact",
-        task=metadata.model.task,
-        config=metadata.model.config,
-        weights=metadata.weights,
-        forward=lambda inputs: loaded.run(**inputs),
-        input_names=tuple(spec.name for spec in loaded.inputs),
-        batch=shape[0],
-        seq_len=shape[1],
-        directory=source if os.path.isdir(source) else None,
+        model,
+        metadata.model,
+        metadata.weights,
+        metadata.inputs,
+        lambda inputs: loaded.run(**inputs),
     )

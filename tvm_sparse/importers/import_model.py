@@ -6,50 +6,20 @@ is, and a new one is written by `tvm_sparse.importers.worker`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import RUNTIME, check_dependencies, without_torch
+from tvm_sparse.dependencies import RUNTIME, check_dependencies
 from tvm_sparse.importers.importer import Importer
 from tvm_sparse.importers.registry import find_importer
-from tvm_sparse.importers.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
-from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.processes.child import call
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint, versions_of
 from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sources.source import ModelSource
-
-
-@dataclass(frozen=True)
-class ImportedModel:
-    """What an IR entry of the cache holds.
-
-    Parameters
-    ----------
-    mod : tvm.IRModule
-        `main(inputs..., weights...)`, see `from_graphdef`.
-    params : dict of str to np.ndarray
-        The weights by parameter name.
-    inputs, outputs : dict of str to np.ndarray
-        Reference inputs and TensorFlow's outputs on them, float32.
-    layer_outputs : dict of str to np.ndarray
-        What TensorFlow's layer norms gave on them, by layer, in the order of the calls.
-    facts : ModelFacts
-        What else is known about it.
-    """
-
-    mod: Any
-    params: dict[str, np.ndarray]
-    inputs: dict[str, np.ndarray]
-    outputs: dict[str, np.ndarray]
-    layer_outputs: dict[str, np.ndarray]
-    facts: ModelFacts
 
 
 def import_model(
@@ -118,24 +88,6 @@ def _import(
     return facts
 
 
-def load_imported(entry: CacheEntry) -> ImportedModel:
-    """Load what an IR entry of the cache holds."""
-    with without_torch():
-        import tvm
-    from safetensors.numpy import load_file
-
-    with np.load(entry.file(REFERENCE_FILE), allow_pickle=False) as arrays:
-        values = {name: arrays[name] for name in arrays.files}
-    return ImportedModel(
-        mod=tvm.ir.load_json(entry.file(MODULE_FILE).read_text(encoding="utf-8")),
-        params=load_file(entry.file(PARAMS_FILE)),
-        inputs=_select(values, "inputs/"),
-        outputs=_select(values, "outputs/"),
-        layer_outputs=_select(values, "layers/"),
-        facts=ModelFacts.from_manifest(entry.manifest),
-    )
-
-
 def ir_key(spec: ModelSpec, source: ModelSource) -> str:
     """Return the cache key of an import: equal for equal weights, shapes and versions."""
     return Cache.key(
@@ -180,7 +132,3 @@ def _versions(importer: Importer) -> dict[str, str]:
 def _weight_bytes(source: ModelSource) -> int:
     files = find_weights(Path(source.directory)) if source.directory else None
     return sum(path.stat().st_size for path in files.paths) if files else 0
-
-
-def _select(values: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}

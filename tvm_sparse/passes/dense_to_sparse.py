@@ -14,9 +14,9 @@ import tvm_ffi
 from tvm import relax
 
 from tvm_sparse.errors import PassError
+from tvm_sparse.ir.dense_layers import DenseWeight, find_dense_weights
 from tvm_sparse.ir.functions import main_function
 from tvm_sparse.ops.sparse_dense import SparseDense
-from tvm_sparse.passes.dense_layers import DenseWeight, find_dense_weights
 from tvm_sparse.passes.replace_weights import Replacement, replace_weights
 
 # TVM runs passes behind its C interface and would raise this as a RuntimeError.

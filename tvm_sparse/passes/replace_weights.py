@@ -9,9 +9,9 @@ import tvm
 from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
+from tvm_sparse.ir.dense_layers import DenseWeight
 from tvm_sparse.ir.expressions import MATMUL
 from tvm_sparse.ir.functions import main_function, with_main
-from tvm_sparse.passes.dense_layers import DenseWeight
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from tvm_sparse.ir.dense_layers import DenseWeight, find_dense_weights
 from tvm_sparse.ir.functions import main_function
-from tvm_sparse.passes.dense_layers import DenseWeight, find_dense_weights
 from tvm_sparse.passes.replace_weights import Replacement, replace_weights
 
 

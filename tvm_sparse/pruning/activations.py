@@ -13,6 +13,7 @@ from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import PassError
 from tvm_sparse.host import threads_here
+from tvm_sparse.ir.dense_layers import find_dense_weights
 from tvm_sparse.ir.expressions import static_shape
 from tvm_sparse.ir.functions import (
     bindings,
@@ -22,7 +23,7 @@ from tvm_sparse.ir.functions import (
     returning,
     with_main,
 )
-from tvm_sparse.passes.dense_layers import find_dense_weights
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.tvm_runtime import set_threads
 
@@ -94,10 +95,8 @@ class ActivationRunner:
 
     Parameters
     ----------
-    mod : IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        Its weights; not changed.
+    model : Model
+        Not changed.
     names : iterable of str
         Weights of the layers whose inputs are wanted.
     threads : int, optional
@@ -113,13 +112,12 @@ class ActivationRunner:
 
     def __init__(
         self,
-        mod: tvm.IRModule,
-        params: Mapping[str, np.ndarray],
+        model: Model,
         names: Iterable[str],
         threads: int | None = None,
         progress: Progress = silent,
     ) -> None:
-        self._mod, self.inputs = expose_dense_inputs(mod, names)
+        self._mod, self.inputs = expose_dense_inputs(model.mod, names)
         func = main_function(self._mod)
         self.names = [var.name for var in parameters(func)[0]]
         self.shapes = [
@@ -127,7 +125,7 @@ class ActivationRunner:
             for shape in map(static_shape, func.params[: len(self.names)])
         ]
         spec = CompileSpec(threads=threads)
-        build = compile_model(self._mod, params, spec, None, progress)
+        build = compile_model(self._mod, model.params, spec, None, progress)
         set_threads(threads_here(threads))
         self._machine = relax.VirtualMachine(build.executable, tvm.cpu())
         self._weights = [tvm.runtime.tensor(value) for value in build.lowered.params.values()]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import tvm
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.fidelity.forward import compile_dense
 from tvm_sparse.fidelity.sensitivity import measure_sensitivity
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
-from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.pruning.moments import collect_moments
@@ -28,13 +27,11 @@ _SPARSITIES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.97)
 
 
 def auto_zeros(
-    mod: tvm.IRModule,
-    params: Mapping[str, np.ndarray],
+    model: Model,
     layers: Sequence[Layer],
     spec: PruneSpec,
     sparsity: float,
     calibration: Calibration,
-    facts: ModelFacts,
     *,
     threads: int | None = None,
     progress: ShareProgress = silent,
@@ -43,14 +40,12 @@ def auto_zeros(
 
     Parameters
     ----------
-    mod, params, layers, spec, threads, progress
+    model, layers, spec, threads, progress
         As `prune_params` takes them.
     sparsity : float
         Share of all blocks to remove, 0..1.
     calibration : Calibration
         Text to measure on.
-    facts : ModelFacts
-        What is known about the model.
 
     Returns
     -------
@@ -75,7 +70,7 @@ def auto_zeros(
         # Sums of squares for all: Hessians of all layers at once may not fit into memory, and to
         # tell the layers apart Wanda's choice is as good.
         moments = collect_moments(
-            mod, params, names, calibration, full=False, threads=threads, progress=progress
+            model, names, calibration, full=False, threads=threads, progress=progress
         )
     probe = spec if spec.method != "second-order" else spec.with_method("wanda")
     counts = block_counts(layers, spec.block_shape)
@@ -84,13 +79,13 @@ def auto_zeros(
         zeros = round(counts[layer.name] * level)
         return prune_layer(weight, probe, zeros, moments.get(layer.name))
 
-    code = compile_dense(mod, params, facts, CompileSpec(threads=threads))
+    code = compile_dense(model, CompileSpec(threads=threads))
     sensitivity = measure_sensitivity(
         code,
-        params,
+        model.params,
         [[layer] for layer in layers],
         _first(calibration.tokens, _PASSAGES),
-        facts.task,
+        model.facts.task,
         spec.block_shape,
         # Beyond the last one a layer is never pruned.
         sparsities=_SPARSITIES if sparsity < _SPARSITIES[-1] else (*_SPARSITIES, 1.0),

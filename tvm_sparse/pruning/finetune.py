@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.pruning.calibration import load_calibration, random_calibration
 from tvm_sparse.pruning.report import FinetuneFacts
@@ -40,8 +40,7 @@ class FinetuneSpec:
 
 
 def finetune_params(
-    facts: ModelFacts,
-    params: Mapping[str, np.ndarray],
+    model: Model,
     masked: Collection[str],
     spec: FinetuneSpec,
     state_dir: Path,
@@ -84,6 +83,7 @@ def finetune_params(
     BuildError
         The training failed.
     """
+    facts = model.facts
     seq_len, vocab_size = facts.spec.seq_len, facts.config.get("vocab_size")
     if vocab_size is None:
         raise ConfigError(f"--finetune given for {facts.name}, which takes no text")
@@ -96,7 +96,7 @@ def finetune_params(
         texts = load_calibration(
             source.directory, spec.text, spec.samples, seq_len, int(vocab_size)
         )
-    ids = texts.tokens.arrays
+    params, ids = model.params, texts.tokens.arrays
     try:
         trained = distill(source, params, masked, ids, spec.training, state_dir, threads, progress)
     except KeyboardInterrupt:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import tvm
 
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.activations import ActivationRunner
 from tvm_sparse.pruning.calibration import Calibration
@@ -30,8 +30,7 @@ def stages(layers: Iterable[Layer]) -> list[list[Layer]]:
 
 
 def collect_moments(
-    mod: tvm.IRModule,
-    params: Mapping[str, np.ndarray],
+    model: Model,
     names: Sequence[str],
     calibration: Calibration,
     *,
@@ -43,10 +42,8 @@ def collect_moments(
 
     Parameters
     ----------
-    mod : IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        Weights to run with; not changed.
+    model : Model
+        With the weights to run with; not changed.
     names : sequence of str
         Weights whose inputs are wanted. What comes after the last of them is not computed.
     calibration : Calibration
@@ -70,7 +67,7 @@ def collect_moments(
     PassError, BuildError
         From the compiler.
     """
-    runner = ActivationRunner(mod, params, names, threads)
+    runner = ActivationRunner(model, names, threads)
     sums = [HessianSum(tensor.shape[-1], diagonal=not full) for tensor in runner.inputs]
     batch = int(runner.shapes[0][0])
     runs = -(-len(calibration.tokens) // batch)

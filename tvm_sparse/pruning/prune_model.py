@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import tvm
 
 import tvm_sparse
 from tvm_sparse.errors import ConfigError, SparsityError
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.pruning.auto_schedule import auto_zeros
 from tvm_sparse.pruning.calibration import Calibration, load_calibration, random_calibration
@@ -94,10 +93,7 @@ class Pruned:
 
 
 def prune_model(
-    mod: tvm.IRModule,
-    params: Mapping[str, np.ndarray],
-    layers: Sequence[Layer],
-    facts: ModelFacts,
+    model: Model,
     spec: PruneSpec,
     *,
     threads: int | None = None,
@@ -108,14 +104,8 @@ def prune_model(
 
     Parameters
     ----------
-    mod : IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        Its weights; not changed.
-    layers : sequence of Layer
-        All its dense layers.
-    facts : ModelFacts
-        Where the weights and the tokenizer are.
+    model : Model
+        Not changed.
     spec : PruneSpec
         Method, sparsity, block shape, schedule.
     threads : int, optional
@@ -137,19 +127,17 @@ def prune_model(
         From the compiler.
     """
     with single_threaded_blas():
-        return _prune(mod, params, layers, facts, spec, threads, progress, say)
+        return _prune(model, spec, threads, progress, say)
 
 
 def _prune(
-    mod: tvm.IRModule,
-    params: Mapping[str, np.ndarray],
-    layers: Sequence[Layer],
-    facts: ModelFacts,
+    model: Model,
     spec: PruneSpec,
     threads: int | None,
     progress: ShareProgress,
     say: Progress,
 ) -> Pruned:
+    facts, layers = model.facts, model.layers
     check_weights(facts)
     refusals = eligible_layers(layers, spec.block_shape, spec.include, spec.exclude)
     chosen = [layer for layer in layers if not refusals[layer.name]]
@@ -168,13 +156,13 @@ def _prune(
         if spec.schedule == "auto":
             assert calibration is not None  # loaded above
             zeros, sensitivity = auto_zeros(
-                *(mod, params, chosen, spec, spec.sparsity, calibration, facts),
+                *(model, chosen, spec, spec.sparsity, calibration),
                 threads=threads,
                 progress=progress,
             )
         elif spec.schedule == "global":
             zeros = global_zeros(
-                *(mod, params, chosen, spec, spec.sparsity, calibration),
+                *(model, chosen, spec, spec.sparsity, calibration),
                 threads=threads,
                 progress=progress,
             )
@@ -186,7 +174,7 @@ def _prune(
             named = by_patterns(by_canonical, patterns, spec.sparsity)
             zeros = {layer.name: named[layer.canonical_name] for layer in chosen}
     pruned, results = prune_params(
-        mod, params, chosen, spec, zeros, calibration, threads=threads, progress=progress
+        model, chosen, spec, zeros, calibration, threads=threads, progress=progress
     )
     kept = {layer.canonical_name: refusals[layer.name] for layer in layers if refusals[layer.name]}
     return Pruned(pruned, chosen, results, kept, calibration, sensitivity)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import tvm
 
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.calibration import Calibration
 from tvm_sparse.pruning.moments import collect_moments, stages
@@ -27,8 +28,7 @@ _ACTIVATIONS = 0.3
 
 
 def prune_params(
-    mod: tvm.IRModule,
-    params: Params,
+    model: Model,
     layers: Sequence[Layer],
     spec: PruneSpec,
     zeros: Mapping[str, int] | None,
@@ -41,10 +41,8 @@ def prune_params(
 
     Parameters
     ----------
-    mod : IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        Its weights; not changed.
+    model : Model
+        Not changed.
     layers : sequence of Layer
         The layers to prune, in the order of the model.
     spec : PruneSpec
@@ -61,7 +59,7 @@ def prune_params(
     Returns
     -------
     params : dict of str to ndarray
-        In the order of `params`; weights that stay as they are, are the same objects.
+        In the order of the model's; weights that stay as they are, are the same objects.
     results : list of LayerResult
         One per layer.
 
@@ -70,11 +68,11 @@ def prune_params(
     InputError, SparsityError, PassError, BuildError
         See `errors`.
     """
-    changed = dict(params)
+    changed = dict(model.params)
     full = spec.method == "second-order"
     moments: dict[str, InputMoments] = {}
     if spec.needs_activations and not spec.sequential:
-        moments = _moments(mod, params, layers, calibration, full, threads, progress)
+        moments = _moments(model, layers, calibration, full, threads, progress)
     results: dict[str, LayerResult] = {}
     one = 1 / len(layers)
     for stage in stages(layers):
@@ -84,11 +82,12 @@ def prune_params(
             # The inputs as they are once everything further down is pruned.
             used = _ACTIVATIONS * len(stage) * one
             part = _part(progress, done, used)
-            moments = _moments(mod, changed, stage, calibration, full, threads, part)
+            so_far = replace(model, params=changed)
+            moments = _moments(so_far, stage, calibration, full, threads, part)
         for place, layer in enumerate(stage):
             name = layer.name
             progress(_TEXT, done + used + (len(stage) * one - used) * place / len(stage))
-            weight = layer.load(params)
+            weight = layer.load(model.params)
             known = moments.get(name)
             pruned = prune_layer(weight, spec, zeros[name] if zeros is not None else None, known)
             changed[name] = layer.to_stored(pruned)
@@ -97,8 +96,7 @@ def prune_params(
 
 
 def global_zeros(
-    mod: tvm.IRModule,
-    params: Params,
+    model: Model,
     layers: Sequence[Layer],
     spec: PruneSpec,
     sparsity: float,
@@ -113,7 +111,7 @@ def global_zeros(
     ----------
     sparsity : float
         Share of all blocks to remove, 0..1.
-    mod, params, layers, spec, calibration, threads, progress
+    model, layers, spec, calibration, threads, progress
         As `prune_params` takes them.
 
     Returns
@@ -131,9 +129,9 @@ def global_zeros(
     for stage in stages(layers):
         if spec.needs_activations:
             full = spec.method == "second-order"
-            moments = _moments(mod, params, stage, calibration, full, threads, progress)
+            moments = _moments(model, stage, calibration, full, threads, progress)
         for layer in stage:
-            values = layer_scores(layer.load(params), spec, moments.get(layer.name))
+            values = layer_scores(layer.load(model.params), spec, moments.get(layer.name))
             scores[layer.name] = values.astype(np.float32)
     return by_scores(scores, sparsity)
 
@@ -148,8 +146,7 @@ def block_counts(layers: Sequence[Layer], block_shape: tuple[int, int]) -> dict[
 
 
 def _moments(
-    mod: tvm.IRModule,
-    params: Params,
+    model: Model,
     layers: Sequence[Layer],
     calibration: Calibration | None,
     full: bool,
@@ -158,9 +155,7 @@ def _moments(
 ) -> dict[str, InputMoments]:
     assert calibration is not None  # the caller loads it whenever the method needs it
     names = [layer.name for layer in layers]
-    return collect_moments(
-        mod, params, names, calibration, full=full, threads=threads, progress=progress
-    )
+    return collect_moments(model, names, calibration, full=full, threads=threads, progress=progress)
 
 
 def _part(progress: ShareProgress, start: float, length: float) -> ShareProgress:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tvm_sparse.errors import CheckpointError, ConfigError
-from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
 from tvm_sparse.pruning.report import PruningReport
@@ -34,20 +34,18 @@ _LEFT_OUT = ("onnx", "openvino", "coreml")
 
 
 def save_pruned(
-    facts: ModelFacts,
+    model: Model,
     directory: str | os.PathLike[str],
     layers: Sequence[Layer],
-    original: Mapping[str, np.ndarray],
-    pruned: Mapping[str, np.ndarray],
     report: PruningReport,
 ) -> Path:
     """Write a pruned model beside the checkpoint it came from, or on top of seeded weights.
 
     Parameters
     ----------
-    facts : ModelFacts
-        Where the weights came from.
-    directory, layers, original, pruned, report
+    model : Model
+        With the pruned weights.
+    directory, layers, report
         As `write_checkpoint` takes them.
 
     Raises
@@ -55,6 +53,7 @@ def save_pruned(
     CheckpointError, ConfigError, BuildError
         As `write_checkpoint`.
     """
+    facts, original, pruned = model.facts, model.reference.params, model.params
     if facts.weights.trained:
         source = Path(facts.weights.source)
         return write_checkpoint(source, directory, layers, original, pruned, report)

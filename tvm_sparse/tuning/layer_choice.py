@@ -21,6 +21,7 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import detect_host, threads_here
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.sparsity.decision import LayerChoice, eligible_layers
@@ -35,7 +36,7 @@ from tvm_sparse.tuning.tuned_tiles import load_tiles
 
 if TYPE_CHECKING:
     from tvm_sparse.bench.product_kernel import ProductKernel
-    from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+    from tvm_sparse.config import CompileSpec
     from tvm_sparse.tiles import Tiles
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]
@@ -64,10 +65,7 @@ class LayerTimes:
 
 
 def choose_layers(
-    layers: Sequence[Layer],
-    params: Arrays,
-    sparsity: SparsitySpec,
-    model: ModelSpec,
+    model: Model,
     compile_spec: CompileSpec,
     records: Records,
     progress: Progress = silent,
@@ -76,14 +74,8 @@ def choose_layers(
 
     Parameters
     ----------
-    layers : sequence of Layer
-        All dense layers of a model.
-    params : mapping of str to numpy.ndarray
-        Their stored weights.
-    sparsity : SparsitySpec
-        Block shape, layer choice and `select`.
-    model : ModelSpec
-        Batch, micro-batch and sequence length.
+    model : Model
+        After `sparsify`: its sparsity says the block shape, the choice of layers and `select`.
     compile_spec : CompileSpec
         Target and threads.
     records : Records
@@ -104,6 +96,8 @@ def choose_layers(
         If timing fails.
     """
     same = resolve_target(compile_spec.target).isa == detect_host().isa
+    layers, params, sparsity = model.layers, model.params, model.sparsity
+    assert sparsity is not None  # the caller has checked it
     method = sparsity.select
     if method == "auto":
         method = "model" if sparsity.sparsity_threshold is None and same else "threshold"
@@ -116,7 +110,7 @@ def choose_layers(
         )
     refusals = eligible_layers(layers, sparsity.block_shape, sparsity.include, sparsity.exclude)
     eligible = [layer for layer in layers if not refusals[layer.name]]
-    setting = Setting.of(model, threads_here(compile_spec.threads))
+    setting = Setting.of(model.spec, threads_here(compile_spec.threads))
     block_shape = sparsity.block_shape
     if method == "model":
         times = _predicted(eligible, params, block_shape, setting, records, progress)

@@ -68,15 +68,16 @@ def _measure(
     (engine,) = find_engines([_ENGINE])
     where = (engine.label, setting.seq_len, setting.batch, setting.threads)
     model, dense = subject.load(setting), subject.build_dense(setting)
+    wanted = model.reference
     with temporary_directory() as folder:
-        checkpoint = write_checkpoint(folder / "dense", model.facts, model.params, model.inputs)
+        checkpoint = write_checkpoint(folder / "dense", model)
         failure = prepare_engines([engine], checkpoint, lambda line, _share: progress(line))
         if failure:
             return Alternative(*where, "failed", failure)
         ours, theirs = compare(
             [
-                own_build(dense, model.inputs, model.outputs, _REFERENCE),
-                peer(engine, checkpoint, model.inputs, model.outputs, _REFERENCE),
+                own_build(dense, wanted.inputs, wanted.outputs, _REFERENCE),
+                peer(engine, checkpoint, wanted.inputs, wanted.outputs, _REFERENCE),
             ],
             setting.threads,
             bench,

@@ -16,6 +16,7 @@ from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
 from tvm_sparse.fidelity.views import collect, compare
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.pruning.prune_model import prune_model
@@ -27,7 +28,7 @@ from tvm_sparse.text.tokens import Tokens, load_tokenizer
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.study import Answer, FidelityPoint, PointResult, Study, StudyFidelity
-from tvm_sparse.whatif.subject import Imported, Subject
+from tvm_sparse.whatif.subject import Subject
 
 #: Texts that a model is judged on, where there are more.
 DEFAULT_TEXTS = 128
@@ -133,7 +134,7 @@ def add_fidelity(
 
 
 def fidelity_points(
-    model: Imported,
+    model: Model,
     methods: Sequence[str],
     points: Sequence[tuple[tuple[int, int], float]],
     texts: Sequence[str],
@@ -146,7 +147,7 @@ def fidelity_points(
 
     Parameters
     ----------
-    model : Imported
+    model : Model
         With a checkpoint's weights; not changed.
     methods : sequence of str
         Methods of `tvm-sparse prune`.
@@ -267,11 +268,9 @@ def _describe(point: FidelityPoint) -> str:
 class _Judge:
     """Prunes one model and compares it with itself; the code is compiled once."""
 
-    def __init__(self, model: Imported, tokens: Tokens, task: str, threads: int | None) -> None:
+    def __init__(self, model: Model, tokens: Tokens, task: str, threads: int | None) -> None:
         self.model, self.tokens, self.task, self.threads = model, tokens, task, threads
-        self.code: DenseCode = compile_dense(
-            model.mod, model.params, model.facts, CompileSpec(threads=threads)
-        )
+        self.code: DenseCode = compile_dense(model, CompileSpec(threads=threads))
         self.reference = self._view(model.params)
 
     def _view(self, params: Mapping[str, Any]) -> View:
@@ -281,8 +280,5 @@ class _Judge:
 
     def measures(self, spec: PruneSpec) -> dict[str, float]:
         """Prune by a spec and return all measures."""
-        model = self.model
-        pruned = prune_model(
-            model.mod, model.params, model.layers, model.facts, spec, threads=self.threads
-        )
+        pruned = prune_model(self.model, spec, threads=self.threads)
         return compare(self.task, self.reference, self._view(pruned.params))

@@ -82,7 +82,7 @@ def measured_baseline(
     directory = subject.build_dense(setting)
     progress(f"measuring the dense build, {setting}")
     record, disturbed = measure_quietly(
-        {"dense": directory}, model.inputs, bench, setting.threads, progress
+        {"dense": directory}, model.reference.inputs, bench, setting.threads, progress
     )
     kept = KeptBaseline(record, tuple(model.layers), disturbed)
     spec = {"model": subject.model_spec(setting).to_json()}
@@ -133,7 +133,7 @@ def measure_point(
         From importing, building and measuring.
     """
     start = time.monotonic()
-    inputs = subject.load(point.setting).inputs
+    inputs = subject.load(point.setting).reference.inputs
     dense = subject.build_dense(point.setting)
     with subject.built_sparse(point, keep_build) as sparse:
         artifacts = {"dense": dense, "sparse": sparse}

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
-from tvm_sparse.importers.import_model import import_model, ir_key, load_imported
-from tvm_sparse.model.facts import ModelFacts
-from tvm_sparse.model.layer import Layer
+from tvm_sparse.importers.import_model import ir_key
+from tvm_sparse.importers.load_model import load_model
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
-from tvm_sparse.sources.presets import find_preset
 from tvm_sparse.sources.source import ModelSource, resolve_source
 from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.tuning.tuned_tiles import load_tiles
 from tvm_sparse.whatif.grid import Point
-
-_TOLERANCES = (1e-4, 1e-4)
 
 
 @dataclass(frozen=True)
@@ -54,19 +49,6 @@ class Fill:
             include=self.include,
             exclude=self.exclude,
         )
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A model at one input shape, in memory."""
-
-    facts: ModelFacts
-    mod: Any
-    params: dict[str, np.ndarray[Any, Any]]
-    layers: list[Layer]
-    inputs: dict[str, np.ndarray[Any, Any]]
-    outputs: dict[str, np.ndarray[Any, Any]]
-    layer_outputs: dict[str, np.ndarray[Any, Any]]
 
 
 class Subject:
@@ -99,7 +81,7 @@ class Subject:
         self.spec, self.cache, self.fill, self._progress = spec, cache, fill, progress
         self.tiles = load_tiles(Records(cache, progress))
         self._sources: dict[int, ModelSource] = {}
-        self._imported: tuple[ModelSpec, Imported] | None = None
+        self._loaded: tuple[ModelSpec, Model] | None = None
 
     def model_spec(self, setting: Setting) -> ModelSpec:
         """Return the model's spec at a setting."""
@@ -133,7 +115,7 @@ class Subject:
             "tiles": asdict(self.tiles),
         }
 
-    def load(self, setting: Setting) -> Imported:
+    def load(self, setting: Setting) -> Model:
         """Return the model at a setting, importing it if the cache has none.
 
         Raises
@@ -142,30 +124,17 @@ class Subject:
             See `errors`.
         """
         spec = self.model_spec(setting)
-        if self._imported is not None and self._imported[0] == spec:
-            return self._imported[1]
+        if self._loaded is not None and self._loaded[0] == spec:
+            return self._loaded[1]
         # Before the next one is loaded: two models at once need not fit.
-        self._imported = None
-        entry = import_model(spec, self.source(setting), self.cache, self._progress)
-        loaded = load_imported(entry)
-        from tvm_sparse.passes.dense_layers import dense_layers
-
-        imported = Imported(
-            loaded.facts,
-            loaded.mod,
-            loaded.params,
-            dense_layers(loaded.mod, loaded.params.keys()),
-            loaded.inputs,
-            loaded.outputs,
-            loaded.layer_outputs,
-        )
-        self._imported = spec, imported
-        return imported
+        self._loaded = None
+        model = load_model(spec, self.cache, self._progress, self.source(setting))
+        self._loaded = spec, model
+        return model
 
     def build_dense(self, setting: Setting) -> Path:
         """Return the artifact directory of the dense build, checked against TensorFlow."""
-        model = self.load(setting)
-        return self._build("dense", model, model.params, None)
+        return self._build(self.load(setting), "dense")
 
     @contextmanager
     def built_sparse(self, point: Point, keep: bool = False) -> Iterator[Path]:
@@ -182,7 +151,7 @@ class Subject:
         before = {entry.key for entry in self.cache.ls("lib")}
         # A model that comes pruned is filled as well: the question is about any sparsity.
         params = sparsify(model.params, model.layers, spec, keep_own_zeros=False)
-        directory = self._build("sparse", model, params, spec)
+        directory = self._build(replace(model, params=params, sparsity=spec), "sparse")
         try:
             yield directory
         finally:
@@ -190,32 +159,10 @@ class Subject:
             if not keep and key not in before:
                 self.cache.clear("lib", f"lib/{key}")
 
-    def _build(
-        self,
-        name: str,
-        model: Imported,
-        params: Mapping[str, np.ndarray[Any, Any]],
-        sparsity: SparsitySpec | None,
-    ) -> Path:
+    def _build(self, model: Model, name: str) -> Path:
         from tvm_sparse.compiler.build_cache import build_artifact
-        from tvm_sparse.compiler.reference_check import Reference
 
-        facts = model.facts
-        preset = find_preset(self.spec.model)
-        if sparsity is not None and preset is not None and preset.element_sparsity is not None:
-            # `run` keeps the zeros of such a model under an equal spec: another build.
-            facts = replace(facts, key=f"{facts.key}, filled anew")
         artifact = build_artifact(
-            self.cache,
-            name,
-            facts=facts,
-            mod=model.mod,
-            params=params,
-            reference=Reference(model.params, model.inputs, model.outputs, model.layer_outputs),
-            sparsity=sparsity,
-            spec=CompileSpec(),
-            tolerances=_TOLERANCES,
-            progress=self._progress,
-            tiles=self.tiles,
+            model, name, CompileSpec(), progress=self._progress, tiles=self.tiles
         )
         return artifact.directory

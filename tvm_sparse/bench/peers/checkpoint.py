@@ -7,14 +7,13 @@ weights that transformers' PyTorch classes save, which its TensorFlow classes re
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.model.facts import ModelDescription
+from tvm_sparse.model.model import Model
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -23,33 +22,24 @@ INPUTS_FILE = "inputs.npz"
 _LAST_PART = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "beta": "bias"}
 
 
-def write_checkpoint(
-    directory: Path,
-    description: ModelDescription,
-    params: Mapping[str, NDArray[Any]],
-    inputs: Mapping[str, NDArray[Any]],
-) -> Path:
+def write_checkpoint(directory: Path, model: Model) -> Path:
     """Write weights, configuration and inputs, and return the directory.
 
     Parameters
     ----------
     directory : Path
         Made if it is missing.
-    description : ModelDescription
-        For its config and architecture.
-    params : mapping of str to numpy.ndarray
-        Weights by TensorFlow's names.
-    inputs : mapping of str to numpy.ndarray
-        Inputs that fix the static shapes of engines that need them.
+    model : Model
+        Its reference inputs fix the static shapes of engines that need them.
     """
     from safetensors.numpy import save_file
 
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = dict(to_torch(name, value) for name, value in params.items())
+    tensors = dict(to_torch(name, value) for name, value in model.params.items())
     save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
-    config = {**description.config, "architectures": [description.architecture]}
+    config = {**model.facts.config, "architectures": [model.facts.architecture]}
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2), encoding="utf-8")
-    np.savez(directory / INPUTS_FILE, **dict(inputs))  # type: ignore[arg-type]
+    np.savez(directory / INPUTS_FILE, **dict(model.reference.inputs))  # type: ignore[arg-type]
     return directory
 
 

@@ -1,0 +1,103 @@
+"""A model in memory: graph, weights, what is known about it, and what it should compute."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tvm_sparse.cache.store import Cache
+from tvm_sparse.config import ModelSpec, SparsitySpec
+from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.model.layer import Layer
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a model computed where it comes from.
+
+    Attributes
+    ----------
+    params : mapping of str to ndarray
+        The weights it had.
+    inputs, outputs : mapping of str to ndarray
+        In positional order.
+    layer_outputs : mapping of str to ndarray
+        Results of its layer norms by layer, in order; empty when they are not known.
+    """
+
+    params: Arrays
+    inputs: Arrays
+    outputs: Arrays
+    layer_outputs: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True, repr=False)
+class Model:
+    """An imported model. Nothing here changes: other weights make another model.
+
+    Attributes
+    ----------
+    facts : ModelFacts
+        Name, architecture, task, config, where the weights come from, signature.
+    mod : tvm.IRModule
+        `main(inputs..., weights...)`, see `from_graphdef`.
+    params : mapping of str to ndarray
+        Weights by parameter name, as they are to run.
+    layers : sequence of Layer
+        Its dense layers, in the order of their first use.
+    reference : Reference
+        The weights as imported, and what TensorFlow computed with them.
+    sparsity : SparsitySpec or None
+        How `params` became sparse; None as imported.
+    cache : Cache
+        Where builds go.
+    """
+
+    facts: ModelFacts
+    mod: Any
+    params: Arrays
+    layers: Sequence[Layer]
+    reference: Reference
+    sparsity: SparsitySpec | None = None
+    cache: Cache = field(default_factory=Cache)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What was asked for, and the micro-batch that was decided."""
+        return self.facts.spec
+
+    @property
+    def original(self) -> Model:
+        """The model with the weights it was imported with."""
+        return replace(self, params=self.reference.params, sparsity=None)
+
+    def __repr__(self) -> str:
+        return f"Model({', '.join(f'{name}: {text}' for name, text in self._summary().items())})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>"
+            for name, text in self._summary().items()
+        )
+        return f"<table>{rows}</table>"
+
+    def _summary(self) -> dict[str, str]:
+        facts, sparsity = self.facts, self.sparsity
+        summary = {
+            "model": f"{facts.name} ({facts.architecture}, {facts.task})",
+            "inputs": ", ".join(map(str, facts.inputs)),
+            "outputs": ", ".join(map(str, facts.outputs)),
+            "parameters": f"{sum(value.size for value in self.params.values()):,}",
+            "layers": f"{len(self.layers)} dense",
+            "weights": facts.weights.detail,
+        }
+        if sparsity is not None:
+            rows, columns = sparsity.block_shape
+            summary["sparsity"] = f"{sparsity.prune} {rows}x{columns} {sparsity.sparsity:g}"
+        return summary
