@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tvm_sparse.api import stages
 from tvm_sparse.api.comparison import compare_model, renamed
+from tvm_sparse.api.models import load_model
 from tvm_sparse.bench.peers.engine import ENGINES, find_engines
 from tvm_sparse.bench.peers.record import PeersRecord
 from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
@@ -76,7 +76,7 @@ def main(
         ]
         counts = [int(text) for text in split(threads)]
         find_engines(split(engines))  # a wrong name is told before anything is done
-        loaded = stages.load_model(model_spec, cache_dir=cache_dir, progress=say)
+        loaded = load_model(model_spec, cache_dir=cache_dir, progress=say)
         record = compare_model(
             loaded, specs, split(engines), threads=counts, bench=bench, progress=show_share
         )

@@ -2,28 +2,48 @@
 
 A Hugging Face transformer goes in; dense and block-sparse CPU builds of it come out, checked
 against each other, measured side by side, and exported as a `.so` that runs without Python.
+
+>>> import tvm_sparse
+>>> model = tvm_sparse.load_model("bert-mini")
+>>> pruned = tvm_sparse.sparsify(model, sparsity=0.95, block_shape=(4, 1))
+>>> builds = tvm_sparse.compile(pruned)
+>>> record = tvm_sparse.benchmark(builds)
+>>> tvm_sparse.export(builds, "bert-mini-sparse")
+
+Every function takes what the one before returned and changes nothing in it.
 """
 
 from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = [
-    *("benchmark", "compare", "compile", "export", "finetune", "load", "load_model", "prune"),
-    *("sparsify", "what_if"),
-]
 
-#: Where a name is defined, unless in the API: a deployed model must not pull in the compiler.
+#: Where each public function is: imported when it is first used, since a deployed model must not
+#: pull in the compiler.
 _HOMES = {
+    "analyze": "tvm_sparse.api.analysis",
+    "benchmark": "tvm_sparse.api.benchmark",
     "compare": "tvm_sparse.api.comparison",
+    "compile": "tvm_sparse.api.builds",
+    "evaluate": "tvm_sparse.api.evaluation",
+    "export": "tvm_sparse.api.builds",
     "finetune": "tvm_sparse.api.pruning",
     "load": "tvm_sparse.runtime.artifact",
+    "load_model": "tvm_sparse.api.models",
     "prune": "tvm_sparse.api.pruning",
-    "what_if": "tvm_sparse.whatif.what_if",
+    "sensitivity": "tvm_sparse.fidelity.model_sensitivity",
+    "sparsify": "tvm_sparse.api.models",
+    "tune": "tvm_sparse.api.tuning",
+    "what_if": "tvm_sparse.api.what_if",
 }
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module(_HOMES.get(name, "tvm_sparse.api.stages")), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'tvm_sparse' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -10,5 +10,10 @@ Progress = Callable[[str], None]
 ShareProgress = Callable[[str, float], None]
 
 
+def steps(progress: ShareProgress) -> Progress:
+    """Return a progress of steps, none of which tells how far it is."""
+    return lambda line: progress(line, 0.0)
+
+
 def silent(*_words: object) -> None:
     """Tell nobody."""

@@ -260,9 +260,9 @@ def test_records_of_others_are_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.e2e
 def test_tensorflow_reads_the_checkpoint_of_an_imported_model(tmp_path: Path) -> None:
-    from tvm_sparse.api import stages
+    from tvm_sparse.api.models import load_model
 
-    model = stages.load_model(
+    model = load_model(
         "bert-tiny", weights="random", seq_len=8, num_layers=1, cache_dir=tmp_path / "cache"
     )
     checkpoint = write_checkpoint(tmp_path / "checkpoint", model)

@@ -7,8 +7,9 @@ import json
 import pytest
 from command_line import write_config
 
-from tvm_sparse.api import stages
+from tvm_sparse.api.builds import compile, export
 from tvm_sparse.api.comparison import compare
+from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.bench.peers.record import load_peers_record
 from tvm_sparse.config import BenchSpec
@@ -20,12 +21,10 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module", params=["sparse", "dense"])
 def artifact(request, tiny, tmp_path_factory):
-    model = stages.load_model(
-        str(tiny.directory), weights="random", seq_len=16, cache_dir=tiny.cache_dir
-    )
-    pruned = stages.sparsify(model, sparsity=0.8, block_shape=(4, 1))
-    builds = stages.compile(pruned, threads=1)
-    return stages.export(builds, tmp_path_factory.mktemp("artifact") / "build", request.param)
+    model = load_model(str(tiny.directory), weights="random", seq_len=16, cache_dir=tiny.cache_dir)
+    pruned = sparsify(model, sparsity=0.8, block_shape=(4, 1))
+    builds = compile(pruned, threads=1)
+    return export(builds, tmp_path_factory.mktemp("artifact") / "build", request.param)
 
 
 def test_an_artifact_beside_another_engine(artifact, tiny, invoke, tmp_path) -> None:

@@ -13,7 +13,7 @@ from command_line import Sandbox
 from safetensors.numpy import load_file
 
 import tvm_sparse
-from tvm_sparse.api import stages
+from tvm_sparse.api.models import sparsify
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, ConfigError, InputError, SparsityError
 from tvm_sparse.model.model import Model
@@ -179,7 +179,7 @@ def test_the_command_writes_a_directory_that_loads(checkpoint, folder, text, mod
         if "encoder" in layer.name:
             mask = block_mask(layer.load(loaded.params), (4, 1))
             assert (~mask).sum() == round(mask.size * 0.7)
-    assert stages.sparsify(loaded, block_shape=(4, 1)).sparsity.prune == "none"
+    assert sparsify(loaded, block_shape=(4, 1)).sparsity.prune == "none"
 
     # An older result is replaced, anything else is not.
     again = sandbox.run(*arguments, *shared, "--method", "magnitude", "-q")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tvm_sparse
-from tvm_sparse.api.stages import Builds
+from tvm_sparse.api.builds import Builds
 from tvm_sparse.model.model import Model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

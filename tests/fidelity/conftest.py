@@ -48,4 +48,4 @@ def dense_side(dense_dir, shared_cache):
     from tvm_sparse.config import CompileSpec
     from tvm_sparse.fidelity.sides import open_side
 
-    return open_side(str(dense_dir), 4, 16, CompileSpec(threads=1), shared_cache)
+    return open_side(str(dense_dir), CompileSpec(threads=1), shared_cache, batch=4, seq_len=16)

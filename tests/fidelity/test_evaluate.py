@@ -16,7 +16,9 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def pruned_side(pruned_dir, shared_cache, dense_side):
-    return open_side(str(pruned_dir), 4, 16, CompileSpec(threads=1), shared_cache, dense_side)
+    return open_side(
+        str(pruned_dir), CompileSpec(threads=1), shared_cache, dense_side, batch=4, seq_len=16
+    )
 
 
 def test_a_pruned_model_against_the_dense_one(dense_side, pruned_side):
@@ -102,7 +104,7 @@ def test_task_heads_with_labels(
     tensors[f"{head}.weight"] = rng.normal(0, 1, (2, 32)).astype(np.float32)
     tensors[f"{head}.bias"] = np.zeros(2, np.float32)
     dense = write_checkpoint(tmp_path / "dense", tensors, config)
-    side = open_side(str(dense), 4, 16, CompileSpec(threads=1), shared_cache)
+    side = open_side(str(dense), CompileSpec(threads=1), shared_cache, batch=4, seq_len=16)
     rough = {
         name: np.where(np.abs(value) < np.median(np.abs(value)), 0, value)
         if value.ndim == 2 and "layer" in name

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 from tiny_bert import TEXTS
 
-from tvm_sparse.api import stages
+from tvm_sparse.api.models import load_model
 from tvm_sparse.errors import ConfigError, InputError, SparsityError
-from tvm_sparse.fidelity.model_sensitivity import SPARSITIES, model_sensitivity
+from tvm_sparse.fidelity.model_sensitivity import SPARSITIES, sensitivity
 from tvm_sparse.model.facts import WeightsFacts
 
 pytestmark = pytest.mark.e2e
@@ -13,13 +13,13 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def model(dense_dir, shared_cache):
-    return stages.load_model(str(dense_dir), cache_dir=shared_cache, batch=4, seq_len=16)
+    return load_model(str(dense_dir), cache_dir=shared_cache, batch=4, seq_len=16)
 
 
 def run(model, text, **changes):
     options = {"block_shape": (4, 1), "threads": 1, **changes}
     block = options.pop("block_shape")
-    return model_sensitivity(model, str(text), block, **options)
+    return sensitivity(model, str(text), block, **options)
 
 
 def test_every_eligible_layer_is_measured(model, text_file):

@@ -16,7 +16,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tvm_sparse.api import stages
+from tvm_sparse.api.builds import compile
+from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.bench.environment import Environment, detect_environment
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
 from tvm_sparse.bench.peers.compare import TOLERANCE, max_error, prepare_engines, run_once
@@ -176,7 +177,7 @@ def _model_of(
         spec = spec.with_(model=name)
     elif metadata.weights.trained and os.path.isdir(source):
         spec = spec.with_(model=source)
-    model = stages.load_model(spec, cache_dir=cache_dir, progress=lambda line: progress(line, 0.0))
+    model = load_model(spec, cache_dir=cache_dir, progress=lambda line: progress(line, 0.0))
     if model.facts.weights.fingerprint != metadata.weights.fingerprint:
         raise ArtifactError(
             f"{directory} was made from other weights than {spec.model} has now "
@@ -188,7 +189,7 @@ def _model_of(
         return model
     progress("making the weights sparse", 0.0)
     fields = {**sparsity, **{key: tuple(sparsity[key]) for key in ("block_shape", "include")}}
-    return stages.sparsify(model, SparsitySpec(**{**fields, "exclude": tuple(sparsity["exclude"])}))
+    return sparsify(model, SparsitySpec(**{**fields, "exclude": tuple(sparsity["exclude"])}))
 
 
 def _artifact(
@@ -207,7 +208,7 @@ def _sparse_build(
     progress: ShareProgress,
 ) -> Contender:
     """Prune, compile and return a sparse build with what it has to compute."""
-    pruned, inputs = stages.sparsify(model, spec), model.reference.inputs
+    pruned, inputs = sparsify(model, spec), model.reference.inputs
     directory = _compile(pruned, "sparse", compile_spec, progress)
     engine = ENGINES[_REFERENCE_ENGINE]
     if engine.missing():
@@ -241,7 +242,7 @@ def _compile(model: Model, build: BuildName, spec: CompileSpec, progress: ShareP
     def say(line: str) -> None:
         progress(line, 0.0)
 
-    return stages.compile(model, spec, builds=(build,), progress=say).directories[build]
+    return compile(model, spec, builds=(build,), progress=say).directories[build]
 
 
 def _run_artifact(directory: Path, inputs: Arrays) -> Arrays:

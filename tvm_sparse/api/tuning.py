@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.api.stages import Builds, compile
+from tvm_sparse.api.builds import Builds, compile
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec, BuildName, CompileSpec

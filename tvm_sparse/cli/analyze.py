@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +21,17 @@ from tvm_sparse.cli.options.builds import threads_option
 from tvm_sparse.cli.options.model import model_argument
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_file
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config import ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import RUNTIME, check_dependencies
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 
 if TYPE_CHECKING:
     from tvm_sparse.analysis.layers import Analysis
-    from tvm_sparse.cli.progress import ProgressDisplay
+    from tvm_sparse.cache.store import CacheEntry
+    from tvm_sparse.model.model import Model
+    from tvm_sparse.progress import Progress
 
-_BENCH = BenchSpec(time_s=2.0, warmup_s=0.5)
 _KEY = re.compile(r"(?P<kind>ir|lib)/(?P<key>[0-9a-f]+)|[0-9a-f]{6,}")
 _METADATA_FILE = "metadata.json"
 
@@ -92,32 +93,35 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -
     from tvm_sparse.cli.progress import ProgressDisplay
 
     with ProgressDisplay(flags["quiet"]) as display:
-        artifact = _find_artifact(model_spec.model, flags["cache_dir"])
-        if artifact is not None:
+        entry = _find_entry(model_spec.model, flags["cache_dir"])
+        artifact = _artifact(model_spec.model, entry)
+        if entry is not None or artifact is not None:
             _refuse_given(("batch", "seq_len", "layers", "inputs", "weights", "seed"))
+        subject: Path | Model
+        if artifact is not None:
             _refuse_given(("block", "bs_r", "bs_c", "threshold", "include", "exclude"))
-            if flags["sensitivity_text"] is not None:
-                raise ConfigError(
-                    "--sensitivity given for an exported build, whose weights are packed: name "
-                    "the model it was made from"
-                )
             check_dependencies(RUNTIME)
-            analysis = _analyze_artifact(artifact, threads, flags["no_time"], display)
+            subject = artifact
         else:
             check_dependencies()
-            analysis = _analyze_model(model_spec, spec, threads, flags, display)
+            display.step("starting the compiler")
+            subject = _load_model(model_spec, entry, flags["cache_dir"], display.step)
+        from tvm_sparse.api.analysis import analyze
+
+        analysis = analyze(
+            subject,
+            spec,
+            sensitivity_text=flags["sensitivity_text"],
+            timed=not flags["no_time"],
+            threads=threads,
+            progress=display.measure,
+        )
+    if entry is not None and artifact is None:
+        analysis = replace(analysis, origin=f"cache {model_spec.model}")
     _report(analysis, flags["json_path"], flags["csv_path"])
 
 
-def _find_artifact(model: str, cache_dir: str | None) -> Path | None:
-    """Return the artifact directory that MODEL names, as a path or as a key in the cache."""
-    if (Path(model) / _METADATA_FILE).is_file():
-        return Path(model)
-    entry = _find_entry(model, cache_dir)
-    return entry.path / "artifact" if entry is not None and entry.kind == "lib" else None
-
-
-def _find_entry(model: str, cache_dir: str | None) -> Any:
+def _find_entry(model: str, cache_dir: str | None) -> CacheEntry | None:
     """Return the one cache entry whose key MODEL begins, or None when MODEL is no key."""
     match = _KEY.fullmatch(model)
     if match is None or Path(model).is_dir():
@@ -129,6 +133,23 @@ def _find_entry(model: str, cache_dir: str | None) -> Any:
     return cache.info(model) if match["kind"] or known else None
 
 
+def _artifact(model: str, entry: CacheEntry | None) -> Path | None:
+    """Return the artifact directory that MODEL names, as a path or as a key in the cache."""
+    if (Path(model) / _METADATA_FILE).is_file():
+        return Path(model)
+    return entry.path / "artifact" if entry is not None and entry.kind == "lib" else None
+
+
+def _load_model(
+    spec: ModelSpec, entry: CacheEntry | None, cache_dir: str | None, say: Progress
+) -> Model:
+    from tvm_sparse.api.models import load_cached_model, load_model
+
+    if entry is None:
+        return load_model(spec, cache_dir=cache_dir, progress=say)
+    return load_cached_model(entry.key, cache_dir=cache_dir, progress=say)
+
+
 def _refuse_given(names: Sequence[str]) -> None:
     """Refuse flags that an analysis of something finished cannot follow."""
     context = click.get_current_context()
@@ -138,110 +159,6 @@ def _refuse_given(names: Sequence[str]) -> None:
                 f"--{name.replace('_', '-')} given: an exported build or an import in the cache "
                 "has its own; leave the flag out, or name the model"
             )
-
-
-def _analyze_artifact(
-    directory: Path, threads: int, no_time: bool, display: ProgressDisplay
-) -> Analysis:
-    from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_decisions
-    from tvm_sparse.bench.inputs import random_inputs
-    from tvm_sparse.runtime.metadata import load_metadata
-    from tvm_sparse.whatif.measuring import measure_quietly
-
-    display.step("reading the artifact")
-    metadata = load_metadata(directory)
-    if not metadata.decisions:
-        raise ConfigError(
-            f"{directory} is a {metadata.build} build that tells nothing of its layers: give a "
-            "sparse build, or the model it was made from"
-        )
-    layers = analyze_decisions(metadata.decisions)
-    rows, columns = metadata.decisions[0]["block_shape"]
-    analysis = Analysis(
-        model=asdict(metadata.model),
-        weights=asdict(metadata.weights),
-        spec=metadata.spec,
-        origin=f"artifact {directory}",
-        block_shape=(rows, columns),
-        layers=layers,
-    )
-    if no_time:
-        return analysis
-    display.step(f"measuring the {metadata.build} build")
-    inputs = random_inputs(metadata, 0)
-    record, disturbed = measure_quietly(
-        {metadata.build: directory}, inputs, _BENCH, threads, display.step
-    )
-    return add_measurement(analysis, metadata.build, record, disturbed)
-
-
-def _analyze_model(
-    model_spec: ModelSpec,
-    spec: SparsitySpec,
-    threads: int,
-    flags: dict[str, Any],
-    display: ProgressDisplay,
-) -> Analysis:
-    display.step("starting the compiler")
-    from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_weights
-    from tvm_sparse.api import stages
-    from tvm_sparse.tuning.records import Records
-    from tvm_sparse.tuning.setting import Setting
-    from tvm_sparse.whatif.baseline import Baseline
-    from tvm_sparse.whatif.layer_prediction import predict_layers
-    from tvm_sparse.whatif.measuring import measure_quietly
-    from tvm_sparse.whatif.predict import make_predictors
-
-    cache_dir = flags["cache_dir"]
-    entry = _find_entry(model_spec.model, cache_dir)
-    if entry is not None:
-        _refuse_given(("batch", "seq_len", "layers", "inputs", "weights", "seed"))
-        model = stages.load_cached_model(entry.key, cache_dir=cache_dir, progress=display.step)
-    else:
-        model = stages.load_model(model_spec, cache_dir=cache_dir, progress=display.step)
-    display.step("counting zeros")
-    analysis = Analysis(
-        model=asdict(model.facts.description),
-        weights=asdict(model.facts.weights),
-        spec={"model": model.spec.to_json(), "sparsity": spec.to_json()},
-        origin=f"{'model' if entry is None else 'cache'} {model_spec.model}",
-        block_shape=spec.block_shape,
-        layers=analyze_weights(model, spec),
-    )
-    if flags["sensitivity_text"] is not None:
-        from tvm_sparse.fidelity.model_sensitivity import model_sensitivity
-
-        display.step("compiling the dense code")
-        found = model_sensitivity(
-            model,
-            flags["sensitivity_text"],
-            spec.block_shape,
-            include=spec.include,
-            exclude=spec.exclude,
-            threads=threads,
-            progress=display.measure,
-        )
-        analysis = replace(analysis, sensitivity=found)
-    if flags["no_time"]:
-        return analysis
-    compile_spec = CompileSpec(threads=threads)
-    builds = stages.compile(model, compile_spec, builds=("dense",), progress=display.step)
-    display.step("measuring the dense build")
-    record, disturbed = measure_quietly(
-        builds.directories, model.reference.inputs, _BENCH, threads, display.step
-    )
-    analysis = add_measurement(analysis, "dense", record, disturbed)
-    setting = Setting.of(model.spec, threads)
-    baseline = Baseline.from_record(setting, record, model.layers, disturbed)
-    predictor = make_predictors(
-        baseline,
-        [spec.block_shape],
-        Records(model.cache, display.step),
-        spec.include,
-        spec.exclude,
-        display.step,
-    )[spec.block_shape]
-    return predict_layers(analysis, baseline, predictor.model, spec.sparsity)
 
 
 def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> None:

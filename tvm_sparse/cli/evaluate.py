@@ -9,9 +9,7 @@ import click
 from tvm_sparse.cli.options.builds import threads_option
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_file
-from tvm_sparse.config import CompileSpec
 from tvm_sparse.dependencies import check_dependencies
-from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 
 
@@ -66,39 +64,27 @@ def command(model: str, against: str, **flags: Any) -> None:
     and F1 of both. Texts are split by the model's own tokenizer.
     """
     check_output_file("--json", flags["json_path"])
-    compile_spec = CompileSpec(threads=flags["threads"])
-    limit = flags["limit"]
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit {limit} given: it must be at least 1")
-    from tvm_sparse.fidelity.evaluate import Texts, check_pair, evaluate
-    from tvm_sparse.text.texts import read_labels, read_texts, take_evenly
+    threads = threads_here(flags["threads"])
+    from tvm_sparse.fidelity.evaluate import Texts
 
     # Before the models: a file of the wrong kind is told at once.
-    texts = read_texts(flags["text_path"])
-    labels = None
-    if flags["labels_path"] is not None:
-        labels = take_evenly(read_labels(flags["labels_path"], len(texts)), limit)
+    texts = Texts.read(flags["text_path"], flags["labels_path"], flags["limit"])
     check_dependencies()
     from tvm_sparse.cli.progress import ProgressDisplay
-    from tvm_sparse.fidelity.sides import artifact_shape, open_side
 
-    shapes = [shape for side in (against, model) if (shape := artifact_shape(side))]
-    batch, seq_len = shapes[0] if shapes else (1, 128)
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        batch = batch if flags["batch"] is None else flags["batch"]
-        seq_len = seq_len if flags["seq_len"] is None else flags["seq_len"]
-        cache_dir, step = flags["cache_dir"], display.step
-        reference = open_side(against, batch, seq_len, compile_spec, cache_dir, None, step)
-        candidate = open_side(model, batch, seq_len, compile_spec, cache_dir, reference, step)
-        check_pair(candidate, reference)
+        from tvm_sparse.api.evaluation import evaluate
+
         record = evaluate(
-            candidate,
-            reference,
-            Texts(take_evenly(texts, limit), labels, flags["text_path"], flags["labels_path"]),
-            threads_here(compile_spec.threads),
-            flags["tokenizer"],
-            display.measure,
+            model,
+            against,
+            texts,
+            tokenizer=flags["tokenizer"],
+            threads=threads,
+            cache_dir=flags["cache_dir"],
+            progress=display.measure,
+            **{n: flags[n] for n in ("batch", "seq_len") if flags[n] is not None},
         )
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.records.write import write_json

@@ -60,12 +60,13 @@ def command(
         raise ConfigError(f"-o: {error}") from None
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse.api import stages
+        from tvm_sparse.api.builds import compile, export
+        from tvm_sparse.api.models import load_model, sparsify
 
-        model = stages.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        model = load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         display.step("making the weights sparse")
-        model = stages.sparsify(model, sparsity_spec)
-        builds = stages.compile(
+        model = sparsify(model, sparsity_spec)
+        builds = compile(
             model,
             compile_spec,
             builds=("dense", "sparse") if flags["build"] == "sparse" else ("dense",),
@@ -74,7 +75,7 @@ def command(
             progress=display.step,
         )
         display.step(f"writing {flags['output']}")
-        directory = stages.export(builds, flags["output"], flags["build"])
+        directory = export(builds, flags["output"], flags["build"])
     from tvm_sparse.cli.results import print_artifact
 
     print_artifact(directory, flags["verbose"])

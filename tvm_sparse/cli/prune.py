@@ -172,11 +172,12 @@ def command(model: str, output: str, **flags: Any) -> None:
 
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse.api import pruning, stages
+        from tvm_sparse.api import pruning
+        from tvm_sparse.api.models import load_model
         from tvm_sparse.pruning.write_checkpoint import check_output
 
         check_output(Path(output).absolute())
-        loaded = stages.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        loaded = load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         state_dir = _state_dir(output) if finetune is not None else None
         pruned = pruning.prune(
             loaded,

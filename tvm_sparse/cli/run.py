@@ -59,12 +59,14 @@ def command(
 
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse.api import stages
+        from tvm_sparse.api.benchmark import benchmark
+        from tvm_sparse.api.builds import compile
+        from tvm_sparse.api.models import load_model, sparsify
 
-        model = stages.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        model = load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         display.step("making the weights sparse")
-        model = stages.sparsify(model, sparsity_spec)
-        builds = stages.compile(
+        model = sparsify(model, sparsity_spec)
+        builds = compile(
             model,
             compile_spec,
             builds=names,
@@ -72,7 +74,7 @@ def command(
             rtol=flags["rtol"],
             progress=display.step,
         )
-        record = stages.benchmark(
+        record = benchmark(
             builds,
             bench_spec,
             threads=compile_spec.threads,

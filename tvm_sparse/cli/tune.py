@@ -48,13 +48,13 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
 
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse.api import stages
+        from tvm_sparse.api.models import load_model, sparsify
         from tvm_sparse.api.tuning import tune
 
-        model = stages.load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        model = load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         if "sparse" in names:
             display.step("making the weights sparse")
-            model = stages.sparsify(model, sparsity_spec)
+            model = sparsify(model, sparsity_spec)
         tuned = tune(
             model,
             builds=names,

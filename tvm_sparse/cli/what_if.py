@@ -141,50 +141,39 @@ def command(model: str, **flags: Any) -> None:
         from tvm_sparse.report.charts.render import check_renderer
 
         check_renderer()
-    from tvm_sparse.cache.store import Cache
+    from tvm_sparse.api.what_if import plan_what_if, what_if
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.cli.results import print_wide
-    from tvm_sparse.tuning.records import Records
-    from tvm_sparse.whatif.fidelity import FidelityQuestion, add_fidelity
-    from tvm_sparse.whatif.plan import describe_cost
-    from tvm_sparse.whatif.question import Question, plan_study
-    from tvm_sparse.whatif.subject import Fill, Subject
-    from tvm_sparse.whatif.what_if import run_study
+    from tvm_sparse.whatif.fidelity import FidelityQuestion
+    from tvm_sparse.whatif.question import Question
+    from tvm_sparse.whatif.subject import Fill
 
+    fidelity = None
+    if flags["fidelity_text"] is not None:
+        methods = flags["fidelity_methods"] or ("magnitude",)
+        fidelity = FidelityQuestion(flags["fidelity_text"], tuple(dict.fromkeys(methods)))
     question = Question(
         grid=grid,
         mode="predict" if flags["predict"] else "measure" if flags["measure"] else "decide",
         targets=targets,
+        fill=Fill(flags["seed"], flags["include"], flags["exclude"]),
+        fidelity=fidelity,
         bench=bench,
         keep_builds=flags["keep_builds"],
         measure_again=flags["measure_again"],
         int8=not flags["no_int8"],
         command=_command_line(),
     )
-    fidelity = None
-    if flags["fidelity_text"] is not None:
-        methods = flags["fidelity_methods"] or ("magnitude",)
-        fidelity = FidelityQuestion(flags["fidelity_text"], tuple(dict.fromkeys(methods)))
     with ProgressDisplay(flags["quiet"]) as display:
-        cache = Cache(flags["cache_dir"], on_warning=display.step)
-        fill = Fill(flags["seed"], flags["include"], flags["exclude"])
-        subject = Subject(spec, cache, fill, display.step)
-        records = Records(cache, display.step)
-        cost = describe_cost(grid, plan_study(subject, question, records))
+        ways = {"cache_dir": flags["cache_dir"], "progress": display.step}
         if flags["dry_run"]:
-            study = None
+            plan, study = plan_what_if(spec, question, **ways), None
         else:
-            for line in cost:
-                display.step(line)
-            study = run_study(subject, question, records, display.step)
-            if fidelity is not None:
-                setting = grid.settings[0]
-                study = add_fidelity(study, subject, setting, fidelity, records, display.step)
-    if study is None:
-        for line in cost:
-            print_wide(line)
-        return
-    _report(study, flags)
+            plan, study = [], what_if(spec, question, **ways)
+    for line in plan:
+        print_wide(line)
+    if study is not None:
+        _report(study, flags)
 
 
 def _report(study: Study, flags: dict[str, Any]) -> None:

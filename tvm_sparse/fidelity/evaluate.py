@@ -16,6 +16,7 @@ from tvm_sparse.fidelity.views import collect, compare, score
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
+from tvm_sparse.text.texts import read_labels, read_texts, take_evenly
 from tvm_sparse.text.tokens import TOKENIZER_FILE, VOCABULARY_FILE, Tokens, load_tokenizer
 
 
@@ -27,6 +28,35 @@ class Texts:
     labels: Sequence[str] | None = None
     text_source: str | None = None
     labels_source: str | None = None
+
+    @classmethod
+    def read(cls, text: str, labels: str | None = None, limit: int | None = None) -> Texts:
+        """Read files with one text and one label a line.
+
+        Parameters
+        ----------
+        text, labels : str
+            The files; labels are in the order of the texts.
+        limit : int, optional
+            Use at most so many, spread over the file.
+
+        Raises
+        ------
+        ConfigError
+            The limit is below 1.
+        InputError
+            A file cannot be used, or there are not as many labels as texts.
+        """
+        if limit is not None and limit < 1:
+            raise ConfigError(f"limit {limit} given: it must be at least 1")
+        texts = read_texts(text)
+        answers = None if labels is None else read_labels(labels, len(texts))
+        return cls(
+            take_evenly(texts, limit),
+            None if answers is None else take_evenly(answers, limit),
+            text,
+            labels,
+        )
 
 
 def evaluate(

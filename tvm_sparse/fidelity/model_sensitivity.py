@@ -22,7 +22,7 @@ DEFAULT_TEXTS = 32
 SPARSITIES = (0.5, 0.8, 0.95)
 
 
-def model_sensitivity(
+def sensitivity(
     model: Model,
     text: str,
     block_shape: tuple[int, int],

@@ -105,12 +105,11 @@ def artifact_shape(model: str) -> tuple[int, int] | None:
 
 def open_side(
     model: str,
-    batch: int,
-    seq_len: int,
     compile_spec: CompileSpec,
     cache_dir: str | os.PathLike[str] | None = None,
     like: Side | None = None,
     progress: Progress = silent,
+    **shape: Any,
 ) -> Side:
     """Open a model for a comparison.
 
@@ -118,8 +117,6 @@ def open_side(
     ----------
     model : str
         Directory, preset, hub id, or artifact.
-    batch, seq_len : int
-        Shape to import it at; an artifact has its own.
     compile_spec : CompileSpec
         Threads.
     cache_dir : path, optional
@@ -128,6 +125,8 @@ def open_side(
         A side that is open already: its code is used again if the architecture is the same.
     progress : callable
         Receives one line a step.
+    **shape
+        batch, seq_len to import it at; an artifact has its own.
 
     Raises
     ------
@@ -138,8 +137,7 @@ def open_side(
         return _open_artifact(model, compile_spec)
     from tvm_sparse.importers.load_model import load_model
 
-    spec, cache = ModelSpec(model, batch=batch, seq_len=seq_len), Cache(cache_dir, progress)
-    loaded = load_model(spec, cache, progress)
+    loaded = load_model(ModelSpec(model, **shape), Cache(cache_dir, progress), progress)
     import tvm_ffi  # after TVM, which `load_model` keeps PyTorch away from
 
     code = None

@@ -11,6 +11,7 @@ from tvm_sparse.tuning.calibrate import count_missing
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.baseline import Baseline
+from tvm_sparse.whatif.fidelity import FidelityQuestion
 from tvm_sparse.whatif.grid import Grid, Mode, Targets
 from tvm_sparse.whatif.measuring import load_baseline, point_identity
 from tvm_sparse.whatif.plan import Cost, Inventory, estimate_cost, estimate_weights
@@ -31,6 +32,10 @@ class Question:
         Whether the points that decide, none, or all are measured.
     targets : Targets
         What a sparsity is looked for.
+    fill : Fill
+        How the points become sparse.
+    fidelity : FidelityQuestion or None
+        On what texts the fidelity of real pruning is measured; None leaves that out.
     bench : BenchSpec
         How long each build is measured.
     keep_builds : bool
@@ -46,6 +51,8 @@ class Question:
     grid: Grid = field(default_factory=Grid)
     mode: Mode = "decide"
     targets: Targets = field(default_factory=Targets)
+    fill: Fill = field(default_factory=Fill)
+    fidelity: FidelityQuestion | None = None
     bench: BenchSpec = field(default_factory=lambda: BenchSpec(time_s=3.0, warmup_s=0.5))
     keep_builds: bool = False
     measure_again: bool = False

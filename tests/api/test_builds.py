@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +9,7 @@ import pytest
 from command_line import write_config
 
 import tvm_sparse
-from tvm_sparse.api.stages import Builds
+from tvm_sparse.api.builds import Builds
 from tvm_sparse.errors import ArtifactError, ConfigError, SparsityError
 from tvm_sparse.model.model import Model
 from tvm_sparse.runtime.metadata import load_metadata
@@ -176,14 +173,3 @@ def test_requests_that_cannot_be_met(model, builds, tmp_path):
         tvm_sparse.benchmark(builds.directories)
     with pytest.raises(ConfigError, match="seq-len"):
         tvm_sparse.load_model(write_config(tmp_path / "m"), seq_len=65, cache_dir=tmp_path)
-
-
-def test_importing_the_package_imports_nothing_heavy():
-    code = (
-        "import sys, tvm_sparse; tvm_sparse.load; tvm_sparse.sparsify; import json;"
-        "print(json.dumps([m for m in ('tvm', 'tensorflow', 'transformers') if m in sys.modules]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []
-    with pytest.raises(AttributeError, match="no attribute 'loads'"):
-        tvm_sparse.loads  # noqa: B018

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
-from typing import Any
 
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import BenchSpec, ModelSpec
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.calibrate import measured_ceilings
 from tvm_sparse.tuning.records import Records
@@ -20,7 +16,8 @@ from tvm_sparse.whatif.answers import make_answers
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.decisive import decisive_points
-from tvm_sparse.whatif.grid import Grid, Mode, Point, Targets
+from tvm_sparse.whatif.fidelity import add_fidelity
+from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.measuring import (
     load_baseline,
     measure_point,
@@ -31,76 +28,10 @@ from tvm_sparse.whatif.predict import Predictor, make_predictors
 from tvm_sparse.whatif.question import Question
 from tvm_sparse.whatif.results import point_result, setting_result
 from tvm_sparse.whatif.study import Alternative, Measurement, PointResult, Study
-from tvm_sparse.whatif.subject import Fill, Subject
+from tvm_sparse.whatif.subject import Subject
 from tvm_sparse.whatif.sweep import Kept, load_points, measure_points
 
 Predictors = Mapping[tuple[int, int], Predictor]
-
-
-def what_if(
-    model: str | ModelSpec,
-    *,
-    mode: Mode = "decide",
-    target_latency_ms: float | None = None,
-    target_items_per_s_per_core: float | None = None,
-    bench: BenchSpec | None = None,
-    seed: int = 0,
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    int8: bool = True,
-    cache_dir: str | os.PathLike[str] | None = None,
-    progress: Progress = silent,
-    **axes: Sequence[Any],
-) -> Study:
-    """Tell what pruning a model would buy on this machine, over a grid of sparsities.
-
-    Parameters
-    ----------
-    model : str or ModelSpec
-        Preset name, hub id or local directory; or a whole spec.
-    mode : {"decide", "predict", "measure"}
-        Measure the points that decide, none, or all.
-    target_latency_ms, target_items_per_s_per_core : float, optional
-        What a sparsity is looked for.
-    bench : BenchSpec, optional
-        How long each build is measured; 3 seconds by default.
-    seed : int
-        Seed of the random block structure.
-    include, exclude : sequence of str
-        Shell patterns of layers.
-    int8 : bool
-        Measure INT8 in ONNX Runtime too, where it is installed and anything is measured.
-    cache_dir : path, optional
-        Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
-    progress : callable
-        Receives one line a step.
-    **axes
-        Fields of `grid.Grid`: sparsities, block_shapes, seq_lens, batches, threads.
-
-    Returns
-    -------
-    Study
-        Every point predicted, some measured, and answers in plain words.
-
-    Raises
-    ------
-    ConfigError
-        An empty axis, or a value out of range.
-    TvmSparseError
-        See `errors`.
-    """
-    spec = model if isinstance(model, ModelSpec) else ModelSpec(model, seed=seed)
-    cache = Cache(cache_dir, on_warning=progress)
-    subject = Subject(spec, cache, Fill(seed, tuple(include), tuple(exclude)), progress)
-    question = Question(
-        grid=Grid(**{name: tuple(values) for name, values in axes.items()}),
-        mode=mode,
-        targets=Targets(target_latency_ms, target_items_per_s_per_core),
-        int8=int8,
-    )
-    if bench is not None:
-        question = replace(question, bench=bench)
-    return run_study(subject, question, Records(cache, progress), progress)
 
 
 def run_study(
@@ -168,7 +99,7 @@ def run_study(
             for setting in grid.settings
         ]
     record = baselines[grid.settings[0]].record
-    return Study(
+    study = Study(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=question.command,
         mode=question.mode,
@@ -191,6 +122,10 @@ def run_study(
         alternatives=tuple(alternatives),
         refused=tuple(records.refused),
     )
+    if question.fidelity is None:
+        return study
+    setting = grid.settings[0]
+    return add_fidelity(study, subject, setting, question.fidelity, records, progress)
 
 
 def _measure(

@@ -1,0 +1,161 @@
+"""Analyses: what each layer costs, how sparse it is, and what would run sparse."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tvm_sparse.api.builds import compile
+from tvm_sparse.config import BenchSpec, SparsitySpec
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import threads_here
+from tvm_sparse.model.model import Model
+from tvm_sparse.progress import ShareProgress, silent, steps
+
+if TYPE_CHECKING:
+    from tvm_sparse.analysis.layers import Analysis
+
+_BENCH = BenchSpec(time_s=2.0, warmup_s=0.5)
+
+
+def analyze(
+    model: Model | str | os.PathLike[str],
+    spec: SparsitySpec | None = None,
+    *,
+    sensitivity_text: str | None = None,
+    timed: bool = True,
+    threads: int | None = None,
+    progress: ShareProgress = silent,
+    **fields: Any,
+) -> Analysis:
+    """Tell of every dense layer of a model what it costs and whether it would run sparse.
+
+    Parameters
+    ----------
+    model : Model or path
+        A model, whose weights are analysed as they are and whose dense build is timed; or the
+        directory of an exported build, which tells of itself.
+    spec : SparsitySpec, optional
+        A whole spec, for a model: what would decide, and the sparsity to predict times for.
+    sensitivity_text : str, optional
+        A file with one text a line, to tell what pruning each layer alone does to the model.
+    timed : bool
+        Measure times on this machine, and predict those of a model's sparse layers.
+    threads : int, optional
+        Threads to run on; every core by default.
+    progress : callable
+        Receives a line of text and the finished share, 0..1.
+    **fields
+        Fields of `SparsitySpec`: sparsity, block_shape, sparsity_threshold, include, exclude.
+
+    Raises
+    ------
+    ConfigError
+        A value out of range; a build that tells nothing of its layers, or whose sensitivity is
+        asked for.
+    TvmSparseError
+        See `errors`.
+    """
+    if isinstance(model, Model):
+        spec = spec or SparsitySpec(**fields)
+        return _analyze_model(model, spec, sensitivity_text, timed, threads_here(threads), progress)
+    if sensitivity_text is not None:
+        raise ConfigError(
+            "--sensitivity given for an exported build, whose weights are packed: name the model "
+            "it was made from"
+        )
+    return _analyze_artifact(model, timed, threads_here(threads), progress)
+
+
+def _analyze_artifact(
+    directory: str | os.PathLike[str], timed: bool, threads: int, progress: ShareProgress
+) -> Analysis:
+    from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_decisions
+    from tvm_sparse.bench.inputs import random_inputs
+    from tvm_sparse.runtime.metadata import load_metadata
+    from tvm_sparse.whatif.measuring import measure_quietly
+
+    directory, say = Path(directory), steps(progress)
+    say("reading the artifact")
+    metadata = load_metadata(directory)
+    if not metadata.decisions:
+        raise ConfigError(
+            f"{directory} is a {metadata.build} build that tells nothing of its layers: give a "
+            "sparse build, or the model it was made from"
+        )
+    rows, columns = metadata.decisions[0]["block_shape"]
+    analysis = Analysis(
+        model=asdict(metadata.model),
+        weights=asdict(metadata.weights),
+        spec=metadata.spec,
+        origin=f"artifact {directory}",
+        block_shape=(rows, columns),
+        layers=analyze_decisions(metadata.decisions),
+    )
+    if not timed:
+        return analysis
+    say(f"measuring the {metadata.build} build")
+    inputs, builds = random_inputs(metadata), {metadata.build: directory}
+    record, disturbed = measure_quietly(builds, inputs, _BENCH, threads, say)
+    return add_measurement(analysis, metadata.build, record, disturbed)
+
+
+def _analyze_model(
+    model: Model,
+    spec: SparsitySpec,
+    sensitivity_text: str | None,
+    timed: bool,
+    threads: int,
+    progress: ShareProgress,
+) -> Analysis:
+    from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_weights
+    from tvm_sparse.fidelity.model_sensitivity import sensitivity
+    from tvm_sparse.tuning.records import Records
+    from tvm_sparse.tuning.setting import Setting
+    from tvm_sparse.whatif.baseline import Baseline
+    from tvm_sparse.whatif.layer_prediction import predict_layers
+    from tvm_sparse.whatif.measuring import measure_quietly
+    from tvm_sparse.whatif.predict import make_predictors
+
+    say = steps(progress)
+    say("counting zeros")
+    analysis = Analysis(
+        model=asdict(model.facts.description),
+        weights=asdict(model.facts.weights),
+        spec={"model": model.spec.to_json(), "sparsity": spec.to_json()},
+        origin=f"model {model.spec.model}",
+        block_shape=spec.block_shape,
+        layers=analyze_weights(model, spec),
+    )
+    if sensitivity_text is not None:
+        say("compiling the dense code")
+        found = sensitivity(
+            model,
+            sensitivity_text,
+            spec.block_shape,
+            include=spec.include,
+            exclude=spec.exclude,
+            threads=threads,
+            progress=progress,
+        )
+        analysis = replace(analysis, sensitivity=found)
+    if not timed:
+        return analysis
+    builds = compile(model, builds=("dense",), threads=threads, progress=say)
+    say("measuring the dense build")
+    inputs = model.reference.inputs
+    record, disturbed = measure_quietly(builds.directories, inputs, _BENCH, threads, say)
+    analysis = add_measurement(analysis, "dense", record, disturbed)
+    setting = Setting.of(model.spec, threads)
+    baseline = Baseline.from_record(setting, record, model.layers, disturbed)
+    predictors = make_predictors(
+        baseline,
+        [spec.block_shape],
+        Records(model.cache, say),
+        spec.include,
+        spec.exclude,
+        say,
+    )
+    return predict_layers(analysis, baseline, predictors[spec.block_shape].model, spec.sparsity)

@@ -1,0 +1,70 @@
+"""Evaluations: how close a pruned model is to the dense one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from tvm_sparse.config import CompileSpec
+from tvm_sparse.host import threads_here
+from tvm_sparse.progress import ShareProgress, silent, steps
+
+if TYPE_CHECKING:
+    from tvm_sparse.fidelity.evaluate import Texts
+    from tvm_sparse.fidelity.record import EvaluationRecord
+
+#: (batch, seq_len) where neither model is an exported build, which has its own.
+_SHAPE = (1, 128)
+
+
+def evaluate(
+    model: str,
+    against: str,
+    texts: Texts | str,
+    *,
+    tokenizer: str | None = None,
+    threads: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: ShareProgress = silent,
+    **shape: Any,
+) -> EvaluationRecord:
+    """Compare a pruned model with the dense one on texts.
+
+    Parameters
+    ----------
+    model, against : str
+        The pruned model and the dense one: directory, preset, hub id or exported build.
+    texts : Texts or str
+        What they are compared on; or a file with one text a line.
+    tokenizer : str, optional
+        Directory of the tokenizer; by default that of either model.
+    threads : int, optional
+        Threads to run on; every core by default.
+    cache_dir : path, optional
+        Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
+    progress : callable
+        Receives a line of text and the finished share, 0..1.
+    **shape
+        batch, seq_len: by default those of an exported build, or 1 and 128.
+
+    Raises
+    ------
+    ConfigError
+        The models are for different tasks or shapes, or for a task that texts do not judge.
+    InputError
+        There is no tokenizer, or texts and models do not fit.
+    TvmSparseError
+        From importing, compiling or loading them.
+    """
+    from tvm_sparse.fidelity.evaluate import Texts, check_pair
+    from tvm_sparse.fidelity.evaluate import evaluate as compare
+    from tvm_sparse.fidelity.sides import artifact_shape, open_side
+
+    texts = Texts.read(texts) if isinstance(texts, str) else texts
+    own = [found for side in (against, model) if (found := artifact_shape(side))]
+    shape = {**dict(zip(("batch", "seq_len"), own[0] if own else _SHAPE, strict=True)), **shape}
+    spec, say = CompileSpec(threads=threads), steps(progress)
+    reference = open_side(against, spec, cache_dir, None, say, **shape)
+    candidate = open_side(model, spec, cache_dir, reference, say, **shape)
+    check_pair(candidate, reference)
+    return compare(candidate, reference, texts, threads_here(threads), tokenizer, progress)

@@ -1,0 +1,117 @@
+"""Models: load one, and make its weights sparse."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from tvm_sparse.cache.store import Cache
+from tvm_sparse.config import ModelSpec, SparsitySpec
+from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Arrays, Model
+from tvm_sparse.progress import Progress, silent
+
+#: A share of zeros in the encoder's dense weights from which on they count as pruned already.
+_PRUNED_ALREADY = 0.5
+
+
+def load_model(
+    model: str | ModelSpec,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
+    **spec: Any,
+) -> Model:
+    """Import a model, or take it from the cache.
+
+    Parameters
+    ----------
+    model : str or ModelSpec
+        Preset name, hub id or local directory; or a whole spec.
+    cache_dir : path, optional
+        Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
+    progress : callable
+        Receives one line a step.
+    **spec
+        Fields of `ModelSpec`: weights, batch, seq_len, seed, num_layers, inputs, micro_batch.
+
+    Raises
+    ------
+    ConfigError, FrontendError, CacheError, BuildError
+        See `errors`.
+    """
+    from tvm_sparse.importers import load_model as importer
+
+    model_spec = model if isinstance(model, ModelSpec) else ModelSpec(model, **spec)
+    return importer.load_model(model_spec, Cache(cache_dir, on_warning=progress), progress)
+
+
+def load_cached_model(
+    key: str,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
+) -> Model:
+    """Load an imported model by its key in the cache; nothing is imported anew.
+
+    Parameters
+    ----------
+    key : str
+        Key of an entry of kind `ir`, or the beginning of one.
+    cache_dir : path, optional
+        Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
+    progress : callable
+        Receives one line a step.
+
+    Raises
+    ------
+    CacheError
+        If no entry begins like that, or more than one does, or it is damaged.
+    """
+    from tvm_sparse.importers import load_model as importer
+
+    return importer.load_cached_model(key, Cache(cache_dir, on_warning=progress), progress)
+
+
+def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> Model:
+    """Return the model with sparse weights.
+
+    Parameters
+    ----------
+    model : Model
+        As loaded; not changed.
+    spec : SparsitySpec, optional
+        A whole spec.
+    **fields
+        Fields of `SparsitySpec`: sparsity, block_shape, sparsity_threshold, select, prune,
+        seed, include, exclude.
+
+    Raises
+    ------
+    ConfigError, SparsityError
+        A value out of range, a pattern that matches nothing, a block that divides no layer.
+    """
+    from tvm_sparse.sources.presets import find_preset
+    from tvm_sparse.sparsity.decision import eligible_layers
+    from tvm_sparse.sparsity.sparsify import sparsify as sparsify_params
+
+    spec = spec or SparsitySpec(**fields)
+    preset = find_preset(model.spec.model)
+    comes_pruned = preset is not None and preset.element_sparsity is not None
+    if spec.prune == "auto":
+        refusals = eligible_layers(model.layers, spec.block_shape, spec.include, spec.exclude)
+        eligible = [layer for layer in model.layers if not refusals[layer.name]]
+        comes_pruned = comes_pruned or _zero_share(eligible, model.params) >= _PRUNED_ALREADY
+        spec = replace(spec, prune="none" if comes_pruned else "random")
+    params = sparsify_params(model.reference.params, model.layers, spec, comes_pruned)
+    return replace(model, params=params, sparsity=spec)
+
+
+def _zero_share(layers: Iterable[Layer], params: Arrays) -> float:
+    import numpy as np
+
+    weights = [layer.load(params) for layer in layers]
+    total = sum(weight.size for weight in weights)
+    return 1 - sum(int(np.count_nonzero(w)) for w in weights) / total if total else 0.0
