@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.report.charts.palette import NEUTRAL, SERIES, repeat
+from tvm_sparse.report.charts.palette import NEUTRAL, SERIES
 
 pytestmark = pytest.mark.unit
 
@@ -20,7 +20,3 @@ def contrast(colour: str, ground: str) -> float:
 @pytest.mark.parametrize("ground", ["#ffffff", "#14171b"])
 def test_colours_stand_out_on_both_grounds(ground) -> None:
     assert min(contrast(colour, ground) for colour in (*SERIES, NEUTRAL)) >= 3
-
-
-def test_values_repeat() -> None:
-    assert repeat("abc", 5) == ["a", "b", "c", "a", "b"]

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from chart_marks import rows_of
 
@@ -20,8 +18,3 @@ def test_parts_add_up_to_the_latency(rows, shape) -> None:
     parts = [bar["part"] for bar in rows_of(chart, build="dense")]
     assert parts == chart["encoding"]["color"]["scale"]["domain"]
     assert parts == ["products", "attention", "norms", "rest"]
-
-
-def test_methods_at_one_sparsity_are_one_bar(rows, shape) -> None:
-    twice = [replace(row, method=method) for row in rows for method in ("magnitude", "wanda")]
-    assert parts_chart(twice, shape, "16x1") == parts_chart(rows, shape, "16x1")

@@ -12,9 +12,9 @@ pytestmark = pytest.mark.unit
 
 def test_it_is_compared_at_the_speed_of_the_measurement(rows) -> None:
     chart = prediction_chart(rows)
-    full, hollow = layers_of(chart, "point", x="measured", y="predicted")
-    assert {row["zeros"] for row in rows_of(hollow)} == {"80 %"}
-    points = [*rows_of(full), *rows_of(hollow)]
+    (marks,) = layers_of(chart, "point", x="measured", y="predicted", shape="blocks")
+    points = rows_of(marks)
+    assert {row["zeros"] for row in points if row["disturbed"]} == {"80 %"}
     assert {row["blocks"] for row in points} == {"1x1", "4x1", "16x1", "32x1"}
     assert len({row["where"] for row in points}) == 2
     for row in points:

@@ -27,12 +27,14 @@ def test_lines_are_the_predictions(rows, shape) -> None:
 
 
 def test_measurements_have_their_range_and_are_hollow_where_disturbed(rows, shape) -> None:
-    full, hollow = layers_of(speedup_chart(rows, shape), "point", y="measured")
-    (spread,) = layers_of(speedup_chart(rows, shape), "rule", y="low", y2="high")
-    assert full["mark"]["filled"]
-    assert "filled" not in hollow["mark"]
-    assert {row["zeros"] for row in rows_of(hollow)} == {"80 %"}
-    assert {row["zeros"] for row in rows_of(full)} == {"95 %"}
+    chart = speedup_chart(rows, shape)
+    (marks,) = layers_of(chart, "point", y="measured", shape="blocks")
+    (spread,) = layers_of(chart, "rule", y="low", y2="high")
+    hollow = marks["encoding"]["fillOpacity"]["condition"]
+    assert hollow == {"test": "datum.disturbed", "value": 0}
+    assert {row["zeros"] for row in rows_of(marks, disturbed=True)} == {"80 %"}
+    assert {row["zeros"] for row in rows_of(marks, disturbed=False)} == {"95 %"}
+    assert rows_of(marks) == rows_of(spread)
     assert len(rows_of(spread)) == 2 * len(BLOCKS)
     for row in rows_of(spread):
         assert row["high"] - row["measured"] == pytest.approx(0.05 * row["measured"])
@@ -82,13 +84,6 @@ def test_a_far_limit_does_not_stretch_the_axis(rows, shape) -> None:
 def test_no_limit_is_no_line(rows, shape) -> None:
     unbound = [replace(row, amdahl_limit=None) for row in rows]
     assert lines_at(speedup_chart(unbound, shape)) == [1]
-
-
-def test_alternatives_are_drawn_at_their_shape(rows, shape) -> None:
-    others = [("INT8", shape, 1.6), ("elsewhere", replace(shape, threads=1), 1.7)]
-    chart = speedup_chart(rows, shape, others)
-    assert notes_of(chart)[-1] == "INT8: 1.60×"
-    assert lines_at(chart)[-1] == 1.6
 
 
 def test_methods_at_one_sparsity_are_one_point(rows, shape) -> None:

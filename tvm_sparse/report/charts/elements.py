@@ -36,13 +36,11 @@ def layer(rows: Sequence[Mapping[str, Any]], mark: Chart, encoding: Chart, *para
     return {**found, "params": list(params)} if params else found
 
 
-def symbols(rows: Sequence[Mapping[str, Any]], encoding: Chart, *params: Chart) -> list[Chart]:
-    """Return the rows as symbols: full ones, and hollow ones where something `disturbed` them."""
-    full = [row for row in rows if not row["disturbed"]]
-    hollow = [row for row in rows if row["disturbed"]]
-    mark = {"type": "point", "clip": True}
-    found = [layer(full, {**mark, "filled": True, "size": 100}, encoding, *params)]
-    return [*found, layer(hollow, {**mark, "size": 80}, encoding)] if hollow else found
+def symbols(rows: Sequence[Mapping[str, Any]], encoding: Chart, *params: Chart) -> Chart:
+    """Return the rows as symbols, hollow where something `disturbed` them."""
+    hollow = {"condition": {"test": "datum.disturbed", "value": 0}, "value": 1}
+    looks = {**encoding, "stroke": encoding["color"], "fillOpacity": hollow}
+    return layer(rows, {"type": "point", "filled": True, "size": 70, "clip": True}, looks, *params)
 
 
 def datum(row: StudyRow, **more: Any) -> dict[str, Any]:
@@ -60,9 +58,10 @@ def line_at(y: Chart, value: float, text: str, dash: Sequence[int], side: str) -
 
 def note_at(y: Chart, text: str, side: str, baseline: str = "bottom") -> Chart:
     """Return a text at a height, at the `left` or `right` end of the chart."""
-    mark = {"type": "text", "align": side, "baseline": baseline, "color": INK, "text": text}
-    away = {"dx": 3 if side == "left" else -3, "dy": -3 if baseline == "bottom" else 3}
-    return layer([{}], mark | away, {"x": {"value": 0 if side == "left" else "width"}, "y": y})
+    mark: Chart = {"type": "text", "align": side, "baseline": baseline, "color": INK, "text": text}
+    mark |= {"dx": 3 if side == "left" else -3, "dy": -3 if baseline == "bottom" else 3}
+    mark["limit"] = {"expr": "width - 6"}  # a longer one would squeeze the chart on a phone
+    return layer([{}], mark, {"x": {"value": 0 if side == "left" else "width"}, "y": y})
 
 
 def axis(title: str, **scale: Any) -> Chart:

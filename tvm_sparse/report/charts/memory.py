@@ -38,7 +38,7 @@ def memory_chart(rows: Sequence[StudyRow], shape: Shape) -> Chart:
     tips = tooltip(blocks="blocks", zeros="zero blocks", size_text="weights")
     layers = [
         layer(found, {"type": "line"}, {**at, "color": look["color"]}, PICK),
-        *symbols(found, {**at, **look, "tooltip": tips}),
+        symbols(found, {**at, **look, "tooltip": tips}),
     ]
     dense = dense_row(rows, shape)
     if dense and dense.weights_bytes:

@@ -58,7 +58,7 @@ def pareto_chart(rows: Sequence[StudyRow], shape: Shape) -> Chart:
     layers = [
         *line_at(y, 1.0, "break-even", SOLID, "left"),
         layer(front, dotted, at),
-        *symbols([_datum(row) for row in known], marks, PICK, ZOOM),
+        symbols([_datum(row) for row in known], marks, PICK, ZOOM),
         layer(_apart(front, span), label, {**at, "text": {"field": "zeros"}}),
     ]
     described = "Dotted: the builds that no other one beats, with their zero blocks."

@@ -69,7 +69,7 @@ def prediction_chart(rows: Sequence[StudyRow]) -> Chart:
     layers = [
         layer(ends, {"type": "area", "opacity": 0.18, **grey}, band),
         layer(ends, {"type": "line", **grey}, {**along, "y": {**y, "field": "equal"}}),
-        *symbols(found, marks, PICK, ZOOM),
+        symbols(found, marks, PICK, ZOOM),
     ]
     described = f"Line: equal. Grey: within {100 * TOLERANCE:.0f} %."
     hollow = f" {HOLLOW}" if any(row.disturbed for row in both) else ""

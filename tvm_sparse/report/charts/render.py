@@ -32,6 +32,7 @@ def theme(font: str) -> dict[str, Any]:
         "view": {"stroke": None},
         "axis": {**axis, "gridColor": INK, "gridOpacity": 0.14, "domainOpacity": 0.5},
         "axisX": {"grid": False},
+        "axisY": {"minExtent": 30},
         "legend": {
             **text,
             "orient": "top",

@@ -91,7 +91,7 @@ def speedup_chart(
         spread = {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": look["color"]}
         layers.append(layer(measured, {"type": "rule", "clip": True}, {**at, **spread}))
         marks = {**at, "y": {**y, "field": "measured"}, **look, "tooltip": tips}
-        layers += symbols(measured, marks)
+        layers.append(symbols(measured, marks))
     far = []
     for limit, text in limits.items():
         dotted = {"type": "line", "color": palette.NEUTRAL, "clip": True}
