@@ -3,8 +3,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -109,47 +107,3 @@ def test_a_worker_that_dies_is_told_and_leaves_nothing(
             worker.measure(0.01)
     worker.close()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_interrupting_the_parent_ends_the_workers(dense_dir: Path, tmp_path: Path) -> None:
-    program = f"""
-import os, sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from tiny_artifact import tiny_inputs
-from tvm_sparse.bench.runner import benchmark
-from tvm_sparse.config import BenchSpec
-say = lambda text, share: print(text, flush=True)
-try:
-    spec = BenchSpec(time_s=600)
-    benchmark({{"dense": {str(dense_dir)!r}}}, tiny_inputs(), spec, 1, progress=say)
-except KeyboardInterrupt:
-    print("interrupted", os.listdir(os.environ["TMPDIR"]), flush=True)
-"""
-    parent = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-    )
-    assert parent.stdout is not None
-    while "measuring" not in parent.stdout.readline():
-        pass
-    (worker,) = children(parent.pid)
-    parent.send_signal(signal.SIGINT)
-    rest, _ = parent.communicate(timeout=60)
-    assert parent.returncode == 0
-    assert rest.splitlines()[-1] == "interrupted []"
-    assert not alive(worker)
-
-
-def children(pid: int) -> list[int]:
-    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and waits for a parent to notice does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False

@@ -78,6 +78,7 @@ def test_an_error_is_raised_here_and_the_child_goes_on(error, kind, message):
         with pytest.raises(kind, match=message) as caught:
             child.ask({"do": "raise", "error": error})
         assert type(caught.value) is kind
+        assert "in carry_out" in str(caught.value.__cause__)
         assert child.ask({"do": "count", "to": 2}) == {"sum": 1}
     if error == "list":
         assert caught.value.unsupported == [("Bar", "c"), ("Foo", "a/b")]

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import signal
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,8 +19,16 @@ _STDERR_TAIL_LINES = 5
 _LIBRARY_NOISE = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
 
 
+class ChildTraceback(Exception):
+    """Where in a child process an error came from: the cause of the one raised in the parent."""
+
+
 def describe(error: Exception) -> dict[str, Any]:
     """Return an error as a JSON-ready object that `revive` makes an error of."""
+    return {**_identity(error), "traceback": "".join(traceback.format_exception(error))}
+
+
+def _identity(error: Exception) -> dict[str, Any]:
     if isinstance(error, UnsupportedOpError):
         return {"unsupported": error.unsupported}
     if isinstance(error, TvmSparseError):
@@ -39,6 +48,8 @@ def describe(error: Exception) -> dict[str, Any]:
 def revive(failure: Mapping[str, Any], purpose: str) -> Exception:
     """Return the error that `describe` was given, or a BuildError for one that nobody foresaw.
 
+    Its cause is the traceback in the child.
+
     Parameters
     ----------
     failure : mapping
@@ -46,6 +57,12 @@ def revive(failure: Mapping[str, Any], purpose: str) -> Exception:
     purpose : str
         What the process does: "the process that ...".
     """
+    error = _error(failure, purpose)
+    error.__cause__ = ChildTraceback(f"\n{failure['traceback']}")
+    return error
+
+
+def _error(failure: Mapping[str, Any], purpose: str) -> Exception:
     if "unsupported" in failure:
         return UnsupportedOpError((op, node) for op, node in failure["unsupported"])
     if "class" in failure:

@@ -16,7 +16,6 @@ import select
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -41,12 +40,9 @@ def serve(handle: Callable[[dict[str, Any], Report], Any]) -> None:
     channel = Channel(socket.socket(fileno=channel_fd))
     while (request := channel.receive()) is not None:
         try:
-            result = handle(request, lambda event: channel.send({"event": event}))
+            channel.send({"result": handle(request, lambda event: channel.send({"event": event}))})
         except Exception as error:  # told to the parent, which raises it
-            traceback.print_exc()
             channel.send({"error": describe(error)})
-        else:
-            channel.send({"result": result})
 
 
 def die_with_parent(lifeline: int) -> None:
