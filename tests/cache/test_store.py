@@ -164,8 +164,14 @@ def edit_manifest(entry: CacheEntry) -> None:
         (swap_in_another_file, "params.bin was edited"),
         (lambda entry: entry.file("module.json").unlink(), "module.json is missing"),
         (edit_manifest, "manifest.json was edited"),
-        (lambda entry: (entry.path / "manifest.json").write_text("{"), "manifest.json cannot be"),
-        (lambda entry: (entry.path / "manifest.json").write_text("[]"), "manifest.json cannot be"),
+        (
+            lambda entry: (entry.path / "manifest.json").write_text("{"),
+            "is not valid JSON",
+        ),
+        (
+            lambda entry: (entry.path / "manifest.json").write_text("[]"),
+            "is no JSON object",
+        ),
         (lambda entry: (entry.path / "manifest.json").unlink(), "manifest.json is missing"),
     ],
 )

@@ -1,12 +1,11 @@
 """Training a pruned model: in a child process, and its parts in this one."""
 
-import json
-
 import numpy as np
 import pytest
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, ConfigError
+from tvm_sparse.records.write import json_text
 from tvm_sparse.sources.source import resolve_source
 from tvm_sparse.training.distill import DistillSpec, distill
 from tvm_sparse.training.loop import rows_of_step, train
@@ -60,8 +59,8 @@ def test_training_brings_the_models_together_and_keeps_the_zeros(
     lines = []
     spec = asdict(SPEC) | {"steps": 30}
     facts = train(training, tokens(), spec, tmp_path, "key", lines.append)
-    assert facts["held_out_loss_after"] < 0.9 * facts["held_out_loss_before"]
-    assert facts["losses"][-1][0] == facts["steps"] == 30
+    assert facts.held_out_loss_after < 0.9 * facts.held_out_loss_before
+    assert facts.losses[-1][0] == facts.steps == 30
     assert "training step 30 of 30, loss" in lines[-1]
     after = {name: v.numpy() for name, v in named_variables(student).items()}
     for name, value in params.items():
@@ -116,8 +115,8 @@ def test_an_interrupted_training_ends_as_one_that_was_not(config_dir, tmp_path):
     lines = []
     facts, found = run(parts, lines.append)
     assert lines[0] == "going on with the training from step 4 of 6"
-    assert facts["resumed_at"] == 4
-    assert facts["held_out_loss_before"] == wanted_facts["held_out_loss_before"]
+    assert facts.resumed_at == 4
+    assert facts.held_out_loss_before == wanted_facts.held_out_loss_before
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-7)
 
@@ -131,9 +130,9 @@ def test_a_child_process_trains(config_dir, tmp_path):
         source, params, masked, tokens(), SPEC, tmp_path / "state", 1, progress=lines.append
     )
     assert list(result.params) == list(params)
-    assert result.facts["steps"] == SPEC.steps
+    assert result.facts.steps == SPEC.steps
     assert any(line.startswith("training step") for line in lines)
-    json.dumps(result.facts, allow_nan=False)
+    json_text(result.facts)
     for name in masked:
         np.testing.assert_array_equal(result.params[name] == 0, params[name] == 0)
         np.testing.assert_array_equal(params[name], given[name])

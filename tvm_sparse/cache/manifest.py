@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tvm_sparse.errors import CacheError
+from tvm_sparse.records.read import read_json
 from tvm_sparse.records.write import json_text
 
 MANIFEST = "manifest.json"
@@ -61,14 +63,17 @@ def seal(directory: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def read(directory: Path) -> tuple[dict[str, Any], str]:
     """Return the manifest of `directory` and what is wrong with it, empty when nothing is."""
-    try:
-        manifest = json.loads((directory / MANIFEST).read_text())
-        intact = manifest.get("manifest_sha256") == _own_sha256(manifest)
-        return manifest, "" if intact else f"{MANIFEST} was edited"
-    except FileNotFoundError:
+    path = directory / MANIFEST
+    if not path.exists():
         return {}, f"{MANIFEST} is missing"
-    except (OSError, ValueError, AttributeError) as error:
-        return {}, f"{MANIFEST} cannot be read ({error})"
+    try:
+        manifest = read_json(path, CacheError)
+    except CacheError as error:
+        return {}, str(error).removeprefix(f"{directory}/")
+    if not isinstance(manifest, dict):
+        return {}, f"{MANIFEST} is no JSON object"
+    intact = manifest.get("manifest_sha256") == _own_sha256(manifest)
+    return manifest, "" if intact else f"{MANIFEST} was edited"
 
 
 def verify(directory: Path, manifest: Mapping[str, Any], full_check: bool = False) -> str:
@@ -88,9 +93,11 @@ def verify(directory: Path, manifest: Mapping[str, Any], full_check: bool = Fals
     str
         Every file that is missing, truncated or edited; empty when all are as written.
     """
-    remembered: dict[str, list[int]] = {}
-    with suppress(OSError, ValueError):
-        remembered = {} if full_check else json.loads((directory / _STAMPS).read_text())
+    remembered: Any = {}
+    with suppress(CacheError):
+        remembered = {} if full_check else read_json(directory / _STAMPS, CacheError)
+    if not isinstance(remembered, dict):
+        remembered = {}
     settled_ns = time.time_ns() - _STAMP_AGE_NS
     stamps: dict[str, list[int]] = {}
     problems, unsure = [], []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.pruning.tensor_names import checkpoint_name
+from tvm_sparse.records.write import write_json
 
 
 def write_seeded_checkpoint(
@@ -35,5 +35,4 @@ def write_seeded_checkpoint(
         for name, value in params.items()
     }
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
-    text = json.dumps(dict(config), indent=2, sort_keys=True) + "\n"
-    (directory / "config.json").write_text(text, encoding="utf-8")
+    write_json(directory / "config.json", dict(sorted(config.items())))

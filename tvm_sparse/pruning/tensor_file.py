@@ -6,7 +6,6 @@ the header {name: {dtype, shape, data_offsets}}, then the tensors' bytes.
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tvm_sparse.errors import CheckpointError
+from tvm_sparse.records.read import parse_json
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
@@ -88,7 +88,7 @@ def stored_tensors(path: Path) -> list[StoredTensor]:
     """
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length), f"the header of {path}", CheckpointError)
     return [
         StoredTensor(
             path, name, entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0]

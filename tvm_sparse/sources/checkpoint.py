@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tvm_sparse.errors import CheckpointError
+from tvm_sparse.records.read import parse_json, read_json
 
 SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
@@ -22,6 +22,7 @@ PYTORCH_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # The reference implementation refuses longer headers too; it bounds what a damaged length reads.
 _MAX_HEADER_BYTES = 100_000_000
+_AGAIN = "fetch it again"
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,12 @@ def load_config(directory: Path) -> dict[str, Any]:
         It is missing, is not a JSON object, or names no `model_type`.
     """
     path = directory / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise CheckpointError(
             f"directory {directory} has no config.json: give a directory as "
             "`save_pretrained` writes it (config.json and model.safetensors or tf_model.h5)"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
+        )
+    config = read_json(path, CheckpointError)
     if not isinstance(config, dict) or not config.get("model_type"):
         raise CheckpointError(f"{path} names no model_type: it is no model's config.json")
     return config
@@ -97,13 +95,11 @@ def check_safetensors(path: Path) -> None:
                 f"{path} is truncated or no safetensors file ({size} bytes, its header alone "
                 "would be longer): fetch it again"
             )
+        header = parse_json(file.read(length), f"the header of {path}", CheckpointError, _AGAIN)
         try:
-            header = json.loads(file.read(length))
             ends = [t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            raise CheckpointError(
-                f"{path} has a damaged safetensors header ({error}): fetch it again"
-            ) from None
+        except (TypeError, KeyError, IndexError, AttributeError) as error:
+            raise CheckpointError(f"the header of {path} is damaged ({error}): {_AGAIN}") from None
     expected = 8 + length + max(ends, default=0)
     if size != expected:
         what = "truncated" if size < expected else "longer than its header says"
@@ -115,8 +111,8 @@ def check_safetensors(path: Path) -> None:
 def shard_names(index: Path) -> list[str]:
     """Return the file names that an index of shards lists; CheckpointError if it is no index."""
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        return sorted(set(read_json(index, CheckpointError)["weight_map"].values()))
+    except (KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{index} cannot be read as an index of shards: {error}") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import InputError
+from tvm_sparse.records.read import read_json
 from tvm_sparse.text.texts import PAIR_SEPARATOR
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -177,7 +177,7 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
 
 def _settings(folder: Path) -> Mapping[str, Any]:
     path = folder / "tokenizer_config.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path, InputError) if path.is_file() else {}
 
 
 def _word_pieces(vocabulary: Path, settings: Mapping[str, Any]) -> Any:

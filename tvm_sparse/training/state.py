@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from tvm_sparse.errors import BuildError
+from tvm_sparse.records.read import check_record, parse_json
+from tvm_sparse.records.write import json_text
 
 PARAMS_FILE = "params.safetensors"
 TOKENS_FILE = "tokens.npz"
@@ -36,6 +39,16 @@ class TrainingState:
     held_out_before: float | None = None
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What a checkpoint says besides its arrays, and whose it is."""
+
+    key: str
+    step: int
+    losses: tuple[tuple[int, float], ...]
+    held_out_before: float | None
+
+
 def save_state(state: TrainingState, directory: Path, key: str) -> None:
     """Write a checkpoint over the one before.
 
@@ -46,15 +59,10 @@ def save_state(state: TrainingState, directory: Path, key: str) -> None:
     """
     from safetensors.numpy import save_file
 
-    facts = {
-        "key": key,
-        "step": state.step,
-        "losses": state.losses,
-        "held_out_before": state.held_out_before,
-    }
+    facts = _Facts(key, state.step, tuple(state.losses), state.held_out_before)
     partial = directory / f"{STATE_FILE}.partial"
     # In one file: arrays and step can then never be of two different checkpoints.
-    save_file(state.arrays, partial, metadata={"state": json.dumps(facts)})
+    save_file(state.arrays, partial, metadata={"state": json_text(facts)})
     partial.replace(directory / STATE_FILE)
 
 
@@ -77,13 +85,13 @@ def load_state(directory: Path, key: str, shapes: Mapping[str, tuple[int, ...]])
         return TrainingState()
     try:
         with safe_open(path, "numpy") as file:
-            facts = json.loads((file.metadata() or {}).get("state", "{}"))
-            if facts.get("key") != key:
+            document = parse_json((file.metadata() or {}).get("state", ""), STATE_FILE, BuildError)
+            facts = check_record(document, _Facts, STATE_FILE, BuildError)
+            if facts.key != key:
                 return TrainingState()
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError):
+    except (SafetensorError, OSError, BuildError):
         return TrainingState()  # cut short by a full disk or a crash: begin again
     if {name: value.shape for name, value in arrays.items()} != dict(shapes):
         return TrainingState()
-    losses = [(int(step), float(loss)) for step, loss in facts["losses"]]
-    return TrainingState(facts["step"], arrays, losses, facts["held_out_before"])
+    return TrainingState(facts.step, arrays, list(facts.losses), facts.held_out_before)

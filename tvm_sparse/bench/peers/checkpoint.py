@@ -6,14 +6,16 @@ weights that transformers' PyTorch classes save, which its TensorFlow classes re
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_sparse.errors import BuildError
 from tvm_sparse.model.model import Model
+from tvm_sparse.records.read import read_json
+from tvm_sparse.records.write import write_json
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -38,7 +40,7 @@ def write_checkpoint(directory: Path, model: Model) -> Path:
     tensors = dict(to_torch(name, value) for name, value in model.params.items())
     save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
     config = {**model.facts.config, "architectures": [model.facts.architecture]}
-    (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2), encoding="utf-8")
+    write_json(directory / CONFIG_FILE, config)
     np.savez(directory / INPUTS_FILE, **dict(model.reference.inputs))  # type: ignore[arg-type]
     return directory
 
@@ -70,7 +72,7 @@ def to_torch(name: str, value: NDArray[Any]) -> tuple[str, NDArray[Any]]:
 
 def read_config(directory: Path) -> dict[str, Any]:
     """Return the configuration in a checkpoint directory."""
-    config: dict[str, Any] = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    config: dict[str, Any] = read_json(directory / CONFIG_FILE, BuildError)
     return config
 
 
