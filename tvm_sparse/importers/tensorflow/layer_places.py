@@ -15,7 +15,7 @@ _BLOCKS = tuple(
     re.compile(rf"(?:^|/){pattern}/")
     for pattern in (
         r"albert_layer_groups_\._(\d+)/albert_layers_\._(\d+)",  # ALBERT
-        r"stages_\._(\d+)/layers_\._(\d+)",  # ResNet, ConvNeXt
+        r"stages\.(\d+)/layers\.(\d+)",  # ResNet, ConvNeXt
         r"\w*_\._(\d+)",  # BERT and most others: layer_._0
     )
 )
