@@ -10,7 +10,7 @@ from peers_record import engine_result, peers_record
 from tiny_artifact import tiny_inputs, tiny_reference
 
 from tvm_sparse.bench.peers import distilbert
-from tvm_sparse.bench.peers.checkpoint import read_config, read_inputs, to_torch, write_checkpoint
+from tvm_sparse.bench.peers.checkpoint import read_config, read_inputs, write_checkpoint
 from tvm_sparse.bench.peers.compare import compare, max_error, prepare_engines, run_once
 from tvm_sparse.bench.peers.contender import Contender, own_build, peer
 from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
@@ -30,37 +30,6 @@ ABSENT = Engine("absent", "An absent engine", "absent", ("tvm-sparse-has-no-such
 
 def silent(text: str, share: float) -> None:
     pass
-
-
-BERT_LAYER = "bert/encoder/layer_._11/output/dense"
-ALBERT_LAYER = "albert/encoder/albert_layer_groups_._0/albert_layers_._0"
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "wanted_name", "wanted_shape"),
-    [
-        (f"{BERT_LAYER}/kernel", (9, 4), "bert.encoder.layer.11.output.dense.weight", (4, 9)),
-        (f"{BERT_LAYER}/bias", (4,), "bert.encoder.layer.11.output.dense.bias", (4,)),
-        ("bert/embeddings/LayerNorm/gamma", (4,), "bert.embeddings.LayerNorm.weight", (4,)),
-        ("bert/embeddings/LayerNorm/beta", (4,), "bert.embeddings.LayerNorm.bias", (4,)),
-        ("e/word_embeddings/weight", (9, 4), "e.word_embeddings.weight", (9, 4)),
-        ("e/position_embeddings/embeddings", (9, 4), "e.position_embeddings.weight", (9, 4)),
-        (
-            f"{ALBERT_LAYER}/ffn/kernel",
-            (4, 8),
-            "albert.encoder.albert_layer_groups.0.albert_layers.0.ffn.weight",
-            (8, 4),
-        ),
-        ("vit/projection/kernel", (16, 8, 3, 5), "vit.projection.weight", (5, 3, 16, 8)),
-    ],
-)
-def test_names_and_orientation_of_weights(name, shape, wanted_name, wanted_shape) -> None:
-    value = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    found_name, found = to_torch(name, value)
-    assert (found_name, found.shape) == (wanted_name, wanted_shape)
-    assert found.flags.c_contiguous
-    if name.endswith("kernel") and value.ndim == 2:
-        np.testing.assert_array_equal(found, value.T)
 
 
 DISTILBERT_LAYER = "transformer.layer.3"
@@ -108,7 +77,7 @@ def test_a_checkpoint_directory(tmp_path: Path) -> None:
     model = make_model({"bert/pooler/dense/kernel": kernel}, inputs=inputs)
     write_checkpoint(tmp_path / "new", model)
     weights = load_file(tmp_path / "new" / "model.safetensors")
-    np.testing.assert_array_equal(weights["bert.pooler.dense.weight"], kernel.T)
+    np.testing.assert_array_equal(weights["pooler.dense.weight"], kernel.T)
     assert read_config(tmp_path / "new") == {"model_type": "bert", "architectures": ["BertModel"]}
     np.testing.assert_array_equal(read_inputs(tmp_path / "new")["input_ids"], inputs["input_ids"])
 

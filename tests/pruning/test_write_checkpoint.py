@@ -13,10 +13,8 @@ from example_pruning import example_report
 from safetensors.numpy import load_file, save_file
 
 from tvm_sparse.errors import CheckpointError, ConfigError
-from tvm_sparse.model.layer import Layer
 from tvm_sparse.pruning.report import PruningReport
 from tvm_sparse.pruning.tensor_file import stored_tensors
-from tvm_sparse.pruning.tensor_names import checkpoint_name, find_tensors
 from tvm_sparse.pruning.write_checkpoint import check_output, write_checkpoint
 from tvm_sparse.records.read import read_record
 
@@ -24,7 +22,6 @@ pytestmark = pytest.mark.unit
 
 QUERY = "bert/encoder/layer_._0/attention/self/query/kernel"
 KEY = "bert/encoder/layer_._0/attention/self/key/kernel"
-LAYERS = [Layer(QUERY, (8, 4)), Layer(KEY, (4, 4))]
 REPORT = example_report()
 RNG = np.random.default_rng(0)
 # Values that float16 holds exactly.
@@ -59,7 +56,7 @@ def checkpoint(directory: Path, dtype=np.float32) -> Path:
 def test_only_the_pruned_tensors_change(tmp_path, dtype):
     source = checkpoint(tmp_path / "source", dtype)
     before = (source / "model.safetensors").read_bytes()
-    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, REPORT)
+    out = write_checkpoint(source, tmp_path / "out", PARAMS, PRUNED, REPORT)
     old, new = load_file(source / "model.safetensors"), load_file(out / "model.safetensors")
     for name, values in old.items():
         expected = values
@@ -98,7 +95,7 @@ def test_a_value_too_large_for_the_dtype_is_refused(tmp_path):
     source = checkpoint(tmp_path / "source", np.float16)
     large = {**PRUNED, KEY: np.full((4, 4), 1e6, np.float32)}
     with pytest.raises(CheckpointError, match="does not fit F16"):
-        write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, large, REPORT)
+        write_checkpoint(source, tmp_path / "out", PARAMS, large, REPORT)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
@@ -111,7 +108,7 @@ def test_shards(tmp_path):
     index = {name: f"model-{1 if i < 1 else 2}.safetensors" for i, (name, _) in enumerate(parts)}
     (source / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
     (source / "pytorch_model.bin.index.json").write_text("{}")
-    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, REPORT)
+    out = write_checkpoint(source, tmp_path / "out", PARAMS, PRUNED, REPORT)
     assert sorted(path.name for path in out.iterdir()) == [
         "model-1.safetensors",
         "model-2.safetensors",
@@ -120,31 +117,6 @@ def test_shards(tmp_path):
     ]
     query = load_file(out / "model-1.safetensors")["encoder.layer.0.attention.self.query.weight"]
     np.testing.assert_array_equal(query, PRUNED[QUERY].T)
-
-
-def test_a_square_weight_is_found_in_either_orientation(tmp_path):
-    for transposed in (False, True):
-        path = tmp_path / f"{transposed}.safetensors"
-        values = PARAMS[KEY] if transposed else PARAMS[KEY].T
-        save_file({"key.weight": np.ascontiguousarray(values)}, path)
-        found = find_tensors(stored_tensors(path), LAYERS[1:], PARAMS)
-        assert found[KEY][1] is transposed
-
-
-def test_of_equal_tensors_the_one_of_the_right_name_is_taken(tmp_path):
-    path = tmp_path / "model.safetensors"
-    names = ["query", "key", "value"]
-    same = np.ones((4, 4), np.float32)
-    save_file(
-        {f"encoder.layer.{i}.attention.self.{n}.weight": same for n in names for i in (0, 1)}, path
-    )
-    found = find_tensors(stored_tensors(path), LAYERS[1:], {KEY: same})
-    assert found[KEY][0].name == "encoder.layer.0.attention.self.key.weight"
-
-
-def test_names():
-    assert checkpoint_name(QUERY + ".T") == "bert.encoder.layer.0.attention.self.query.weight"
-    assert checkpoint_name("bert/embeddings/LayerNorm/gamma") == "bert.embeddings.LayerNorm.weight"
 
 
 def test_what_is_in_the_way(tmp_path):
@@ -166,10 +138,10 @@ def test_what_is_in_the_way(tmp_path):
 
 def test_a_failed_replacement_leaves_the_older_result(tmp_path):
     source = checkpoint(tmp_path / "source")
-    out = write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, REPORT)
+    out = write_checkpoint(source, tmp_path / "out", PARAMS, PRUNED, REPORT)
     other = {**PARAMS, KEY: PARAMS[KEY] + 1}
     with pytest.raises(CheckpointError, match="no tensor of the checkpoint holds the weight"):
-        write_checkpoint(source, out, LAYERS, other, PRUNED, replace(REPORT, model="other"))
+        write_checkpoint(source, out, other, PRUNED, replace(REPORT, model="other"))
     assert json.loads((out / "pruning.json").read_text())["model"] == REPORT.model
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
 
@@ -179,4 +151,4 @@ def test_hdf5_weights_are_refused_with_the_way_out(tmp_path):
     source.mkdir()
     (source / "tf_model.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(64))
     with pytest.raises(CheckpointError, match=r"holds tf_model.h5: model.safetensors is needed"):
-        write_checkpoint(source, tmp_path / "out", LAYERS, PARAMS, PRUNED, REPORT)
+        write_checkpoint(source, tmp_path / "out", PARAMS, PRUNED, REPORT)

@@ -56,7 +56,7 @@ class PrunedModel:
         """
         from tvm_sparse.pruning.write_checkpoint import save_pruned
 
-        return save_pruned(self.model, directory, self.layers, self.report)
+        return save_pruned(self.model, directory, self.report)
 
 
 def prune(

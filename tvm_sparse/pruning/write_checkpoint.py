@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tvm_sparse.errors import CheckpointError, ConfigError
-from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Model
+from tvm_sparse.model.torch_checkpoint import write_torch_checkpoint
 from tvm_sparse.processes.temporary import temporary_directory
-from tvm_sparse.pruning.changed_tensors import changed_names, find_changed
+from tvm_sparse.pruning.find_tensors import changed_names, find_tensors
 from tvm_sparse.pruning.report import PruningReport
-from tvm_sparse.pruning.seeded_checkpoint import write_seeded_checkpoint
 from tvm_sparse.pruning.tensor_file import stored_tensors
-from tvm_sparse.pruning.tensor_names import find_tensors
 from tvm_sparse.records.directory import place_directory
 from tvm_sparse.records.read import read_json
 from tvm_sparse.records.write import write_json
@@ -36,7 +34,6 @@ _LEFT_OUT = ("onnx", "openvino", "coreml")
 def save_pruned(
     model: Model,
     directory: str | os.PathLike[str],
-    layers: Sequence[Layer],
     report: PruningReport,
 ) -> Path:
     """Write a pruned model beside the checkpoint it came from, or on top of seeded weights.
@@ -45,7 +42,7 @@ def save_pruned(
     ----------
     model : Model
         With the pruned weights.
-    directory, layers, report
+    directory, report
         As `write_checkpoint` takes them.
 
     Raises
@@ -56,16 +53,15 @@ def save_pruned(
     facts, original, pruned = model.facts, model.reference.params, model.params
     if facts.weights.trained:
         source = Path(facts.weights.source)
-        return write_checkpoint(source, directory, layers, original, pruned, report)
+        return write_checkpoint(source, directory, original, pruned, report)
     with temporary_directory() as folder:
-        write_seeded_checkpoint(folder, original, facts.config)
-        return write_checkpoint(folder, directory, layers, original, pruned, report)
+        write_torch_checkpoint(folder, facts, original)
+        return write_checkpoint(folder, directory, original, pruned, report)
 
 
 def write_checkpoint(
     source: Path,
     directory: str | os.PathLike[str],
-    layers: Sequence[Layer],
     original: Mapping[str, np.ndarray],
     pruned: Mapping[str, np.ndarray],
     report: PruningReport,
@@ -80,11 +76,8 @@ def write_checkpoint(
         The checkpoint the model was imported from.
     directory : path
         A new or empty directory, or an older result of this function, which is replaced.
-    layers : sequence of Layer
-        The layers that were pruned.
     original, pruned : mapping of str to ndarray
-        The weights as imported and as pruned; training may have changed others than those of
-        `layers`.
+        All weights, as imported and as pruned; training may have changed any of them.
     report : PruningReport
         Becomes `pruning.json`, with the list of files.
 
@@ -106,7 +99,7 @@ def write_checkpoint(
     check_output(out_path, source)
 
     def fill(staging: Path) -> None:
-        _fill(staging, source, layers, original, pruned)
+        _fill(staging, source, original, pruned)
         names = sorted(path.relative_to(staging).as_posix() for path in _files(staging))
         write_json(staging / REPORT_FILE, replace(report, files=tuple(names)))
 
@@ -164,7 +157,6 @@ def check_output(directory: Path, source: Path | None = None) -> None:
 def _fill(
     staging: Path,
     source: Path,
-    layers: Sequence[Layer],
     original: Mapping[str, np.ndarray],
     pruned: Mapping[str, np.ndarray],
 ) -> None:
@@ -178,15 +170,9 @@ def _fill(
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     tensors = [tensor for path in weights.paths for tensor in stored_tensors(path)]
-    for name, (tensor, transposed) in find_tensors(tensors, layers, original).items():
-        values = pruned[name]
-        by_layer = next(layer for layer in layers if layer.name == name)
-        weight = values if by_layer.stored == "NK" else values.T
-        tensor.write(weight.T if transposed else weight, staging / tensor.path.name)
-    others = changed_names(original, pruned, {layer.name for layer in layers})
-    for name, (tensor, transposed) in find_changed(tensors, original, others).items():
-        values = pruned[name].T if transposed else pruned[name]
-        tensor.write(values, staging / tensor.path.name)
+    for found in find_tensors(tensors, original, changed_names(original, pruned)):
+        values = found.stored(pruned[found.weight])
+        found.tensor.write(values, staging / found.tensor.path.name)
 
 
 def _is_copied(relative: Path, weights: set[str]) -> bool:

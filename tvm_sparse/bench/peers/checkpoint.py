@@ -1,8 +1,4 @@
-"""An imported model's weights as the checkpoint directory every other engine reads.
-
-Weights have TensorFlow's names and (K, N) kernels here; the directory has the names and (N, K)
-weights that transformers' PyTorch classes save, which its TensorFlow classes read as well.
-"""
+"""An imported model's weights and inputs as the directory that every other engine reads."""
 
 from __future__ import annotations
 
@@ -14,14 +10,10 @@ from numpy.typing import NDArray
 
 from tvm_sparse.errors import BuildError
 from tvm_sparse.model.model import Model
+from tvm_sparse.model.torch_checkpoint import CONFIG_FILE, write_torch_checkpoint
 from tvm_sparse.records.read import read_json
-from tvm_sparse.records.write import write_json
 
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 INPUTS_FILE = "inputs.npz"
-
-_LAST_PART = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "beta": "bias"}
 
 
 def write_checkpoint(directory: Path, model: Model) -> Path:
@@ -34,40 +26,9 @@ def write_checkpoint(directory: Path, model: Model) -> Path:
     model : Model
         Its reference inputs fix the static shapes of engines that need them.
     """
-    from safetensors.numpy import save_file
-
-    directory.mkdir(parents=True, exist_ok=True)
-    tensors = dict(to_torch(name, value) for name, value in model.params.items())
-    save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
-    config = {**model.facts.config, "architectures": [model.facts.architecture]}
-    write_json(directory / CONFIG_FILE, config)
+    write_torch_checkpoint(directory, model.facts, model.params)
     np.savez(directory / INPUTS_FILE, **dict(model.reference.inputs))  # type: ignore[arg-type]
     return directory
-
-
-def to_torch(name: str, value: NDArray[Any]) -> tuple[str, NDArray[Any]]:
-    """Return a weight's name and value as transformers' PyTorch classes have them.
-
-    Parameters
-    ----------
-    name : str
-        TensorFlow's name, e.g. `bert/encoder/layer_._0/output/dense/kernel`.
-    value : numpy.ndarray
-        TensorFlow's value; kernels of dense layers are (K, N).
-
-    Returns
-    -------
-    (str, numpy.ndarray)
-        E.g. `bert.encoder.layer.0.output.dense.weight` and the (N, K) weight, contiguous.
-    """
-    # `a___b` is TensorFlow's scope for a PyTorch module b below a list; `_._` an index in a list.
-    parts = [part.rpartition("___")[2] for part in name.replace("_._", "/").split("/")]
-    last = parts[-1]
-    parts[-1] = _LAST_PART.get(last, last)
-    if last == "kernel":
-        # (K, N) of dense layers, (H, W, in, out) of convolutions.
-        value = value.T if value.ndim == 2 else value.transpose(3, 2, 0, 1)
-    return ".".join(parts), np.ascontiguousarray(value)
 
 
 def read_config(directory: Path) -> dict[str, Any]:

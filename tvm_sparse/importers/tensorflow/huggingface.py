@@ -15,6 +15,11 @@ from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.tasks.registry import TASKS
 
+#: Variables to the one that PyTorch's class ties them to, where TensorFlow's has two.
+_TIED = {
+    "predictions___cls/predictions/decoder/weight": "mobilebert/embeddings/word_embeddings/weight"
+}
+
 
 def load_model(source: ModelSource, seed: int, progress: Progress = silent) -> Any:
     """Build the TF model of `source` with its weights.
@@ -127,7 +132,8 @@ def _assign_random(
         nonzeros = pruned_nonzeros(shapes, element_sparsity, seed)
     for variable in variables:
         name = variable_name(model, variable)
-        variable.assign(random_value(name, shapes[name], seed, nonzeros.get(name)))
+        values = random_value(_TIED.get(name, name), shapes[name], seed, nonzeros.get(name))
+        variable.assign(values)
 
 
 def _line(error: Exception) -> str:

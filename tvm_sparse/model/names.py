@@ -1,0 +1,87 @@
+"""Names of weights: TensorFlow's variables, PyTorch's state dicts, as transformers has them.
+
+The two differ in more than separators. TensorFlow's bare encoders have one level more
+(`TFBertModel` holds a `bert`), kernels are stored the other way round, and what one PyTorch
+parameter is under two names, TensorFlow has once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LAST_PARTS = {
+    "kernel": "weight",
+    "embeddings": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def torch_name(name: str, architecture: str = "") -> str:
+    """Return what PyTorch calls a weight.
+
+    Parameters
+    ----------
+    name : str
+        TensorFlow's name without that of the model, e.g.
+        `bert/encoder/layer_._0/attention/self/query/kernel`.
+    architecture : str
+        Class of the model without the leading TF. Names in a bare encoder (`BertModel`) begin
+        below it; by default they keep its prefix, as under a head.
+
+    Returns
+    -------
+    str
+        E.g. `bert.encoder.layer.0.attention.self.query.weight`.
+    """
+    # `_._` is an index into a list; of `a___b`, TensorFlow has a and PyTorch b.
+    parts = [part.rpartition("___")[2] for part in name.replace("_._", "/").split("/")]
+    parts[-1] = _LAST_PARTS.get(parts[-1], parts[-1])
+    return ".".join(parts[1:] if architecture.endswith("Model") else parts)
+
+
+def torch_value(name: str, value: NDArray[Any]) -> NDArray[Any]:
+    """Return a weight in PyTorch's order of axes, contiguous.
+
+    Parameters
+    ----------
+    name : str
+        TensorFlow's.
+    value : numpy.ndarray
+        TensorFlow's: kernels are (K, N), those of convolutions (length, in, out) or
+        (height, width, in, out).
+
+    Returns
+    -------
+    numpy.ndarray
+        Kernels are (N, K), (out, in, length) or (out, in, height, width).
+    """
+    if name.endswith("kernel"):
+        value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+    return np.ascontiguousarray(value)
+
+
+def torch_weights(params: Mapping[str, NDArray[Any]], architecture: str) -> dict[str, NDArray[Any]]:
+    """Return a model's weights by PyTorch's names and in its order of axes.
+
+    Parameters
+    ----------
+    params : mapping of str to numpy.ndarray
+        TensorFlow's.
+    architecture : str
+        As `torch_name` takes it.
+    """
+    weights = {}
+    for own, own_value in params.items():
+        name, value = torch_name(own, architecture), torch_value(own, own_value)
+        weights[name] = value
+        if name.endswith("decoder.bias"):
+            # One parameter under two names; ALBERT's TensorFlow class reads the other one.
+            weights[f"{name.removesuffix('decoder.bias')}bias"] = value
+    return weights
