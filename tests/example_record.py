@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
+from tvm_sparse.model.decision import Decision
+from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.runtime.measure import measure_summary
 from tvm_sparse.runtime.metadata import CallTime
 
+MODEL = ModelDescription("bert-base", "BertModel", "encoder", {})
+WEIGHTS = WeightsFacts("random", source="seed 0")
 LAYER = "encoder/layer_._0/attention/self/query"
 
 
 def example_record(dense_ms: float = 100.0, sparse_ms: float = 25.0) -> BenchRecord:
     return BenchRecord(
         created="2026-01-02T03:04:05+00:00",
-        model={"name": "bert-base", "architecture": "BertModel"},
-        weights={"kind": "random", "source": "seed 0"},
+        model=MODEL,
+        weights=WEIGHTS,
         spec={"model": {"batch": 2, "seq_len": 128}, "bench": {"time_s": 10.0}},
         builds={
             "dense": _build(dense_ms, 340_000_000, "packed_dense"),
@@ -68,15 +72,15 @@ def _build(latency_ms: float, weights_bytes: int, kernel: str) -> BuildRecord:
 
 
 def _decision(weight, zeros, zero_blocks, eligible, action, reason):
-    return {
-        "weight": weight,
-        "shape": [768, 768],
-        "block_shape": [16, 1],
-        "element_sparsity": zeros,
-        "block_sparsity": zero_blocks,
-        "eligible": eligible,
-        "action": action,
-        "reason": reason,
-        "flops": 1000,
-        "size_bytes": 768 * 768 * 4,
-    }
+    return Decision(
+        weight=weight,
+        shape=(768, 768),
+        block_shape=(16, 1),
+        element_sparsity=zeros,
+        block_sparsity=zero_blocks,
+        eligible=eligible,
+        action=action,
+        reason=reason,
+        flops=1000,
+        size_bytes=768 * 768 * 4,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from example_record import example_record
 
+from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.setting import Setting
@@ -35,8 +36,8 @@ def example_study(
         created="2026-01-02T03:04:05+00:00",
         command=command,
         mode="decide" if measured else "predict",
-        model={"name": "bert-base", "architecture": "BertModel"},
-        weights={"kind": "random", "source": "seeded", "detail": "seeded random weights (seed 0)"},
+        model=ModelDescription("bert-base", "BertModel", "encoder", {}),
+        weights=WeightsFacts("random", "00", "seeded", "seeded random weights (seed 0)"),
         spec={"model": {"model": "bert-base"}},
         grid={"sparsity": list(SPARSITIES)},
         targets=Targets(latency_ms=50.0),

@@ -9,6 +9,7 @@ from placed_layers import placed
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
+from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.runtime.measure import measure_summary
 from tvm_sparse.runtime.metadata import CallTime
@@ -82,8 +83,8 @@ def make_record(latency_ms: float = LATENCY_MS, calls=CALLS) -> BenchRecord:
     )
     return BenchRecord(
         created="2026-01-01T00:00:00+00:00",
-        model={"name": "tiny"},
-        weights={"kind": "random"},
+        model=ModelDescription("tiny", "BertModel", "encoder", {}),
+        weights=WeightsFacts("random"),
         spec={"model": {"batch": 1}},
         builds={"dense": build},
         environment=detect_environment(1),

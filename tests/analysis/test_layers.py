@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from example_record import example_record
+from example_record import MODEL, WEIGHTS, example_record
 from made_models import make_model
 from placed_layers import placed
 from study_parts import BIAS, RESIDUAL, other, product
@@ -72,7 +72,7 @@ def layers(params):
 
 
 def analysed(layers, **changes) -> analysis.Analysis:
-    fields = {"model": {"name": "tiny"}, "weights": {}, "spec": {}, "origin": "model tiny"}
+    fields = {"model": MODEL, "weights": WEIGHTS, "spec": {}, "origin": "model tiny"}
     return analysis.Analysis(**fields, block_shape=(4, 1), layers=layers, **changes)
 
 
@@ -122,8 +122,7 @@ def test_a_pattern_that_matches_nothing(params) -> None:
 
 
 def test_decisions_of_an_artifact(params) -> None:
-    decisions = [json.loads(json_text(d)) for d in decide(LAYERS, params, (16, 1), 0.4)]
-    found = analysis.analyze_decisions(json.loads(json.dumps(decisions)))
+    found = analysis.analyze_decisions(decide(LAYERS, params, (16, 1), 0.4))
     assert found[0].block_sparsities == {"1x1": 0.5, "16x1": 0.5}
     assert [la.num_params for la in found] == [512, 512, 1024, 256]
     assert found[0].action == "sparse"

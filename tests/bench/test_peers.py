@@ -217,6 +217,14 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
     assert load_peers_record(path) == record
 
 
+def test_published_records_are_read() -> None:
+    folder = Path(__file__).parents[2] / "docs" / "benchmarks"
+    records = [path for path in folder.glob("*.json") if "roofline" not in path.name]
+    assert records
+    for path in records:
+        assert best_rival(load_peers_record(path).results) is not None
+
+
 def test_records_of_others_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     document = asdict(peers_record())

@@ -52,7 +52,7 @@ def test_two_builds_side_by_side(dense_dir: Path, other_dir: Path) -> None:
     assert record.speedup_p10 <= record.speedup_p90
     assert record.environment.threads == 2
     assert record.spec["bench"]["iterations"] == 7
-    assert record.model["name"] == "tiny"
+    assert record.model.name == "tiny"
     assert [text for text, _ in said[:4]] == [
         *("loading dense", "loading sparse", "warming up dense", "warming up sparse")
     ]

@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from example_record import MODEL, WEIGHTS
 from rich.console import Console
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
@@ -36,8 +37,8 @@ POOLER = replace(
 
 
 def analysis(**changes) -> Analysis:
-    fields = {"model": {}, "weights": {}, "spec": {}, "origin": "model x", "block_shape": (4, 1)}
-    return Analysis(**{**fields, "layers": (QUERY, POOLER), **changes})
+    whole = Analysis(MODEL, WEIGHTS, {}, "model x", (4, 1), (QUERY, POOLER))
+    return replace(whole, **changes)
 
 
 def timed() -> Analysis:

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 from example_pruning import example_sensitivity
+from example_record import MODEL, WEIGHTS
 from rich.console import Console
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
@@ -106,7 +107,7 @@ def layer(name, saved=None):
 
 
 def analysis(*layers):
-    return Analysis({}, {}, {}, "model m", (4, 1), layers)
+    return Analysis(MODEL, WEIGHTS, {}, "model m", (4, 1), layers)
 
 
 def test_layers_are_ordered_by_loss_for_time():

@@ -109,7 +109,7 @@ def test_names_cannot_break_out_of_the_page() -> None:
     call = replace(setting.layers[0], layer=evil)
     study = replace(
         study,
-        model={"name": evil},
+        model=replace(study.model, name=evil),
         answers=(Answer("x", evil),),
         settings=(replace(setting, layers=(call,)), *study.settings[1:]),
         fidelity=fidelity_of(study, evil),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from example_pruning import example_report, example_sensitivity
-from example_record import example_record
+from example_record import MODEL, WEIGHTS, example_record
 from example_study import example_study
 from jsonschema import Draft202012Validator
 from peers_record import peers_record
@@ -22,7 +22,7 @@ from tvm_sparse.runtime.metadata import FileEntry
 pytestmark = pytest.mark.unit
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
-ANALYSIS = Analysis({}, {}, {}, "model m", (4, 1), (), sensitivity=example_sensitivity())
+ANALYSIS = Analysis(MODEL, WEIGHTS, {}, "model m", (4, 1), (), sensitivity=example_sensitivity())
 
 
 def validator(name: str) -> Draft202012Validator:

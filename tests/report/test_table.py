@@ -76,7 +76,7 @@ def test_the_sentence_of_one_build() -> None:
 
 def test_markup_in_names_is_shown_as_it_is() -> None:
     record = example_record()
-    decision = {**record.decisions[0], "weight": "layer[bold]/[0]", "reason": "[red]"}
+    decision = replace(record.decisions[0], weight="layer[bold]/[0]", reason="[red]")
     text = render(render_decisions([decision]))
     assert "layer[bold]/[0]" in text
     assert "[red]" in text

@@ -7,13 +7,15 @@ import pytest
 from tiny_artifact import tiny_metadata
 
 from tvm_sparse.errors import ArtifactError
+from tvm_sparse.model.decision import Decision
 from tvm_sparse.records.write import json_text, write_json
 from tvm_sparse.runtime.metadata import FileEntry, load_metadata
 
 pytestmark = pytest.mark.unit
 
 METADATA = tiny_metadata(
-    decisions=({"weight": "w", "action": "dense"},), files={"model.so": FileEntry("00", 5)}
+    decisions=(Decision("w", (4, 4), (1, 1), 0.5, None, False, "dense", "head", 32, 64),),
+    files={"model.so": FileEntry("00", 5)},
 )
 
 

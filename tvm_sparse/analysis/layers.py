@@ -14,12 +14,12 @@ from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.config import SparsitySpec
-from tvm_sparse.errors import ArtifactError
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
+from tvm_sparse.model.decision import Decision
+from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.model.model import Model
-from tvm_sparse.records.read import check_record
 from tvm_sparse.runtime.metadata import CallTime
-from tvm_sparse.sparsity.decision import Decision, decide
+from tvm_sparse.sparsity.decision import decide
 from tvm_sparse.sparsity.stats import block_sparsities
 
 #: Blocks whose sparsity is told of every layer, (bs_r, bs_c).
@@ -107,8 +107,12 @@ class Analysis:
 
     Attributes
     ----------
-    model, weights, spec : dict
-        As in an artifact's metadata.
+    model : ModelDescription
+        Which model.
+    weights : WeightsFacts
+        Where its weights come from.
+    spec : dict
+        What was asked for.
     origin : str
         What was analysed: `model`, `cache` or `artifact`, and its name.
     block_shape : (int, int)
@@ -134,8 +138,8 @@ class Analysis:
     """
 
     schema_version: Literal[2] = field(default=2, kw_only=True)
-    model: dict[str, Any]
-    weights: dict[str, Any]
+    model: ModelDescription
+    weights: WeightsFacts
     spec: dict[str, Any]
     origin: str
     block_shape: tuple[int, int]
@@ -178,26 +182,22 @@ def analyze_weights(model: Model, spec: SparsitySpec) -> tuple[LayerAnalysis, ..
     )
 
 
-def analyze_decisions(decisions: Sequence[Mapping[str, Any]]) -> tuple[LayerAnalysis, ...]:
+def analyze_decisions(decisions: Sequence[Decision]) -> tuple[LayerAnalysis, ...]:
     """Describe the layers of an exported build by the decisions it was made with.
 
     Block sparsity is known at the build's own block shape, and at 1x1.
 
     Parameters
     ----------
-    decisions : sequence of mapping
-        Decision records in their JSON form.
+    decisions : sequence of Decision
+        One per dense layer.
     """
-    found = [
-        check_record(decision, Decision, f"decisions[{index}]", ArtifactError)
-        for index, decision in enumerate(decisions)
-    ]
     return tuple(
         _from_decision(
             decision,
             {(1, 1): decision.element_sparsity, decision.block_shape: decision.block_sparsity},
         )
-        for decision in found
+        for decision in decisions
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +85,12 @@ def _analyze_artifact(
             f"{directory} is a {metadata.build} build that tells nothing of its layers: give a "
             "sparse build, or the model it was made from"
         )
-    rows, columns = metadata.decisions[0]["block_shape"]
     analysis = Analysis(
-        model=asdict(metadata.model),
-        weights=asdict(metadata.weights),
+        model=metadata.model,
+        weights=metadata.weights,
         spec=metadata.spec,
         origin=f"artifact {directory}",
-        block_shape=(rows, columns),
+        block_shape=metadata.decisions[0].block_shape,
         layers=analyze_decisions(metadata.decisions),
     )
     if not timed:
@@ -122,8 +121,8 @@ def _analyze_model(
     say = steps(progress)
     say("counting zeros")
     analysis = Analysis(
-        model=asdict(model.facts.description),
-        weights=asdict(model.facts.weights),
+        model=model.facts.description,
+        weights=model.facts.weights,
         spec={"model": model.spec.to_json(), "sparsity": spec.to_json()},
         origin=f"model {model.spec.model}",
         block_shape=spec.block_shape,

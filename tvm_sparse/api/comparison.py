@@ -259,9 +259,9 @@ def block_sparsity(metadata: ArtifactMetadata) -> float:
 
     A model that comes pruned keeps its own zeros, whatever sparsity was asked for.
     """
-    sparse = [d for d in metadata.decisions if d["action"] == "sparse"]
-    sizes = [d["shape"][0] * d["shape"][1] for d in sparse]
-    zeros = sum(d["block_sparsity"] * size for d, size in zip(sparse, sizes, strict=True))
+    sparse = [d for d in metadata.decisions if d.action == "sparse"]
+    sizes = [d.shape[0] * d.shape[1] for d in sparse]
+    zeros = sum((d.block_sparsity or 0.0) * size for d, size in zip(sparse, sizes, strict=True))
     return round(zeros / sum(sizes), 4) if sizes else 0.0
 
 

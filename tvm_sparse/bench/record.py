@@ -14,6 +14,8 @@ import numpy as np
 
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.model.decision import Decision
+from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.records.read import read_record
 from tvm_sparse.runtime.measure import LatencyStats
 from tvm_sparse.runtime.metadata import CallTime
@@ -63,15 +65,19 @@ class BenchRecord:
     ----------
     created : str
         Time of the measurement, ISO 8601 in UTC.
-    model, weights, spec : dict
-        As in the artifact's metadata; `spec` also holds the `bench` spec.
+    model : ModelDescription
+        Which model.
+    weights : WeightsFacts
+        Where its weights come from.
+    spec : dict
+        As in the artifact's metadata, and the `bench` spec.
     builds : dict of str to BuildRecord
         Under `dense` and `sparse`, what of them was measured.
     speedup : float or None
         Median latency of dense over that of sparse; None unless both were measured.
     speedup_p10, speedup_p90 : float or None
         Percentiles of the same ratio taken round by round, which cancels what slowed both.
-    decisions : tuple of dict
+    decisions : tuple of Decision
         One per weight, from the sparse build.
     sparse_flops_share : float
         Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
@@ -83,15 +89,15 @@ class BenchRecord:
 
     schema_version: Literal[2] = field(default=2, kw_only=True)
     created: str
-    model: dict[str, Any]
-    weights: dict[str, Any]
+    model: ModelDescription
+    weights: WeightsFacts
     spec: dict[str, Any]
     builds: dict[str, BuildRecord]
     environment: Environment
     speedup: float | None = None
     speedup_p10: float | None = None
     speedup_p90: float | None = None
-    decisions: tuple[dict[str, Any], ...] = ()
+    decisions: tuple[Decision, ...] = ()
     sparse_flops_share: float = 0.0
     check: dict[str, Any] | None = None
 

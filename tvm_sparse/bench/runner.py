@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from tvm_sparse.bench.environment import detect_environment
@@ -91,8 +91,8 @@ def benchmark(
     described = metadata.get("sparse") or next(iter(metadata.values()))
     record = BenchRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        model=asdict(described.model),
-        weights=asdict(described.weights),
+        model=described.model,
+        weights=described.weights,
         spec={**described.spec, "bench": spec.to_json()},
         builds=builds,
         environment=environment,

@@ -179,4 +179,4 @@ def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> 
 
         print_wide(render_sensitivity(analysis, analysis.sensitivity))
         print_wide(f"{describe_sensitivity(analysis, analysis.sensitivity)}.")
-    print_wide(f"weights: {analysis.weights.get('detail', 'of unknown origin')}")
+    print_wide(f"weights: {analysis.weights.detail}")

@@ -50,7 +50,7 @@ def report_record(record: BenchRecord, verbose: bool, json_path: str | None) -> 
     if record.decisions:
         print_wide(f"{describe_decisions(record.decisions, record.sparse_flops_share)}.")
     print_wide(describe_result(record))
-    print_wide(f"weights: {record.weights.get('detail', 'of unknown origin')}")
+    print_wide(f"weights: {record.weights.detail}")
     if pruning := describe_pruning(record.spec):
         print_wide(f"sparsity: {pruning}")
     print_wide(f"machine: {describe_environment(record)}")

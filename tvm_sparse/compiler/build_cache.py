@@ -16,12 +16,13 @@ from tvm_sparse.compiler.reference_check import check_against_reference, first_d
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import CheckError
 from tvm_sparse.host import available_cores
+from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import TVM, code_fingerprint, versions_of
 from tvm_sparse.runtime.metadata import ArtifactMetadata
 from tvm_sparse.runtime.tvm_runtime import set_threads
-from tvm_sparse.sparsity.decision import Decision, LayerChoice, keep_dense, sparse_flops_share
+from tvm_sparse.sparsity.decision import LayerChoice, keep_dense, sparse_flops_share
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import Tiles
 
@@ -207,7 +208,7 @@ def _describe(
         inputs=facts.inputs,
         outputs=facts.outputs,
         versions=versions_of(TVM),
-        decisions=tuple(asdict(decision) for decision in decisions),
+        decisions=tuple(decisions),
         sparse_flops_share=sparse_flops_share(decisions),
         calls=tuple(build.lowered.calls),
         weights_bytes=build.lowered.weights_bytes,

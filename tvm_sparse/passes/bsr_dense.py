@@ -13,10 +13,11 @@ import numpy as np
 import tvm
 
 from tvm_sparse.ir.dense_layers import dense_layers
+from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.passes.dense_to_sparse import BlockStructure, DenseToSparse
 from tvm_sparse.sparsity.bsr import BSR, to_bsr
-from tvm_sparse.sparsity.decision import Decision, LayerChoice, decide
+from tvm_sparse.sparsity.decision import LayerChoice, decide
 
 
 def convert(

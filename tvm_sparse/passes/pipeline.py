@@ -16,6 +16,7 @@ from tvm import relax
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.ir.functions import parameters
 from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.model.decision import Decision
 from tvm_sparse.passes import (
     bsr_dense,
     fast_math,
@@ -28,7 +29,7 @@ from tvm_sparse.passes.layer_calls import layer_calls
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.metadata import KernelCall
-from tvm_sparse.sparsity.decision import Decision, LayerChoice
+from tvm_sparse.sparsity.decision import LayerChoice
 from tvm_sparse.target import CpuTarget
 
 _T = relax.transform

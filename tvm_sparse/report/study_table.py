@@ -26,7 +26,7 @@ def render_study(study: Study) -> list[Table]:
     """
     return [
         _render_setting(
-            str(study.model.get("name", "")),
+            str(study.model.name),
             setting,
             [point for point in study.points if point.point.setting == setting.setting],
         )

@@ -70,14 +70,14 @@ def view_of(study: Study) -> StudyView:
         for point in points:
             rows += _with_fidelity(_sparse_row(point, setting), fidelity)
         layers += _layers(setting, points)
-    environment, weights = study.environment, study.weights
+    environment = study.environment
     measured = sum(point.measured is not None for point in study.points)
     return StudyView(
-        name=str(study.model.get("name", "the model")),
+        name=study.model.name,
         summary=f"{len(study.points)} builds predicted, {measured} of them measured, on "
         f"{environment.cpu_model} ({environment.isa}, {environment.cores} cores), "
         f"{study.created[:16].replace('T', ' ')} UTC. "
-        f"Weights: {weights.get('detail', weights.get('kind', 'of unknown origin'))}.",
+        f"Weights: {study.weights.detail}.",
         command=study.command,
         rows=tuple(rows),
         warnings=_texts(study.answers, warnings=True),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
+from tvm_sparse.model.decision import Decision
 from tvm_sparse.runtime.metadata import CallTime
 
 #: Within this factor of 1, two medians of one machine are not told apart.
@@ -90,13 +90,13 @@ def describe_environment(record: BenchRecord) -> str:
     return f"{env.cpu_model} ({env.isa}), {threads}{load}, Python {env.python}, {versions}"
 
 
-def render_decisions(decisions: Sequence[Mapping[str, Any]]) -> Table:
+def render_decisions(decisions: Sequence[Decision]) -> Table:
     """Return the table of what runs sparse, and why what does not.
 
     Parameters
     ----------
-    decisions : sequence of mapping
-        Decision records in their JSON form.
+    decisions : sequence of Decision
+        One per dense layer.
     """
     table = make_table("Layers: eligible, converted, and why not")
     table.add_column("weight", overflow="fold")
@@ -107,31 +107,31 @@ def render_decisions(decisions: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("runs")
     table.add_column("why", overflow="fold")
     for decision in decisions:
-        sparse = decision["action"] == "sparse"
+        sparse = decision.action == "sparse"
         table.add_row(
-            Text(str(decision["weight"])),
-            "x".join(map(str, decision["shape"])),
-            _share(decision["element_sparsity"]),
-            _share(decision["block_sparsity"]),
-            "yes" if decision["eligible"] else "no",
-            Text(str(decision["action"]), style="green" if sparse else ""),
-            Text(str(decision["reason"])),
+            Text(decision.weight),
+            "x".join(map(str, decision.shape)),
+            _share(decision.element_sparsity),
+            _share(decision.block_sparsity),
+            "yes" if decision.eligible else "no",
+            Text(decision.action, style="green" if sparse else ""),
+            Text(decision.reason),
         )
     return table
 
 
-def describe_decisions(decisions: Sequence[Mapping[str, Any]], sparse_flops_share: float) -> str:
+def describe_decisions(decisions: Sequence[Decision], sparse_flops_share: float) -> str:
     """Return one line that counts the decisions.
 
     Parameters
     ----------
-    decisions : sequence of mapping
-        Decision records in their JSON form.
+    decisions : sequence of Decision
+        One per dense layer.
     sparse_flops_share : float
         Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
     """
-    eligible = sum(bool(decision["eligible"]) for decision in decisions)
-    converted = sum(decision["action"] == "sparse" for decision in decisions)
+    eligible = sum(decision.eligible for decision in decisions)
+    converted = sum(decision.action == "sparse" for decision in decisions)
     return (
         f"{converted} of {len(decisions)} layers run sparse ({eligible} eligible), "
         f"{sparse_flops_share:.1%} of the dense layers' FLOPs"
@@ -205,8 +205,7 @@ def _total(calls: Sequence[CallTime]) -> float:
 
 
 def _model_name(record: BenchRecord) -> str:
-    weights = record.weights.get("kind")
-    return f"{record.model.get('name', 'model')}{f' ({weights} weights)' if weights else ''}"
+    return f"{record.model.name} ({record.weights.kind} weights)"
 
 
 def _seq_len(record: BenchRecord) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.kernel_facts import KernelFacts
+from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
 from tvm_sparse.records.read import read_record
 
@@ -87,7 +88,7 @@ class ArtifactMetadata:
         The signature, in positional order.
     versions : dict of str to str
         Versions of `tvm`, `ffi` and `tvm_sparse` that made the build.
-    decisions : tuple of dict
+    decisions : tuple of Decision
         One record per weight: sparse or dense, and why.
     sparse_flops_share : float
         Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
@@ -113,7 +114,7 @@ class ArtifactMetadata:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     versions: dict[str, str]
-    decisions: tuple[dict[str, Any], ...] = ()
+    decisions: tuple[Decision, ...] = ()
     sparse_flops_share: float = 0.0
     calls: tuple[KernelCall, ...] = ()
     weights_bytes: int = 0

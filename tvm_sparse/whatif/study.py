@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.records.read import read_record
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.setting import Setting
@@ -310,8 +311,10 @@ class Study:
         The command that repeats it.
     mode : {"decide", "predict", "measure"}
         Whether the points that decide, none, or all were measured.
-    model, weights : dict
-        As in an artifact's metadata.
+    model : ModelDescription
+        Which model.
+    weights : WeightsFacts
+        Where its weights come from.
     spec : dict
         Model spec, and how points become sparse.
     grid, targets : dict, Targets
@@ -336,8 +339,8 @@ class Study:
     created: str
     command: str
     mode: Mode
-    model: dict[str, Any]
-    weights: dict[str, Any]
+    model: ModelDescription
+    weights: WeightsFacts
     spec: dict[str, Any]
     grid: dict[str, Any]
     targets: Targets
