@@ -254,6 +254,11 @@ def parse_block_shapes(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(parse_block_shape(part) for part in text.split(",") if part.strip())
 
 
+def block_name(block_shape: tuple[int, int]) -> str:
+    """Return the name of a block shape: 4x1."""
+    return f"{block_shape[0]}x{block_shape[1]}"
+
+
 def choose_micro_batch(batch: int, seq_len: int, cores: int) -> int:
     """Return how many sequences should go through a model together.
 

@@ -11,6 +11,7 @@ from placed_layers import placed
 from study_parts import BIAS, RESIDUAL, other, product
 
 from tvm_sparse.analysis import layers as analysis
+from tvm_sparse.analysis.layer_prediction import predict_layers
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import SparsityError
 from tvm_sparse.kernel_facts import KernelFacts
@@ -22,7 +23,6 @@ from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import CostModel, Product
-from tvm_sparse.whatif.layer_prediction import predict_layers
 
 pytestmark = pytest.mark.unit
 

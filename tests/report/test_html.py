@@ -12,7 +12,7 @@ import pytest
 from chart_marks import notes_of
 from example_study import HEAD, LAYER, SPARSITIES, example_study
 
-from tvm_sparse.analysis.layers import block_name
+from tvm_sparse.config import block_name
 from tvm_sparse.errors import BuildError, DependencyError
 from tvm_sparse.report import html
 from tvm_sparse.report.charts.render import load_library

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config import SparsitySpec, block_name
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.facts import ModelDescription, WeightsFacts
@@ -273,11 +273,6 @@ def add_measurement(
         disturbed=disturbed,
         environment=record.environment,
     )
-
-
-def block_name(block_shape: tuple[int, int]) -> str:
-    """Return the name of a block shape: 4x1."""
-    return f"{block_shape[0]}x{block_shape[1]}"
 
 
 def flops_shares(members: Sequence[LayerAnalysis]) -> list[float]:

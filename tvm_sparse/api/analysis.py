@@ -109,12 +109,12 @@ def _analyze_model(
     threads: int,
     progress: ShareProgress,
 ) -> Analysis:
+    from tvm_sparse.analysis.layer_prediction import predict_layers
     from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_weights
     from tvm_sparse.fidelity.model_sensitivity import sensitivity
     from tvm_sparse.tuning.records import Records
     from tvm_sparse.tuning.setting import Setting
     from tvm_sparse.whatif.baseline import Baseline
-    from tvm_sparse.whatif.layer_prediction import predict_layers
     from tvm_sparse.whatif.measuring import measure_quietly
     from tvm_sparse.whatif.predict import make_predictors
 

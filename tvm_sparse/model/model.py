@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec, SparsitySpec
+from tvm_sparse.config import ModelSpec, SparsitySpec, block_name
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
 
@@ -98,6 +98,6 @@ class Model:
             "weights": facts.weights.detail,
         }
         if sparsity is not None:
-            rows, columns = sparsity.block_shape
-            summary["sparsity"] = f"{sparsity.prune} {rows}x{columns} {sparsity.sparsity:g}"
+            blocks = block_name(sparsity.block_shape)
+            summary["sparsity"] = f"{sparsity.prune} {blocks} {sparsity.sparsity:g}"
         return summary

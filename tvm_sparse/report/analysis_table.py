@@ -10,7 +10,8 @@ import re
 from rich.table import Table
 from rich.text import Text
 
-from tvm_sparse.analysis.layers import Analysis, LayerAnalysis, block_name
+from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
+from tvm_sparse.config import block_name
 from tvm_sparse.report.table import describe_size, make_table
 
 _UNKNOWN = "-"

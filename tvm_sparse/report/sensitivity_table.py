@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
+from tvm_sparse.config import block_name
 from tvm_sparse.fidelity.sensitivity_record import LayerSensitivity, Sensitivity
 from tvm_sparse.report.table import make_table
 
@@ -26,10 +27,9 @@ def render_sensitivity(analysis: Analysis, found: Sensitivity) -> Table:
     found : Sensitivity
         What was measured.
     """
-    rows, columns = found.block_shape
     table = make_table(
         f"{_MEASURES.get(found.measure, found.measure)} when one layer alone is pruned in "
-        f"{rows}x{columns} blocks, on {found.texts} texts"
+        f"{block_name(found.block_shape)} blocks, on {found.texts} texts"
     )
     table.add_column("layer", overflow="fold")
     layers = _ordered(analysis, found)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from tvm_sparse.analysis.layers import block_name
+from tvm_sparse.config import block_name
 from tvm_sparse.report.table import make_table
 from tvm_sparse.whatif.study import PointResult, SettingResult, Study
 

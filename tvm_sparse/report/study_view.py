@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tvm_sparse.analysis.layers import block_name
 from tvm_sparse.bench.environment import Environment
+from tvm_sparse.config import block_name
 from tvm_sparse.kernel_facts import PARTS
 from tvm_sparse.report.study_rows import Shape, StudyLayer, StudyRow
 from tvm_sparse.report.table import describe_size

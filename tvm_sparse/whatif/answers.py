@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from tvm_sparse.analysis.layers import block_name
+from tvm_sparse.config import block_name
 from tvm_sparse.whatif.cost import amdahl_limit, least_sparsity
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.grid import Point, Targets

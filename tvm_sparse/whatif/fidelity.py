@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tvm_sparse.analysis.layers import block_name
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config import CompileSpec, block_name
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
 from tvm_sparse.fidelity.views import collect, compare

@@ -6,8 +6,7 @@ import itertools
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tvm_sparse.analysis.layers import block_name
-from tvm_sparse.config import choose_micro_batch
+from tvm_sparse.config import block_name, choose_micro_batch
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import available_cores, threads_here
 from tvm_sparse.tuning.setting import Setting

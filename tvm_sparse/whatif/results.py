@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import isinf
 
-from tvm_sparse.analysis.layers import block_name
+from tvm_sparse.config import block_name
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import amdahl_limit

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tvm_sparse.cli.options.declare import Command, Option, add
-from tvm_sparse.config import SparsitySpec, parse_block_shapes
+from tvm_sparse.config import SparsitySpec, block_name, parse_block_shapes
 from tvm_sparse.errors import ConfigError
 
 BlockShape = tuple[int, int]
@@ -107,6 +107,6 @@ def _one(shapes: tuple[BlockShape, ...] | None) -> BlockShape:
     if shapes is None:
         return 1, 1
     if len(shapes) != 1:
-        names = ",".join(f"{rows}x{columns}" for rows, columns in shapes)
+        names = ",".join(map(block_name, shapes))
         raise ConfigError(f"--block {names} given: one block shape is needed, for example 4x1")
     return shapes[0]
