@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CacheError
@@ -32,7 +32,7 @@ class WeightsFacts:
 
     Attributes
     ----------
-    kind : str
+    kind : {"checkpoint", "random"}
         `checkpoint`: trained ones, from files; `random`: seeded ones.
     fingerprint : str
         Hash of them: of the files' contents, or of what seeded weights follow from.
@@ -42,7 +42,7 @@ class WeightsFacts:
         One line that says which weights these are and why.
     """
 
-    kind: str
+    kind: Literal["checkpoint", "random"]
     fingerprint: str = ""
     source: str = ""
     detail: str = "of unknown origin"
@@ -64,7 +64,7 @@ class ModelDescription:
     architecture : str
         Class of transformers, without the leading TF, e.g. `BertForQuestionAnswering`.
     task : str
-        One of `sources.architecture.TASKS`.
+        A key of `tasks.registry.TASKS`.
     config : dict
         Its `config.json`, with the number of layers asked for.
     """
