@@ -9,7 +9,7 @@ what turning them around would cost is not in the numbers.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -146,7 +146,7 @@ def main(
             record = PeersRecord(
                 created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 subject=f"product N={shape[0]} K={shape[1]} M={tokens}",
-                spec={"bench": bench.to_json(), "threads": counts, "shape": [*shape, tokens]},
+                spec={"bench": asdict(bench), "threads": counts, "shape": [*shape, tokens]},
                 weights={"kind": "random", "source": f"seed {_SEED}"},
                 results=tuple(results),
                 environment=environment,

@@ -7,7 +7,7 @@ checked by the stage that learns it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from tvm_sparse.errors import ConfigError
@@ -33,10 +33,6 @@ def _require(condition: bool, message: str) -> None:
 
 class _Spec:
     """Shared behaviour of the frozen specs below."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return asdict(self)  # type: ignore[call-overload,no-any-return]
 
     def with_(self, **changes: Any) -> Any:
         """Return a copy with `changes` applied, validated again."""

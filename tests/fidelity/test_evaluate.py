@@ -30,7 +30,7 @@ def test_a_pruned_model_against_the_dense_one(dense_side, pruned_side):
     assert record.texts == len(TEXTS)
     assert 0 < record.measures["cosine_mean"] < 1
     assert record.measures["cosine_min"] <= record.measures["cosine_p05"]
-    assert not record.reference["seeded"]
+    assert not record.reference.seeded
     assert dict.fromkeys(lines).keys() == {
         f"running the dense model on {len(TEXTS)} texts",
         f"running the pruned model on {len(TEXTS)} texts",
@@ -116,7 +116,7 @@ def test_task_heads_with_labels(
     record = evaluate(pruned, side, Texts(texts, labels), 1)
     assert record.measures.keys() == measures
     assert record.measures["loss"] > 0
-    assert record.reference["scores"].keys() == record.candidate["scores"].keys() == scores
+    assert record.reference.scores.keys() == record.candidate.scores.keys() == scores
     same = evaluate(side, side, Texts(texts, labels), 1)
     assert same.measures["loss"] == 0
-    assert same.reference["scores"] == same.candidate["scores"]
+    assert same.reference.scores == same.candidate.scores

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.fidelity.record import EvaluationRecord
+from tvm_sparse.fidelity.record import EvaluatedModel, EvaluationRecord
 from tvm_sparse.report.fidelity_table import describe_evaluation, render_evaluation
 from tvm_sparse.report.sensitivity_table import describe_sensitivity, render_sensitivity
 
@@ -22,13 +22,10 @@ def text_of(renderable) -> str:
 
 
 def record(measures, **changes):
-    def side(name):
-        return {"name": name, "kind": "model", "weights": {}, "seeded": False, "scores": {}}
-
     return EvaluationRecord(
         task="encoder",
-        reference=side("dense"),
-        candidate=side("pruned"),
+        reference=EvaluatedModel("dense", "model", WEIGHTS, seeded=False),
+        candidate=EvaluatedModel("pruned", "model", WEIGHTS, seeded=False),
         measures=measures,
         texts=40,
         truncated=0,
@@ -62,8 +59,8 @@ def test_embeddings():
 
 def test_scores_against_labels():
     found = record({"loss": 0.1, "agreement": 0.95, "kl_nats": 0.1})
-    found.reference["scores"] = {"accuracy": 0.9, "f1": 0.88}
-    found.candidate["scores"] = {"accuracy": 0.85, "f1": 0.8}
+    found.reference.scores.update(accuracy=0.9, f1=0.88)
+    found.candidate.scores.update(accuracy=0.85, f1=0.8)
     table = text_of(render_evaluation(found))
     assert "-5.0 points" in table
     assert "90.0%" in table
@@ -83,7 +80,7 @@ def test_other_tasks(measures, said):
 
 def test_warnings():
     found = replace(record({"loss": 0.0, "cosine_mean": 1.0}), truncated=3)
-    found.candidate["seeded"] = True
+    found = replace(found, candidate=replace(found.candidate, seeded=True))
     said = describe_evaluation(found)
     assert "3 texts were cut to 64 tokens." in said
     assert "The weights of pruned are made up" in said

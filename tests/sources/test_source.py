@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_directory_with_safetensors(checkpoint):
     assert (source.kind, source.directory) == ("checkpoint", str(checkpoint))
     assert (source.task, source.weights_format) == ("sequence-classification", "safetensors")
     assert source.detail == f"checkpoint {checkpoint}"
-    assert ModelSource(**json.loads(json.dumps(source.to_json()))) == source
+    assert ModelSource(**json.loads(json.dumps(asdict(source)))) == source
 
 
 def test_fingerprint_follows_the_contents_of_the_weights(checkpoint, tmp_path):

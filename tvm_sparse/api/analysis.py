@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +123,7 @@ def _analyze_model(
     analysis = Analysis(
         model=model.facts.description,
         weights=model.facts.weights,
-        spec={"model": model.spec.to_json(), "sparsity": spec.to_json()},
+        spec={"model": asdict(model.spec), "sparsity": asdict(spec)},
         origin=f"model {model.spec.model}",
         block_shape=spec.block_shape,
         layers=analyze_weights(model, spec),

@@ -275,7 +275,7 @@ def _record(
     return PeersRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         subject=model.facts.name,
-        spec={"model": model.spec.to_json(), "bench": bench.to_json(), "threads": threads},
+        spec={"model": asdict(model.spec), "bench": asdict(bench), "threads": threads},
         weights=asdict(model.facts.weights),
         results=tuple(results),
         environment=environment,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
 from tvm_sparse.bench.environment import detect_environment
@@ -93,7 +93,7 @@ def benchmark(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         model=described.model,
         weights=described.weights,
-        spec={**described.spec, "bench": spec.to_json()},
+        spec={**described.spec, "bench": asdict(spec)},
         builds=builds,
         environment=environment,
         decisions=described.decisions,

@@ -95,4 +95,4 @@ def command(model: str, against: str, **flags: Any) -> None:
     print_wide(render_evaluation(record))
     print_wide(describe_evaluation(record))
     for role, side in (("dense", record.reference), ("pruned", record.candidate)):
-        print_wide(f"{role} weights: {side['weights'].get('detail', 'of unknown origin')}")
+        print_wide(f"{role} weights: {side.weights.detail}")

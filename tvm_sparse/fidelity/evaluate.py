@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.errors import ConfigError, InputError
-from tvm_sparse.fidelity.record import EvaluationRecord
+from tvm_sparse.fidelity.record import EvaluatedModel, EvaluationRecord
 from tvm_sparse.fidelity.sides import Side
 from tvm_sparse.fidelity.views import collect, compare, score
 from tvm_sparse.progress import ShareProgress, silent
@@ -95,7 +94,7 @@ def evaluate(
     tokens = tokenizer.encode(texts.texts, reference.seq_len, vocab_size)
     start = time.perf_counter()
     views: list[View] = []
-    described: list[dict[str, Any]] = []
+    described: list[EvaluatedModel] = []
     for side, role in ((reference, "dense"), (candidate, "pruned")):
         line = f"running the {role} model on {len(tokens)} texts"
         progress(line, 0.0)
@@ -104,7 +103,7 @@ def evaluate(
         if texts.labels is not None:
             what = side.description
             scores = score(what.task, views[-1], texts.labels, tokens, what.config)
-        described.append({**side.describe(), "scores": scores})
+        described.append(side.describe(scores))
     return EvaluationRecord(
         task=reference.description.task,
         reference=described[0],

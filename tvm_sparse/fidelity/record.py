@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from tvm_sparse.bench.environment import Environment
+from tvm_sparse.model.facts import WeightsFacts
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """One of the two models.
+
+    Attributes
+    ----------
+    name : str
+        As the user named it.
+    kind : {"model", "artifact"}
+        Whether it was compiled for the evaluation or comes exported.
+    weights : WeightsFacts
+        Where its weights come from.
+    seeded : bool
+        Whether they are made up, so that the evaluation says nothing of a real model.
+    scores : dict of str to float
+        Against labels; empty without.
+    """
+
+    name: str
+    kind: Literal["model", "artifact"]
+    weights: WeightsFacts
+    seeded: bool
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -16,9 +42,8 @@ class EvaluationRecord:
     ----------
     task : str
         What the models are for.
-    reference, candidate : dict
-        Of the dense and the pruned model: `name`, `kind` (`model` or `artifact`), `weights`,
-        `seeded` (whether the weights mean nothing), `scores` against labels (empty without).
+    reference, candidate : EvaluatedModel
+        The dense and the pruned model.
     measures : dict of str to float
         See `compare.compare`.
     texts, truncated : int
@@ -35,8 +60,8 @@ class EvaluationRecord:
 
     schema_version: Literal[1] = field(default=1, kw_only=True)
     task: str
-    reference: dict[str, Any]
-    candidate: dict[str, Any]
+    reference: EvaluatedModel
+    candidate: EvaluatedModel
     measures: dict[str, float]
     texts: int
     truncated: int

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import DenseCode, Forward, compile_dense
+from tvm_sparse.fidelity.record import EvaluatedModel
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
@@ -64,15 +65,10 @@ class Side:
         """Return the side with other weights: `code.pack(params)` makes a forward of them."""
         return replace(self, forward=forward)
 
-    def describe(self) -> dict[str, Any]:
-        """Return what a record keeps."""
-        return {
-            "name": self.name,
-            "kind": "artifact" if self.model is None else "model",
-            "weights": asdict(self.weights),
-            # Made-up weights: fidelity says nothing about a real model.
-            "seeded": not self.weights.trained,
-        }
+    def describe(self, scores: dict[str, float]) -> EvaluatedModel:
+        """Return what a record keeps, with the scores against labels."""
+        kind: Literal["model", "artifact"] = "artifact" if self.model is None else "model"
+        return EvaluatedModel(self.name, kind, self.weights, not self.weights.trained, scores)
 
 
 def is_artifact(model: str) -> bool:

@@ -6,7 +6,7 @@ is, and a new one is written by `tvm_sparse.importers.worker`.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,8 @@ def _import(
     importer = find_importer(spec.importer)
     request = {
         "importer": importer.name,
-        "spec": spec.to_json(),
-        "source": source.to_json(),
+        "spec": asdict(spec),
+        "source": asdict(source),
         "directory": str(directory),
     }
     module, purpose = "tvm_sparse.importers.worker", "imports the model"
@@ -119,7 +119,7 @@ def _manifest(spec: ModelSpec, source: ModelSource) -> dict[str, Any]:
             "detail": source.detail,
             "fingerprint": source.fingerprint,
         },
-        "spec": spec.to_json(),
+        "spec": asdict(spec),
         "versions": _versions(find_importer(spec.importer)),
     }
 

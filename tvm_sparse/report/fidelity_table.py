@@ -29,9 +29,9 @@ _SHARES = {"neighbour_agreement", "agreement", "exact_match", "overlap_f1", "acc
 def render_evaluation(record: EvaluationRecord) -> Table:
     """Return the table of an evaluation: measures, and scores against labels if there are any."""
     table = make_table(
-        f"{record.candidate['name']} against {record.reference['name']}, {record.texts} texts"
+        f"{record.candidate.name} against {record.reference.name}, {record.texts} texts"
     )
-    scores = record.reference["scores"]
+    scores = record.reference.scores
     table.add_column("", style="bold")
     for column in ("dense", "pruned") if scores else ():
         table.add_column(column, justify="right")
@@ -41,7 +41,7 @@ def render_evaluation(record: EvaluationRecord) -> Table:
         if name in _MEANINGS:
             table.add_row(_MEANINGS[name], *blank, _value(name, value))
     for name, dense in scores.items():
-        pruned = record.candidate["scores"][name]
+        pruned = record.candidate.scores[name]
         table.add_row(
             f"{_LABEL_MEANINGS[name]} (labels)",
             _value(name, dense),
@@ -72,7 +72,7 @@ def describe_evaluation(record: EvaluationRecord) -> str:
     sentences = [f"{said}."]
     if record.truncated:
         sentences.append(f"{record.truncated} texts were cut to {record.seq_len} tokens.")
-    seeded = [side["name"] for side in (record.reference, record.candidate) if side["seeded"]]
+    seeded = [side.name for side in (record.reference, record.candidate) if side.seeded]
     if seeded:
         sentences.append(
             f"The weights of {' and '.join(dict.fromkeys(seeded))} are made up: this says nothing "

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,10 +73,6 @@ class ModelSource:
     fingerprint: str
     weights_format: str | None = None
     element_sparsity: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values; `ModelSource(**fields)` is the way back."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

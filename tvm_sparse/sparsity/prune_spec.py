@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from tvm_sparse.errors import ConfigError
 
@@ -111,10 +111,6 @@ class PruneSpec:
     def with_method(self, method: Method) -> PruneSpec:
         """Return a copy with another method."""
         return replace(self, method=method)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON-ready values."""
-        return asdict(self)
 
 
 def parse_n_m(text: str) -> NM:

@@ -143,7 +143,7 @@ def distill(
         save_file(arrays, place / PARAMS_FILE)
         np.savez(place / TOKENS_FILE, **tokens)  # type: ignore[arg-type]
         request = {
-            "source": source.to_json(),
+            "source": asdict(source),
             "masked": sorted(masked),
             "spec": asdict(spec),
             "directory": str(place),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
 from tvm_sparse.bench.peers.compare import compare, prepare_engines
 from tvm_sparse.bench.peers.contender import own_build, peer
@@ -50,7 +52,7 @@ def measured_int8(
         "ir": subject.import_key(setting),
         "threads": setting.threads,
         "engine": [engine.name, engine.version],
-        "bench": bench.to_json(),
+        "bench": asdict(bench),
         "code": code_fingerprint("measurement"),
     }
     found = records.load("int8", identity, Alternative)
@@ -58,7 +60,7 @@ def measured_int8(
         progress(f"measuring {engine.label}, {setting}")
         found = _measure(subject, setting, bench, progress)
         if found.status == "measured":
-            records.save("int8", identity, found, {"model": subject.model_spec(setting).to_json()})
+            records.save("int8", identity, found, {"model": asdict(subject.model_spec(setting))})
     return found
 
 

@@ -201,7 +201,7 @@ def fidelity_points(
                 exclude=tuple(fill.get("exclude", ())),
             )
             kept = Measures(judge.measures(spec))
-            records.save("fidelity", {**basis, **where}, kept, {"model": facts.spec.to_json()})
+            records.save("fidelity", {**basis, **where}, kept, {"model": asdict(facts.spec)})
         fidelity = kept.measures.get(measure)
         found.append(FidelityPoint(**where, fidelity=fidelity, measures=kept.measures))
     return found

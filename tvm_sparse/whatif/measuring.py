@@ -85,7 +85,7 @@ def measured_baseline(
         {"dense": directory}, model.reference.inputs, bench, setting.threads, progress
     )
     kept = KeptBaseline(record, tuple(model.layers), disturbed)
-    spec = {"model": subject.model_spec(setting).to_json()}
+    spec = {"model": asdict(subject.model_spec(setting))}
     records.save("baseline", _baseline_identity(subject, setting), kept, spec)
     return Baseline.from_record(setting, record, kept.layers, disturbed, subject.tiles)
 
@@ -95,9 +95,9 @@ def point_identity(subject: Subject, bench: BenchSpec) -> Callable[[Point], Mapp
     code = code_fingerprint("measurement")
     return lambda point: {
         **subject.identity(point),
-        "model": subject.model_spec(point.setting).to_json(),
+        "model": asdict(subject.model_spec(point.setting)),
         "threads": point.setting.threads,
-        "bench": bench.to_json(),
+        "bench": asdict(bench),
         "code": code,
     }
 

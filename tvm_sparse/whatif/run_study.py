@@ -106,9 +106,9 @@ def run_study(
         model=record.model,
         weights=record.weights,
         spec={
-            "model": subject.spec.to_json(),
+            "model": asdict(subject.spec),
             "fill": asdict(fill),
-            "bench": question.bench.to_json(),
+            "bench": asdict(question.bench),
         },
         grid=grid.to_json(),
         targets=question.targets,

@@ -111,7 +111,7 @@ class Subject:
         """Return what the build of a point depends on, but for the code that makes it."""
         return {
             "ir": self.import_key(point.setting),
-            "sparsity": self.fill.spec(point).to_json(),
+            "sparsity": asdict(self.fill.spec(point)),
             "tiles": asdict(self.tiles),
         }
 
