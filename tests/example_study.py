@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from example_record import example_record
 
+from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.machine import Ceilings
@@ -65,7 +67,9 @@ def example_study(
 
 def cost_model(setting: Setting, block: tuple[int, int]) -> CostModel:
     dense_ms = 200.0 / setting.threads
-    product = Product("packed_dense_3072x768_bias_gelu", 12, 3072, 768, 0.7 * dense_ms / 12)
+    forms = (DenseFormat(rows=1), SparseFormat(token_tile=1))
+    kernel, latency_ms = "packed_dense_3072x768_bias_gelu", 0.7 * dense_ms / 12
+    product = Product(kernel, 12, 3072, 768, latency_ms, *forms)
     full_ms = product.dense_ms * BLOCKS[block]
     fit = KernelFit.from_times({0.01: 0.03 * full_ms, 1.0: full_ms})
     return CostModel(

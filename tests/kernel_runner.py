@@ -10,9 +10,9 @@ import tvm
 from scipy import special
 from tolerances import ELEMENTWISE, GELU, dot
 
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernel_facts import Epilogue
-from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.target import CpuTarget, resolve_target
 

@@ -11,6 +11,8 @@ from tvm_sparse.tiles import NO_TILES, Tiles
 _LEVEL_VECTOR_BITS = {"x86-64-v2": 128, "x86-64-v3": 256, "x86-64-v4": 512, "aarch64": 128}
 _LEAST_THREADS = 2
 _LEVEL_REGISTERS = {"x86-64-v2": 16, "x86-64-v3": 16, "x86-64-v4": 32, "aarch64": 32}
+#: Operations that take one core about as long as it takes to share them with another: 5 us.
+PARALLEL_OPERATIONS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -114,3 +116,11 @@ def check_threads(text: str, threads: int | None) -> None:
     """
     if resolve_target(text).runs_here:
         threads_here(threads)
+
+
+def pays_in_parallel(operations: float) -> bool:
+    """Whether a kernel has enough work for threads, counted in floating-point operations.
+
+    What moves data rather than computes is counted at 20 operations a value.
+    """
+    return operations >= PARALLEL_OPERATIONS

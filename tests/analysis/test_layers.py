@@ -14,6 +14,8 @@ from tvm_sparse.analysis import layers as analysis
 from tvm_sparse.analysis.layer_prediction import predict_layers
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import SparsityError
+from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.records.write import json_text
@@ -196,7 +198,9 @@ def predicted(layers, calls=CALLS, assumed=0.75, part_scale=None):
         dense_ms=11.0,
         dense_weights_bytes=9216,
         parts_ms=baseline.parts_ms,
-        products=(Product("packed_dense_64x16_bias", 1, 64, 16, 4.0),),
+        products=(
+            Product("packed_dense_64x16_bias", 1, 64, 16, 4.0, DenseFormat(1), SparseFormat(1)),
+        ),
         # Eight milliseconds for all blocks, nothing for none.
         fits={
             "packed_dense_64x16_bias": KernelFit((0.0, 1.0), (0.0, 8.0)),

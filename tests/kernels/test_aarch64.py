@@ -7,13 +7,14 @@ import struct
 import pytest
 import tvm
 
+from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.token_layout import choose_layout, split_rows
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.layer_norm import make_layer_norm
-from tvm_sparse.kernels.packed_bsr import SparseFormat
 from tvm_sparse.kernels.packed_dense import make_packed_dense
-from tvm_sparse.kernels.tiling import attention_tile, choose_layout, dense_rows, split_rows
+from tvm_sparse.kernels.tiling import attention_tile
 from tvm_sparse.kernels.token_layout import make_pack_tokens, make_unpack_tokens
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.target import resolve_target
@@ -36,9 +37,7 @@ def test_object_code(tmp_path):
         "sparse_low": make_bsr_sparse_dense(
             layout, 16, 12, (1, 1), rows, everything, SparseFormat(layout.token_tile, 8, 2, 2)
         ),
-        "dense": make_packed_dense(
-            layout, 16, 12, dense_rows(layout, target, (16, 12)), everything
-        ),
+        "dense": make_packed_dense(layout, 16, 12, 4, everything),
         "attention": make_attention(layout, shape, *attention_tile(layout, target)),
         "layer_norm": make_layer_norm(layout, 16, 1e-12, layout.vectors, True),
         "pack": make_pack_tokens(layout, 16),

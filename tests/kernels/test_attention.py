@@ -7,8 +7,9 @@ import pytest
 from kernel_runner import RUNNABLE, normal, run, to_rows, to_tiles, widest
 from tolerances import ELEMENTWISE, dot
 
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
-from tvm_sparse.kernels.tiling import TokenLayout, attention_tile, choose_layout
+from tvm_sparse.kernels.tiling import attention_tile
 from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.numeric

@@ -17,11 +17,12 @@ from kernel_runner import (
     widest,
 )
 
+from tvm_sparse.formats.bsr import Field, SparseFormat
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, split_rows
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
-from tvm_sparse.kernels.packed_bsr import Field, SparseFormat, pack_bsr
-from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, sparse_format, split_rows
 from tvm_sparse.sparsity.bsr import to_bsr
 from tvm_sparse.target import resolve_target
 
@@ -56,21 +57,21 @@ def check(
     rng = np.random.default_rng(seed)
     units, depth = weights[0].shape
     most = split_rows(layout, resolve_target(isa)) if rows is None else rows
-    num_blocks = (units // block_shape[0], depth // block_shape[1])
     if form is None:
-        form = sparse_format(num_blocks, block_shape, 0.5, layout, resolve_target(isa))
+        shape = ProductShape(units, depth, layout, block_shape, 0.5)
+        form = SparseFormat.choose(shape, resolve_target(isa))
     func = make_bsr_sparse_dense(layout, units, depth, block_shape, most, epilogue, form)
     data = normal(rng, layout.batch, layout.seq_len, depth)
     bias = normal(rng, units) if epilogue.bias else None
     residual = normal(rng, layout.batch, layout.seq_len, units) if epilogue.residual else None
     for weight in weights:
         bsr = to_bsr(weight, block_shape)
-        packed = pack_bsr(bsr.data, bsr.indices, bsr.indptr, num_blocks[1], form)
+        packed = form.pack([bsr.data, bsr.indices, bsr.indptr], depth)
         out = run(
             func,
             [
                 to_tiles(data, layout),
-                *packed.arrays,
+                *packed,
                 bias,
                 to_tiles(residual, layout) if residual is not None else None,
             ],
@@ -100,7 +101,7 @@ CASES = [
 @pytest.mark.parametrize(
     ("seq_len", "batch", "block_shape", "blocks", "epilogue"),
     CASES,
-    ids=[f"{c[0]}x{c[1]}-{c[2][0]}x{c[2][1]}{c[4].suffix}" for c in CASES],
+    ids=[f"{c[0]}x{c[1]}-{c[2][0]}x{c[2][1]}{'_'.join(c[4].words)}" for c in CASES],
 )
 def test_every_sparsity(isa, seq_len, batch, block_shape, blocks, epilogue):
     rng = np.random.default_rng(1)

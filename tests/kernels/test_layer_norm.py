@@ -7,8 +7,9 @@ import pytest
 from kernel_runner import RUNNABLE, normal, run, to_rows, to_tiles, widest
 from tolerances import ELEMENTWISE, dot
 
+from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.kernels.layer_norm import make_layer_norm
-from tvm_sparse.kernels.tiling import choose_layout, norm_vectors
+from tvm_sparse.kernels.tiling import norm_vectors
 from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.numeric

@@ -17,10 +17,12 @@ from kernel_runner import (
     widest,
 )
 
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.packed_dense import make_packed_dense, pack_dense
-from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, dense_rows
+from tvm_sparse.kernels.packed_dense import make_packed_dense
 from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.numeric
@@ -38,7 +40,7 @@ def check(
         make_packed_dense(layout, units, depth, rows, epilogue),
         [
             to_tiles(data, layout),
-            pack_dense(weight, rows),
+            *DenseFormat(rows).pack([weight], depth),
             bias,
             to_tiles(residual, layout) if residual is not None else None,
         ],
@@ -66,12 +68,13 @@ CASES = [
 @pytest.mark.parametrize(
     ("seq_len", "batch", "units", "depth", "epilogue"),
     CASES,
-    ids=[f"{c[0]}x{c[1]}-{c[2]}x{c[3]}{c[4].suffix}" for c in CASES],
+    ids=[f"{c[0]}x{c[1]}-{c[2]}x{c[3]}{'_'.join(c[4].words)}" for c in CASES],
 )
 def test_shapes(isa, seq_len, batch, units, depth, epilogue):
     target = resolve_target(isa)
     layout = choose_layout(batch, seq_len, target)
-    check(isa, layout, units, depth, dense_rows(layout, target, (units, depth)), epilogue)
+    form = DenseFormat.choose(ProductShape(units, depth, layout), target)
+    check(isa, layout, units, depth, form.rows, epilogue)
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
@@ -96,13 +99,3 @@ def test_any_shape(seq_len, batch, units, depth, vectors, rows, bias, residual):
     lanes = widest().lanes
     layout = TokenLayout(batch, seq_len, vectors * lanes, lanes)
     check(widest().isa, layout, units, depth, rows, Epilogue(bias, residual))
-
-
-def test_panels_hold_the_rows_side_by_side():
-    weight = np.arange(15, dtype=np.float32).reshape(5, 3)
-    packed = pack_dense(weight, 2)
-    assert packed.shape == (3, 3, 2)
-    np.testing.assert_array_equal(packed[0], weight[:2].T)
-    np.testing.assert_array_equal(packed[2][:, 0], weight[4])
-    np.testing.assert_array_equal(packed[2][:, 1], 0)
-    np.testing.assert_array_equal(weight.ravel(), np.arange(15))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from kernel_runner import RUNNABLE, dense_tolerance, dense_truth, normal, run, widest
 
+from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.packed_dense import pack_dense
 from tvm_sparse.kernels.row_dense import make_row_dense
 from tvm_sparse.kernels.tiling import row_panel
 from tvm_sparse.target import resolve_target
@@ -26,7 +26,7 @@ def check(isa: str, rows: int, units: int, depth: int, epilogue: Epilogue) -> No
     residual = normal(rng, rows, units) if epilogue.residual else None
     out = run(
         make_row_dense(rows, units, depth, panel, target.lanes, epilogue),
-        [data, pack_dense(weight, panel), bias, residual],
+        [data, *DenseFormat(panel).pack([weight], depth), bias, residual],
         (rows, units),
         isa,
     )

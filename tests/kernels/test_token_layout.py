@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kernel_runner import RUNNABLE, normal, run, to_rows, to_tiles
 
-from tvm_sparse.kernels.tiling import choose_layout
+from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.kernels.token_layout import (
     make_gather_tokens,
     make_pack_tokens,

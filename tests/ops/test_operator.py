@@ -8,14 +8,17 @@ import tvm
 from kernel_runner import dense_tolerance, dense_truth, normal, widest
 from tvm import relax
 
+from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.token_layout import choose_layout
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.ir.functions import bindings
 from tvm_sparse.kernel_facts import Epilogue
-from tvm_sparse.kernels.packed_bsr import SparseFormat
-from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.ops.operator import Operator
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.packed_dense import PackedDense
+from tvm_sparse.ops.product import ProductOperator
 from tvm_sparse.ops.registry import OPERATORS
 from tvm_sparse.ops.sparse_dense import SparseDense
 from tvm_sparse.ops.tiled_attention import TiledAttention
@@ -112,8 +115,12 @@ def test_tiled_operators_have_tiled_types():
     calls = {
         PackTokens(layout)(rows): layout.shape(24),
         UnpackTokens(layout)(tiles): (2, 9, 24),
-        PackedDense(17, Epilogue(), layout)(tiles, packed): layout.shape(17),
-        TiledSparseDense(4, Epilogue(), layout, form)(tiles, weight): layout.shape(16),
+        PackedDense(ProductShape(17, 24, layout), Epilogue(), DenseFormat(6))(tiles, [packed]): (
+            layout.shape(17)
+        ),
+        TiledSparseDense(ProductShape(16, 24, layout, (4, 1)), Epilogue(), form, rows=4)(
+            tiles, weight
+        ): layout.shape(16),
         TiledAttention(2, 12, 5, (0, 0, 0), 1.0, (1, 4, 1), layout)(tiles, tiles, tiles): (
             layout.shape(10)
         ),
@@ -133,7 +140,8 @@ def test_layers_of_one_shape_share_a_kernel():
         with bb.dataflow():
             tiles = bb.emit(PackTokens(layout)(args[0]))
             for weight in args[1:]:
-                tiles = bb.emit(PackedDense(8, Epilogue(), layout)(tiles, weight))
+                multiply = PackedDense(ProductShape(8, 8, layout), Epilogue(), DenseFormat(4))
+                tiles = bb.emit(multiply(tiles, [weight]))
             out = bb.emit_output(UnpackTokens(layout)(tiles))
         bb.emit_func_output(out)
     mod = relax.transform.LegalizeOps()(bb.get())
@@ -144,14 +152,19 @@ def test_layers_of_one_shape_share_a_kernel():
 def test_attributes_are_read_back_as_they_were_written():
     layout = choose_layout(2, 9, widest())
     tiles = var("tiles", layout.shape(24))
-    dense = PackedDense(17, Epilogue(bias=True, activation="gelu"), layout)
+    epilogue = Epilogue(bias=True, activation="gelu")
+    dense = PackedDense(ProductShape(17, 24, layout), epilogue, DenseFormat(6))
     attention = TiledAttention(2, 12, 5, (0, 24, 48), 0.3, (1, 4, 1), layout)
-    for operator in (dense, attention):
-        mod = function_of([tiles], operator(tiles, tiles, tiles))
+    for operator, call in (
+        (dense, dense(tiles, [tiles], tiles)),
+        (attention, attention(tiles, tiles, tiles)),
+    ):
+        mod = function_of([tiles], call)
         again = tvm.ir.load_json(tvm.ir.save_json(mod))
         (binding,) = bindings(again["main"])
         assert type(operator).of(binding.value) == operator
 
 
 def test_every_operator_is_in_the_list():
-    assert set(OPERATORS) == set(Operator.__subclasses__())
+    own = {*Operator.__subclasses__(), *ProductOperator.__subclasses__()} - {ProductOperator}
+    assert set(OPERATORS) == {op for op in own if op.__module__.startswith("tvm_sparse.")}

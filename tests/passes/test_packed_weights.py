@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tvm import relax
 
-from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
-from tvm_sparse.kernels.packed_dense import pack_dense
+from tvm_sparse.formats.bsr import SparseFormat, pack_bsr
+from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.passes.dense_chains import DenseChain
 from tvm_sparse.passes.packed_weights import PackedWeights, base_name, join_names
 from tvm_sparse.sparsity.bsr import to_bsr
@@ -63,10 +63,10 @@ def test_dense_weights_are_stacked_in_panels():
     params = {f"{n}/kernel.T": rng.standard_normal((5, 6), dtype=np.float32) for n in ("q", "k")}
     copies = {name: value.copy() for name, value in params.items()}
     weights = PackedWeights(params)
-    var = weights.dense([chain(params, [name]) for name in params], 4)
+    (var,), _ = weights.packed([chain(params, [name]) for name in params], DenseFormat(4))
     assert var.name == "{q,k}/kernel.packed"
     stacked = np.concatenate(list(copies.values()))
-    np.testing.assert_array_equal(weights.values[var.name], pack_dense(stacked, 4))
+    np.testing.assert_array_equal(weights.values[var.name], DenseFormat(4).pack([stacked], 6)[0])
     assert tuple(map(int, var.ty.shape.values)) == weights.values[var.name].shape
     for name, value in copies.items():
         np.testing.assert_array_equal(params[name], value)
@@ -75,9 +75,11 @@ def test_dense_weights_are_stacked_in_panels():
 def test_a_shared_weight_is_packed_once():
     params = {"w": np.ones((4, 6), np.float32)}
     weights = PackedWeights(params)
-    first, second = (weights.dense([chain(params, ["w"])], 4) for _ in range(2))
-    assert first.same_as(second)
-    assert list(weights.values) == ["w.packed"]
+    one = [chain(params, ["w"])]
+    first, second, other = (weights.packed(one, DenseFormat(rows))[0] for rows in (4, 4, 2))
+    assert first[0].same_as(second[0])
+    assert other[0].name == "w.tile2.packed"
+    assert list(weights.values) == ["w.packed", "w.tile2.packed"]
 
 
 def test_sparse_weights_are_stacked_block_row_by_block_row():
@@ -96,10 +98,10 @@ def test_sparse_weights_are_stacked_block_row_by_block_row():
     weights = PackedWeights(params)
     stack = [chain(params, names) for (names,) in chains]
     plain = SparseFormat(token_tile=16)
-    arrays, form = weights.sparse(stack, 2, plain)
+    arrays, form = weights.packed(stack, plain)
     assert form == plain
     # Packed once: whoever asks for another format gets this one, and is told.
-    again, form = weights.sparse(stack, 2, SparseFormat(16, lanes=2, panels=2))
+    again, form = weights.packed(stack, SparseFormat(16, lanes=2, panels=2))
     assert form == plain
     assert all(new.same_as(old) for new, old in zip(again, arrays, strict=True))
     whole = to_bsr(np.concatenate(list(matrices.values())).astype(np.float32), (2, 3))
@@ -109,7 +111,7 @@ def test_sparse_weights_are_stacked_block_row_by_block_row():
         assert weights.values[var.name].dtype == wanted.dtype
         assert str(var.ty.dtype) == str(wanted.dtype)
     # Offsets count tokens: another tile needs others.
-    wider, form = weights.sparse(stack, 2, SparseFormat(token_tile=32))
+    wider, form = weights.packed(stack, SparseFormat(token_tile=32))
     assert form.token_tile == 32
     offsets = [weights.values[group[1].name] for group in (arrays, wider)]
     np.testing.assert_array_equal(offsets[1], 2 * offsets[0])

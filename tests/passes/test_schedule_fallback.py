@@ -11,9 +11,9 @@ from tolerances import MODEL
 from tvm import relax
 from tvm.ir import assert_structural_equal
 
+from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.description import describe
-from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.kernels.token_layout import make_pack_tokens
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes import fast_math

@@ -19,9 +19,11 @@ from tvm import relax
 from tvm.ir import assert_structural_equal
 
 from tvm_sparse.errors import PassError
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.token_layout import choose_layout
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.packed_dense import pack_dense
-from tvm_sparse.kernels.tiling import choose_layout, dense_rows, norm_vectors
+from tvm_sparse.kernels.tiling import norm_vectors
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.packed_dense import PackedDense
 from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
@@ -51,16 +53,18 @@ FEED_FORWARD = make_module(
 
 def test_a_feed_forward_block_becomes_three_kernels():
     layout = choose_layout(B, S, TARGET)
-    rows = dense_rows(layout, TARGET, (768, 768))
+    form = DenseFormat.choose(ProductShape(768, 768, layout), TARGET)
+    rows = form.rows
     inputs, params = random_values(FEED_FORWARD)
     tiled, packed = tile(FEED_FORWARD, params)
 
     def expected(emit, x, bi, wi, bo, wo, gamma, beta):
         data = emit(PackTokens(layout)(x))
-        inner = emit(PackedDense(48, Epilogue(bias=True, activation="gelu"), layout)(data, wi, bi))
-        outer = emit(
-            PackedDense(F, Epilogue(bias=True, residual=True), layout)(inner, wo, bo, data)
-        )
+        first, second = ProductShape(48, F, layout), ProductShape(F, 48, layout)
+        inner = PackedDense(first, Epilogue(bias=True, activation="gelu"), form)
+        inner = emit(inner(data, [wi], bi))
+        outer = PackedDense(second, Epilogue(bias=True, residual=True), form)
+        outer = emit(outer(inner, [wo], bo, data))
         normalise = TiledLayerNorm(1e-5, norm_vectors(layout, TARGET), layout)
         norm = emit(normalise(outer, gamma, beta))
         return emit(UnpackTokens(layout)(norm))
@@ -75,7 +79,7 @@ def test_a_feed_forward_block_becomes_three_kernels():
     }
     assert_structural_equal(tiled, make_module({"x": (B, S, F)}, shapes, expected))
     assert list(packed) == list(shapes)
-    np.testing.assert_array_equal(packed["wi.packed"], pack_dense(params["wi"].T, rows))
+    np.testing.assert_array_equal(packed["wi.packed"], form.pack([params["wi"].T], F)[0])
     np.testing.assert_allclose(
         evaluate(tiled, packed, inputs)[0], evaluate(FEED_FORWARD, params, inputs)[0], **MODEL
     )

@@ -18,12 +18,17 @@ from tolerances import MODEL
 from tvm import relax
 from tvm.ir import assert_structural_equal
 
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.token_layout import choose_layout
+from tvm_sparse.formats.weight_format import ProductShape
+from tvm_sparse.ir.functions import with_main
 from tvm_sparse.kernels.epilogue import Epilogue
-from tvm_sparse.kernels.tiling import attention_tile, choose_layout, dense_rows
+from tvm_sparse.kernels.tiling import attention_tile
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.packed_dense import PackedDense
 from tvm_sparse.ops.tiled_attention import TiledAttention
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
+from tvm_sparse.passes.packed_weights import STACKS
 from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.ir
@@ -58,14 +63,16 @@ def attention_module(mask_shape: tuple[int, ...], body=attention) -> tvm.IRModul
 
 def test_query_key_and_value_become_one_product():
     layout = choose_layout(B, S, TARGET)
-    rows = dense_rows(layout, TARGET, (768, 768))
+    form = DenseFormat.choose(ProductShape(768, 768, layout), TARGET)
+    rows = form.rows
     before = attention_module((B, 1, 1, S))
     inputs, params = random_values(before)
     tiled, packed = tile(before, params)
 
     def expected(emit, x, mask, b, w):
         data = emit(PackTokens(layout)(x))
-        product = emit(PackedDense(3 * F, Epilogue(bias=True), layout)(data, w, b))
+        multiply = PackedDense(ProductShape(3 * F, F, layout), Epilogue(bias=True), form)
+        product = emit(multiply(data, [w], b))
         flat = emit(op.reshape(mask, (B, S)))
         attend = TiledAttention(
             heads=H,
@@ -84,7 +91,10 @@ def test_query_key_and_value_become_one_product():
         "self/{query,key,value}/w.packed": (-(-3 * F // rows), F, rows),
     }
     inputs_shapes = {"x": (B, S, F), "mask": (B, 1, 1, S)}
-    assert_structural_equal(tiled, make_module(inputs_shapes, shapes, expected))
+    wanted = make_module(inputs_shapes, shapes, expected)
+    stacks = {"self/{query,key,value}/w": [f"self/{n}/w" for n in ("query", "key", "value")]}
+    wanted = with_main(wanted, wanted["main"].with_attr(STACKS, stacks))
+    assert_structural_equal(tiled, wanted)
     assert list(packed) == list(shapes)
     stacked = [params[f"self/{which}/b"] for which in ("query", "key", "value")]
     np.testing.assert_array_equal(next(iter(packed.values())), np.concatenate(stacked))

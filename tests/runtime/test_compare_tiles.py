@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kernel_runner import to_tiles
 
-from tvm_sparse.kernels.tiling import TokenLayout
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.runtime.compare import _common_tokens
 
 pytestmark = pytest.mark.unit

@@ -8,6 +8,7 @@ import pytest
 from tvm_sparse.bench.product_kernel import build_product
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.errors import BuildError
+from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.sparsity.bsr import to_bsr
 from tvm_sparse.sparsity.patterns import fill_random
@@ -15,7 +16,7 @@ from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning import calibrate
 from tvm_sparse.tuning.calibrate import measured_ceilings, measured_kernels
 from tvm_sparse.tuning.kernel_job import KernelJob
-from tvm_sparse.tuning.micro_benchmark import format_of, make_arguments, pack_bsr
+from tvm_sparse.tuning.micro_benchmark import make_arguments, shape_of
 from tvm_sparse.tuning.race import measure_ms
 from tvm_sparse.tuning.records import Records
 
@@ -31,16 +32,11 @@ def test_weights_are_packed_as_the_pipeline_packs_them(block_shape, density):
     full = rng.standard_normal((64, 768)).astype(np.float32)
     weight = fill_random(full, block_shape, 1 - density, rng)
     job = KernelJob(KernelFacts("sparse_dense", 64, 768, block_shape), 1, TOKENS, block_shape[0])
-    bsr = to_bsr(weight, block_shape)
-    packed = pack_bsr(
-        bsr.data,
-        bsr.indices,
-        bsr.indptr,
-        768 // block_shape[1],
-        format_of(job, 1 - bsr.block_sparsity, resolve_target()),
-    )
+    bsr, target = to_bsr(weight, block_shape), resolve_target()
+    form = SparseFormat.choose(shape_of(job, 1 - bsr.block_sparsity, target), target)
+    packed = form.pack([bsr.data, bsr.indices, bsr.indptr], 768)
     operands = build_product(weight, TOKENS, block_shape).operands
-    for mine, theirs in zip(packed.arrays, operands[:5], strict=True):
+    for mine, theirs in zip(packed, operands[:5], strict=True):
         np.testing.assert_array_equal(mine, theirs.numpy())
 
 

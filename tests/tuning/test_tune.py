@@ -7,8 +7,8 @@ from dataclasses import asdict
 import pytest
 
 from tvm_sparse.cache.store import Cache
+from tvm_sparse.formats.bsr_tiles import LOOKAHEAD_STEPS
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
-from tvm_sparse.kernels.tiling import LOOKAHEAD_STEPS
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.report.tiles_table import describe_tiles
 from tvm_sparse.runtime.metadata import KernelCall
@@ -148,7 +148,7 @@ def test_a_real_race_times_every_tile(records):
 
 
 def options() -> list[int]:
-    from tvm_sparse.kernels.tiling import fitting_vectors
+    from tvm_sparse.formats.token_layout import fitting_vectors
 
     return fitting_vectors(48, resolve_target())
 

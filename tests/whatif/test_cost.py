@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.host import HostCpu
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.records.write import json_text
 from tvm_sparse.tuning.kernel_fit import KernelFit
-from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight, read_jobs
+from tvm_sparse.tuning.kernel_job import KernelJob, read_jobs
 from tvm_sparse.tuning.machine import Ceilings, MachineId, level_of
 from tvm_sparse.whatif.cost import (
     CostModel,
@@ -28,7 +30,7 @@ from tvm_sparse.whatif.cost import (
 
 pytestmark = pytest.mark.unit
 
-PRODUCT = Product("64x32_bias", calls=3, units=64, depth=32, dense_ms=2.0, dense_bytes=9000)
+PRODUCT = Product("64x32_bias", 3, 64, 32, 2.0, DenseFormat(24), SparseFormat(16))
 PARTS = {"products": 7.0, "attention": 2.0, "norms": 0.5, "rest": 0.5}
 
 
@@ -65,8 +67,6 @@ def test_weights_lie_in_the_nearest_level_that_holds_the_model():
 def test_a_job_counts_operations_and_bytes_of_its_non_zeros():
     job = KernelJob(KernelFacts("sparse_dense", 64, 32, (4, 1)), 2, 8, 4, num_weights=10_000)
     assert job.flops(0.5) == 2 * 16 * 64 * 32 * 0.5
-    assert bytes_per_weight((4, 1)) == 4 + 4 / 4
-    assert bytes_per_weight((0, 0)) == 4
     assert job.weight_bytes(0.5) == 64 * 32 * 0.5 * 5
     assert job.working_set_bytes(0.1) == pytest.approx(10_000 * 0.1 * 5)
     assert read_jobs([json.loads(json_text(job))]) == [job]
@@ -75,9 +75,11 @@ def test_a_job_counts_operations_and_bytes_of_its_non_zeros():
 
 def test_steps_that_a_kernel_looks_at_ahead_weigh_too():
     plain = make_model()
-    padded = replace(plain, products=(replace(PRODUCT, padding_bytes=320),))
+    looking_ahead = SparseFormat(16, lanes=4, lookahead=16)
+    padded = replace(plain, products=(replace(PRODUCT, sparse_form=looking_ahead),))
     more = padded.predict(0.9).weights_bytes - plain.predict(0.9).weights_bytes
-    assert more == 320 * PRODUCT.calls
+    # Sixteen steps of four blocks, 20 bytes each.
+    assert more == 16 * 4 * 20 * PRODUCT.calls
 
 
 def test_a_kernel_is_interpolated_between_the_densities_it_was_timed_at():
@@ -123,7 +125,8 @@ def test_weights_in_memory_are_blocks_offsets_and_rows():
     prediction = make_model().predict(0.5)
     blocks = 64 * 32 / 4 * 0.5
     sparse = blocks * (4 * 4 + 4) + 4 * 64 / 4
-    assert prediction.weights_bytes == round(100_000 + 3 * (sparse - 9000))
+    dense = 3 * 24 * 32 * 4  # three panels of 24 outputs
+    assert prediction.weights_bytes == round(100_000 + 3 * (sparse - dense))
 
 
 def test_another_token_layout_changes_the_parts_it_touches():

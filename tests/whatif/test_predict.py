@@ -8,7 +8,7 @@ import pytest
 from study_parts import LATENCY_MS, SETTING, make_baseline
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.kernels.tiling import choose_layout
+from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning import calibrate
 from tvm_sparse.tuning.kernel_job import read_jobs

@@ -13,7 +13,7 @@ from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import BuildError
-from tvm_sparse.kernel_facts import Kind
+from tvm_sparse.formats.registry import format_of
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes.pipeline import lower
 from tvm_sparse.sparsity.bsr import block_mask
@@ -22,7 +22,6 @@ from tvm_sparse.target import resolve_target
 from tvm_sparse.tiles import Tiles
 
 _LAYER = "dense"
-_PRODUCTS: tuple[Kind, ...] = ("packed_dense", "row_dense", "sparse_dense")
 # What changes the layout of activations before and after a product that reads token tiles.
 _TILE = ("pack_tokens", "unpack_tokens")
 # Calls that tell how long one takes, and how many are enough for a median.
@@ -167,7 +166,7 @@ def build_product(
         for value in values
         if isinstance(value, relax.Call) and isinstance(value.args[0], tvm.ir.GlobalVar)
     }
-    name = next((call.kernel for call in lowered.calls if call.facts.kind in _PRODUCTS), None)
+    name = next((call.kernel for call in lowered.calls if format_of(call.facts.kind)), None)
     if name is None:
         raise BuildError(f"no product kernel for {units}x{depth}: the calls are {list(calls)}")
     call = calls[name]

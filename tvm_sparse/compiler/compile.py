@@ -13,6 +13,7 @@ from tvm import relax
 
 from tvm_sparse.config import CompileSpec, SparsitySpec
 from tvm_sparse.errors import BuildError
+from tvm_sparse.formats.builds import SPARSE, BuildSpec
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower, pack
 from tvm_sparse.progress import Progress, silent
@@ -51,6 +52,7 @@ def compile_model(
     progress: Progress = silent,
     choices: Mapping[str, LayerChoice] | None = None,
     tiles: Tiles | None = None,
+    build: BuildSpec = SPARSE,
 ) -> Build:
     """Compile an imported module.
 
@@ -70,6 +72,8 @@ def compile_model(
         Which layers run sparse, where times decided and not the threshold.
     tiles : Tiles, optional
         What tuning found on this machine.
+    build : BuildSpec
+        Gives the formats of the weights.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def compile_model(
     target = resolve_target(spec.target, spec.threads, tiles)
     start = time.perf_counter()
     phases = Phases(spec.dump_ir, progress)
-    lowered = lower(mod, params, target, sparsity, phases, choices)
+    lowered = lower(mod, params, target, sparsity, phases, choices, build)
     progress("generate_code")
     try:
         executable = relax.build(lowered.mod, target=tvm_target(target), relax_pipeline=LOWER)

@@ -102,7 +102,7 @@ class PackedModel:
         """
         import tvm
 
-        from tvm_sparse.kernels.packed_dense import pack_dense
+        from tvm_sparse.formats.panels import DenseFormat
 
         arguments, left = dict(self.arguments), set(changed)
         for name, old in self.arguments.items():
@@ -111,7 +111,8 @@ class PackedModel:
                 continue
             left -= set(members)
             weights = [changed[m] if m in changed else params[m].T for m in members]
-            packed = pack_dense(np.concatenate(weights), int(old.shape[2]))
+            _, depth, rows = old.shape
+            (packed,) = DenseFormat(int(rows)).pack([np.concatenate(weights)], int(depth))
             if packed.shape != tuple(old.shape):
                 raise BuildError(f"weight {name} has the shape {packed.shape}, not {old.shape}")
             arguments[name] = tvm.runtime.tensor(packed)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import tvm
 
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.activations import exp2
-from tvm_sparse.kernels.tiling import TokenLayout, pays_in_parallel
 from tvm_sparse.kernels.vector import (
     Bind,
     Expr,
@@ -31,6 +31,7 @@ from tvm_sparse.kernels.vector import (
     serial,
     store,
 )
+from tvm_sparse.target import pays_in_parallel
 
 #: exp(x) = 2**(x log2 e): the factor joins the scale of the scores.
 _LOG2_E = math.log2(math.e)

@@ -17,16 +17,11 @@ from __future__ import annotations
 
 import tvm
 
+from tvm_sparse.formats.bsr import WORD_BITS, Field, SparseFormat
+from tvm_sparse.formats.token_layout import HIGH_BLOCK_ROWS, TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.epilogue import BoundEpilogue
-from tvm_sparse.kernels.packed_bsr import WORD_BITS, Field, SparseFormat
-from tvm_sparse.kernels.tiling import (
-    CACHE_LINE_FLOATS,
-    HIGH_BLOCK_ROWS,
-    PREFETCH_FLOATS,
-    TokenLayout,
-    row_chunks,
-)
+from tvm_sparse.kernels.tiling import CACHE_LINE_FLOATS, PREFETCH_FLOATS, row_chunks
 from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,

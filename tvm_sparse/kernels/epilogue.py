@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tvm
 
-from tvm_sparse.kernels.tiling import TokenLayout, pays_in_parallel
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.vector import (
     Bind,
     Expr,
@@ -24,6 +24,7 @@ from tvm_sparse.kernels.vector import (
     serial,
     store,
 )
+from tvm_sparse.target import pays_in_parallel
 
 #: Partial sums of all vectors together: independent chains to hide the latency of an addition.
 _PARTIAL_SUMS = 8

@@ -6,12 +6,12 @@ in L1 while it meets one token tile, with rows x vectors accumulators in registe
 
 from __future__ import annotations
 
-import numpy as np
 import tvm
 
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.epilogue import BoundEpilogue
-from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, TokenLayout, chunk_size, pays_in_parallel
+from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, chunk_size
 from tvm_sparse.kernels.vector import (
     Expr,
     Registers,
@@ -24,28 +24,7 @@ from tvm_sparse.kernels.vector import (
     prim_func,
     serial,
 )
-
-
-def pack_dense(weight: np.ndarray, rows: int) -> np.ndarray:
-    """Pack a weight into row panels.
-
-    Parameters
-    ----------
-    weight : ndarray of float32, (N, K)
-        As `out = data @ weight.T` takes it.
-    rows : int
-        Output rows of a panel.
-
-    Returns
-    -------
-    ndarray of float32, (ceil(N / rows), K, rows)
-        The last panel is padded with zero rows.
-    """
-    units, depth = weight.shape
-    panels = -(-units // rows)
-    padded = np.zeros((panels * rows, depth), weight.dtype)
-    padded[:units] = weight
-    return np.ascontiguousarray(padded.reshape(panels, rows, depth).transpose(0, 2, 1))
+from tvm_sparse.target import pays_in_parallel
 
 
 def make_packed_dense(

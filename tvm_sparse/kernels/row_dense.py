@@ -10,7 +10,7 @@ import tvm
 
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, pays_in_parallel
+from tvm_sparse.kernels.tiling import PREFETCH_FLOATS
 from tvm_sparse.kernels.vector import (
     Bind,
     Expr,
@@ -25,6 +25,7 @@ from tvm_sparse.kernels.vector import (
     serial,
     store,
 )
+from tvm_sparse.target import pays_in_parallel
 
 #: Sums in flight that hide the latency of a multiply-add.
 _CHAINS = 8
@@ -49,7 +50,7 @@ def make_row_dense(
     Returns
     -------
     PrimFunc
-        (data (M, K), weight (ceil(N / panel), K, panel) as `pack_dense` makes it, [bias (N,)],
+        (data (M, K), weight (ceil(N / panel), K, panel) as `DenseFormat` packs it, [bias (N,)],
         [residual (M, N)], out (M, N)).
     """
     vectors = panel // lanes

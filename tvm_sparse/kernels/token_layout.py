@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tvm
 
-from tvm_sparse.kernels.tiling import TokenLayout, pays_in_parallel
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,
@@ -25,6 +25,7 @@ from tvm_sparse.kernels.vector import (
     store,
     transpose,
 )
+from tvm_sparse.target import pays_in_parallel
 
 _OPERATIONS_PER_VALUE = 20
 #: Called with batch, first token of the sequence, tile, first token of the tile, number of tokens.

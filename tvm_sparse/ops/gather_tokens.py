@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import tvm
 from tvm import relax
 
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.ir.expressions import static_shape, tensor_type
 from tvm_sparse.kernel_facts import KernelFacts
-from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.kernels.token_layout import make_gather_tokens
 from tvm_sparse.ops.operator import Expr, Operator, made
 

@@ -30,7 +30,9 @@ class Operator:
     #: Gives what the kernel that computes a call is, and its code.
     kernel: Callable[..., tuple[KernelFacts, tvm.tirx.PrimFunc]]
 
-    def __init_subclass__(cls, name: str) -> None:
+    def __init_subclass__(cls, name: str | None = None) -> None:
+        if name is None:
+            return  # what some operators have in common
         cls.op_name = f"tvm_sparse.{name}"
         for key, value in {
             "FInferType": lambda call, _: cls.of(call).infer_type(*call.args),

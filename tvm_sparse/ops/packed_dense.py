@@ -5,45 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import tvm
-from tvm import relax
 
-from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.packed_dense import make_packed_dense
-from tvm_sparse.kernels.tiling import TokenLayout
-from tvm_sparse.ops.operator import Expr, Operator, made
+from tvm_sparse.ops.operator import Expr, made
+from tvm_sparse.ops.product import ProductOperator
+from tvm_sparse.target import CpuTarget
 
 
 @dataclass(frozen=True)
-class PackedDense(Operator, name="packed_dense"):
-    """Multiply token tiles by a weight packed with `packed_dense.pack_dense`.
+class PackedDense(ProductOperator, name="packed_dense", weights=DenseFormat):
+    """Multiply token tiles by a dense weight."""
 
-    Attributes
-    ----------
-    units : int
-        N, the outputs.
-    epilogue : Epilogue
-        Fused operations.
-    layout : TokenLayout
-        Of data, residual and result.
-    """
+    form: DenseFormat
 
-    units: int
-    epilogue: Epilogue
-    layout: TokenLayout
+    @classmethod
+    def choose(
+        cls, shape: ProductShape, epilogue: Epilogue, form: DenseFormat, target: CpuTarget
+    ) -> PackedDense:
+        return cls(shape, epilogue, form)
 
-    def __call__(
-        self, data: Expr, weight: Expr, bias: Expr | None = None, residual: Expr | None = None
-    ) -> relax.Call:
-        """Return a call."""
-        return self.call(data, weight, bias, residual)
-
-    def infer_type(self, *_: Expr) -> relax.TensorType:
-        return tensor_type(self.layout.shape(self.units))
-
-    def kernel(self, _data: Expr, weight: Expr, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
-        depth, rows = static_shape(weight)[1:]
-        return (
-            KernelFacts("packed_dense", self.units, depth, epilogue=self.epilogue),
-            made(make_packed_dense, self.layout, self.units, depth, rows, self.epilogue),
+    def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
+        shape, rows = self.shape, self.form.rows
+        return self.facts("packed_dense", self.form), made(
+            make_packed_dense, shape.layout, shape.units, shape.depth, rows, self.epilogue
         )

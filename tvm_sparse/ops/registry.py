@@ -6,10 +6,12 @@ loading a module that calls one requires.
 
 from __future__ import annotations
 
+from tvm_sparse.formats.weight_format import WeightFormat
 from tvm_sparse.ops.gather_tokens import GatherTokens
 from tvm_sparse.ops.operator import Operator
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.packed_dense import PackedDense
+from tvm_sparse.ops.product import ProductOperator
 from tvm_sparse.ops.row_dense import RowDense
 from tvm_sparse.ops.sparse_dense import SparseDense
 from tvm_sparse.ops.tiled_attention import TiledAttention
@@ -28,3 +30,8 @@ OPERATORS: tuple[type[Operator], ...] = (
     TiledAttention,
     TiledLayerNorm,
 )
+
+
+def product_operator(weights: type[WeightFormat]) -> type[ProductOperator]:
+    """Return the operator that multiplies token tiles by weights of a format."""
+    return ProductOperator.by_format[weights]

@@ -15,7 +15,7 @@ from tvm_sparse.ops.operator import Expr, Operator, made
 
 @dataclass(frozen=True)
 class RowDense(Operator, name="row_dense"):
-    """Multiply a few rows (M, K) by a weight packed with `packed_dense.pack_dense`.
+    """Multiply a few rows (M, K) by a weight in panels, see `formats.panels`.
 
     Attributes
     ----------

@@ -11,10 +11,11 @@ from math import prod
 import numpy as np
 from tvm import relax
 
+from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.token_layout import choose_layout, split_rows
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.ir.expressions import static_shape, tensor_type
 from tvm_sparse.kernel_facts import Epilogue
-from tvm_sparse.kernels.packed_bsr import SparseFormat
-from tvm_sparse.kernels.tiling import choose_layout, split_rows
 from tvm_sparse.ops.operator import Expr, Operator
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
@@ -87,11 +88,12 @@ class SparseDense(Operator, name="sparse_dense"):
             relax.const(rows, "int32"),
             relax.const(chunks, "int32"),
         )
+        epilogue = Epilogue(bias=bool(bias), activation=self.activation)
         multiply = TiledSparseDense(
-            rows=split_rows(layout, target),
-            epilogue=Epilogue(bias=bool(bias), activation=self.activation),
-            layout=layout,
-            form=SparseFormat(layout.token_tile),
+            ProductShape(num_block_rows * bs_r, depth, layout, (bs_r, bs_c)),
+            epilogue,
+            SparseFormat(layout.token_tile),
+            split_rows(layout, target),
         )
         product = multiply(bb.emit(PackTokens(layout)(tokens)), weight, *bias)
         unpacked = bb.emit(UnpackTokens(layout)(bb.emit(product)))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import tvm
 from tvm import relax
 
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.ir.expressions import static_shape, tensor_type
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
-from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.ops.operator import Expr, Operator, made
 
 

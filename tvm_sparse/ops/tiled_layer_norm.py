@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import tvm
 from tvm import relax
 
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.ir.expressions import static_shape, tensor_type
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.layer_norm import make_layer_norm
-from tvm_sparse.kernels.tiling import TokenLayout
 from tvm_sparse.ops.operator import Expr, Operator, made
 
 

@@ -2,72 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tvm
-from tvm import relax
 
-from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.token_layout import split_rows
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
-from tvm_sparse.kernels.packed_bsr import SparseFormat
-from tvm_sparse.kernels.tiling import TokenLayout
-from tvm_sparse.ops.operator import Expr, Operator, made
+from tvm_sparse.ops.operator import Expr, made
+from tvm_sparse.ops.product import ProductOperator
+from tvm_sparse.target import CpuTarget, pays_in_parallel
 
 
 @dataclass(frozen=True)
-class TiledSparseDense(Operator, name="tiled_sparse_dense"):
-    """Multiply token tiles by a weight given as the five arrays of a `PackedBSR`.
+class TiledSparseDense(ProductOperator, name="tiled_sparse_dense", weights=SparseFormat):
+    """Multiply token tiles by a block-sparse weight.
 
     Attributes
     ----------
+    form : SparseFormat
+        How the weight is packed.
     rows : int
         The most rows of a block that are accumulated together.
-    epilogue : Epilogue
-        Fused operations.
-    layout : TokenLayout
-        Of data, residual and result.
-    form : SparseFormat
-        How the weight was packed.
     in_parallel : bool
         Whether threads share the work.
     """
 
-    rows: int
-    epilogue: Epilogue
-    layout: TokenLayout
     form: SparseFormat
+    rows: int
     in_parallel: bool = True
 
-    def __call__(
-        self,
-        data: Expr,
-        weight: Sequence[Expr],
-        bias: Expr | None = None,
-        residual: Expr | None = None,
-    ) -> relax.Call:
-        """Return a call."""
-        return self.call(data, *weight, bias, residual)
+    @classmethod
+    def choose(
+        cls, shape: ProductShape, epilogue: Epilogue, form: SparseFormat, target: CpuTarget
+    ) -> TiledSparseDense:
+        rows = split_rows(shape.layout, target)
+        return cls(shape, epilogue, form, rows, pays_in_parallel(shape.flops))
 
-    def infer_type(self, *operands: Expr) -> relax.TensorType:
-        num_groups, lanes = static_shape(operands[4])
-        bs_r = static_shape(operands[1])[3]
-        return tensor_type(self.layout.shape(num_groups // self.form.panels * lanes * bs_r))
-
-    def kernel(self, *operands: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
-        depth = static_shape(operands[0])[1]
-        _, _, bs_c, bs_r = static_shape(operands[1])
-        units = int(self.infer_type(*operands).shape[1])
-        kernel = made(
+    def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
+        shape = self.shape
+        return self.facts("sparse_dense", self.form), made(
             make_bsr_sparse_dense,
-            self.layout,
-            units,
-            depth,
-            (bs_r, bs_c),
+            shape.layout,
+            shape.units,
+            shape.depth,
+            shape.block_shape,
             self.rows,
             self.epilogue,
             self.form,
             self.in_parallel,
         )
-        return KernelFacts("sparse_dense", units, depth, (bs_r, bs_c), self.epilogue), kernel

@@ -9,20 +9,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from tvm import relax
 
-from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
-from tvm_sparse.kernels.packed_dense import pack_dense
+from tvm_sparse.formats.registry import FORMATS
+from tvm_sparse.formats.weight_format import WeightFormat
+from tvm_sparse.ir.expressions import static_shape
 from tvm_sparse.passes.dense_chains import DenseChain
 
 #: Attribute of a tiled function: by base name of a parameter, the weights that are stacked in it.
 STACKS = "stacks"
-#: Of the arrays of a `PackedBSR`, in their order.
-_ARRAYS = ("data", "offsets", "groups", "rows", "chunks")
-_SUFFIXES = re.compile(rf"(\.(T|stacked|packed|tile\d+|indices|indptr|{'|'.join(_ARRAYS)}))+$")
+_SUFFIX = re.compile(r"T|stacked|packed|tile\d+|data|indices|indptr")
 
 
 def base_name(param: str) -> str:
     """Return a parameter's name without the suffixes that passes append."""
-    return _SUFFIXES.sub("", param)
+    arrays = {array for kind in FORMATS.values() for array in kind.arrays}
+    stem, dot, last = param.rpartition(".")
+    while dot and (_SUFFIX.fullmatch(last) or last in arrays):
+        param = stem
+        stem, dot, last = param.rpartition(".")
+    return param
 
 
 def stacked_in(func: relax.Function, param: str) -> tuple[str, ...]:
@@ -67,7 +71,7 @@ class PackedWeights:
         self.vars: dict[str, relax.Var] = {}
         self.values: dict[str, np.ndarray] = {}
         self.stacks: dict[str, list[str]] = {}
-        self._formats: dict[str, SparseFormat] = {}
+        self._forms: dict[str, WeightFormat] = {}
 
     def keep(self, var: relax.Var) -> relax.Var:
         """Take a parameter over as it is."""
@@ -84,50 +88,26 @@ class PackedWeights:
             join_names(names) + ".stacked", lambda: np.concatenate([self._source[n] for n in names])
         )
 
-    def dense(self, chains: Sequence[DenseChain], rows: int) -> relax.Var:
-        """Return the stacked weights (N, K) of the chains, in panels of `rows` outputs.
+    def packed(
+        self, chains: Sequence[DenseChain], form: WeightFormat
+    ) -> tuple[tuple[relax.Var, ...], WeightFormat]:
+        """Return the stacked weights of the chains as a kernel reads them, and their form.
 
-        A weight that layers share is packed once for each height of a panel they ask for.
+        A weight that layers share is packed once, in the form that the first of them asks for,
+        unless their tiles differ.
         """
         stem = self._stem(chains)
-        packed = self.values.get(f"{stem}.packed")
-        if packed is not None and packed.shape[2] != rows:
-            stem = f"{stem}.tile{rows}"
-
-        def pack() -> np.ndarray:
-            weights = [self._source[chain.weight[0].name] for chain in chains]
-            return pack_dense(weights[0] if len(weights) == 1 else np.concatenate(weights), rows)
-
-        return self._add(f"{stem}.packed", pack)
-
-    def sparse(
-        self, chains: Sequence[DenseChain], num_block_cols: int, form: SparseFormat
-    ) -> tuple[tuple[relax.Var, ...], SparseFormat]:
-        """Return the stacked BSR weights of the chains as a `PackedBSR`, and its format.
-
-        A weight that layers share is packed once, in the format that the first of them asks for,
-        unless their token tiles differ, which the offsets depend on.
-        """
-        stem = self._stem(chains)
-        if stem in self._formats and self._formats[stem].token_tile != form.token_tile:
-            stem = f"{stem}.tile{form.token_tile}"
-        names = [f"{stem}.packed.{array}" for array in _ARRAYS]
-        if stem not in self._formats:
-            parts = [[self._source[var.name] for var in chain.weight] for chain in chains]
-            data = np.concatenate([part[0] for part in parts])
-            indices = np.concatenate([part[1] for part in parts])
-            starts = np.cumsum([0, *(len(part[0]) for part in parts)])
-            indptr = np.concatenate(
-                [
-                    np.zeros(1, np.int32),
-                    *(part[2][1:] + start for part, start in zip(parts, starts, strict=False)),
-                ]
-            )
-            self._formats[stem] = form
-            packed = pack_bsr(data, indices, indptr, num_block_cols, form)
-            for name, value in zip(names, packed.arrays, strict=True):
-                self._add(name, value)
-        return tuple(self.vars[name] for name in names), self._formats[stem]
+        held = self._forms.get(stem, form)
+        if (type(held), held.tile) != (type(form), form.tile):
+            stem = f"{stem}.tile{form.tile}"
+        names = [f"{stem}.packed.{array}".removesuffix(".") for array in form.arrays]
+        if stem not in self._forms:
+            self._forms[stem] = form
+            weight = form.stack([[self._source[v.name] for v in c.weight] for c in chains])
+            arrays = form.pack(weight, static_shape(chains[0].data)[-1])
+            for name, array in zip(names, arrays, strict=True):
+                self._add(name, array)
+        return tuple(self.vars[name] for name in names), self._forms[stem]
 
     def keep_only(self, names: set[str]) -> None:
         """Forget every parameter whose name is not in `names`."""

@@ -14,6 +14,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
+from tvm_sparse.formats.builds import SPARSE, BuildSpec
 from tvm_sparse.ir.functions import parameters
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.model.decision import Decision
@@ -125,12 +126,13 @@ def pack(
     sparsity: SparsitySpec | None = None,
     phases: Phases | None = None,
     choices: Mapping[str, LayerChoice] | None = None,
+    build: BuildSpec = SPARSE,
 ) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Decision]]:
     """Take an imported module through the phases that look at its weights.
 
     Parameters
     ----------
-    mod, params, target, sparsity, phases, choices
+    mod, params, target, sparsity, phases, choices, build
         As `lower` takes them.
 
     Returns
@@ -173,7 +175,7 @@ def pack(
         )
     # 3. Token tiles through the encoder, fused kernels, packed weights.
     mod, packed, refusals = phases.run(
-        "tile_tokens", lambda: tile_tokens.convert(mod, params, target, block_rows)
+        "tile_tokens", lambda: tile_tokens.convert(mod, params, target, block_rows, build)
     )
     phases.remark(map(str, refusals))
     return mod, packed, decisions
@@ -186,6 +188,7 @@ def lower(
     sparsity: SparsitySpec | None = None,
     phases: Phases | None = None,
     choices: Mapping[str, LayerChoice] | None = None,
+    build: BuildSpec = SPARSE,
 ) -> Lowered:
     """Take an imported module through all phases up to kernels.
 
@@ -203,6 +206,8 @@ def lower(
         Timing, progress and dumps.
     choices : mapping of str to LayerChoice, optional
         Which layers run sparse, where times decided and not the threshold.
+    build : BuildSpec
+        Gives the formats of the weights.
 
     Raises
     ------
@@ -211,7 +216,7 @@ def lower(
     """
     phases = phases or Phases()
     # 1. to 3. What depends on the weights.
-    mod, packed, decisions = pack(mod, params, target, sparsity, phases, choices)
+    mod, packed, decisions = pack(mod, params, target, sparsity, phases, choices, build)
     # 4. Micro-batches follow each other.
     mod = phases.run("split_batch", lambda: split_batch.convert(mod))
     # 5. Operators become kernels; what is not ours is fused and scheduled plainly.

@@ -14,13 +14,14 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from tvm_sparse.formats.builds import SPARSE, BuildSpec
 from tvm_sparse.ir.functions import bindings, main_function, with_main
 from tvm_sparse.passes.packed_weights import STACKS
 from tvm_sparse.passes.tile_rules.attention import Attention
 from tvm_sparse.passes.tile_rules.elementwise import Elementwise
 from tvm_sparse.passes.tile_rules.embeddings import Embeddings
 from tvm_sparse.passes.tile_rules.layer_norm import AddBeforeNorm, LayerNorm
-from tvm_sparse.passes.tile_rules.products import Product, RowProduct
+from tvm_sparse.passes.tile_rules.products import RowProduct, TiledProduct
 from tvm_sparse.passes.tile_rules.reshape import Reshape
 from tvm_sparse.passes.tile_rules.rule import Refusal, Rule, Walk
 from tvm_sparse.target import CpuTarget
@@ -28,7 +29,7 @@ from tvm_sparse.target import CpuTarget
 #: In the order in which they are tried; what none of them takes stays row-major.
 RULES: tuple[type[Rule], ...] = (
     RowProduct,
-    Product,
+    TiledProduct,
     Embeddings,
     AddBeforeNorm,
     LayerNorm,
@@ -43,6 +44,7 @@ def convert(
     params: Mapping[str, np.ndarray],
     target: CpuTarget,
     block_rows: int = 0,
+    build: BuildSpec = SPARSE,
 ) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Refusal]]:
     """Rewrite `main` to token tiles.
 
@@ -56,6 +58,8 @@ def convert(
         The CPU the tiles are chosen for.
     block_rows : int
         `bs_r` of the sparse layers; 0 for a dense build.
+    build : BuildSpec
+        Gives the formats of the weights.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def convert(
         If the module has no function `main` or a shape is not static.
     """
     func = main_function(mod)
-    walk = Walk.through(func, params, target, block_rows)
+    walk = Walk.through(func, params, target, build, block_rows)
     refusals: list[Refusal] = []
     values, inner = walk.values, walk.inner()
     attrs = {**dict(func.attrs), "num_input": len(values.inputs)}

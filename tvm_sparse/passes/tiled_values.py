@@ -9,8 +9,8 @@ from math import prod
 import numpy as np
 from tvm import relax
 
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
 from tvm_sparse.ir.expressions import static_shape, substitute
-from tvm_sparse.kernels.tiling import TokenLayout, choose_layout
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
 from tvm_sparse.passes.packed_weights import PackedWeights

@@ -125,7 +125,7 @@ class ActivationRunner:
             for shape in map(static_shape, func.params[: len(self.names)])
         ]
         spec = CompileSpec(threads=threads)
-        build = compile_model(self._mod, model.params, spec, None, progress)
+        build = compile_model(self._mod, model.params, spec, progress=progress)
         set_threads(threads_here(threads))
         self._machine = relax.VirtualMachine(build.executable, tvm.cpu())
         self._weights = [tvm.runtime.tensor(value) for value in build.lowered.params.values()]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tvm_sparse.errors import BuildError
+from tvm_sparse.formats.registry import format_of
+from tvm_sparse.formats.weight_format import WeightFormat
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.records.read import check_record
 from tvm_sparse.tiles import Tiles
@@ -42,27 +44,34 @@ class KernelJob:
     tiles: Tiles | None = None
 
     @property
+    def weights(self) -> type[WeightFormat] | None:
+        """Format of the weights it multiplies, None for what is no product."""
+        return format_of(self.kernel.kind, self.kernel.dtype)
+
+    @property
     def densities(self) -> tuple[float, ...]:
         """Densities to time it at."""
-        return DENSITIES if self.kernel.kind == "sparse_dense" else (1.0,)
+        return DENSITIES if self.weights is not None and self.weights.is_sparse else (1.0,)
 
     def working_set_bytes(self, density: float) -> float:
         """Return how many bytes of weights the model reads at a density of 0..1."""
-        return self.num_weights * density * bytes_per_weight(self.kernel.block_shape)
+        return self._bytes(self.num_weights * density)
 
     def weight_bytes(self, density: float) -> float:
         """Return how many of them are this product's."""
-        if self.kernel.part != "products":
-            return 0.0
-        num_weights = self.kernel.units * self.kernel.depth
-        return num_weights * density * bytes_per_weight(self.kernel.block_shape)
+        return self._bytes(self.kernel.units * self.kernel.depth * density)
 
     def flops(self, density: float) -> float:
         """Return its floating-point operations on non-zeros; 0 for what is no product."""
-        if self.kernel.part != "products":
+        if self.weights is None:
             return 0.0
         operations = 2.0 * self.batch * self.seq_len * self.kernel.units * self.kernel.depth
         return operations * density
+
+    def _bytes(self, num_weights: float) -> float:
+        if self.weights is None:
+            return 0.0
+        return num_weights * self.weights.bytes_per_weight(self.kernel.block_shape)
 
     def with_tiles(self, tiles: Tiles) -> KernelJob:
         """Return the job with those of a machine's tiles that matter to it, unless it has some."""
@@ -84,13 +93,3 @@ class KernelJob:
 def read_jobs(documents: Sequence[Any]) -> list[KernelJob]:
     """Return the jobs that a request holds in their JSON form."""
     return [check_record(one, KernelJob, "the job", BuildError) for one in documents]
-
-
-def bytes_per_weight(block_shape: tuple[int, int]) -> float:
-    """Return the bytes of a stored weight: float32, and its share of a block's offset.
-
-    Twelve low blocks share 16 bytes of block columns; others have an offset of 4 bytes.
-    """
-    elements = block_shape[0] * block_shape[1]
-    offset = 16 / 12 if block_shape[0] < 4 else 4.0
-    return 4.0 + (offset / elements if elements else 0.0)

@@ -19,23 +19,14 @@ import numpy as np
 import tvm
 
 from tvm_sparse.bench.machine import measure_roofline
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
-from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.layer_norm import make_layer_norm
-from tvm_sparse.kernels.packed_bsr import SparseFormat, pack_bsr
-from tvm_sparse.kernels.packed_dense import make_packed_dense
-from tvm_sparse.kernels.tiling import (
-    TokenLayout,
-    attention_tile,
-    choose_layout,
-    dense_rows,
-    norm_vectors,
-    pays_in_parallel,
-    sparse_format,
-    split_rows,
-)
+from tvm_sparse.kernels.tiling import attention_tile, norm_vectors
 from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.ops.registry import product_operator
 from tvm_sparse.processes.serve import Report, serve
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tuning.contention import Contention
@@ -61,31 +52,27 @@ def layout_of(job: KernelJob, target: CpuTarget) -> TokenLayout:
     return choose_layout(job.batch, job.seq_len, target, job.layout_rows)
 
 
-def format_of(job: KernelJob, density: float, target: CpuTarget) -> SparseFormat:
-    """Return how the pass `tile_tokens` packs such a weight."""
-    bs_r, bs_c = job.kernel.block_shape
-    num_blocks = (job.kernel.units // bs_r, job.kernel.depth // bs_c)
-    return sparse_format(num_blocks, (bs_r, bs_c), density, layout_of(job, target), target)
+def shape_of(job: KernelJob, density: float, target: CpuTarget) -> ProductShape:
+    """Return what a job multiplies at a density of 0..1."""
+    facts = job.kernel
+    blocks = facts.block_shape
+    return ProductShape(facts.units, facts.depth, layout_of(job, target), blocks, density)
 
 
 def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.PrimFunc:
     """Return the kernel a build would hold for this job at a density of 0..1."""
     layout, facts = layout_of(job, target), job.kernel
-    units, depth, epilogue = facts.units, facts.depth, facts.epilogue
-    if facts.kind == "sparse_dense":
-        rows, form = split_rows(layout, target), format_of(job, density, target)
-        in_parallel = pays_in_parallel(job.flops(density))
-        return make_bsr_sparse_dense(
-            layout, units, depth, facts.block_shape, rows, epilogue, form, in_parallel
-        )
-    if facts.kind == "packed_dense":
-        rows = dense_rows(layout, target, (units, depth))
-        return make_packed_dense(layout, units, depth, rows, epilogue)
+    units, depth = facts.units, facts.depth
+    if job.weights is not None:
+        shape = shape_of(job, density, target)
+        form = job.weights.choose(shape, target)
+        operator = product_operator(job.weights).choose(shape, facts.epilogue, form, target)
+        return operator.kernel()[1]
     if facts.kind == "layer_norm":
         vectors = norm_vectors(layout, target)
-        return make_layer_norm(layout, units, 1e-12, vectors, epilogue.residual)
+        return make_layer_norm(layout, units, 1e-12, vectors, facts.epilogue.residual)
     width = units * depth
-    shape = AttentionShape(
+    heads = AttentionShape(
         heads=units,
         head_dim=depth,
         value_dim=depth,
@@ -94,7 +81,7 @@ def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.P
         scale=depth**-0.5,
         mask_batch=job.batch,
     )
-    return make_attention(layout, shape, *attention_tile(layout, target))
+    return make_attention(layout, heads, *attention_tile(layout, target))
 
 
 def make_arguments(
@@ -128,12 +115,7 @@ def make_arguments(
     if facts.kind == "layer_norm":
         yield [data, np.ones(units, np.float32), np.zeros(units, np.float32), *residual, out]
         return
-    if facts.kind == "sparse_dense":
-        weights = _random_bsr(job, density, target, rng)
-    else:
-        rows = dense_rows(layout, target, (units, depth))
-        shape = (-(-units // rows), depth, rows)
-        weights = [rng.standard_normal(shape, np.float32)]
+    weights = _random_weight(job, density, target, rng)
     bias = [np.zeros(units, np.float32)] if facts.epilogue.bias else []
     own_bytes = sum(weight.nbytes for weight in weights)
     working_set = min(job.working_set_bytes(density), _CACHE_MULTIPLE * last_cache_bytes)
@@ -141,18 +123,22 @@ def make_arguments(
         yield [data, *(weight.copy() for weight in weights), *bias, *residual, out]
 
 
-def _random_bsr(
+def _random_weight(
     job: KernelJob, density: float, target: CpuTarget, rng: np.random.Generator
-) -> list[Array]:
-    """Return random non-zero blocks as the five arrays of a `PackedBSR`."""
-    bs_r, bs_c = job.kernel.block_shape
-    mask = rng.random((job.kernel.units // bs_r, job.kernel.depth // bs_c), np.float32) < density
+) -> tuple[Array, ...]:
+    """Return a random weight as the kernel reads it."""
+    assert job.weights is not None  # it is a product
+    shape = shape_of(job, density, target)
+    units, depth, (bs_r, bs_c) = shape.units, shape.depth, shape.block_shape
+    form = job.weights.choose(shape, target)
+    if not form.is_sparse:
+        return form.pack([rng.standard_normal((units, depth), np.float32)], depth)
+    mask = rng.random((units // bs_r, depth // bs_c), np.float32) < density
     indptr = np.zeros(len(mask) + 1, np.int32)
     np.cumsum(mask.sum(axis=1), out=indptr[1:])
     indices = np.nonzero(mask)[1].astype(np.int32)
     data = rng.standard_normal((len(indices), bs_r, bs_c), np.float32)
-    form = format_of(job, density, target)
-    return list(pack_bsr(data, indices, indptr, mask.shape[1], form).arrays)
+    return form.pack([data, indices, indptr], depth)
 
 
 def argument_sets(
@@ -186,20 +172,15 @@ def time_jobs(jobs: Sequence[KernelJob], report: Report) -> None:
     # The kernel of a weight may depend on its density; equal ones are compiled once.
     reference = make_reference().with_attr("global_symbol", _REFERENCE)
     functions: dict[str, tvm.tirx.PrimFunc] = {_REFERENCE: reference}
-    names: dict[tuple[int, float], str] = {}
+    names: dict[tvm.tirx.PrimFunc, str] = {}
+    kernels: dict[tuple[int, float], tvm.tirx.PrimFunc] = {}
     targets = [target_of(job) for job in jobs]
     for index, (job, target) in enumerate(zip(jobs, targets, strict=True)):
         for density in job.densities:
-            name = f"job_{index}"
-            if job.kernel.kind == "sparse_dense":
-                form = format_of(job, density, target)
-                shared = pays_in_parallel(job.flops(density))
-                parts = (form.lanes, form.panels, form.chunks, form.lookahead, int(shared))
-                name = "_".join([name, *map(str, parts)])
-            names[index, density] = name
-            if name not in functions:
-                kernel = make_kernel(job, density, target)
-                functions[name] = kernel.with_attr("global_symbol", name)
+            kernel = kernels[index, density] = make_kernel(job, density, target)
+            if kernel not in names:
+                names[kernel] = f"job_{index}_{len(names)}"
+                functions[names[kernel]] = kernel.with_attr("global_symbol", names[kernel])
     compiled = tvm.compile(tvm.IRModule(functions), target=tvm_target(targets[0]))
     last_cache = last_cache_bytes()
     pace = Pace(compiled[_REFERENCE])
@@ -208,7 +189,7 @@ def time_jobs(jobs: Sequence[KernelJob], report: Report) -> None:
         times: dict[str, float] = {}
         paces: dict[str, float] = {}
         for density in job.densities:
-            kernel = compiled[names[index, density]]
+            kernel = compiled[names[kernels[index, density]]]
             sets = argument_sets(job, density, target, last_cache)
             times[str(density)], paces[str(density)] = pace.measure_ms(kernel, sets)
         report(

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import tvm
 
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.packed_dense import make_packed_dense
-from tvm_sparse.kernels.tiling import TokenLayout, choose_layout, dense_rows
 from tvm_sparse.target import resolve_target
 
 #: A product of BERT's, 0.5 to 2 ms: long enough for the threads to share, and mostly arithmetic.
@@ -45,7 +47,7 @@ def make_reference() -> tvm.tirx.PrimFunc:
 def _tile() -> tuple[TokenLayout, int]:
     target = resolve_target()
     layout = choose_layout(1, _TOKENS, target)
-    return layout, dense_rows(layout, target, (_UNITS, _DEPTH))
+    return layout, DenseFormat.choose(ProductShape(_UNITS, _DEPTH, layout), target).rows
 
 
 @dataclass(frozen=True)

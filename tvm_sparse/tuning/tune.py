@@ -12,16 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tvm_sparse.kernels.tiling import (
+from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.bsr_tiles import LOOKAHEAD_STEPS, fitting_lanes
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.token_layout import (
     HIGH_BLOCK_ROWS,
-    LOOKAHEAD_STEPS,
     TokenLayout,
-    dense_rows,
-    fitting_lanes,
     fitting_vectors,
-    sparse_format,
     split_rows,
 )
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
@@ -213,16 +213,16 @@ def _sizes(job: KernelJob, density: float, vectors: int, target: CpuTarget) -> l
     layout = TokenLayout(job.batch, job.seq_len, vectors * target.lanes, target.lanes)
     token = TokenTile(job.layout_rows, job.seq_len, vectors)
     units, depth, (bs_r, bs_c) = job.kernel.units, job.kernel.depth, job.kernel.block_shape
-    if job.kernel.kind == "packed_dense":
-        table = dense_rows(layout, target, (units, depth))
+    multiplied = ProductShape(units, depth, layout, (bs_r, bs_c), density)
+    if job.weights is DenseFormat:
+        table = DenseFormat.choose(multiplied, target).rows
         most = split_rows(layout, target)
         # More rows than divide the weight would multiply padding.
         dividing = [n for n in range(most, 0, -1) if units % n == 0]
         rows = dict.fromkeys([table, *dividing[:_SIZES_TRIED]])
         return [Tiles((token,), dense=(DenseTile(units, depth, vectors, n),)) for n in rows]
-    num_blocks = (units // bs_r, depth // bs_c)
-    form = sparse_format(num_blocks, (bs_r, bs_c), density, layout, target)
-    lanes = fitting_lanes(num_blocks[0], bs_r, layout, target)[:_SIZES_TRIED]
+    form = SparseFormat.choose(multiplied, target)
+    lanes = fitting_lanes(units // bs_r, bs_r, layout, target)[:_SIZES_TRIED]
     shape = (units, depth, (bs_r, bs_c), vectors, density)
     return [
         Tiles((token,), sparse=(SparseTile(*shape, n, form.panels, form.lookahead),)) for n in lanes

@@ -14,13 +14,15 @@ import numpy as np
 
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
-from tvm_sparse.kernels.tiling import choose_layout, dense_rows, sparse_format
+from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec
+from tvm_sparse.formats.token_layout import choose_layout
+from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tiles import NO_TILES, Tiles
-from tvm_sparse.tuning.kernel_job import KernelJob, bytes_per_weight
+from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import Product
 
@@ -196,30 +198,20 @@ class Baseline:
             units=facts.units,
             depth=facts.depth,
             dense_ms=mean_ms,
-            dense_bytes=_dense_bytes(job),
-            padding_bytes=_padding_bytes(job, self.tiles),
+            dense_form=_form(DENSE, job, (0, 0), NO_TILES),
+            sparse_form=_form(SPARSE, job, block_shape, self.tiles),
         )
         return product, job
 
 
-def _dense_bytes(job: KernelJob) -> int:
-    """Return the size of a product's dense weight: whole panels of rows."""
-    target = resolve_target()
-    layout = choose_layout(job.batch, job.seq_len, target)
-    units, depth = job.kernel.units, job.kernel.depth
-    rows = dense_rows(layout, target, (units, depth))
-    return 4 * -(-units // rows) * rows * depth
-
-
-def _padding_bytes(job: KernelJob, tiles: Tiles) -> int:
-    """Return the size of the steps that follow a sparse weight, for its kernel to look at."""
-    bs_r, bs_c = job.kernel.block_shape
-    target = resolve_target(tiles=tiles)
-    layout = choose_layout(job.batch, job.seq_len, target, bs_r)
-    num_blocks = (job.kernel.units // bs_r, job.kernel.depth // bs_c)
-    form = sparse_format(num_blocks, (bs_r, bs_c), _SOME_DENSITY, layout, target)
-    values = form.lookahead * form.lanes * bs_r * bs_c
-    return round(values * bytes_per_weight((bs_r, bs_c)))
+def _form(
+    build: BuildSpec, job: KernelJob, block_shape: tuple[int, int], tiles: Tiles
+) -> WeightFormat:
+    """Return how a build packs the weight of a product."""
+    target, facts = resolve_target(tiles=tiles), job.kernel
+    layout = choose_layout(job.batch, job.seq_len, target, block_shape[0])
+    shape = ProductShape(facts.units, facts.depth, layout, block_shape, _SOME_DENSITY)
+    return build.format_of(build.is_sparse).choose(shape, target)
 
 
 def undisturbed_ms(build: BuildRecord) -> float:

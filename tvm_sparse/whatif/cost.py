@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tvm_sparse.formats.weight_format import WeightFormat
 from tvm_sparse.tuning.kernel_fit import KernelFit
-from tvm_sparse.tuning.kernel_job import bytes_per_weight
 
 #: Where sparsities are searched for, and how finely: a tenth of a percent.
 _SEARCH_STEPS = 1000
@@ -37,10 +37,8 @@ class Product:
         N outputs and K inputs.
     dense_ms : float
         Time of one dense call in the model, in milliseconds.
-    dense_bytes : int or None
-        Size of its dense weight as the kernel reads it; None for float32 without padding.
-    padding_bytes : int
-        What its sparse weight holds besides blocks and rows.
+    dense_form, sparse_form : WeightFormat
+        How its weight is packed in the dense and in the sparse build.
     """
 
     name: str
@@ -48,8 +46,8 @@ class Product:
     units: int
     depth: int
     dense_ms: float
-    dense_bytes: int | None = None
-    padding_bytes: int = 0
+    dense_form: WeightFormat
+    sparse_form: WeightFormat
 
 
 @dataclass(frozen=True)
@@ -121,12 +119,9 @@ class CostModel:
     def _weights_bytes(self, density: float) -> int:
         change = 0.0
         for product in self.products:
-            stored = product.units * product.depth * density
-            block_rows = product.units / self.block_shape[0]
-            sparse = stored * bytes_per_weight(self.block_shape) + 4 * block_rows
-            sparse += product.padding_bytes
-            dense = product.dense_bytes or 4 * product.units * product.depth
-            change += product.calls * (sparse - dense)
+            shape = (product.units, product.depth)
+            sparse = product.sparse_form.size_bytes(shape, self.block_shape, density)
+            change += product.calls * (sparse - product.dense_form.size_bytes(shape))
         return round(self.dense_weights_bytes + change)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.host import detect_host
-from tvm_sparse.kernels.tiling import choose_layout
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning.calibrate import KernelTimes, measured_kernels

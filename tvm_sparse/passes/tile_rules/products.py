@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from tvm import relax
 
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.ir.expressions import static_shape
-from tvm_sparse.kernels.tiling import (
-    dense_rows,
-    pays_in_parallel,
-    row_panel,
-    sparse_format,
-    split_rows,
-)
-from tvm_sparse.ops.packed_dense import PackedDense
+from tvm_sparse.kernels.tiling import row_panel
+from tvm_sparse.ops.registry import product_operator
 from tvm_sparse.ops.row_dense import RowDense
-from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
 from tvm_sparse.passes.dense_chains import DenseChain
 from tvm_sparse.passes.tile_rules.rule import Rule
 from tvm_sparse.passes.tiled_values import Tiled
@@ -34,8 +30,9 @@ class RowProduct(Rule):
         self.units = static_shape(self.var)[-1]
         self.rows = prod(self.lead)
         self.panel = row_panel(self.rows, self.units, self.target)
-        if self.chain.is_sparse:
-            return "the weight is block-sparse"
+        weights = self.walk.build.format_of(self.chain.is_sparse)
+        if weights is not DenseFormat:
+            return f"the weight is {weights.name}"
         if self.chain.data in self.values.tiled:
             return "the data lie in token tiles"
         if self.panel is None:
@@ -45,14 +42,13 @@ class RowProduct(Rule):
     def rewrite(self) -> None:
         chain, weights = self.chain, self.values.weights
         assert self.panel is not None  # `check` refuses
-        product = self.values.emit(
-            RowDense(self.units, self.target.lanes, chain.epilogue)(
-                self._in_two_axes(chain.data, self.depth),
-                weights.dense([chain], self.panel),
-                weights.bias([chain]),
-                None if chain.residual is None else self._in_two_axes(chain.residual, self.units),
-            )
-        )
+        data, residual = self._in_two_axes(chain.data, self.depth), None
+        (weight,), _ = weights.packed([chain], DenseFormat(self.panel))
+        bias = weights.bias([chain])
+        if chain.residual is not None:
+            residual = self._in_two_axes(chain.residual, self.units)
+        multiply = RowDense(self.units, self.target.lanes, chain.epilogue)
+        product = self.values.emit(multiply(data, weight, bias, residual))
         if len(self.lead) > 1:
             product = self.values.emit(relax.op.reshape(product, (*self.lead, self.units)))
         self.values.rows[self.var] = product
@@ -64,7 +60,7 @@ class RowProduct(Rule):
         return self.values.emit(relax.op.reshape(value, (self.rows, width)))
 
 
-class Product(Rule):
+class TiledProduct(Rule):
     """Multiply token tiles; products of the same data that are alike are one."""
 
     def pattern(self) -> bool:
@@ -78,43 +74,24 @@ class Product(Rule):
         if chain.residual is not None:
             residual = self.values.in_tiles(chain.residual, data.layout).var
         widths = [static_shape(member.result)[-1] for member in stack]
+        shape = ProductShape(sum(widths), data.features, data.layout)
+        if chain.is_sparse:
+            shape = _with_blocks(shape, stack)
+        weights = self.walk.build.format_of(chain.is_sparse)
         bias = self.values.weights.bias(stack)
-        multiply = self._sparse if chain.is_sparse else self._dense
-        var = self.values.emit(multiply(stack, data, sum(widths), bias, residual))
+        weight, form = self.values.weights.packed(stack, weights.choose(shape, self.target))
+        operator = product_operator(weights)
+        multiply = operator.choose(shape, chain.epilogue, form, self.target)
+        var = self.values.emit(multiply(data.var, weight, bias, residual))
         offset = 0
         for member, width in zip(stack, widths, strict=True):
             self.values.tiled[member.result] = Tiled(var, data.layout, offset, width)
             offset += width
 
-    def _dense(
-        self,
-        stack: list[DenseChain],
-        data: Tiled,
-        units: int,
-        bias: relax.Var | None,
-        residual: relax.Var | None,
-    ) -> relax.Call:
-        rows = dense_rows(data.layout, self.target, (units, data.features))
-        weight = self.values.weights.dense(stack, rows)
-        multiply = PackedDense(units, stack[0].epilogue, data.layout)
-        return multiply(data.var, weight, bias, residual)
 
-    def _sparse(
-        self,
-        stack: list[DenseChain],
-        data: Tiled,
-        units: int,
-        bias: relax.Var | None,
-        residual: relax.Var | None,
-    ) -> relax.Call:
-        layout = data.layout
-        nnzb = sum(static_shape(member.weight[0])[0] for member in stack)
-        _, bs_r, bs_c = static_shape(stack[0].weight[0])
-        num_blocks = (units // bs_r, data.features // bs_c)
-        density = nnzb / prod(num_blocks)
-        wanted = sparse_format(num_blocks, (bs_r, bs_c), density, layout, self.target)
-        weight, form = self.values.weights.sparse(stack, num_blocks[1], wanted)
-        rows = split_rows(layout, self.target)
-        pays = pays_in_parallel(2.0 * layout.batch * layout.seq_len * nnzb * bs_r * bs_c)
-        multiply = TiledSparseDense(rows, stack[0].epilogue, layout, form, pays)
-        return multiply(data.var, weight, bias, residual)
+def _with_blocks(shape: ProductShape, stack: list[DenseChain]) -> ProductShape:
+    """Return a shape with the blocks of its weights."""
+    nnzb = sum(static_shape(member.weight[0])[0] for member in stack)
+    _, bs_r, bs_c = static_shape(stack[0].weight[0])
+    num_blocks = (shape.units // bs_r) * (shape.depth // bs_c)
+    return replace(shape, block_shape=(bs_r, bs_c), density=nnzb / num_blocks)

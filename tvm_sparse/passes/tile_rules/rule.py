@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tvm import relax
 
+from tvm_sparse.formats.builds import BuildSpec
 from tvm_sparse.ir.functions import Uses
 from tvm_sparse.passes.dense_chains import DenseChain, find_dense_chains, find_stacks
 from tvm_sparse.passes.tiled_values import TiledValues
@@ -31,6 +32,8 @@ class Walk:
         Chains that are one product together.
     values : TiledValues
         What has been written.
+    build : BuildSpec
+        Gives the formats of the weights.
     deferred : dict of relax.Var to (relax.Var, relax.Var)
         Operands of the additions that were left to a layer norm.
     """
@@ -41,6 +44,7 @@ class Walk:
     gathers: dict[relax.Var, TokenGather]
     stacks: dict[relax.Var, list[DenseChain]]
     values: TiledValues
+    build: BuildSpec
     deferred: dict[relax.Var, tuple[relax.Var, relax.Var]] = field(default_factory=dict)
 
     @classmethod
@@ -49,6 +53,7 @@ class Walk:
         func: relax.Function,
         params: Mapping[str, np.ndarray],
         target: CpuTarget,
+        build: BuildSpec,
         block_rows: int,
     ) -> Walk:
         """Return the walk through a function in A-normal form; see `tile_tokens.convert`."""
@@ -62,6 +67,7 @@ class Walk:
             find_token_gathers(func, uses, weights),
             find_stacks(chains.values(), uses),
             TiledValues(func, params, target, block_rows),
+            build,
         )
 
     def inner(self) -> set[relax.Var]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvm_sparse.kernels.packed_bsr import Field, PackedBSR, SparseFormat, pack_bsr
+from tvm_sparse.formats.bsr import Field, PackedBSR, SparseFormat, pack_bsr
 from tvm_sparse.sparsity.bsr import to_bsr
 
 pytestmark = pytest.mark.unit

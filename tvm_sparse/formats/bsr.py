@@ -8,11 +8,16 @@ into *panels* that stay in L1, the rows into *chunks* of equal work for the thre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tvm_sparse.formats.bsr_tiles import choose_packing
+from tvm_sparse.formats.weight_format import ProductShape, Weight, WeightFormat
+from tvm_sparse.target import CpuTarget
 
 #: Bits of a word that holds the offsets of several lanes.
 WORD_BITS = 64
@@ -35,8 +40,8 @@ class Field:
 
 
 @dataclass(frozen=True)
-class SparseFormat:
-    """How the blocks of a weight are ordered.
+class SparseFormat(WeightFormat):
+    """How the float32 blocks of a weight are ordered.
 
     Attributes
     ----------
@@ -57,6 +62,52 @@ class SparseFormat:
     panels: int = 1
     chunks: int = 1
     lookahead: int = 0
+
+    name = "BSR float32"
+    is_sparse = True
+    arrays = ("data", "offsets", "groups", "rows", "chunks")
+    kernels = ("sparse_dense",)
+
+    @classmethod
+    def choose(cls, shape: ProductShape, target: CpuTarget) -> SparseFormat:
+        """Choose lanes, panels, chunks and lookahead."""
+        return cls(shape.layout.token_tile, *choose_packing(shape, target))
+
+    @property
+    def tile(self) -> int:
+        """Floats from one input feature to the next: what offsets count."""
+        return self.token_tile
+
+    def pack(self, weight: Weight, depth: int) -> tuple[NDArray[Any], ...]:
+        """Return the arrays of a `PackedBSR`."""
+        data, indices, indptr = weight
+        return pack_bsr(data, indices, indptr, depth // data.shape[2], self).arrays
+
+    @classmethod
+    def stack(cls, weights: Sequence[Weight]) -> Weight:
+        """Return the blocks of all, block row by block row."""
+        data, indices, _ = (np.concatenate(parts) for parts in zip(*weights, strict=True))
+        starts = np.cumsum([0, *(len(blocks) for blocks, _, _ in weights)])
+        ends = [indptr[1:] + start for (_, _, indptr), start in zip(weights, starts, strict=False)]
+        return data, indices, np.concatenate([np.zeros(1, np.int32), *ends])
+
+    @classmethod
+    def bytes_per_weight(cls, block_shape: tuple[int, int] = (0, 0)) -> float:
+        """Return the bytes of a value and its share of a block's offset.
+
+        Twelve low blocks share 16 bytes of offsets; others have 4 bytes of their own.
+        """
+        offset = 16 / 12 if block_shape[0] < 4 else 4.0
+        return cls.value_bytes() + offset / (block_shape[0] * block_shape[1])
+
+    def size_bytes(
+        self, shape: tuple[int, int], block_shape: tuple[int, int] = (0, 0), density: float = 1.0
+    ) -> float:
+        """Return the bytes of blocks, rows, and the steps behind them that a kernel looks at."""
+        units, depth = shape
+        bs_r, bs_c = block_shape
+        stored = units * depth * density + self.lookahead * self.lanes * bs_r * bs_c
+        return stored * self.bytes_per_weight(block_shape) + 4 * units / bs_r
 
     def panel_start(self, panel: Any, num_block_cols: int) -> Any:
         """Return the first block column of a panel: of a number, an array or a TIR expression."""

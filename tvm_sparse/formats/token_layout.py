@@ -1,0 +1,128 @@
+"""Activations in token tiles, and how many registers a tile fills.
+
+All kernels vectorise over tokens. A token tile is `token_tile` tokens (a few registers) of every
+feature, contiguous in memory, so that a product walks one panel front to back. The number of
+output rows that fit beside it follows from the number of registers.
+
+The choices below come from measuring each (token tile, rows) pair on one core of an AVX-512
+machine at M = 128, for the (N, K) of BERT-base; docs/decisions/0003-activation-layout.md has them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tvm_sparse.target import CpuTarget
+
+#: (vectors in a token tile) in order of preference, by ISA and kind of product. Low blocks read an
+#: activation for few multiply-adds and want many inputs in L1, so a narrow tile; high ones reuse
+#: what they load and want few broadcasts of weights, so a wide one.
+_TILE_VECTORS = {
+    ("x86-64-v4", "dense"): (4, 3, 2, 1),
+    ("x86-64-v4", "low"): (2, 1, 3),
+    ("x86-64-v4", "high"): (4, 3, 2, 1),
+    ("x86-64-v3", "dense"): (2, 3, 1),
+    ("x86-64-v3", "low"): (2, 3, 1),
+    ("x86-64-v3", "high"): (2, 3, 1),
+    ("x86-64-v2", "dense"): (2, 3, 1),
+    ("x86-64-v2", "low"): (2, 3, 1),
+    ("x86-64-v2", "high"): (2, 3, 1),
+    ("aarch64", "dense"): (4, 3, 2, 1),
+    ("aarch64", "low"): (4, 3, 2, 1),
+    ("aarch64", "high"): (4, 3, 2, 1),
+}
+#: Registers that hold neither accumulators nor constants: operands, broadcasts, temporaries.
+OPERAND_REGISTERS = 4
+#: Blocks of so many rows and more reuse a loaded activation often enough to live off L2.
+HIGH_BLOCK_ROWS = 4
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """How a (batch, seq_len, features) activation lies in memory.
+
+    Attributes
+    ----------
+    batch, seq_len : int
+        Logical extents in sequences and tokens.
+    token_tile : int
+        Tokens of a tile, a multiple of `lanes`.
+    lanes : int
+        Float32 lanes of a vector register.
+
+    Notes
+    -----
+    The tiled tensor is (batch * tiles_per_sequence, features, token_tile); the tokens past
+    `seq_len` in the last tile of a sequence hold finite values nobody reads.
+    """
+
+    batch: int
+    seq_len: int
+    token_tile: int
+    lanes: int
+
+    @property
+    def tiles_per_sequence(self) -> int:
+        """Token tiles that cover one sequence."""
+        return -(-self.seq_len // self.token_tile)
+
+    @property
+    def num_tiles(self) -> int:
+        """Token tiles of the whole batch."""
+        return self.batch * self.tiles_per_sequence
+
+    @property
+    def vectors(self) -> int:
+        """Vector registers that one feature of a tile fills."""
+        return self.token_tile // self.lanes
+
+    def shape(self, features: int) -> tuple[int, int, int]:
+        """Return the shape of the tiled tensor."""
+        return (self.num_tiles, features, self.token_tile)
+
+
+def product_kind(block_rows: int) -> str:
+    """Return the row of the tables for a build whose sparse blocks have so many rows, 0: none."""
+    return "dense" if block_rows == 0 else "low" if block_rows < HIGH_BLOCK_ROWS else "high"
+
+
+def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int = 0) -> TokenLayout:
+    """Choose the token tile of a build.
+
+    Parameters
+    ----------
+    batch, seq_len : int
+        Logical extents.
+    target : CpuTarget
+        The CPU to build for.
+    block_rows : int
+        `bs_r` of the sparse layers; 0 for a dense build.
+
+    Returns
+    -------
+    TokenLayout
+        The tuned tile, or the first that fits.
+    """
+    tuned = target.tiles.vectors(block_rows, seq_len)
+    tile = tuned or fitting_vectors(seq_len, target, block_rows)[0]
+    return TokenLayout(batch, seq_len, tile * target.lanes, target.lanes)
+
+
+def fitting_vectors(seq_len: int, target: CpuTarget, block_rows: int = 0) -> list[int]:
+    """Return the vectors of the token tiles that fit a sequence, the preferred one first.
+
+    They pad it by at most an eighth more than the least possible.
+    """
+    vectors = -(-seq_len // target.lanes)
+    preferred = _TILE_VECTORS[target.isa, product_kind(block_rows)]
+
+    def padded(tile: int) -> int:
+        return -(-vectors // tile) * tile
+
+    least = min(padded(tile) for tile in preferred)
+    return [tile for tile in preferred if padded(tile) * 8 <= least * 9]
+
+
+def split_rows(layout: TokenLayout, target: CpuTarget) -> int:
+    """Return the most rows of a block (or of any product) that the registers accumulate at once."""
+    return max(1, (target.num_registers - OPERAND_REGISTERS) // layout.vectors)
