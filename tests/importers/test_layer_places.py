@@ -87,11 +87,19 @@ OUTSIDE = {
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_layer_of_a_block_has_its_role(block):
     places = find_places(f"{block}/{path}/kernel" for path in BLOCKS[block])
-    assert list(places.values()) == [Place(role, 0) for role in BLOCKS[block].values()]
+    found = [(place.role, place.block) for place in places.values()]
+    assert found == [(role, 0) for role in BLOCKS[block].values()]
 
 
 def test_what_is_in_no_block():
-    assert find_places(OUTSIDE) == {name: Place(role) for name, role in OUTSIDE.items()}
+    places = find_places(OUTSIDE).values()
+    assert [(place.role, place.block) for place in places] == [(r, None) for r in OUTSIDE.values()]
+
+
+def test_names_of_pytorch():
+    name = "bert/encoder/layer_._0/output/dense/kernel"
+    places = find_places([name], "BertModel")
+    assert places == {name: Place("output", 0, "encoder.layer.0.output.dense.weight")}
 
 
 def test_blocks_are_numbered_in_the_order_of_the_model():

@@ -11,7 +11,13 @@ from tvm_sparse.sparsity.layers import select_layers
 pytestmark = pytest.mark.unit
 
 QUERY = Layer("bert/encoder/layer_._0/attention/self/query/kernel", (8, 4), role="query", block=0)
-OUTPUT = Layer("bert/encoder/layer_._11/output/dense/kernel.T", (8, 4), role="output", block=11)
+OUTPUT = Layer(
+    "bert/encoder/layer_._11/output/dense/kernel.T",
+    (8, 4),
+    role="output",
+    block=11,
+    torch_name="encoder.layer.11.output.dense.weight",
+)
 
 
 def chosen(*layers: Layer, **patterns: tuple[str, ...]) -> list[Layer]:
@@ -47,6 +53,7 @@ def test_include_and_exclude():
     assert chosen(*layers, exclude=("*attention*",)) == [OUTPUT]
     assert chosen(*layers, include=("bert/encoder/*",), exclude=("*layer_._11*",)) == [QUERY]
     assert chosen(*layers, include=("query",)) == [QUERY]  # its role
+    assert chosen(*layers, include=("encoder.layer.11.*",)) == [OUTPUT]
     refusals = select_layers(layers, ("*query",), ("*/query",))
     assert refusals[QUERY.name] == "matches --exclude */query"
     assert refusals[OUTPUT.name] == "no --include pattern matches"

@@ -62,18 +62,21 @@ def test_the_products_of_an_encoder():
     output = KernelFacts("packed_dense", 96, 96, epilogue=Epilogue(bias=True, residual=True))
     pooler = KernelFacts("packed_dense", 96, 96, epilogue=Epilogue(bias=True, activation="tanh"))
     calls = [
-        (qkv, f"{LAYER}/attention/self/{{query,key,value}}"),
+        (qkv, f"{LAYER}/attention/self/query"),
         (KernelFacts("attention", 2, 48), f"{LAYER}/attention/self"),
         (output, f"{LAYER}/attention/output/dense"),
         (TALL.kernel, f"{LAYER}/intermediate/dense"),
         (pooler, "bert/pooler/dense"),
+        # Weights that the compiler joined are no layer of the model.
+        (pooler, "predictions/{decoder,dense}"),
     ]
     twice = [
         KernelCall(index, facts.name, layer, (f"{layer}/kernel",), facts)
         for index, (facts, layer) in enumerate(calls * 2)
     ]
     weights = (288 + 96 + 192) * 96
-    layers = [Layer("bert/pooler/dense/kernel", (96, 96), role="pooler")]
+    layers = [Layer(f"{layer}/kernel", (96, 96)) for _, layer in calls[:4]]
+    layers.append(Layer("bert/pooler/dense/kernel", (96, 96), role="pooler"))
     assert products_of(twice, layers, 3, 48, num_passes=2) == {
         KernelJob(facts, 3, 48, num_weights=weights): 2 for facts in (qkv, output, TALL.kernel)
     }

@@ -38,10 +38,13 @@ class Place:
         What its layer is for, one of `Role`.
     block : int or None
         Number of its encoder layer, in the order of the model; None outside of all of them.
+    torch_name : str
+        What PyTorch's transformers call it, empty where nobody knows.
     """
 
     role: Role = "other"
     block: int | None = None
+    torch_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Layer:
         Floating-point operations of all matmuls with it when dense, 2 * M * N * K each.
     obstacle : str
         Why its form cannot change, for example that an embedding look-up reads it too.
-    role, block
+    role, block, torch_name
         Of its `Place`.
     kind : {"dense", "convolution"}
         What is done with the weight.
@@ -74,6 +77,7 @@ class Layer:
     obstacle: str = ""
     role: Role = "other"
     block: int | None = None
+    torch_name: str = ""
     kind: Kind = "dense"
 
     @property

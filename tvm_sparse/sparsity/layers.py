@@ -25,10 +25,10 @@ def select_layers(
     layers : sequence of Layer
         All layers of a model.
     include : iterable of str
-        Shell patterns (`*` matches `/` too) on layer names, or roles; when given, they are chosen
-        instead of the encoder's layers.
+        Shell patterns (`*` matches `/` too) on TensorFlow's or PyTorch's names of the weights, or
+        on roles; when given, such layers are chosen instead of the encoder's.
     exclude : iterable of str
-        Shell patterns or roles of layers to leave dense.
+        Shell patterns of layers to leave dense.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def _refusal(layer: Layer, include: tuple[str, ...], exclude: tuple[str, ...]) -
 def _matches(layer: Layer, pattern: str) -> bool:
     name = layer.canonical_name
     bare = next((name.removesuffix(end) for end in _SUFFIXES if name.endswith(end)), name)
-    return any(fnmatchcase(text, pattern) for text in (name, bare, layer.role))
+    return any(fnmatchcase(text, pattern) for text in (name, bare, layer.torch_name, layer.role))
 
 
 def _examples(layers: Sequence[Layer]) -> str:

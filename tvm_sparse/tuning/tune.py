@@ -70,11 +70,11 @@ def products_of(
     num_passes : int
         Passes of an inference: micro-batches, which meet the same weights again.
     """
-    heads = {layer.canonical_name for layer in layers if layer.role in ("head", "pooler")}
+    encoder = {layer.canonical_name for layer in layers if layer.role not in ("head", "pooler")}
     found = Counter(
         call.facts
         for call in calls
-        if call.facts.kind == "packed_dense" and heads.isdisjoint(call.members)
+        if call.facts.kind == "packed_dense" and encoder.issuperset(call.members)
     )
     num_weights = sum(count * facts.units * facts.depth for facts, count in found.items())
     return {

@@ -25,14 +25,14 @@ include_option = click.option(
     "--include",
     multiple=True,
     metavar="PATTERN",
-    help="Only layers whose name matches this shell pattern are pruned or run sparse; may be given "
-    "more than once.",
+    help="Only layers whose name or role (query, intermediate, ...) matches this shell pattern are "
+    "pruned or run sparse; may be given more than once.",
 )
 exclude_option = click.option(
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Layers whose name matches stay as they are; may be given more than once.",
+    help="Layers whose name or role matches stay as they are; may be given more than once.",
 )
 
 

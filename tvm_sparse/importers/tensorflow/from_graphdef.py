@@ -89,7 +89,9 @@ def import_graph(frozen: FrozenGraph) -> tuple[tvm.IRModule, dict[str, np.ndarra
             raise node.error("a placeholder that is not among the inputs of the graph")
     results = [as_expr(values[tensor]) for tensor in outputs]
     function = emitter.function([*inputs.values(), *weights.values()], results, len(inputs))
-    return tvm.IRModule({"main": with_places(function, find_places(params))}), params
+    matrices = [name for name, value in params.items() if value.ndim > 1]
+    places = find_places(matrices, frozen.architecture)
+    return tvm.IRModule({"main": with_places(function, places)}), params
 
 
 def _convert(emitter: Emitter, node: Node, values: dict[tuple[str, int], Value]) -> None:

@@ -49,12 +49,15 @@ class FrozenGraph:
         Const node name to the name of the variable it holds, without the model's own prefix and
         `:0`, e.g. `bert/encoder/layer_._0/attention/self/query/kernel`. A variable is one node,
         however often it is used.
+    architecture : str
+        Class of the model, without the leading TF.
     """
 
     graph_def: Any
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[GraphOutput, ...]
     weight_names: dict[str, str] = field(default_factory=dict)
+    architecture: str = ""
 
 
 def input_signature(
@@ -121,7 +124,9 @@ def freeze(model: Any, inputs: tuple[TensorSpec, ...]) -> FrozenGraph:
     if not outputs:
         raise FrontendError(f"model {model.name} returns no tensors: nothing to import")
     graph_def = _variables_to_constants(concrete)
-    return FrozenGraph(graph_def, inputs, outputs, _weight_names(model, concrete, graph_def))
+    weight_names = _weight_names(model, concrete, graph_def)
+    architecture = type(model).__name__.removeprefix("TF")
+    return FrozenGraph(graph_def, inputs, outputs, weight_names, architecture)
 
 
 def run_reference(model: Any, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from tvm_sparse.model.layer import Place, Role
+from tvm_sparse.model.names import torch_name
 
 #: Encoder layers, by numbered parts of a name; the first pattern that is found counts.
 _BLOCKS = tuple(
@@ -58,7 +59,7 @@ _HEADS = frozenset({
 })  # fmt: skip
 
 
-def find_places(names: Iterable[str]) -> dict[str, Place]:
+def find_places(names: Iterable[str], architecture: str = "") -> dict[str, Place]:
     """Say of each of a model's weights what it is for and in which encoder layer it stands.
 
     Parameters
@@ -66,6 +67,8 @@ def find_places(names: Iterable[str]) -> dict[str, Place]:
     names : iterable of str
         TensorFlow's names of the variables, e.g.
         `bert/encoder/layer_._0/attention/self/query/kernel`.
+    architecture : str
+        Class of the model, which PyTorch's names depend on, as `torch_name` takes it.
 
     Returns
     -------
@@ -76,7 +79,11 @@ def find_places(names: Iterable[str]) -> dict[str, Place]:
     numbers = {name: tuple(map(int, match.groups())) for name, match in matches.items() if match}
     order = {number: block for block, number in enumerate(sorted(set(numbers.values())))}
     return {
-        name: Place(_role(name, match), order.get(numbers.get(name, ())))
+        name: Place(
+            _role(name, match),
+            order.get(numbers.get(name, ())),
+            torch_name(name, architecture),
+        )
         for name, match in matches.items()
     }
 
