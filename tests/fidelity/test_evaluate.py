@@ -50,20 +50,26 @@ def test_rows_that_only_fill_the_last_batch_up_do_not_count(dense_side):
     np.testing.assert_array_equal(seven["embeddings"], eight["embeddings"][:7])
 
 
+def with_task(side, task):
+    return replace(side, description=replace(side.description, task=task))
+
+
 def test_pairs_that_cannot_be_compared(dense_side):
-    for change, message in (
-        ({"task": "masked-lm"}, "two versions of one model"),
-        ({"seq_len": 8}, "one sequence length"),
+    shorter = tuple(replace(tensor, shape=(4, 8)) for tensor in dense_side.inputs)
+    for other, message in (
+        (with_task(dense_side, "masked-lm"), "two versions of one model"),
+        (replace(dense_side, inputs=shorter), "one sequence length"),
     ):
         with pytest.raises(ConfigError, match=message):
-            evaluate(replace(dense_side, **change), dense_side, Texts(TEXTS), 1)
-    other = replace(dense_side, task="image-classification")
+            evaluate(other, dense_side, Texts(TEXTS), 1)
+    other = with_task(dense_side, "image-classification")
     with pytest.raises(ConfigError, match="fidelity on texts"):
         evaluate(other, other, Texts(TEXTS), 1)
 
 
 def test_the_tokenizer_is_that_of_either_model(dense_side, dense_dir, tmp_path):
-    without = replace(dense_side, directory=str(tmp_path))
+    elsewhere = replace(dense_side.weights, source=str(tmp_path))
+    without = replace(dense_side, weights=elsewhere)
     assert find_tokenizer(without, dense_side) == str(dense_dir)
     with pytest.raises(InputError, match="--tokenizer"):
         find_tokenizer(without)
