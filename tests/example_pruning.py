@@ -27,7 +27,7 @@ def example_sensitivity() -> Sensitivity:
         seq_len=16,
         layers=tuple(
             LayerSensitivity(
-                weights=(f"{name}/kernel",),
+                weight=f"{name}/kernel",
                 blocks=4,
                 flops=flops,
                 sparsities=(0.5, 0.9),

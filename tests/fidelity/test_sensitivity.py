@@ -1,12 +1,14 @@
 """Against the importer's import of a small checkpoint: the real code, real weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_bert import TEXTS
 
 from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.fidelity.evaluate import run_side
-from tvm_sparse.fidelity.sensitivity import measure_sensitivity
+from tvm_sparse.fidelity.sensitivity import Probe, measure_sensitivity
 from tvm_sparse.fidelity.views import compare
 from tvm_sparse.records.write import json_text
 from tvm_sparse.sparsity.allocation import allocate
@@ -70,17 +72,15 @@ def test_sensitivity_grows_with_sparsity_and_serves_a_schedule(dense_side, layer
     params = {name: value.copy() for name, value in dense_side.model.params.items()}
     shares = []
     found = measure_sensitivity(
+        replace(dense_side.model, params=params),
         dense_side.code,
-        params,
-        [[layer] for layer in layers],
+        layers,
         tokens,
-        "encoder",
-        BLOCK,
+        Probe(BLOCK),
         sparsities=(0.25, 0.5, 1.0),
-        time_saved=lambda layer, sparsity: layer.flops * sparsity,
         progress=lambda line, share: shares.append(share),
     )
-    assert [layer.weights for layer in found.layers] == [(la.canonical_name,) for la in layers]
+    assert [layer.weight for layer in found.layers] == [la.canonical_name for la in layers]
     assert shares[0] == 0
     assert len(shares) == len(layers)
     for name, value in params.items():
@@ -88,7 +88,6 @@ def test_sensitivity_grows_with_sparsity_and_serves_a_schedule(dense_side, layer
     for layer, measured in zip(layers, found.layers, strict=True):
         assert measured.blocks == layer.shape[0] * layer.shape[1] // 2
         assert measured.losses[-1] > measured.losses[0] >= 0
-        assert measured.saved_ms[1] == layer.flops * 0.5
         # One minus the loss, as both are of the cosine.
         np.testing.assert_allclose(np.array(measured.measures) + measured.losses, 1, atol=1e-6)
     # What was measured of one layer is what pruning it alone gives.
@@ -107,6 +106,6 @@ def test_sensitivity_grows_with_sparsity_and_serves_a_schedule(dense_side, layer
 def test_sparsities_that_make_no_sense_are_refused(dense_side, layers, tokens, levels):
     with pytest.raises(ConfigError, match="ascend"):
         measure_sensitivity(
-            dense_side.code, dense_side.model.params, [[layers[0]]], tokens, "encoder", BLOCK,
+            *(dense_side.model, dense_side.code, layers[:1], tokens, Probe(BLOCK)),
             sparsities=levels,
-        )  # fmt: skip
+        )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import compile_dense
-from tvm_sparse.fidelity.sensitivity import measure_sensitivity
+from tvm_sparse.fidelity.sensitivity import Probe, measure_sensitivity
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
@@ -78,12 +78,7 @@ def sensitivity(
     )
     code = compile_dense(model, CompileSpec(threads=threads))
     return measure_sensitivity(
-        code,
-        model.params,
-        [[layer] for layer in chosen],
-        tokens,
-        facts.task,
-        block_shape,
+        *(model, code, chosen, tokens, Probe(block_shape)),
         sparsities=SPARSITIES,
         progress=progress,
     )

@@ -1,19 +1,21 @@
-"""What each layer costs when it alone is pruned: fidelity lost against time won."""
+"""What each layer costs when it alone is pruned: fidelity lost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.fidelity.forward import Arrays, DenseCode
+from tvm_sparse.fidelity.forward import Arrays, DenseCode, Forward
 from tvm_sparse.fidelity.sensitivity_record import LayerSensitivity, Sensitivity
 from tvm_sparse.fidelity.views import collect, compare
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
+from tvm_sparse.sparsity.bsr import block_grid
 from tvm_sparse.sparsity.pruning import prune_magnitude
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
@@ -24,50 +26,62 @@ SPARSITIES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 #: A layer, its weight (N, K) and a block sparsity to the pruned weight (N, K).
 PruneLayer = Callable[[Layer, NDArray[Any], float], NDArray[Any]]
-#: A layer and a block sparsity to milliseconds saved; None where it cannot be told.
-TimeSaved = Callable[[Layer, float], float | None]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How a layer is pruned to see what that does to the model.
+
+    Attributes
+    ----------
+    block_shape : (int, int)
+        (bs_r, bs_c); the blocks must divide the layers.
+    method : str
+        Its name, for the record.
+    prune : callable or None
+        Prunes one weight; None removes the blocks of least norm.
+    """
+
+    block_shape: tuple[int, int]
+    method: str = "magnitude"
+    prune: PruneLayer | None = None
+
+    def pruned(self, layer: Layer, params: Arrays, sparsity: float) -> NDArray[Any]:
+        """Return the weight (N, K) of a layer, pruned."""
+        weight = layer.load(params)
+        if self.prune is not None:
+            return self.prune(layer, weight, sparsity)
+        return prune_magnitude(weight, self.block_shape, sparsity)
 
 
 def measure_sensitivity(
+    model: Model,
     code: DenseCode,
-    params: Arrays,
-    groups: Sequence[Sequence[Layer]],
+    layers: Sequence[Layer],
     tokens: Tokens,
-    task: str,
-    block_shape: tuple[int, int],
+    probe: Probe,
     *,
     sparsities: Sequence[float] = SPARSITIES,
-    method: str = "magnitude",
-    prune: PruneLayer | None = None,
-    time_saved: TimeSaved | None = None,
     progress: ShareProgress = silent,
 ) -> Sensitivity:
-    """Prune one layer, or group of layers, at a time and measure what is lost.
+    """Prune one layer at a time and measure what is lost.
 
-    The model's code is compiled once; for every measurement only the changed layers are packed.
+    The model's code is compiled once; for every measurement only the changed layer is packed.
 
     Parameters
     ----------
+    model : Model
+        With the dense weights; not changed.
     code : DenseCode
-        As `compile_dense` returns it.
-    params : mapping of str to ndarray
-        The dense weights; not changed.
-    groups : sequence of sequence of Layer
-        Layers that are pruned together; as a rule one each. Blocks must divide them.
+        As `compile_dense` returns it for the model.
+    layers : sequence of Layer
+        What is pruned.
     tokens : Tokens
         Texts at the code's sequence length.
-    task : str
-        A key of `tasks.registry.TASKS`.
-    block_shape : (int, int)
-        (bs_r, bs_c).
+    probe : Probe
+        How it is pruned.
     sparsities : sequence of float
         Block sparsities to measure at, ascending, over 0 and up to 1.
-    method : str
-        Name of `prune`, for the record.
-    prune : callable, optional
-        Prunes one weight; by default it removes the blocks of least norm.
-    time_saved : callable, optional
-        Predicts the time that a sparse layer saves.
     progress : callable
         Receives a line and the finished share, 0..1.
 
@@ -78,6 +92,7 @@ def measure_sensitivity(
     SparsityError
         The blocks do not divide a layer.
     """
+    task, params = model.facts.task, model.params
     measure = on_texts(task).measure
     levels = tuple(float(s) for s in sparsities)
     if not levels or levels[0] <= 0 or levels[-1] > 1 or list(levels) != sorted(set(levels)):
@@ -85,45 +100,36 @@ def measure_sensitivity(
             f"sparsities {', '.join(f'{s:g}' for s in levels)} given: fractions are needed that "
             "ascend, over 0 and up to 1"
         )
-    prune = prune or (lambda layer, weight, s: prune_magnitude(weight, block_shape, s))
     dense = code.pack(params)
 
-    def view(model: Any) -> View:
-        return collect(model, tokens, code.input_names, code.batch, task)
+    def view(forward: Forward) -> View:
+        return collect(forward, tokens, code.input_names, code.batch, task)
 
     reference = view(dense)
     measured = []
-    for done, group in enumerate(groups):
-        progress(f"pruning one of {len(groups)} layers at a time", done / len(groups))
+    for done, layer in enumerate(layers):
+        progress(f"pruning one of {len(layers)} layers at a time", done / len(layers))
         results = []
         for level in levels:
-            changed = {layer.name: prune(layer, layer.load(params), level) for layer in group}
-            pruned = dense.with_layers(changed, params)
+            pruned = dense.with_layers({layer.name: probe.pruned(layer, params, level)}, params)
             results.append(compare(task, reference, view(pruned)))
-        rows, columns = block_shape
+        rows, columns = block_grid(layer.shape, probe.block_shape)
         measured.append(
             LayerSensitivity(
-                weights=tuple(layer.canonical_name for layer in group),
-                blocks=sum(n // rows * (k // columns) for n, k in (g.shape for g in group)),
-                flops=sum(layer.flops for layer in group),
+                weight=layer.canonical_name,
+                blocks=rows * columns,
+                flops=layer.flops,
                 sparsities=levels,
                 losses=tuple(max(result["loss"], 0.0) for result in results),
                 measures=tuple(result.get(measure, -result["loss"]) for result in results),
-                saved_ms=tuple(_saved(group, level, time_saved) for level in levels),
             )
         )
     return Sensitivity(
         task=task,
         measure=measure,
-        block_shape=block_shape,
-        method=method,
+        block_shape=probe.block_shape,
+        method=probe.method,
         texts=len(tokens),
         seq_len=code.seq_len,
         layers=tuple(measured),
     )
-
-
-def _saved(group: Sequence[Layer], sparsity: float, time_saved: TimeSaved | None) -> float | None:
-    times = [time_saved(layer, sparsity) if time_saved else None for layer in group]
-    known = [time for time in times if time is not None]
-    return float(np.sum(known)) if len(known) == len(times) else None

@@ -10,34 +10,31 @@ from tvm_sparse.sparsity.allocation import LossCurve
 
 @dataclass(frozen=True)
 class LayerSensitivity:
-    """What pruning one layer, or one group of layers, does to the model.
+    """What pruning one layer does to the model.
 
     Attributes
     ----------
-    weights : tuple of str
-        The layers' weights.
+    weight : str
+        The layer's weight.
     blocks, flops : int
-        Number of their blocks, and floating-point operations of one inference when dense.
+        Number of its blocks, and floating-point operations of one inference when dense.
     sparsities, losses : tuple of float
         Block sparsities, and the loss of fidelity at each, see `views.compare`.
     measures : tuple of float
         The task's main measure at each.
-    saved_ms : tuple of (float or None)
-        Time saved at each, in milliseconds; None where nothing predicts it.
     """
 
-    weights: tuple[str, ...]
+    weight: str
     blocks: int
     flops: int
     sparsities: tuple[float, ...]
     losses: tuple[float, ...]
     measures: tuple[float, ...]
-    saved_ms: tuple[float | None, ...] = ()
 
     @property
     def curve(self) -> LossCurve:
         """The loss as `allocation.allocate` takes it."""
-        return LossCurve("|".join(self.weights), self.blocks, self.sparsities, self.losses)
+        return LossCurve(self.weight, self.blocks, self.sparsities, self.losses)
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Sensitivity:
         In the order of the model.
     """
 
-    schema_version: Literal[1] = field(default=1, kw_only=True)
+    schema_version: Literal[2] = field(default=2, kw_only=True)
     task: str
     measure: str
     block_shape: tuple[int, int]

@@ -8,7 +8,7 @@ import numpy as np
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.fidelity.forward import compile_dense
-from tvm_sparse.fidelity.sensitivity import measure_sensitivity
+from tvm_sparse.fidelity.sensitivity import Probe, measure_sensitivity
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Model
@@ -81,16 +81,13 @@ def auto_zeros(
 
     code = compile_dense(model, CompileSpec(threads=threads))
     sensitivity = measure_sensitivity(
+        model,
         code,
-        model.params,
-        [[layer] for layer in layers],
+        layers,
         _first(calibration.tokens, _PASSAGES),
-        model.facts.task,
-        spec.block_shape,
+        Probe(spec.block_shape, probe.method, prune),
         # Beyond the last one a layer is never pruned.
         sparsities=_SPARSITIES if sparsity < _SPARSITIES[-1] else (*_SPARSITIES, 1.0),
-        method=probe.method,
-        prune=prune,
         progress=progress,
     )
     by_weight = allocate([layer.curve for layer in sensitivity.layers], sparsity)

@@ -40,10 +40,9 @@ def render_sensitivity(analysis: Analysis, found: Sensitivity) -> Table:
     if timed:
         table.add_column("ms saved", justify="right", no_wrap=True)
     for layer in layers:
-        (weight,) = layer.weights
-        won = saved.get(weight)
+        won = saved.get(layer.weight)
         table.add_row(
-            weight.removesuffix("/kernel"),
+            layer.weight.removesuffix("/kernel"),
             *(f"{value:.4f}" for value in layer.measures),
             *(["-" if won is None else f"{won:.3f}"] if timed else []),
         )
@@ -56,7 +55,7 @@ def describe_sensitivity(analysis: Analysis, found: Sensitivity) -> str:
     if len(layers) < 2:
         return "there are no layers to compare"
     per = "millisecond saved" if _timed(analysis) else "FLOP"
-    first, last = (layer.weights[0].removesuffix("/kernel") for layer in (layers[0], layers[-1]))
+    first, last = (layer.weight.removesuffix("/kernel") for layer in (layers[0], layers[-1]))
     return f"pruning costs least per {per} in {first} and most in {last}"
 
 
@@ -65,7 +64,7 @@ def _ordered(analysis: Analysis, found: Sensitivity) -> list[LayerSensitivity]:
     timed = _timed(analysis)
 
     def price(layer: LayerSensitivity) -> float:
-        won = saved.get(layer.weights[0]) if timed else float(layer.flops)
+        won = saved.get(layer.weight) if timed else float(layer.flops)
         # A layer that saves nothing is the last one to prune.
         return layer.losses[-1] / won if won and won > 0 else float("inf")
 
