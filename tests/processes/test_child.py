@@ -183,7 +183,7 @@ def test_no_child_outlives_a_killed_parent(work):
 
 
 def test_a_child_still_starting_does_not_outlive_a_killed_parent(tmp_path):
-    """Its parent has asked already: it must not begin to carry that out."""
+    """Not even long enough to begin what its parent has asked already."""
     file = tmp_path / "pid"
     with start_parent("compute", SLOW_START=str(file)) as parent:
         while not file.exists() or not file.read_text():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import signal
@@ -74,7 +75,7 @@ class Child:
                 # Its other end stays open as long as this process lives and wants the child to.
                 lifeline, _ = (stack.enter_context(os.fdopen(fd)) for fd in os.pipe())
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", module, str(theirs.fileno()), str(lifeline.fileno())],
+                    [sys.executable, "-m", module, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._stderr,
@@ -82,6 +83,7 @@ class Child:
                     env=_environment(environment or {}),
                     start_new_session=True,
                 )
+                _kill_at_end(lifeline.fileno(), self._process.pid)
             except OSError as error:
                 raise BuildError(f"the process that {purpose} cannot be started: {error}") from None
             theirs.close()
@@ -178,6 +180,26 @@ def call(
     """
     with Child(module, purpose, environment) as child:
         return child.ask(request, on_event)
+
+
+def _kill_at_end(pipe: int, group: int) -> None:
+    """Have the kernel kill a process group when a pipe loses its writer, this process.
+
+    That ends processes which are starting, stopped or deep in C code, too. It holds as long as one
+    of them has the pipe open, whether it knows of it or not. Should this process be killed before
+    it gets here, the child finds nobody to answer to. (PR_SET_PDEATHSIG would also be told of the
+    end of the *thread* that started the child, and ends the child alone.)
+
+    Parameters
+    ----------
+    pipe : int
+        Its reading end, on which nothing ever arrives.
+    group : int
+        Its number.
+    """
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, -group)
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _environment(changes: Environment) -> dict[str, str]:
