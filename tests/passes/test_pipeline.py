@@ -173,7 +173,7 @@ def test_phases_are_told_timed_and_dumped(tmp_path):
     assert "tvm_sparse.sparse_dense" in text
     assert "tvm_sparse.sparse_dense" not in (tmp_path / "dump" / "07_legalize.txt").read_text()
     tiled = (tmp_path / "dump" / "04_tile_tokens.txt").read_text()
-    assert "RowProduct refused: the weight is block-sparse" in tiled
+    assert "RowProduct refused: the weight is BSR float32" in tiled
 
 
 def test_no_call_into_libm_is_left_in_an_encoder():
