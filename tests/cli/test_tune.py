@@ -38,7 +38,7 @@ def test_tune(invoke, tiny, own_cache, tmp_path):
     for name in ("dense", "sparse"):
         assert f"{name} products" in result.out
         assert f"The {name} build " in result.out
-    document = json.loads((tmp_path / "out.json").read_text())
+    document = json.loads((tmp_path / "out.json").read_text())["builds"]
     assert [build["name"] for build in document] == ["dense", "sparse"]
     assert all(build["products"] for build in document)
     # Nothing is timed a second time but whole models.
