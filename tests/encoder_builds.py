@@ -15,6 +15,7 @@ from relax_modules import Arrays, evaluate, make_encoder, random_values
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.build_cache import CachedArtifact, build_artifact
 from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.formats.builds import build_spec
 from tvm_sparse.ir.dense_layers import dense_layers
 from tvm_sparse.progress import Progress, silent
 
@@ -67,7 +68,7 @@ def build(
             sparsity=sparsity,
             cache=cache if isinstance(cache, Cache) else Cache(cache),
         ),
-        name,
+        build_spec(name),
         CompileSpec(**spec),
         tolerances=tolerances,
         progress=progress,

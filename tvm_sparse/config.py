@@ -16,7 +16,6 @@ WeightsPolicy = Literal["auto", "checkpoint", "random"]
 PruneMethod = Literal["auto", "none", "random", "magnitude"]
 SelectMethod = Literal["auto", "threshold", "model", "measure"]
 InputForm = Literal["full", "single"]
-BuildName = Literal["dense", "sparse"]
 
 _DEFAULT_THRESHOLD = 0.5
 

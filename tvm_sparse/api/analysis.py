@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tvm_sparse.api.builds import compile
 from tvm_sparse.config import BenchSpec, SparsitySpec
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.host import threads_here
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent, steps
@@ -142,11 +143,11 @@ def _analyze_model(
         analysis = replace(analysis, sensitivity=found)
     if not timed:
         return analysis
-    builds = compile(model, builds=("dense",), threads=threads, progress=say)
+    builds = compile(model, builds=(DENSE.name,), threads=threads, progress=say)
     say("measuring the dense build")
     inputs = model.reference.inputs
     record, disturbed = measure_quietly(builds.directories, inputs, _BENCH, threads, say)
-    analysis = add_measurement(analysis, "dense", record, disturbed)
+    analysis = add_measurement(analysis, DENSE.name, record, disturbed)
     setting = Setting.of(model.spec, threads)
     baseline = Baseline.from_record(setting, record, model.layers, disturbed)
     predictors = make_predictors(

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_sparse.config import BuildName, CompileSpec
+from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ArtifactError, ConfigError
+from tvm_sparse.formats.builds import DENSE, SPARSE, build_spec
 from tvm_sparse.host import threads_here
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
@@ -30,7 +31,7 @@ class Builds:
     model : Model
         What was compiled.
     directories : dict of str to Path
-        Under `dense`, `sparse`, or both.
+        By name of the build.
     check : dict
         What was compared and how far apart it was.
     """
@@ -44,7 +45,7 @@ def compile(
     model: Model,
     spec: CompileSpec | None = None,
     *,
-    builds: Iterable[BuildName] = ("dense", "sparse"),
+    builds: Iterable[str] = (DENSE.name, SPARSE.name),
     atol: float = 1e-4,
     rtol: float = 1e-4,
     tiles: Tiles | None = None,
@@ -62,8 +63,8 @@ def compile(
         After `sparsify`, when a sparse build is wanted.
     spec : CompileSpec, optional
         A whole spec.
-    builds : iterable of {"dense", "sparse"}
-        Which builds to make.
+    builds : iterable of str
+        Which builds to make: `dense`, `sparse`, or another key of `formats.builds.BUILDS`.
     atol, rtol : float
         Tolerances of the comparisons.
     tiles : Tiles, optional
@@ -91,41 +92,42 @@ def compile(
     spec = spec or CompileSpec(**fields)
     check_threads(spec.target, spec.threads)
     records = Records(model.cache, progress)
-    names = list(builds)
-    if "sparse" in names and model.sparsity is None:
+    wanted = [build_spec(name) for name in builds]
+    sparse = any(build.is_sparse for build in wanted)
+    if sparse and model.sparsity is None:
         raise ConfigError("a sparse build needs sparse weights: call sparsify(model, ...) first")
     choices: dict[str, LayerChoice] = {}
-    if "sparse" in names:
+    if sparse:
         choices = choose_layers(model, spec, records, progress)
     if tiles is None:
         tiles = load_tiles(records)
     directories: dict[str, Path] = {}
     check: dict[str, Any] = {}
-    for name in names:
+    for build in wanted:
         artifact = build_artifact(
             model,
-            name,
-            _for_build(spec, name),
+            build,
+            _for_build(spec, build.name),
             tolerances=(atol, rtol),
             progress=progress,
-            choices=choices if name == "sparse" else None,
+            choices=choices if build.is_sparse else None,
             tiles=tiles,
         )
-        directories[name] = artifact.directory
+        directories[build.name] = artifact.directory
         if artifact.reference_check is not None:
-            check["dense_against_tensorflow"] = artifact.reference_check
-    if {"dense", "sparse"} <= directories.keys() and resolve_target(spec.target).runs_here:
-        progress("comparing sparse with dense")
-        check["sparse_against_dense"] = check_builds(
-            *(directories["dense"], directories["sparse"], model.reference.inputs),
-            *(threads_here(spec.threads), atol, rtol),
-        )
+            check[f"{build.name}_against_tensorflow"] = artifact.reference_check
+    if DENSE in wanted and resolve_target(spec.target).runs_here:
+        for build in wanted:
+            if build != DENSE:
+                progress(f"comparing {build.name} with {DENSE.name}")
+                check[f"{build.name}_against_{DENSE.name}"] = check_builds(
+                    *(directories[DENSE.name], directories[build.name], model.reference.inputs),
+                    *(threads_here(spec.threads), *(build.tolerances or (atol, rtol))),
+                )
     return Builds(model, directories, check)
 
 
-def export(
-    builds: Builds, directory: str | os.PathLike[str], build: BuildName | None = None
-) -> Path:
+def export(builds: Builds, directory: str | os.PathLike[str], build: str | None = None) -> Path:
     """Copy a build out of the cache into a directory of its own.
 
     Parameters
@@ -134,7 +136,7 @@ def export(
         What `compile` returned.
     directory : path
         Where `model.so` and `metadata.json` go: a new or empty directory, or an older artifact.
-    build : {"dense", "sparse"}, optional
+    build : str, optional
         Which build; the sparse one if there is one.
 
     Raises
@@ -146,7 +148,8 @@ def export(
     """
     from tvm_sparse.compiler.export import place_artifact
 
-    name = build or ("sparse" if "sparse" in builds.directories else "dense")
+    sparse = (name for name in builds.directories if build_spec(name).is_sparse)
+    name = build or next(sparse, DENSE.name)
     if name not in builds.directories:
         raise ArtifactError(f"build {name!r} given: compiled are {', '.join(builds.directories)}")
     source = builds.directories[name]

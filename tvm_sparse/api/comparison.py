@@ -25,8 +25,9 @@ from tvm_sparse.bench.peers.compare import compare as measure_contenders
 from tvm_sparse.bench.peers.contender import Arrays, Contender, own_build, peer
 from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
-from tvm_sparse.config import BenchSpec, BuildName, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError
+from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec, build_spec
 from tvm_sparse.host import threads_here
 from tvm_sparse.model.model import Model
 from tvm_sparse.processes.temporary import temporary_directory
@@ -90,7 +91,7 @@ def compare(
     compile_spec, environment = CompileSpec(threads=threads), detect_environment(threads)
     found = _model_of(metadata, str(directory), model, cache_dir, progress)
     inputs = found.reference.inputs
-    dense = _compile(found, "dense", compile_spec, progress)
+    dense = _compile(found, DENSE, compile_spec, progress)
     outputs = _run_artifact(dense, inputs)
     gap = max_error(_run_artifact(Path(directory), inputs), outputs)
     if gap > TOLERANCE:
@@ -98,9 +99,9 @@ def compare(
             f"{directory} computes something else than {found.spec.model} pruned as its metadata "
             f"says (by {gap:.3g}): say with --model which pruned model it was made from"
         )
-    contenders = (
-        [] if metadata.build == "dense" else [own_build(dense, inputs, outputs, _OWN_REFERENCE)]
-    )
+    contenders = []
+    if metadata.build != DENSE.name:
+        contenders.append(own_build(dense, inputs, outputs, _OWN_REFERENCE))
     contenders.append(_artifact(Path(directory), metadata, inputs, outputs, _OWN_REFERENCE))
     with temporary_directory() as folder:
         checkpoint = write_checkpoint(folder, found)
@@ -144,7 +145,7 @@ def compare_model(
     compile_spec, bench = CompileSpec(threads=max(threads)), bench or BenchSpec()
     environment, wanted = detect_environment(max(threads)), model.reference
     with temporary_directory() as folder:
-        dense = _compile(model, "dense", compile_spec, progress)
+        dense = _compile(model, DENSE, compile_spec, progress)
         contenders = [own_build(dense, wanted.inputs, wanted.outputs, _IMPORT_REFERENCE)]
         for spec in specs:
             contender = _sparse_build(model, spec, compile_spec, progress)
@@ -195,7 +196,7 @@ def _model_of(
 def _artifact(
     directory: Path, metadata: ArtifactMetadata, inputs: Arrays, outputs: Arrays, reference: str
 ) -> Contender:
-    if metadata.build == "dense":
+    if not build_spec(metadata.build).is_sparse:
         return own_build(directory, inputs, outputs, reference)
     shape = tuple(metadata.spec["sparsity"]["block_shape"])
     return own_build(directory, inputs, outputs, reference, block_sparsity(metadata), shape)
@@ -209,11 +210,11 @@ def _sparse_build(
 ) -> Contender:
     """Prune, compile and return a sparse build with what it has to compute."""
     pruned, inputs = sparsify(model, spec), model.reference.inputs
-    directory = _compile(pruned, "sparse", compile_spec, progress)
+    directory = _compile(pruned, SPARSE, compile_spec, progress)
     engine = ENGINES[_REFERENCE_ENGINE]
     if engine.missing():
         progress(f"{engine.label} is not installed: comparing with the dense build instead", 0.0)
-        dense = _compile(pruned, "dense", compile_spec, progress)
+        dense = _compile(pruned, DENSE, compile_spec, progress)
         outputs, reference = _run_artifact(dense, inputs), _OWN_REFERENCE
     else:
         with temporary_directory() as place:
@@ -238,11 +239,11 @@ def _peers(
     return [peer(engine, checkpoint, inputs, outputs, reference) for engine in engines]
 
 
-def _compile(model: Model, build: BuildName, spec: CompileSpec, progress: ShareProgress) -> Path:
+def _compile(model: Model, build: BuildSpec, spec: CompileSpec, progress: ShareProgress) -> Path:
     def say(line: str) -> None:
         progress(line, 0.0)
 
-    return compile(model, spec, builds=(build,), progress=say).directories[build]
+    return compile(model, spec, builds=(build.name,), progress=say).directories[build.name]
 
 
 def _run_artifact(directory: Path, inputs: Arrays) -> Arrays:

@@ -12,7 +12,8 @@ import numpy as np
 from tvm_sparse.api.builds import Builds, compile
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
-from tvm_sparse.config import BenchSpec, BuildName, CompileSpec
+from tvm_sparse.config import BenchSpec, CompileSpec
+from tvm_sparse.formats.builds import DENSE, SPARSE, build_spec
 from tvm_sparse.host import threads_here
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
@@ -28,7 +29,7 @@ from tvm_sparse.tuning.tuned_tiles import load_tiles, save_tiles
 def tune(
     model: Model,
     *,
-    builds: tuple[BuildName, ...] = ("dense", "sparse"),
+    builds: tuple[str, ...] = (DENSE.name, SPARSE.name),
     threads: int | None = None,
     bench: BenchSpec | None = None,
     progress: ShareProgress = silent,
@@ -43,8 +44,8 @@ def tune(
     ----------
     model : Model
         After `sparsify`, when the sparse build is to be tuned.
-    builds : tuple of {"dense", "sparse"}
-        What to tune.
+    builds : tuple of str
+        What to tune, as `compile` takes it.
     threads : int, optional
         Threads to run on; every core by default.
     bench : BenchSpec, optional
@@ -68,10 +69,10 @@ def tune(
     records = Records(model.cache, say)
     known = load_tiles(records)
     before = compile(model, spec, builds=builds, progress=say)
-    if "dense" in before.directories:
-        dense = before.directories["dense"]
-    else:
-        dense = compile(model, spec, builds=("dense",), progress=say).directories["dense"]
+    dense = before.directories.get(DENSE.name)
+    if dense is None:
+        only = (DENSE.name,)
+        dense = compile(model, spec, builds=only, progress=say).directories[DENSE.name]
     shape = model.spec
     sequences = Setting.of(shape, threads).micro_batch
     passes = shape.batch // sequences
@@ -79,9 +80,8 @@ def tune(
     products = products_of(calls, model.layers, sequences, shape.seq_len, passes)
     found: dict[str, list[TunedProduct]] = {}
     for name in builds:
-        if name == "dense" or model.sparsity is None:
-            block_shape, density = None, 1.0
-        else:
+        block_shape, density = None, 1.0
+        if model.sparsity is not None and build_spec(name).is_sparse:
             block_shape, density = model.sparsity.block_shape, _density(model)
         found[name] = tune_build(products, block_shape, density, threads, records, say)
     return _keep_what_pays(model, spec, bench, before, found, known, records, progress)
@@ -103,9 +103,8 @@ def _keep_what_pays(
         tiles = known.updated(TunedBuild(name, tuple(products)).new_tiles)
         if tiles == known:
             continue
-        which: BuildName = "dense" if name == "dense" else "sparse"
         after = compile(
-            *(model, spec), builds=(which,), tiles=tiles, progress=lambda line: progress(line, 0.0)
+            *(model, spec), builds=(name,), tiles=tiles, progress=lambda line: progress(line, 0.0)
         )
         rivals[name] = before.directories[name]
         rivals[f"tuned {name}"] = after.directories[name]

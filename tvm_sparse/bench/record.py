@@ -14,6 +14,7 @@ import numpy as np
 
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.records.read import read_record
@@ -72,13 +73,13 @@ class BenchRecord:
     spec : dict
         As in the artifact's metadata, and the `bench` spec.
     builds : dict of str to BuildRecord
-        Under `dense` and `sparse`, what of them was measured.
+        By name of the build, the dense one first.
     speedup : float or None
-        Median latency of dense over that of sparse; None unless both were measured.
+        Median latency of dense over that of the other; None unless both were measured.
     speedup_p10, speedup_p90 : float or None
         Percentiles of the same ratio taken round by round, which cancels what slowed both.
     decisions : tuple of Decision
-        One per weight, from the sparse build.
+        One per weight, from the build that is compared with the dense one.
     sparse_flops_share : float
         Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
     environment : Environment
@@ -100,6 +101,12 @@ class BenchRecord:
     decisions: tuple[Decision, ...] = ()
     sparse_flops_share: float = 0.0
     check: dict[str, Any] | None = None
+
+    @property
+    def other(self) -> str | None:
+        """Which build the dense one is compared with; None unless both were measured."""
+        others = [name for name in self.builds if name != DENSE.name]
+        return others[0] if others and DENSE.name in self.builds else None
 
     @property
     def batch(self) -> int:

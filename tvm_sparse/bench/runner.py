@@ -17,6 +17,7 @@ from tvm_sparse.bench.record import BenchRecord, BuildRecord, paired_speedups
 from tvm_sparse.bench.rounds import RoundSamples, measure_rounds
 from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
 from tvm_sparse.config import BenchSpec
+from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.host import threads_here
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.runtime.measure import measure_summary
@@ -87,8 +88,9 @@ def benchmark(
                 best_ms = min(build.round_median_ms)
                 build = replace(build, calls=_profile(worker, profile_repeats, best_ms))
             builds[name] = build
-    # What runs sparse is the sparse build's to tell.
-    described = metadata.get("sparse") or next(iter(metadata.values()))
+    # What runs sparse is the other build's to tell.
+    others = (found for name, found in metadata.items() if name != DENSE.name)
+    described = next(others, next(iter(metadata.values())))
     record = BenchRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         model=described.model,
@@ -137,13 +139,13 @@ def _total_ms(calls: Sequence[CallTime]) -> float:
 
 
 def _with_speedup(record: BenchRecord) -> BenchRecord:
-    if not {"dense", "sparse"} <= record.builds.keys():
+    if record.other is None:
         return record
-    dense, sparse = record.builds["dense"], record.builds["sparse"]
-    low, high = paired_speedups(dense.round_median_ms, sparse.round_median_ms)
+    dense, other = record.builds[DENSE.name], record.builds[record.other]
+    low, high = paired_speedups(dense.round_median_ms, other.round_median_ms)
     return replace(
         record,
-        speedup=dense.latency_ms.median / sparse.latency_ms.median,
+        speedup=dense.latency_ms.median / other.latency_ms.median,
         speedup_p10=low,
         speedup_p90=high,
     )

@@ -13,6 +13,7 @@ from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.dependencies import RUNTIME, check_dependencies
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.formats.builds import DENSE
 
 #: Runs over which `--profile` takes the median of every kernel call.
 _PROFILE_REPEATS = 10
@@ -50,7 +51,7 @@ def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
     artifacts = {metadata.build: directory}
     if flags["against"] is not None:
         against = load_metadata(flags["against"])
-        if (against.build, metadata.build) != ("dense", "sparse"):
+        if against.build != DENSE.name or metadata.build == DENSE.name:
             raise ConfigError(
                 f"{directory} is a {metadata.build} build and --against {flags['against']} a "
                 f"{against.build} one: give a sparse build, and a dense one to --against"
@@ -61,7 +62,7 @@ def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
                 f"{flags['against']} takes {', '.join(map(str, against.inputs))}: give builds of "
                 "one model and shape"
             )
-        artifacts = {"dense": flags["against"], **artifacts}
+        artifacts = {DENSE.name: flags["against"], **artifacts}
     with ProgressDisplay(flags["quiet"]) as display:
         record = benchmark(
             artifacts,

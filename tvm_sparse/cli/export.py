@@ -13,6 +13,7 @@ from tvm_sparse.cli.output_paths import check_cache_directory, check_output_dire
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import BuildError, ConfigError
+from tvm_sparse.formats.builds import BUILDS, DENSE, SPARSE
 
 
 @click.command("export")
@@ -28,8 +29,8 @@ from tvm_sparse.errors import BuildError, ConfigError
 )
 @click.option(
     "--build",
-    type=click.Choice(("sparse", "dense")),
-    default="sparse",
+    type=click.Choice(tuple(reversed(BUILDS))),
+    default=SPARSE.name,
     show_default=True,
     help="dense: the same weights, zeros included, in dense kernels; "
     "with --prune none the weights as they come.",
@@ -69,7 +70,7 @@ def command(
         builds = compile(
             model,
             compile_spec,
-            builds=("dense", "sparse") if flags["build"] == "sparse" else ("dense",),
+            builds=dict.fromkeys((DENSE.name, flags["build"])),
             atol=flags["atol"],
             rtol=flags["rtol"],
             progress=display.step,

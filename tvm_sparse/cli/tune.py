@@ -12,6 +12,7 @@ from tvm_sparse.cli.options.output import cache_option, json_option, quiet_optio
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.formats.builds import build_spec
 
 
 @click.command("tune")
@@ -52,7 +53,7 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
         from tvm_sparse.api.tuning import tune
 
         model = load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
-        if "sparse" in names:
+        if any(build_spec(name).is_sparse for name in names):
             display.step("making the weights sparse")
             model = sparsify(model, sparsity_spec)
         tuned = tune(

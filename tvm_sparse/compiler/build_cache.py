@@ -15,6 +15,7 @@ from tvm_sparse.compiler.export import export_artifact
 from tvm_sparse.compiler.reference_check import check_against_reference, first_differing_layer
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import CheckError
+from tvm_sparse.formats.builds import BuildSpec
 from tvm_sparse.host import available_cores
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.model import Model
@@ -39,7 +40,7 @@ class CachedArtifact:
 
 def build_artifact(
     model: Model,
-    name: str,
+    build: BuildSpec,
     spec: CompileSpec,
     *,
     tolerances: tuple[float, float] = (1e-4, 1e-4),
@@ -53,8 +54,8 @@ def build_artifact(
     ----------
     model : Model
         With the weights to build with. Its cache receives the artifact under the kind "lib".
-    name : {"dense", "sparse"}
-        Which build. A dense one is compared with the model's reference before it is kept.
+    build : BuildSpec
+        Which build. An exact one is compared with the model's reference before it is kept.
     spec : CompileSpec
         Target.
     tolerances : (float, float)
@@ -69,19 +70,19 @@ def build_artifact(
     Raises
     ------
     CheckError
-        If the dense build differs from the reference.
+        If an exact build differs from the reference.
     BuildError, PassError, SparsityError, CacheError
         See `errors`.
     """
     target = resolve_target(spec.target, spec.threads, tiles)
-    key = _artifact_key(model, name, target, choices or {})
+    key = _artifact_key(model, build, target, choices or {})
     cache, params, original = model.cache, model.params, model.reference.params
 
     def cached() -> CachedArtifact | None:
         # Dumps are asked for to be read: they need the phases to run.
         if spec.dump_ir is not None or (entry := cache.get("lib", key)) is None:
             return None
-        progress(f"{name} build taken from the cache")
+        progress(f"{build.name} build taken from the cache")
         return CachedArtifact(entry.path / _ARTIFACT, entry.manifest["reference_check"])
 
     if (artifact := cached()) is not None:
@@ -91,36 +92,37 @@ def build_artifact(
         if (artifact := cached()) is not None:
             return artifact
         reference_check = None
-        checked = name == "dense" and target.runs_here
+        checked = build.is_exact and target.runs_here
         # TensorFlow's outputs belong to the original weights. The code is the same for others.
-        build = compile_model(
+        made = compile_model(
             model.mod,
             original if checked else params,
             spec,
-            model.sparsity if name == "sparse" else None,
-            _phases(f"compiling the {name} build", progress),
+            model.sparsity if build.is_sparse else None,
+            _phases(f"compiling the {build.name} build", progress),
             choices,
             tiles,
+            build,
         )
         if checked:
-            progress("comparing the dense build with TensorFlow")
+            progress(f"comparing the {build.name} build with TensorFlow")
             set_threads(spec.threads)
-            reference_check = _check(build, model, spec, tolerances, progress)
+            reference_check = _check(made, model, spec, tolerances, progress)
             if params is not original:
-                build = replace_weights(build, model.mod, params)
-        progress(f"writing the {name} build")
+                made = replace_weights(made, model.mod, params)
+        progress(f"writing the {build.name} build")
         # Twice: the linker copies the weights from an object file into the library.
-        with cache.create("lib", key, needed_bytes=2 * build.lowered.weights_bytes) as staging:
-            decisions = build.lowered.decisions
-            if name == "dense":
+        with cache.create("lib", key, needed_bytes=2 * made.lowered.weights_bytes) as staging:
+            decisions = made.lowered.decisions
+            if not build.is_sparse:
                 decisions = keep_dense(model.layers, params)
-            metadata = _describe(name, build, decisions, model, spec)
+            metadata = _describe(build.name, made, decisions, model, spec)
             directory = staging.path / _ARTIFACT
-            export_artifact(build.executable, build.lowered.params, metadata, directory)
+            export_artifact(made.executable, made.lowered.params, metadata, directory)
             staging.manifest.update(
-                build=name,
+                build=build.name,
                 model=model.facts.name,
-                isa=build.target.isa,
+                isa=made.target.isa,
                 spec=metadata.spec,
                 reference_check=reference_check,
             )
@@ -151,11 +153,11 @@ def _check(
 
 
 def _artifact_key(
-    model: Model, name: str, target: CpuTarget, choices: Mapping[str, LayerChoice]
+    model: Model, build: BuildSpec, target: CpuTarget, choices: Mapping[str, LayerChoice]
 ) -> str:
     return Cache.key(
         {
-            "build": name,
+            "build": asdict(build),
             "ir": model.facts.key,
             "weights": _fingerprint(model.params, model.reference.params),
             "sparsity": asdict(model.sparsity) if model.sparsity else None,

@@ -34,6 +34,8 @@ class Build:
         Weights, decisions and kernel calls.
     target : CpuTarget
         What it was built for.
+    spec : BuildSpec
+        Formats of its weights.
     compile_s : float
         Seconds from the imported module to the executable.
     """
@@ -41,6 +43,7 @@ class Build:
     executable: Any
     lowered: Lowered
     target: CpuTarget
+    spec: BuildSpec
     compile_s: float
 
 
@@ -92,7 +95,7 @@ def compile_model(
     except (RuntimeError, ValueError, TypeError) as error:  # InternalError is a RuntimeError
         first_line = str(error).strip().splitlines()[-1]
         raise BuildError(f"code generation for {target.isa} failed: {first_line}") from error
-    return Build(executable, lowered, target, time.perf_counter() - start)
+    return Build(executable, lowered, target, build, time.perf_counter() - start)
 
 
 def replace_weights(build: Build, mod: tvm.IRModule, params: Mapping[str, np.ndarray]) -> Build:
@@ -114,7 +117,7 @@ def replace_weights(build: Build, mod: tvm.IRModule, params: Mapping[str, np.nda
     PassError
         From the passes.
     """
-    _, packed, _ = pack(mod, params, build.target)
+    _, packed, _ = pack(mod, params, build.target, build=build.spec)
     lowered = build.lowered
     weights = {name: packed[name] for name in lowered.params if name in packed}
     if _types(weights) != _types(lowered.params):

@@ -1,13 +1,10 @@
-"""The builds of a model that can be asked for, and the formats of their weights."""
+"""The builds of a model that can be asked for; free of numpy, for whoever only names them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.formats.bsr import SparseFormat
-from tvm_sparse.formats.panels import DenseFormat
-from tvm_sparse.formats.weight_format import WeightFormat
 
 
 @dataclass(frozen=True)
@@ -17,36 +14,36 @@ class BuildSpec:
     Attributes
     ----------
     name : str
-        What users call it.
-    dense : type of WeightFormat
-        Of the layers that run dense.
-    sparse : type of WeightFormat, optional
-        Of the layers that run sparse; None where none does.
+        What users type and see.
+    dense : str
+        Format of the layers that run dense, a key of `registry.FORMATS`.
+    sparse : str, optional
+        Format of the layers that run sparse; None where none does.
+    tolerances : (float, float), optional
+        atol and rtol of its outputs where its formats round the weights; None where they do not,
+        and what is wanted of any comparison holds.
     """
 
     name: str
-    dense: type[WeightFormat]
-    sparse: type[WeightFormat] | None = None
+    dense: str
+    sparse: str | None = None
+    tolerances: tuple[float, float] | None = None
 
     @property
     def is_sparse(self) -> bool:
         """Whether layers may run sparse."""
         return self.sparse is not None
 
-    def format_of(self, is_sparse: bool) -> type[WeightFormat]:
-        """Return the format of a layer that runs sparse, or dense."""
-        return self.sparse if is_sparse and self.sparse is not None else self.dense
-
-    def to_json(self) -> dict[str, str | None]:
-        """Return what tells the build from others."""
-        sparse = self.sparse.name if self.sparse is not None else None
-        return {"name": self.name, "dense": self.dense.name, "sparse": sparse}
+    @property
+    def is_exact(self) -> bool:
+        """Whether it computes what the imported model does, all weights as they are."""
+        return not self.is_sparse and self.tolerances is None
 
 
 #: The build that others are compared with.
-DENSE = BuildSpec("dense", DenseFormat)
-SPARSE = BuildSpec("sparse", DenseFormat, SparseFormat)
-#: By name, in the order in which they are built and shown.
+DENSE = BuildSpec("dense", "dense float32")
+SPARSE = BuildSpec("sparse", "dense float32", "BSR float32")
+#: By name, in the order in which they are shown.
 BUILDS: dict[str, BuildSpec] = {build.name: build for build in (DENSE, SPARSE)}
 
 

@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
+from tvm_sparse.formats.builds import DENSE
+
 
 @dataclass(frozen=True, order=True)
 class Shape:
@@ -171,7 +173,7 @@ def blocks_of(rows: Iterable[StudyRow]) -> list[str]:
 
 def dense_row(rows: Iterable[StudyRow], shape: Shape) -> StudyRow | None:
     """Return the dense build at a shape, None if the study has none."""
-    return next((row for row in rows if row.build == "dense" and row.shape == shape), None)
+    return next((row for row in rows if row.build == DENSE.name and row.shape == shape), None)
 
 
 def sparse_rows(rows: Iterable[StudyRow], shape: Shape, block: str) -> list[StudyRow]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.config import block_name
+from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.kernel_facts import PARTS
 from tvm_sparse.report.study_rows import Shape, StudyLayer, StudyRow
 from tvm_sparse.report.table import describe_size
@@ -145,7 +146,7 @@ def _shape(setting: Setting) -> Shape:
 def _dense_row(found: SettingResult) -> StudyRow:
     return StudyRow(
         **asdict(_shape(found.setting)),
-        build="dense",
+        build=DENSE.name,
         block_shape="",
         sparsity=0.0,
         measured_ms=found.latency_ms,
@@ -184,7 +185,7 @@ def _sparse_row(result: PointResult, setting: SettingResult) -> StudyRow:
     source = measured if measured and measured.parts_ms else predicted
     return StudyRow(
         **asdict(_shape(point.setting)),
-        build="sparse",
+        build=SPARSE.name,
         block_shape=block,
         sparsity=point.sparsity,
         predicted_ms=predicted.latency_ms,

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
+from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.runtime.metadata import CallTime
 
@@ -56,16 +57,16 @@ def describe_result(record: BenchRecord) -> str:
     record : BenchRecord
         What was measured.
     """
-    if record.speedup is None:
+    if record.speedup is None or record.other is None:
         (name, build), *_ = record.builds.items()
         return (
             f"The {name} build takes {_milliseconds(build.latency_ms.median)} ms (median); there "
             "is no other build to compare it with."
         )
-    dense, sparse = record.builds["dense"], record.builds["sparse"]
+    dense, sparse = record.builds[DENSE.name], record.builds[record.other]
     medians = (
-        f"{_milliseconds(dense.latency_ms.median)} ms dense, "
-        f"{_milliseconds(sparse.latency_ms.median)} ms sparse (medians)"
+        f"{_milliseconds(dense.latency_ms.median)} ms {DENSE.name}, "
+        f"{_milliseconds(sparse.latency_ms.median)} ms {record.other} (medians)"
     )
     span = f"{record.speedup_p10:.2f} to {record.speedup_p90:.2f} in 80 % of the paired rounds"
     share = f"{record.sparse_flops_share:.1%} of the dense layers' FLOPs run sparse"

@@ -15,6 +15,7 @@ import numpy as np
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
 from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec
+from tvm_sparse.formats.registry import weights_of
 from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.model.layer import Layer
@@ -82,7 +83,7 @@ class Baseline:
         tiles: Tiles = NO_TILES,
     ) -> Baseline:
         """Return the baseline of a benchmark with a profile of its dense build."""
-        build = record.builds["dense"]
+        build = record.builds[DENSE.name]
         # Were it over the sum of its calls, the difference would pass for a part that stays.
         latency_ms = min(undisturbed_ms(build), sum(call.latency_ms for call in build.calls))
         return cls(
@@ -211,7 +212,7 @@ def _form(
     target, facts = resolve_target(tiles=tiles), job.kernel
     layout = choose_layout(job.batch, job.seq_len, target, block_shape[0])
     shape = ProductShape(facts.units, facts.depth, layout, block_shape, _SOME_DENSITY)
-    return build.format_of(build.is_sparse).choose(shape, target)
+    return weights_of(build, build.is_sparse).choose(shape, target)
 
 
 def undisturbed_ms(build: BuildRecord) -> float:

@@ -14,6 +14,7 @@ from tvm_sparse.bench.parts import latency_by_part
 from tvm_sparse.bench.record import BenchRecord, paired_speedups
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
+from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.tuning.contention import Contention
@@ -82,7 +83,7 @@ def measured_baseline(
     directory = subject.build_dense(setting)
     progress(f"measuring the dense build, {setting}")
     record, disturbed = measure_quietly(
-        {"dense": directory}, model.reference.inputs, bench, setting.threads, progress
+        {DENSE.name: directory}, model.reference.inputs, bench, setting.threads, progress
     )
     kept = KeptBaseline(record, tuple(model.layers), disturbed)
     spec = {"model": asdict(subject.model_spec(setting))}
@@ -136,7 +137,7 @@ def measure_point(
     inputs = subject.load(point.setting).reference.inputs
     dense = subject.build_dense(point.setting)
     with subject.built_sparse(point, keep_build) as sparse:
-        artifacts = {"dense": dense, "sparse": sparse}
+        artifacts = {DENSE.name: dense, SPARSE.name: sparse}
         record, disturbed = measure_quietly(
             artifacts, inputs, bench, point.setting.threads, progress, pace_ms
         )
@@ -156,7 +157,7 @@ def measure_quietly(
     Parameters
     ----------
     artifacts : mapping of str to Path
-        Directories under `dense`, `sparse`, or both.
+        Directories by name of the build.
     inputs : mapping of str to ndarray
         Of all builds.
     bench : BenchSpec
@@ -183,7 +184,7 @@ def measure_quietly(
         record = benchmark(artifacts, inputs, bench, threads, profile_repeats=_PROFILE_REPEATS)
         slow = max(slowness(build) for build in record.builds.values())
         if pace_ms is not None:
-            slow = max(slow, undisturbed_ms(record.builds["dense"]) / pace_ms)
+            slow = max(slow, undisturbed_ms(record.builds[DENSE.name]) / pace_ms)
         disturbed = slow > _QUIET_RATIO or contention.is_high
         # Slow rounds tell of other machines on the same cores, waiting of processes of this one.
         badness = slow + contention.share
@@ -197,7 +198,7 @@ def measure_quietly(
 
 def make_measurement(record: BenchRecord, disturbed: bool, duration_s: float) -> Measurement:
     """Return what a benchmark of a dense and a sparse build, both profiled, says about a point."""
-    dense, sparse = record.builds["dense"], record.builds["sparse"]
+    dense, sparse = record.builds[DENSE.name], record.builds[SPARSE.name]
     dense_ms, sparse_ms = undisturbed_ms(dense), undisturbed_ms(sparse)
     low, high = paired_speedups(dense.round_median_ms, sparse.round_median_ms)
     return Measurement(

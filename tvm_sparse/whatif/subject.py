@@ -10,6 +10,7 @@ from typing import Any
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec
 from tvm_sparse.importers.import_model import ir_key
 from tvm_sparse.importers.load_model import load_model
 from tvm_sparse.model.model import Model
@@ -134,7 +135,7 @@ class Subject:
 
     def build_dense(self, setting: Setting) -> Path:
         """Return the artifact directory of the dense build, checked against TensorFlow."""
-        return self._build(self.load(setting), "dense")
+        return self._build(self.load(setting), DENSE)
 
     @contextmanager
     def built_sparse(self, point: Point, keep: bool = False) -> Iterator[Path]:
@@ -151,7 +152,7 @@ class Subject:
         before = {entry.key for entry in self.cache.ls("lib")}
         # A model that comes pruned is filled as well: the question is about any sparsity.
         params = sparsify(model.params, model.layers, spec, keep_own_zeros=False)
-        directory = self._build(replace(model, params=params, sparsity=spec), "sparse")
+        directory = self._build(replace(model, params=params, sparsity=spec), SPARSE)
         try:
             yield directory
         finally:
@@ -159,10 +160,10 @@ class Subject:
             if not keep and key not in before:
                 self.cache.clear("lib", f"lib/{key}")
 
-    def _build(self, model: Model, name: str) -> Path:
+    def _build(self, model: Model, build: BuildSpec) -> Path:
         from tvm_sparse.compiler.build_cache import build_artifact
 
         artifact = build_artifact(
-            model, name, CompileSpec(), progress=self._progress, tiles=self.tiles
+            model, build, CompileSpec(), progress=self._progress, tiles=self.tiles
         )
         return artifact.directory

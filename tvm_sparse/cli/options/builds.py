@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from tvm_sparse.cli.options.declare import Command, add
-from tvm_sparse.config import BuildName, CompileSpec
+from tvm_sparse.config import CompileSpec
+from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.host import threads_here
 from tvm_sparse.target import check_threads
 
@@ -91,7 +92,7 @@ def build_options(command: Command) -> Command:
     )
 
 
-def build_names(flags: Mapping[str, Any]) -> tuple[BuildName, ...]:
+def build_names(flags: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the builds that the flags of `build_options` ask for.
 
     Raises
@@ -104,8 +105,8 @@ def build_names(flags: Mapping[str, Any]) -> tuple[BuildName, ...]:
             "--dense-only and --sparse-only exclude each other: give neither for both builds"
         )
     if flags["dense_only"]:
-        return ("dense",)
-    return ("sparse",) if flags["sparse_only"] else ("dense", "sparse")
+        return (DENSE.name,)
+    return (SPARSE.name,) if flags["sparse_only"] else (DENSE.name, SPARSE.name)
 
 
 def _tolerance(_context: click.Context, parameter: click.Parameter, value: float) -> float:

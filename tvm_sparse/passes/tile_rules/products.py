@@ -8,6 +8,7 @@ from math import prod
 from tvm import relax
 
 from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.registry import weights_of
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.ir.expressions import static_shape
 from tvm_sparse.kernels.tiling import row_panel
@@ -30,7 +31,7 @@ class RowProduct(Rule):
         self.units = static_shape(self.var)[-1]
         self.rows = prod(self.lead)
         self.panel = row_panel(self.rows, self.units, self.target)
-        weights = self.walk.build.format_of(self.chain.is_sparse)
+        weights = weights_of(self.walk.build, self.chain.is_sparse)
         if weights is not DenseFormat:
             return f"the weight is {weights.name}"
         if self.chain.data in self.values.tiled:
@@ -77,7 +78,7 @@ class TiledProduct(Rule):
         shape = ProductShape(sum(widths), data.features, data.layout)
         if chain.is_sparse:
             shape = _with_blocks(shape, stack)
-        weights = self.walk.build.format_of(chain.is_sparse)
+        weights = weights_of(self.walk.build, chain.is_sparse)
         bias = self.values.weights.bias(stack)
         weight, form = self.values.weights.packed(stack, weights.choose(shape, self.target))
         operator = product_operator(weights)

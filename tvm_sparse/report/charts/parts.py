@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.report.charts.elements import Chart, axis, layer, percent, tooltip
 from tvm_sparse.report.charts.palette import PARTS
 from tvm_sparse.report.study_rows import Shape, StudyRow, dense_row, sparse_rows
@@ -14,7 +15,7 @@ def parts_chart(rows: Sequence[StudyRow], shape: Shape, block: str) -> Chart:
     dense = dense_row(rows, shape)
     found = [
         {
-            "build": "dense" if row.build == "dense" else percent(row.sparsity),
+            "build": row.build if row.build == DENSE.name else percent(row.sparsity),
             "part": part,
             "order": list(PARTS).index(part),
             "latency_ms": latency_ms,

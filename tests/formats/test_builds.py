@@ -1,0 +1,38 @@
+"""Builds by name, and the formats behind them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.builds import BUILDS, DENSE, SPARSE, build_spec
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.registry import FORMATS, format_of, weights_of
+
+pytestmark = pytest.mark.unit
+
+
+def test_builds_go_by_the_names_that_users_type():
+    assert list(BUILDS) == ["dense", "sparse"]
+    assert (build_spec("dense"), build_spec("sparse")) == (DENSE, SPARSE)
+    with pytest.raises(ConfigError, match="build 'sparce' given: use one of dense, sparse"):
+        build_spec("sparce")
+
+
+def test_every_format_of_a_build_is_known():
+    for build in BUILDS.values():
+        assert {build.dense, build.sparse} - {None} <= FORMATS.keys()
+    assert [weights_of(SPARSE, sparse) for sparse in (False, True)] == [DenseFormat, SparseFormat]
+    assert weights_of(DENSE, False) is DenseFormat
+
+
+def test_only_builds_of_unchanged_weights_are_exact():
+    assert DENSE.is_exact
+    assert not SPARSE.is_exact
+
+
+def test_a_kernel_tells_the_format_of_its_weights():
+    assert format_of("packed_dense") is format_of("row_dense") is DenseFormat
+    assert format_of("sparse_dense") is SparseFormat
+    assert format_of("attention") is format_of("packed_dense", "int8") is None
