@@ -24,6 +24,11 @@ def test_work_is_cut_up_for_a_power_of_two(threads, expected):
     assert resolve_target("aarch64", threads).threads == expected
 
 
+@pytest.mark.parametrize(("dtype", "lanes"), [("float32", 8), ("int8", 32), ("bfloat16", 16)])
+def test_a_register_holds_more_of_smaller_values(dtype, lanes):
+    assert resolve_target("x86-64-v3").lanes(dtype) == lanes
+
+
 def test_only_what_runs_here_is_held_to_the_cores_of_this_machine():
     many = available_cores() + 1
     check_threads(FOREIGN, many)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tvm_sparse.errors import ConfigError
@@ -43,10 +44,9 @@ class CpuTarget:
     threads: int = _LEAST_THREADS
     tiles: Tiles = NO_TILES
 
-    @property
-    def lanes(self) -> int:
-        """Float32 lanes of one vector register."""
-        return self.vector_bits // 32
+    def lanes(self, dtype: str = "float32") -> int:
+        """Return how many values of a dtype one vector register holds."""
+        return self.vector_bits // bits_of(dtype)
 
     @property
     def required_features(self) -> tuple[str, ...]:
@@ -57,6 +57,13 @@ class CpuTarget:
     def runs_here(self) -> bool:
         """Whether this machine's CPU can run the build."""
         return detect_host().features.issuperset(self.required_features)
+
+
+def bits_of(dtype: str) -> int:
+    """Return the bits of a value: 32 of `float32`, 8 of `int8`."""
+    found = re.search(r"\d+", dtype)
+    assert found is not None, f"{dtype} does not say how many bits it has"
+    return int(found[0])
 
 
 def resolve_target(

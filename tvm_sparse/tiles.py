@@ -1,4 +1,4 @@
-"""Register tiles that tuning found on a machine, where they beat the table in `kernels.tiling`."""
+"""Register tiles that tuning found on a machine, where they beat the table in `formats`."""
 
 from __future__ import annotations
 

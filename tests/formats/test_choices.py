@@ -46,20 +46,20 @@ def sparse_format(
 def test_a_layout_covers_every_token_and_little_more(isa, batch, seq_len, block_rows):
     target = resolve_target(isa)
     layout = choose_layout(batch, seq_len, target, block_rows)
-    assert layout.lanes == target.lanes
+    assert layout.lanes == target.lanes()
     assert layout.token_tile % layout.lanes == 0
     padded = layout.tiles_per_sequence * layout.token_tile
     assert seq_len <= padded < seq_len + layout.token_tile
     assert layout.shape(7) == (batch * layout.tiles_per_sequence, 7, layout.token_tile)
-    least = -(-seq_len // target.lanes) * target.lanes
-    assert padded <= max(least * 9 / 8, least + 2 * target.lanes)
+    least = -(-seq_len // target.lanes()) * target.lanes()
+    assert padded <= max(least * 9 / 8, least + 2 * target.lanes())
 
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_a_register_tile_leaves_room_for_operands(isa):
     target = resolve_target(isa)
     for vectors in (1, 2, 3, 4):
-        layout = TokenLayout(1, 128, vectors * target.lanes, target.lanes)
+        layout = TokenLayout(1, 128, vectors * target.lanes(), target.lanes())
         for rows in (dense_rows(layout, target, (768, 768)), split_rows(layout, target)):
             assert rows >= 1
             assert rows * vectors < target.num_registers
@@ -173,7 +173,7 @@ def test_any_tuned_register_tile_multiplies_right(vectors, rows):
 def check_product(weight, block_shape, tiles) -> None:
     data = np.random.default_rng(1).standard_normal((33, weight.shape[1])).astype(np.float32)
     kernel = build_product(weight, 33, block_shape, tiles=tiles)
-    assert kernel.shapes[0][-1] == tiles.tokens[0].vectors * resolve_target().lanes
+    assert kernel.shapes[0][-1] == tiles.tokens[0].vectors * resolve_target().lanes()
     call, read = kernel.bind(data)
     call()
     np.testing.assert_allclose(read(), data @ weight.T, rtol=1e-4, atol=1e-4)

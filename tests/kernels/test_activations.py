@@ -31,7 +31,7 @@ FUNCTIONS = {
 
 def evaluate(names: list[str], x: np.ndarray, isa: str) -> dict[str, np.ndarray]:
     """Apply every function to every value, in one kernel."""
-    lanes = resolve_target(isa).lanes
+    lanes = resolve_target(isa).lanes()
 
     def body() -> None:
         data = argument("data", (len(x),))

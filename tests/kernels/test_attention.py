@@ -113,7 +113,7 @@ def test_stacked_operands_and_values_of_another_width():
 
 @pytest.mark.parametrize("rows", [1, 3, 5])
 def test_rows_that_divide_neither_keys_nor_features(rows):
-    layout = TokenLayout(1, 35, 2 * widest().lanes, widest().lanes)
+    layout = TokenLayout(1, 35, 2 * widest().lanes(), widest().lanes())
     check(widest().isa, layout, 2, 14, None, rows=rows)
 
 

@@ -166,7 +166,7 @@ def test_any_shape(
     lookahead, bias, residual,
 ):  # fmt: skip
     """Correct for every register tile and format, whatever the tuning picks."""
-    width = widest().lanes
+    width = widest().lanes()
     layout = TokenLayout(batch, seq_len, vectors * width, width)
     form = SparseFormat(layout.token_tile, lanes, panels, chunks, lookahead)
     blocks = (groups * lanes, block_cols)
@@ -187,7 +187,7 @@ def test_the_panels_of_a_wide_weight(isa, lanes):
 
 def test_columns_too_many_for_eight_bits():
     rng = np.random.default_rng(8)
-    layout = TokenLayout(1, 16, 64, widest().lanes)
+    layout = TokenLayout(1, 16, 64, widest().lanes())
     weight = block_sparse(rng, (8, 1100), (1, 1), 0.9)
     form = SparseFormat(layout.token_tile, lanes=4)
     assert form.field(1100, 1) == Field(16, 64)

@@ -96,6 +96,6 @@ def test_every_activation(activation):
     residual=st.booleans(),
 )
 def test_any_shape(seq_len, batch, units, depth, vectors, rows, bias, residual):
-    lanes = widest().lanes
+    lanes = widest().lanes()
     layout = TokenLayout(batch, seq_len, vectors * lanes, lanes)
     check(widest().isa, layout, units, depth, rows, Epilogue(bias, residual))

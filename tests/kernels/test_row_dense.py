@@ -25,7 +25,7 @@ def check(isa: str, rows: int, units: int, depth: int, epilogue: Epilogue) -> No
     bias = normal(rng, units) if epilogue.bias else None
     residual = normal(rng, rows, units) if epilogue.residual else None
     out = run(
-        make_row_dense(rows, units, depth, panel, target.lanes, epilogue),
+        make_row_dense(rows, units, depth, panel, target.lanes(), epilogue),
         [data, *DenseFormat(panel).pack([weight], depth), bias, residual],
         (rows, units),
         isa,
@@ -57,11 +57,11 @@ def test_every_activation(activation):
     check(widest().isa, 2, 32, 20, Epilogue(bias=True, activation=activation))
 
 
-@pytest.mark.parametrize("rows", range(1, widest().lanes // 2 + 1))
+@pytest.mark.parametrize("rows", range(1, widest().lanes() // 2 + 1))
 def test_every_number_of_rows(rows):
-    check(widest().isa, rows, 5 * widest().lanes, 19, Epilogue(bias=True))
+    check(widest().isa, rows, 5 * widest().lanes(), 19, Epilogue(bias=True))
 
 
 def test_many_rows_and_odd_widths_are_for_other_kernels():
-    assert row_panel(widest().lanes, 768, widest()) is None
+    assert row_panel(widest().lanes(), 768, widest()) is None
     assert row_panel(1, 2, widest()) is None

@@ -129,7 +129,7 @@ def test_the_dense_twin_has_the_same_shape_and_epilogue():
 
 def test_attention_and_norms_are_timed_where_tokens_lie_otherwise(records, process):
     target = resolve_target()
-    long = dataclasses.replace(SETTING, seq_len=4 * target.lanes)
+    long = dataclasses.replace(SETTING, seq_len=4 * target.lanes())
     baseline = dataclasses.replace(make_baseline(), setting=long)
     dense, wide = (choose_layout(1, long.seq_len, target, rows) for rows in (0, 32))
     kinds = {job.kernel.kind for job in needed_jobs(baseline, [(32, 1)])}

@@ -101,7 +101,7 @@ def working_sets(threads: int) -> dict[str, int]:
 
 
 def _measure_fma(target: CpuTarget, threads: int) -> float:
-    lanes = target.lanes
+    lanes = target.lanes()
 
     def body() -> None:
         factors = argument("factors", (2, lanes))
@@ -123,7 +123,7 @@ def _measure_fma(target: CpuTarget, threads: int) -> float:
 
 
 def _measure_read(target: CpuTarget, threads: int, size_bytes: int) -> float:
-    lanes = target.lanes
+    lanes = target.lanes()
     values = size_bytes // 4
     passes = max(1, _READ_BYTES // size_bytes)
     stride = _ACCUMULATORS * lanes

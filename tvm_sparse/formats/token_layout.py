@@ -105,7 +105,7 @@ def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int =
     """
     tuned = target.tiles.vectors(block_rows, seq_len)
     tile = tuned or fitting_vectors(seq_len, target, block_rows)[0]
-    return TokenLayout(batch, seq_len, tile * target.lanes, target.lanes)
+    return TokenLayout(batch, seq_len, tile * target.lanes(), target.lanes())
 
 
 def fitting_vectors(seq_len: int, target: CpuTarget, block_rows: int = 0) -> list[int]:
@@ -113,7 +113,7 @@ def fitting_vectors(seq_len: int, target: CpuTarget, block_rows: int = 0) -> lis
 
     They pad it by at most an eighth more than the least possible.
     """
-    vectors = -(-seq_len // target.lanes)
+    vectors = -(-seq_len // target.lanes())
     preferred = _TILE_VECTORS[target.isa, product_kind(block_rows)]
 
     def padded(tile: int) -> int:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.formats.token_layout import TokenLayout
-from tvm_sparse.target import CpuTarget
+from tvm_sparse.target import CpuTarget, bits_of
 
 #: A weight as the graph holds it before packing: the matrix (N, K), or data, indices and indptr of
 #: its blocks.
@@ -102,6 +101,6 @@ class WeightFormat(ABC):
         """Return the bytes of a packed weight (N, K) of which a share of the blocks is stored."""
 
     @classmethod
-    def value_bytes(cls) -> int:
+    def value_bytes(cls) -> float:
         """Return the bytes of one value."""
-        return np.dtype(cls.dtype).itemsize
+        return bits_of(cls.dtype) / 8

@@ -36,10 +36,10 @@ def row_panel(rows: int, units: int, target: CpuTarget) -> int | None:
 
     With half as many rows as a register has lanes, or fewer, vectors run over outputs.
     """
-    if 2 * rows > target.lanes or units % target.lanes:
+    if 2 * rows > target.lanes() or units % target.lanes():
         return None
     vectors = (target.num_registers - 2 * OPERAND_REGISTERS) // rows
-    return target.lanes * max(1, min(4, vectors, units // target.lanes))
+    return target.lanes() * max(1, min(4, vectors, units // target.lanes()))
 
 
 def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int, int]:

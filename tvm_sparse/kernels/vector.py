@@ -2,8 +2,9 @@
 
 Kernels are written with TVM's IRBuilder (ordinary Python control flow, about a millisecond a
 function, where parsing TVMScript takes a hundred). Buffers have int64 extents, which Relax needs;
-every vector access is a `ramp` of `lanes` float32. Register tiles are small buffers on the stack
-that are only accessed at constant offsets: LLVM keeps them in registers.
+every vector access is a `ramp` of `lanes` values, float32 unless said otherwise. Register tiles
+are small buffers on the stack that are only accessed at constant offsets: LLVM keeps them in
+registers.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> 
     return T.arg(name, T.Buffer(tuple(extents), dtype))
 
 
-def scratch(size: int) -> Buffer:
-    """Allocate `size` float32 values private to one parallel iteration.
+def scratch(size: int, dtype: str = "float32") -> Buffer:
+    """Allocate `size` values private to one parallel iteration.
 
     Below a kilobyte, TVM's limit there, they lie on the stack. Not of scope "local": TVM takes
     that from the heap, at every iteration of a parallel loop, and LLVM then writes back to it what
     it kept in registers.
     """
-    return T.sblock_alloc_buffer((int64(size),), "float32", scope="global")
+    return T.sblock_alloc_buffer((int64(size),), dtype, scope="global")
 
 
-def broadcast(value: Expr | float, lanes: int) -> Expr:
-    """Return a vector with `value` in every lane."""
-    scalar = T.float32(value) if isinstance(value, int | float) else value
+def broadcast(value: Expr | float, lanes: int, dtype: str = "float32") -> Expr:
+    """Return a vector with `value` in every lane; `dtype` is that of a number."""
+    scalar = getattr(T, dtype)(value) if isinstance(value, int | float) else value
     return T.broadcast(scalar, lanes)
 
 
@@ -85,7 +86,7 @@ def broadcast_four(buffer: Buffer, first: Expr, lanes: int) -> list[Expr]:
     """
     four = load(buffer, [first], 4)
     repeated = tvm.tirx.Shuffle([four] * (lanes // 4), [int32(lane) for lane in range(lanes)])
-    fence = T.call_llvm_pure_intrin(f"float32x{lanes}", "llvm.arithmetic.fence", repeated)
+    fence = T.call_llvm_pure_intrin(f"{buffer.dtype}x{lanes}", "llvm.arithmetic.fence", repeated)
     source = Bind(lanes)(fence)
     # Within each quarter register: a shuffle that crosses none of them is cheap.
     return [
@@ -129,14 +130,15 @@ class Registers:
     count : int
         Number of vectors.
     lanes : int
-        Float32 lanes of each.
+        Lanes of each.
+    dtype : str
+        Of the values.
     """
 
-    def __init__(self, count: int, lanes: int) -> None:
+    def __init__(self, count: int, lanes: int, dtype: str = "float32") -> None:
         # A buffer each, whatever their number: all of them stay below the stack's limit.
-        self._buffers = [scratch(lanes) for _ in range(count)]
-        self.lanes = lanes
-        self.count = count
+        self._buffers = [scratch(lanes, dtype) for _ in range(count)]
+        self.lanes, self.count, self.dtype = lanes, count, dtype
 
     def __getitem__(self, index: int) -> Expr:
         return load(self._buffers[index], [0], self.lanes)
@@ -147,24 +149,24 @@ class Registers:
     def fill(self, value: float) -> None:
         """Set every register to `value` in all lanes."""
         for index in range(self.count):
-            self[index] = broadcast(value, self.lanes)
+            self[index] = broadcast(value, self.lanes, self.dtype)
 
 
 class Bind:
     """Name intermediate vectors, so that an expression used twice is computed once."""
 
-    def __init__(self, lanes: int) -> None:
-        self.lanes = lanes
+    def __init__(self, lanes: int, dtype: str = "float32") -> None:
+        self.lanes, self.dtype = lanes, dtype
 
     def __call__(self, value: Expr) -> Expr:
         """Return `value`, held in a register of its own."""
-        register = Registers(1, self.lanes)
+        register = Registers(1, self.lanes, self.dtype)
         register[0] = value
         return register[0]
 
     def const(self, value: float) -> Expr:
         """Return a vector constant."""
-        return broadcast(value, self.lanes)
+        return broadcast(value, self.lanes, self.dtype)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class ScheduleFallback:
         functions = {}
         for name, func in mod.functions_items():
             if isinstance(func, tvm.tirx.PrimFunc) and described(func) is None:
-                func = _schedule(func, self.target.lanes)
+                func = _schedule(func, self.target.lanes())
             functions[name] = func
         return tvm.IRModule(functions, attrs=mod.attrs)
 

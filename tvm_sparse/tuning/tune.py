@@ -1,7 +1,7 @@
 """Search of register tiles: every product of a build, on every token tile that fits its sequence.
 
 All layers of a build share one token tile, so each product is tuned for each, and the token tile
-with the least time over all products wins. What the table in `kernels.tiling` says stays unless
+with the least time over all products wins. What the table in `formats` says stays unless
 something else is faster by more than noise.
 """
 
@@ -210,7 +210,7 @@ def _race(
 
 def _sizes(job: KernelJob, density: float, vectors: int, target: CpuTarget) -> list[Tiles]:
     """Return the register tiles worth trying on a token tile, first the one of the table."""
-    layout = TokenLayout(job.batch, job.seq_len, vectors * target.lanes, target.lanes)
+    layout = TokenLayout(job.batch, job.seq_len, vectors * target.lanes(), target.lanes())
     token = TokenTile(job.layout_rows, job.seq_len, vectors)
     units, depth, (bs_r, bs_c) = job.kernel.units, job.kernel.depth, job.kernel.block_shape
     multiplied = ProductShape(units, depth, layout, (bs_r, bs_c), density)

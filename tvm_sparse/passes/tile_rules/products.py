@@ -48,7 +48,7 @@ class RowProduct(Rule):
         bias = weights.bias([chain])
         if chain.residual is not None:
             residual = self._in_two_axes(chain.residual, self.units)
-        multiply = RowDense(self.units, self.target.lanes, chain.epilogue)
+        multiply = RowDense(self.units, self.target.lanes(), chain.epilogue)
         product = self.values.emit(multiply(data, weight, bias, residual))
         if len(self.lead) > 1:
             product = self.values.emit(relax.op.reshape(product, (*self.lead, self.units)))
