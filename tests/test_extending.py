@@ -55,13 +55,16 @@ def test_an_operator(example):
 
 @pytest.mark.unit
 @section("A weight format")
-def test_a_weight_format(example):
+def test_a_weight_format(example, monkeypatch):
+    from tvm_sparse.formats.registry import FORMATS, weights_of
+
+    monkeypatch.setitem(FORMATS, example.HalfFormat.name, example.HalfFormat)
     weight = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
     form = example.HalfFormat(4)
     (packed,) = form.pack([weight], 8)
     assert (packed.dtype, packed.shape) == (np.float16, (2, 8, 4))
     assert packed.nbytes == form.size_bytes(weight.shape) == 2 * form.bytes_per_weight() * 32
-    assert example.HALF.format_of(is_sparse=False) is example.HalfFormat
+    assert weights_of(example.HALF, is_sparse=False) is example.HalfFormat
     assert not example.HALF.is_sparse
 
 

@@ -91,10 +91,10 @@ def test_a_sparse_build_computes_what_its_weights_say(sparse, model, pruned):
 def test_the_metadata_describes_the_build(dense, sparse, model):
     plain, metadata = load_metadata(dense.directory), load_metadata(sparse.directory)
     assert (plain.build, metadata.build) == ("dense", "sparse")
-    assert {decision["action"] for decision in plain.decisions} == {"dense"}
+    assert {decision.action for decision in plain.decisions} == {"dense"}
     assert plain.sparse_flops_share == 0
     assert 0.5 < metadata.sparse_flops_share < 1
-    assert {decision["action"] for decision in metadata.decisions} == {"sparse", "dense"}
+    assert {decision.action for decision in metadata.decisions} == {"sparse", "dense"}
     assert metadata.spec["sparsity"]["block_shape"] == [4, 1]
     assert [spec.name for spec in metadata.inputs] == list(model[2])
     assert [call.index for call in metadata.calls] == list(range(len(metadata.calls)))
