@@ -39,6 +39,14 @@ def test_a_tied_head_multiplies_one_weight():
     mod, joined = join_weights.convert(HEAD, params)
     relax.analysis.well_formed(mod)
     names = [var.name for var in mod["main"].params]
+
+    def expected(emit, ids, table, bias, joined):
+        rows = emit(op.take(table, ids, axis=0, mode="clip"))
+        wide = emit(op.concat([rows, rows], axis=-1))
+        return op.add(emit(op.matmul(wide, emit(joined))), bias)
+
+    weights = {"head/table_w": (30, 8), "head/bias": (30,), JOINED: (16, 30)}
+    tvm.ir.assert_structural_equal(mod, make_module({"ids": (2, 5)}, weights, expected))
     # The table is still read by the embedding, the other part by nobody.
     assert names == ["ids", "head/table_w", "head/bias", JOINED]
     assert list(joined) == names[1:]
