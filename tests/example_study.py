@@ -12,15 +12,8 @@ from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import CostModel, Product, amdahl_limit
 from tvm_sparse.whatif.grid import Point, Targets
-from tvm_sparse.whatif.study import (
-    Alternative,
-    Answer,
-    Measurement,
-    PointResult,
-    ProductCall,
-    SettingResult,
-    Study,
-)
+from tvm_sparse.whatif.point_results import Measurement, PointResult, ProductCall, SettingResult
+from tvm_sparse.whatif.study import Alternative, Answer, Study
 
 SPARSITIES = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 #: Time of a sparse product over the dense one's at full density, by block shape.

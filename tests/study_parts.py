@@ -17,8 +17,8 @@ from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import CostModel
+from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.predict import Predictor
-from tvm_sparse.whatif.study import Measurement
 
 SETTING = Setting(seq_len=8, batch=1, threads=1, micro_batch=1)
 LAYER = "bert/encoder/layer_._0"

@@ -10,7 +10,7 @@ from tvm_sparse.errors import BuildError
 from tvm_sparse.tuning.machine import MachineId
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.grid import Grid, Point
-from tvm_sparse.whatif.study import Measurement
+from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.sweep import describe_duration, load_points, measure_points
 
 pytestmark = pytest.mark.unit

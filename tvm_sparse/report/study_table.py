@@ -8,7 +8,8 @@ from rich.table import Table
 
 from tvm_sparse.config import block_name
 from tvm_sparse.report.table import make_table
-from tvm_sparse.whatif.study import PointResult, SettingResult, Study
+from tvm_sparse.whatif.point_results import PointResult, SettingResult
+from tvm_sparse.whatif.study import Study
 
 LEGEND = (
     "Milliseconds of one inference and the speed-up over dense. ~ is predicted; a measured cell "

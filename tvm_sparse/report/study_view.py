@@ -15,7 +15,8 @@ from tvm_sparse.kernel_facts import PARTS
 from tvm_sparse.report.study_rows import Shape, StudyLayer, StudyRow
 from tvm_sparse.report.table import describe_size
 from tvm_sparse.tuning.setting import Setting
-from tvm_sparse.whatif.study import Answer, FidelityPoint, PointResult, SettingResult, Study
+from tvm_sparse.whatif.point_results import PointResult, SettingResult
+from tvm_sparse.whatif.study import Answer, FidelityPoint, Study
 
 #: Layers are shown at the sparsity of the grid next to this.
 _LAYER_SPARSITY = 0.95

@@ -9,7 +9,8 @@ from tvm_sparse.config import block_name
 from tvm_sparse.whatif.cost import amdahl_limit, least_sparsity
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.grid import Point, Targets
-from tvm_sparse.whatif.study import Alternative, Answer, PointResult
+from tvm_sparse.whatif.point_results import PointResult
+from tvm_sparse.whatif.study import Alternative, Answer
 
 #: Sparsities over this are asked for by nobody: accuracy is gone.
 _MOST_SPARSITY = 0.99

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import corrected
+from tvm_sparse.whatif.point_results import PointResult
 from tvm_sparse.whatif.predict import Predictor
-from tvm_sparse.whatif.study import PointResult
 
 BlockShape = tuple[int, int]
 

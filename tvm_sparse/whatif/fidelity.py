@@ -26,7 +26,8 @@ from tvm_sparse.text.texts import read_texts, take_evenly
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
-from tvm_sparse.whatif.study import Answer, FidelityPoint, PointResult, Study, StudyFidelity
+from tvm_sparse.whatif.point_results import PointResult
+from tvm_sparse.whatif.study import Answer, FidelityPoint, Study, StudyFidelity
 from tvm_sparse.whatif.subject import Subject
 
 #: Texts that a model is judged on, where there are more.

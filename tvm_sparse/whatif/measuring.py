@@ -27,7 +27,7 @@ from tvm_sparse.whatif.baseline import (
     undisturbed_ms,
 )
 from tvm_sparse.whatif.grid import Point
-from tvm_sparse.whatif.study import Measurement
+from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.subject import Subject
 
 #: Runs over which the median of every kernel call is taken.

@@ -16,7 +16,7 @@ from tvm_sparse.tuning.machine import Ceilings, level_of
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import CostModel, Product
-from tvm_sparse.whatif.study import KernelEfficiency
+from tvm_sparse.whatif.point_results import KernelEfficiency
 
 BlockShape = tuple[int, int]
 

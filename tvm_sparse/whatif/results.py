@@ -11,8 +11,8 @@ from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import amdahl_limit
 from tvm_sparse.whatif.grid import Point
+from tvm_sparse.whatif.point_results import PointResult, ProductCall, SettingResult
 from tvm_sparse.whatif.predict import Predictor
-from tvm_sparse.whatif.study import PointResult, ProductCall, SettingResult
 from tvm_sparse.whatif.subject import Fill
 from tvm_sparse.whatif.sweep import Kept
 

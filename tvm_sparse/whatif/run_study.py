@@ -24,10 +24,11 @@ from tvm_sparse.whatif.measuring import (
     measured_baseline,
     point_identity,
 )
+from tvm_sparse.whatif.point_results import Measurement, PointResult
 from tvm_sparse.whatif.predict import Predictor, make_predictors
 from tvm_sparse.whatif.question import Question
 from tvm_sparse.whatif.results import point_result, setting_result
-from tvm_sparse.whatif.study import Alternative, Measurement, PointResult, Study
+from tvm_sparse.whatif.study import Alternative, Study
 from tvm_sparse.whatif.subject import Subject
 from tvm_sparse.whatif.sweep import Kept, load_points, measure_points
 

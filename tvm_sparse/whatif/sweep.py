@@ -10,7 +10,7 @@ from typing import Any
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.grid import Point
-from tvm_sparse.whatif.study import Measurement
+from tvm_sparse.whatif.point_results import Measurement
 
 #: Builds and measures one point.
 MeasurePoint = Callable[[Point], Measurement]
