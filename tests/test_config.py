@@ -48,7 +48,9 @@ def test_block_shapes_are_a_list_with_commas():
     assert parse_block_shapes("4x1, 16X2,") == ((4, 1), (16, 2))
 
 
-@pytest.mark.parametrize("text", ["4", "x1", "4x", "0x1", "ax1", "4x1x1", "-4x1", ""])
+@pytest.mark.parametrize(
+    "text", ["4", "x1", "4x", "0x1", "ax1", "4x1x1", "-4x1", "", "²x1", "9" * 5000 + "x1"]
+)
 def test_what_is_no_block_shape_is_refused(text):
     with pytest.raises(ConfigError, match="write rows x columns"):
         parse_block_shape(text)

@@ -7,6 +7,8 @@ checked by the stage that learns it.
 
 from __future__ import annotations
 
+import re
+import reprlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -236,12 +238,13 @@ def parse_block_shape(text: str) -> tuple[int, int]:
     ConfigError
         If it is none.
     """
-    rows, by, columns = text.strip().lower().partition("x")
-    if not (by and rows.isdecimal() and columns.isdecimal() and int(rows) and int(columns)):
+    found = re.fullmatch(r"0*([1-9]\d{0,5})x0*([1-9]\d{0,5})", text.strip().lower(), re.ASCII)
+    if found is None:
         raise ConfigError(
-            f"block shape {text!r} given: write rows x columns, for example 1x1, 4x1 or 16x1"
+            f"block shape {reprlib.repr(text)} given: write rows x columns, for example 1x1, 4x1 "
+            "or 16x1"
         )
-    return int(rows), int(columns)
+    return int(found[1]), int(found[2])
 
 
 def parse_block_shapes(text: str) -> tuple[tuple[int, int], ...]:
@@ -275,4 +278,5 @@ def choose_micro_batch(batch: int, seq_len: int, cores: int) -> int:
         A divisor of `batch`.
     """
     least = max(_MICRO_BATCH_TOKENS * cores / seq_len, batch / _MOST_MICRO_BATCHES)
-    return next(n for n in range(1, batch + 1) if batch % n == 0 and (n >= least or n == batch))
+    sizes = (batch // n for n in range(_MOST_MICRO_BATCHES, 0, -1) if batch % n == 0)
+    return next(size for size in sizes if size >= least or size == batch)

@@ -87,6 +87,11 @@ def available_cores() -> int:
     return cores if quota is None else min(cores, max(1, math.ceil(quota)))
 
 
+def memory_bytes() -> int:
+    """Return the size of this machine's memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def threads_here(threads: int | None) -> int:
     """Return how many threads to run on this machine: as many as asked for, or every core.
 

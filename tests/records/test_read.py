@@ -83,6 +83,14 @@ def test_the_file_and_the_field_are_named(changes: dict[str, Any], message: str)
     assert fault(document(**changes)) == message
 
 
+def test_integers_of_more_than_64_bits_are_refused() -> None:
+    for number in (10**400, 1 << 63, -(1 << 63) - 1):
+        with pytest.raises(ArtifactError, match="a number in it has more than 64 bits"):
+            parse_json(f'{{"a": [{number}]}}', "a.json", ArtifactError)
+    text = '{"a": 9223372036854775807, "b": 0.12345678901234567890123, "c": "12345678901234567890"}'
+    assert parse_json(text, "a.json", ArtifactError)["a"] == 2**63 - 1
+
+
 @pytest.mark.parametrize("name", document())
 def test_every_field_is_needed(name: str) -> None:
     values = document()

@@ -84,6 +84,25 @@ def test_damaged_safetensors_is_named(checkpoint, contents):
         resolve(checkpoint)
 
 
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ({"weight_map": {"a": 5}}, "weight_map.a: Expected str, got int"),
+        ({"weight_map": {"a": "x" * 5000}}, "weight_map.a: Expected str of length <= 200"),
+        ({"weight_map": {"a": "../a"}}, "names the shard '../a', which is no file beside it"),
+        ({"weight_map": {"a": "a\0"}}, r"names the shard 'a.x00', which is no file"),
+        ({"weight_map": {}}, "lists no shards"),
+        ({}, "lists no shards"),
+        ([], "Expected object, got array"),
+    ],
+)
+def test_what_is_no_index_of_shards_is_refused(index, message, checkpoint):
+    (checkpoint / "model.safetensors").unlink()
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=message):
+        resolve_source(ModelSpec(str(checkpoint)))
+
+
 def test_sharded_safetensors_need_every_shard(checkpoint):
     (checkpoint / "model.safetensors").rename(checkpoint / "model-1.safetensors")
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}

@@ -28,39 +28,37 @@ def test_the_last_pattern_that_matches_counts():
     assert zeros == {"a/query/kernel": 90, "a/output/kernel": 12, "b/query/kernel": 6}
 
 
-@pytest.mark.parametrize(
-    ("patterns", "said"),
-    [
-        ({"c/*": 0.5}, "matches none of the 3 layers to prune; they are named like a/query"),
-        ({"a/*": 1.5}, "sparsity 1.5 given for a/[*]: it is a fraction"),
-        ({"a/*": "half"}, "sparsity 'half' given"),
-        ({"a/*": True}, "sparsity True given"),
-        ({"a/*": float("nan")}, "sparsity nan given"),
-    ],
-)
-def test_unusable_patterns(patterns, said):
+def test_patterns_that_match_nothing():
+    said = "matches none of the 3 layers to prune; they are named like a/query"
     with pytest.raises(ConfigError, match=said):
-        by_patterns(LAYERS, patterns, 0.5)
+        by_patterns(LAYERS, {"c/*": 0.5}, 0.5)
 
 
 def test_files(tmp_path):
     file = tmp_path / "schedule.yaml"
     file.write_text("'*/query/*': 0.9\na/*: 0.25\n")
     assert load_patterns(file) == {"*/query/*": 0.9, "a/*": 0.25}
-    for content, said in [
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
         ("- 1\n", "is no mapping"),
         ("", "is no mapping"),
         ("1: 2\n", "is no mapping"),
         ("a: [\n", "is no YAML"),
-    ]:
-        file.write_text(content)
-        with pytest.raises(ConfigError, match=said):
-            load_patterns(file)
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="cannot be read: it is no UTF-8"):
+        ("a/*: 1.5", "sparsity 1.5 given for a/[*]: it is a fraction"),
+        ("a/*: half", "sparsity 'half' given"),
+        ("a/*: yes", "sparsity True given"),
+        ("a/*: .nan", "sparsity nan given"),
+        ("a/*: 2020-13-45", "sparsity '2020-13-45' given"),
+    ],
+)
+def test_files_that_are_no_schedule(content, said, tmp_path):
+    file = tmp_path / "schedule.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=said):
         load_patterns(file)
-    with pytest.raises(ConfigError, match="cannot be read: No such file"):
-        load_patterns(tmp_path / "none.yaml")
 
 
 @given(

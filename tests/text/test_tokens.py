@@ -67,6 +67,31 @@ def test_what_cannot_be_tokenised_is_refused(tmp_path, dense_dir):
         tokenizer.encode(["the house"], 8, vocab_size=10)
 
 
+WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "?"}
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"type": "BPE", "vocab": {}, "merges": []}, "makes no tokens of 'a b'"),
+        (WORDS, "fails on a text: WordLevel error: Missing"),
+        ({**WORDS, "vocab": {"a b": 2**32 - 1}}, "gives id 4294967295, the model has"),
+        ({**WORDS, "vocab": {"a b": 0, "[PAD]": 2**31}}, "gives id 2147483648, the model has"),
+    ],
+)
+def test_a_tokenizer_that_is_of_no_use_is_refused(model, message, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": model}))
+    with pytest.raises(InputError, match=message):
+        load_tokenizer(tmp_path).encode(["a b"], 5)
+
+
+def test_settings_of_a_wrong_type_are_refused(tmp_path, dense_dir):
+    (tmp_path / "vocab.txt").write_text((dense_dir / "vocab.txt").read_text())
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": [1]}')
+    with pytest.raises(InputError, match="do_lower_case: Expected bool, got array"):
+        load_tokenizer(tmp_path)
+
+
 def test_a_vocabulary_without_special_tokens_is_refused(tmp_path):
     (tmp_path / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(InputError, match=r"lacks \[UNK\]"):

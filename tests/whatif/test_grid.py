@@ -89,6 +89,8 @@ def test_a_yaml_file_holds_the_axes(tmp_path):
         ("sparsity: [0.5\n", "is no YAML file"),
         ("sparsity: [high]\n", "sparsity 'high' given, a fraction is needed"),
         ("seq_len: [1.5]\n", "seq_len 1.5 given, a whole number is needed"),
+        ("seq_len: .inf", "seq_len inf given, a whole number is needed"),
+        ("batch: .nan", "batch nan given, a whole number is needed"),
         ("threads: [true]\n", "threads True given, a whole number is needed"),
         ("block_shape: [[4, 1]]\n", r"a text like 4x1 is needed"),
         ("", "holds no mapping"),

@@ -6,20 +6,13 @@ import pytest
 
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.whatif.grid import Grid
-from tvm_sparse.whatif.plan import Inventory, describe_cost, estimate_cost, estimate_weights
+from tvm_sparse.whatif.plan import Inventory, describe_cost, estimate_cost
 
 pytestmark = pytest.mark.unit
 
 BENCH = BenchSpec(time_s=3.0, warmup_s=0.5)
 GRID = Grid((0.5, 0.9), ((1, 1), (4, 1)), (64, 128), (1,), (1,))
 NOTHING = Inventory(0, 2, 0, 2, 0, None, 1_000_000)
-BERT_BASE = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "vocab_size": 30522,
-    "max_position_embeddings": 512,
-}
 
 
 def test_a_first_study_imports_and_builds_everything():
@@ -69,10 +62,3 @@ def test_the_plan_is_told_in_two_or_three_lines():
     there = Inventory(2, 2, 2, 2, 3, 0, 1_000_000)
     more = describe_cost(GRID, estimate_cost(GRID, "measure", BENCH, there))
     assert more[2] == "3 measured points are taken from the cache"
-
-
-def test_weights_are_estimated_from_the_configuration():
-    assert estimate_weights(BERT_BASE) == pytest.approx(109e6, rel=0.02)
-    distil = {"dim": 768, "hidden_dim": 3072, "n_layers": 6, "vocab_size": 30522}
-    assert estimate_weights(distil) == pytest.approx(66e6, rel=0.02)
-    assert estimate_weights({}) > 0

@@ -1,19 +1,14 @@
-"""Change tensors of a safetensors file in place, leaving every other byte as it is.
-
-The format (github.com/huggingface/safetensors): eight bytes little-endian length of a JSON header,
-the header {name: {dtype, shape, data_offsets}}, then the tensors' bytes.
-"""
+"""Change tensors of a safetensors file in place, leaving every other byte as it is."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tvm_sparse.errors import CheckpointError
-from tvm_sparse.records.read import parse_json
+from tvm_sparse.records.safetensors_header import read_header
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
@@ -81,18 +76,16 @@ class StoredTensor:
 def stored_tensors(path: Path) -> list[StoredTensor]:
     """List the floating-point tensors of a safetensors file.
 
-    Parameters
-    ----------
-    path : Path
-        A file that `checkpoint.check_safetensors` has found sound.
+    Raises
+    ------
+    CheckpointError
+        The file is damaged.
     """
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = parse_json(file.read(length), f"the header of {path}", CheckpointError)
+    header = read_header(path)
     return [
         StoredTensor(
-            path, name, entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0]
+            path, name, entry.dtype, entry.shape, header.data_start + entry.data_offsets[0]
         )
-        for name, entry in header.items()
-        if name != "__metadata__" and entry["dtype"] in (*_DTYPES, "BF16")
+        for name, entry in header.tensors.items()
+        if entry.dtype in (*_DTYPES, "BF16")
     ]

@@ -1,4 +1,4 @@
-"""Read JSON into dataclasses, and refuse in one line what is not exactly one of them.
+"""Read JSON into typed values, and refuse in one line what is not exactly of their type.
 
 Dataclasses stay plain: msgspec checks them from outside, see decision record 0012.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import reprlib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,10 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 #: Far above any record: a study of a thousand points has 5 MB.
 _MOST_BYTES = 64 << 20
+#: What every reader of JSON agrees on: an integer has 64 bits.
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+# What may be a number beyond those: there is seldom one, and only then are all numbers looked at.
+_LONG = re.compile(rb"\d{19}")
 # A step of a path in msgspec's messages: a field, a position, or some key of a mapping.
 _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
@@ -68,20 +73,44 @@ def read_json(path: str | os.PathLike[str], error: type[TvmSparseError], advice:
     TvmSparseError
         Of the class `error`: the file cannot be read, is too large or is no JSON.
     """
+    data = read_bytes(path, _MOST_BYTES, error, advice)
+    return parse_json(data, str(path), error, advice)
+
+
+def read_bytes(
+    path: str | os.PathLike[str], most_bytes: int, error: type[TvmSparseError], advice: str = ""
+) -> bytes:
+    """Return what a file holds, unless that is too much.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    most_bytes : int
+        The largest file that is read, in bytes; whole megabytes.
+    error, advice
+        As `read_record` takes them.
+
+    Raises
+    ------
+    TvmSparseError
+        Of the class `error`: the file cannot be read or is too large.
+    """
     try:
         with open(path, "rb") as stream:
-            data = stream.read(_MOST_BYTES + 1)
-    except OSError as fault:
-        raise error(f"{path} cannot be read: {fault.strerror or fault}") from None
-    if len(data) > _MOST_BYTES:
-        raise error(_line(f"{path} is larger than {_MOST_BYTES >> 20} MB", advice))
-    return parse_json(data, str(path), error, advice)
+            data = stream.read(most_bytes + 1)
+    except (OSError, ValueError) as fault:  # a name with a zero byte is a ValueError
+        reason = getattr(fault, "strerror", None) or fault
+        raise error(f"{path} cannot be read: {reason}") from None
+    if len(data) > most_bytes:
+        raise error(_line(f"{path} is larger than {most_bytes >> 20} MB", advice))
+    return data
 
 
 def parse_json(
     data: bytes | str, origin: str, error: type[TvmSparseError], advice: str = ""
 ) -> Any:
-    """Parse strict JSON: no NaN, no infinity, no nesting that exhausts the stack.
+    """Parse strict JSON: no NaN, no infinity, no nesting that exhausts the stack, 64-bit integers.
 
     Parameters
     ----------
@@ -98,7 +127,11 @@ def parse_json(
         Of the class `error`: it is no JSON.
     """
     try:
-        return msgspec.json.decode(data)
+        data = data.encode() if isinstance(data, str) else data
+        document = msgspec.json.decode(data)
+        if not (_LONG.search(data) and holds_long(document)):
+            return document
+        reason = "a number in it has more than 64 bits"
     except RecursionError:
         reason = "it is nested too deeply"
     except ValueError as fault:
@@ -131,14 +164,54 @@ def check_record(
         if found != needed:
             fault = f"{origin} has schema version {found}, {needed} is needed"
             raise error(_line(fault, advice))
-    try:
-        record = msgspec.convert(document, kind)
-        fault = next(_strays(document, record, ""), "")
-    except msgspec.ValidationError as invalid:
-        fault = _explain(invalid, document, kind)
+    record: Record = check_types(document, kind, origin, error, advice)
+    fault = next(_strays(document, record, ""), "")
     if fault:
         raise error(_line(f"{origin}: {fault}", advice))
     return record
+
+
+def check_types(
+    document: Any, kind: Any, origin: str, error: type[TvmSparseError], advice: str = ""
+) -> Any:
+    """Return what of a parsed document is of a type.
+
+    Fields that the type does not name are left out: files of others hold more than we read.
+
+    Parameters
+    ----------
+    document : object
+        As JSON or YAML has it.
+    kind : type
+        What it must be, for example a `TypedDict`; bounds of numbers are `msgspec.Meta`.
+    origin : str
+        Where it is from, for messages.
+    error, advice
+        As `read_record` takes them.
+
+    Raises
+    ------
+    TvmSparseError
+        Of the class `error`: it holds something else.
+    """
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as invalid:
+        raise error(_line(f"{origin}: {_explain(invalid, document, kind)}", advice)) from None
+
+
+def holds_long(document: Any) -> bool:
+    """Tell whether a document holds an integer of more than 64 bits."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, int) and not _LEAST <= value <= _MOST:
+            return True
+    return False
 
 
 def schema_version(kind: type[DataclassInstance]) -> Any:
@@ -170,6 +243,8 @@ def _explain(invalid: msgspec.ValidationError, document: Any, kind: Any) -> str:
         here = here[step]
         path += f".{name}" if name else f"[{index}]"
     what = what.replace("`", "")
+    if what.startswith("Expected") and ", got" not in what:
+        what += f", got {reprlib.repr(here)}"
     return f"{path.removeprefix('.')}: {what}" if path else what
 
 

@@ -1,10 +1,11 @@
-"""What a model's `config.json` says about it: its class, its limits, its number of layers."""
+"""What a model's `config.json` says about it: its class, its limits, its layers, its size."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import memory_bytes
 
 # Families that count positions from `pad_token_id + 1`, which costs that many of the maximum.
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "mpnet")
@@ -60,3 +61,43 @@ def with_num_layers(name: str, config: dict[str, Any], num_layers: int | None) -
     if num_layers > int(config[key]):
         raise ConfigError(f"layers {num_layers} given: {name} has {config[key]}, use at most that")
     return {**config, key: num_layers}
+
+
+def check_size(name: str, config: dict[str, Any], batch: int, seq_len: int) -> None:
+    """Refuse what this machine's memory cannot hold, before anything of it is made.
+
+    Raises
+    ------
+    ConfigError
+        The weights, or what one layer of the model returns, are larger than the memory.
+    """
+    memory = memory_bytes()
+    weights = 4 * estimate_weights(config)
+    layer = 4 * batch * seq_len * _width(config)
+    for size, what, advice in (
+        (weights, f"the weights that config.json of {name} describes take", "--layers"),
+        (layer, f"batch {batch} x seq-len {seq_len} given: a layer returns", "--batch"),
+    ):
+        if size > memory:
+            raise ConfigError(
+                f"{what} {size / 1e9:.0f} GB, this machine has {memory / 1e9:.0f} GB: "
+                f"use a smaller {advice}"
+            )
+
+
+def estimate_weights(config: dict[str, Any]) -> int:
+    """Return about how many weights a transformer has, from its `config.json`."""
+    hidden = _width(config)
+    inner = _number(config, 4 * hidden, "intermediate_size", "hidden_dim", "ffn_dim")
+    layers = _number(config, 12, "num_hidden_layers", "n_layers", "num_layers")
+    embedding = _number(config, hidden, "embedding_size")
+    words = _number(config, 0, "vocab_size") + _number(config, 0, "max_position_embeddings")
+    return words * embedding + layers * (4 * hidden * hidden + 2 * hidden * inner)
+
+
+def _width(config: dict[str, Any]) -> int:
+    return _number(config, 768, "hidden_size", "dim", "d_model", "n_embd", "emb_dim")
+
+
+def _number(config: dict[str, Any], default: int, *names: str) -> int:
+    return next((config[name] for name in names if isinstance(config.get(name), int)), default)

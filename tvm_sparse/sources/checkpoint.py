@@ -6,10 +6,13 @@ import hashlib
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, TypedDict
+
+from msgspec import Meta
 
 from tvm_sparse.errors import CheckpointError
-from tvm_sparse.records.read import parse_json, read_json
+from tvm_sparse.records.read import check_types, read_json
+from tvm_sparse.records.safetensors_header import read_header
 
 SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
@@ -20,9 +23,10 @@ WEIGHT_FILES = (SAFETENSORS, SAFETENSORS_INDEX, TF_WEIGHTS, TF_INDEX)
 PYTORCH_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# The reference implementation refuses longer headers too; it bounds what a damaged length reads.
-_MAX_HEADER_BYTES = 100_000_000
-_AGAIN = "fetch it again"
+
+
+class _Index(TypedDict, total=False):
+    weight_map: dict[str, Annotated[str, Meta(min_length=1, max_length=200)]]
 
 
 @dataclass(frozen=True)
@@ -31,26 +35,6 @@ class CheckpointFiles:
 
     format: str
     paths: tuple[Path, ...]
-
-
-def load_config(directory: Path) -> dict[str, Any]:
-    """Return the contents of a directory's `config.json`.
-
-    Raises
-    ------
-    CheckpointError
-        It is missing, is not a JSON object, or names no `model_type`.
-    """
-    path = directory / "config.json"
-    if not path.exists():
-        raise CheckpointError(
-            f"directory {directory} has no config.json: give a directory as "
-            "`save_pretrained` writes it (config.json and model.safetensors or tf_model.h5)"
-        )
-    config = read_json(path, CheckpointError)
-    if not isinstance(config, dict) or not config.get("model_type"):
-        raise CheckpointError(f"{path} names no model_type: it is no model's config.json")
-    return config
 
 
 def find_weights(directory: Path) -> CheckpointFiles | None:
@@ -67,7 +51,7 @@ def find_weights(directory: Path) -> CheckpointFiles | None:
             continue
         paths = _shards(path) if name.endswith(".index.json") else (path,)
         for part in paths:
-            check_safetensors(part) if part.suffix == ".safetensors" else _check_hdf5(part)
+            read_header(part) if part.suffix == ".safetensors" else _check_hdf5(part)
         return CheckpointFiles("safetensors" if "safetensors" in name else "h5", paths)
     pickle = next((name for name in PYTORCH_FILES if (directory / name).is_file()), None)
     if pickle:
@@ -78,42 +62,23 @@ def find_weights(directory: Path) -> CheckpointFiles | None:
     return None
 
 
-def check_safetensors(path: Path) -> None:
-    """Check that a safetensors file's header is sound and that no byte is missing.
+def shard_names(index: Path) -> list[str]:
+    """Return the file names that an index of shards lists.
 
     Raises
     ------
     CheckpointError
-        The header cannot be read, or the file's length is not what the header says.
+        It is no index, or names something else than files beside it.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-        if 8 + length > size or length > _MAX_HEADER_BYTES:
-            raise CheckpointError(
-                f"{path} is truncated or no safetensors file ({size} bytes, its header alone "
-                "would be longer): fetch it again"
-            )
-        header = parse_json(file.read(length), f"the header of {path}", CheckpointError, _AGAIN)
-        try:
-            ends = [t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"]
-        except (TypeError, KeyError, IndexError, AttributeError) as error:
-            raise CheckpointError(f"the header of {path} is damaged ({error}): {_AGAIN}") from None
-    expected = 8 + length + max(ends, default=0)
-    if size != expected:
-        what = "truncated" if size < expected else "longer than its header says"
-        raise CheckpointError(
-            f"{path} is {what}: {size} bytes, {expected} are expected; fetch it again"
-        )
-
-
-def shard_names(index: Path) -> list[str]:
-    """Return the file names that an index of shards lists; CheckpointError if it is no index."""
-    try:
-        return sorted(set(read_json(index, CheckpointError)["weight_map"].values()))
-    except (KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{index} cannot be read as an index of shards: {error}") from None
+    document = read_json(index, CheckpointError)
+    found = check_types(document, _Index, str(index), CheckpointError)
+    names = sorted(set(found.get("weight_map", {}).values()))
+    if not names:
+        raise CheckpointError(f"{index} lists no shards: fetch it again")
+    for name in names:
+        if "/" in name or "\0" in name:
+            raise CheckpointError(f"{index} names the shard {name!r}, which is no file beside it")
+    return names
 
 
 def hash_files(paths: tuple[Path, ...]) -> str:

@@ -19,9 +19,11 @@ from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import (
     architecture_of,
     check_seq_len,
+    check_size,
     with_num_layers,
 )
-from tvm_sparse.sources.checkpoint import find_weights, hash_files, load_config
+from tvm_sparse.sources.checkpoint import find_weights, hash_files
+from tvm_sparse.sources.config_file import load_config
 from tvm_sparse.sources.hub import (
     HubUnavailableError,
     cached_checkpoint,
@@ -105,7 +107,8 @@ def resolve_source(spec: ModelSpec, progress: Progress = silent) -> ModelSource:
     CheckpointError
         Files are missing or damaged, or there is no checkpoint under `--weights checkpoint`.
     ConfigError
-        The sequence length or number of layers is more than the model allows.
+        The sequence length or number of layers is more than the model allows, or the model does
+        not fit into memory.
     FrontendError
         The architecture is no encoder this tool imports.
     """
@@ -122,6 +125,7 @@ def resolve_source(spec: ModelSpec, progress: Progress = silent) -> ModelSource:
     config = with_num_layers(spec.model, found.config, spec.num_layers)
     if task != "image-classification":
         check_seq_len(spec.model, config, spec.seq_len)
+    check_size(spec.model, config, spec.batch, spec.seq_len)
     if found.directory is not None:
         return _checkpoint_source(spec, found, found.directory, config, architecture, task)
     sparsity = preset.element_sparsity if preset else None

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import re
+import reprlib
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.sparsity.schedule import load_patterns
 
 NM = tuple[int, int]
 Method = Literal["magnitude", "wanda", "second-order"]
@@ -70,10 +72,12 @@ class PruneSpec:
             raise ConfigError(f"method {self.method!r} given: use one of {', '.join(METHODS)}")
         if self.sparsity is None and self.n_m is None:
             raise ConfigError("no sparsity given: pass --sparsity FRACTION or --n-m N:M")
-        if self.schedule not in SCHEDULES and not os.path.isfile(self.schedule):
-            raise ConfigError(
-                f"schedule {self.schedule!r} given: use {', '.join(SCHEDULES)} or a YAML file"
-            )
+        if self.schedule not in SCHEDULES:
+            if not os.path.isfile(self.schedule):
+                raise ConfigError(
+                    f"schedule {self.schedule!r} given: use {', '.join(SCHEDULES)} or a YAML file"
+                )
+            load_patterns(self.schedule)
         if self.sparsity is not None and self.n_m is not None:
             raise ConfigError("--sparsity and --n-m exclude each other: N:M sets the sparsity")
         if self.sparsity is not None and not 0.0 <= self.sparsity <= 1.0:
@@ -121,9 +125,11 @@ def parse_n_m(text: str) -> NM:
     ConfigError
         It is no such pattern, or more would stay than there are.
     """
-    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,6})\s*:\s*(\d{1,6})\s*", text)
     if match is None:
-        raise ConfigError(f"N:M {text!r} given: it is two numbers such as 2:4 (2 of every 4 stay)")
+        raise ConfigError(
+            f"N:M {reprlib.repr(text)} given: it is two numbers such as 2:4 (2 of every 4 stay)"
+        )
     n, m = int(match[1]), int(match[2])
     if not 1 <= n <= m:
         raise ConfigError(f"N:M {n}:{m} given: N blocks of every M stay, so 1 <= N <= M is needed")

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 import os
+import reprlib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.records.yaml_file import read_yaml
 from tvm_sparse.sparsity.patterns import zero_block_count
 
 
@@ -41,13 +42,9 @@ def by_patterns(
     Raises
     ------
     ConfigError
-        A sparsity is no fraction, or a pattern matches no layer.
+        A pattern matches no layer.
     """
-    for pattern, value in sparsities.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise ConfigError(
-                f"sparsity {value!r} given for {pattern}: it is a fraction between 0 and 1"
-            )
+    for pattern in sparsities:
         if not any(fnmatchcase(name, pattern) for name in num_blocks):
             raise ConfigError(
                 f"schedule pattern {pattern!r} given, which matches none of the {len(num_blocks)} "
@@ -66,25 +63,19 @@ def load_patterns(path: str | os.PathLike[str]) -> dict[str, float]:
     Raises
     ------
     ConfigError
-        The file cannot be read or is no such mapping.
+        The file cannot be read, is no such mapping, or a sparsity is no fraction.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise ConfigError(f"schedule {path} cannot be read: {reason}") from None
-    import yaml
-
-    try:
-        found: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"schedule {path} is no YAML: {' '.join(str(error).split())[:200]}"
-        ) from None
+    found = read_yaml(path, ConfigError)
     if not isinstance(found, dict) or not found or not all(isinstance(key, str) for key in found):
         raise ConfigError(
             f"schedule {path} is no mapping: lines such as '*/attention/*: 0.7' are needed"
         )
+    for pattern, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise ConfigError(
+                f"schedule {path}: sparsity {reprlib.repr(value)} given for {pattern}: it is a "
+                "fraction between 0 and 1"
+            )
     return found
 
 

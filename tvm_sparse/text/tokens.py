@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import InputError
-from tvm_sparse.records.read import read_json
+from tvm_sparse.records.read import check_types, read_json
 from tvm_sparse.text.texts import PAIR_SEPARATOR
 
 TOKENIZER_FILE = "tokenizer.json"
 VOCABULARY_FILE = "vocab.txt"
+_MOST = 1 << 31  # what a model takes are 32-bit integers
 _PADDING_TOKENS = ("[PAD]", "<pad>")
 
 Arrays = dict[str, NDArray[Any]]
@@ -107,7 +109,8 @@ class TextTokenizer:
         Raises
         ------
         InputError
-            An id is beyond the model's vocabulary, or `seq_len` leaves no room for words.
+            An id is beyond the model's vocabulary, `seq_len` leaves no room for words, or the
+            tokenizer makes nothing of a text.
         """
         needed = self._tokenizer.num_special_tokens_to_add(True) + 2
         if seq_len < needed:
@@ -115,7 +118,8 @@ class TextTokenizer:
         self._tokenizer.enable_truncation(max_length=seq_len)
         # One text at a time: the tokenizer's threads would get in the way of later forks.
         encoded = [self._encode(text) for text in texts]
-        ids = np.full((len(texts), seq_len), self.pad_id, np.int32)
+        # Wider than what is returned: a file may give its tokens any number.
+        ids = np.full((len(texts), seq_len), self.pad_id, np.int64)
         mask, types = np.zeros_like(ids), np.zeros_like(ids)
         offsets = np.full((*ids.shape, 3), -1, np.int32)
         for row, one in enumerate(encoded):
@@ -123,18 +127,26 @@ class TextTokenizer:
             ids[row, :length], types[row, :length], mask[row, :length] = one.ids, one.type_ids, 1
             offsets[row, :length, 0] = [-1 if part is None else part for part in one.sequence_ids]
             offsets[row, :length, 1:] = one.offsets
-        if vocab_size is not None and ids.size and ids.max() >= vocab_size:
-            raise InputError(
-                f"the tokenizer gives id {ids.max()}, the model has a vocabulary of {vocab_size}: "
-                "the two do not belong together"
-            )
+        for what, values, most in (("id", ids, vocab_size or _MOST), ("type", types, _MOST)):
+            if values.size and values.max() >= most:
+                raise InputError(
+                    f"the tokenizer gives {what} {values.max()}, the model has a vocabulary of "
+                    f"{most}: the two do not belong together"
+                )
         truncated = sum(bool(one.overflowing) for one in encoded)
-        arrays = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        named = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        arrays: Arrays = {name: values.astype(np.int32) for name, values in named.items()}
         return Tokens(arrays, truncated, tuple(texts), offsets)
 
     def _encode(self, text: str) -> Any:
         first, separator, second = text.partition(PAIR_SEPARATOR)
-        return self._tokenizer.encode(first, second if separator else None)
+        try:
+            encoded = self._tokenizer.encode(first, second if separator else None)
+        except Exception as error:  # the library raises plain Exception
+            raise InputError(f"the tokenizer fails on a text: {_reason(error)}") from None
+        if not encoded.ids:
+            raise InputError(f"the tokenizer makes no tokens of {reprlib.repr(text)}")
+        return encoded
 
 
 def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
@@ -169,15 +181,29 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
     except InputError:
         raise
     except Exception as error:  # the library raises plain Exception
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"the tokenizer in {folder} cannot be read: {reason}") from None
+        raise InputError(f"the tokenizer in {folder} cannot be read: {_reason(error)}") from None
     found = (tokenizer.token_to_id(token) for token in _PADDING_TOKENS)
     return TextTokenizer(tokenizer, next((i for i in found if i is not None), 0))
 
 
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+class _Settings(TypedDict, total=False):
+    do_lower_case: bool
+    tokenize_chinese_chars: bool
+    strip_accents: bool | None
+
+
 def _settings(folder: Path) -> Mapping[str, Any]:
     path = folder / "tokenizer_config.json"
-    return read_json(path, InputError) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    settings: Mapping[str, Any] = check_types(
+        read_json(path, InputError), _Settings, str(path), InputError
+    )
+    return settings
 
 
 def _word_pieces(vocabulary: Path, settings: Mapping[str, Any]) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tvm_sparse.config import parse_block_shape
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.records.yaml_file import read_yaml
 
 #: Names of a grid's axes in a YAML file, and the fields of `Grid` they stand for.
 _AXES = {
@@ -50,15 +52,7 @@ def load_grid(path: str | Path) -> dict[str, Any]:
     ConfigError
         If the file cannot be read, is no mapping, or holds an unknown name or a wrong value.
     """
-    import yaml
-
-    try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first_line = str(error).splitlines()[0]
-        raise ConfigError(f"{path} is no YAML file: {first_line}") from None
+    document = read_yaml(path, ConfigError)
     if not isinstance(document, Mapping):
         raise ConfigError(f"{path} holds no mapping: write lines like `sparsity: [0.8, 0.9]`")
     unknown = [str(name) for name in document if name not in _AXES]
@@ -86,11 +80,13 @@ def grid_arguments(axes: Mapping[str, Iterable[Any]], origin: str) -> dict[str, 
                 converted.append(parse_block_shape(value))
             elif name == "sparsity" and number:
                 converted.append(float(value))
-            elif name not in ("sparsity", "block_shape") and number and value == int(value):
+            elif name not in ("sparsity", "block_shape") and number and value % 1 == 0:
                 converted.append(int(value))
             else:
                 needed = _WANTED.get(name, "a whole number")
-                raise ConfigError(f"{origin}: {name} {value!r} given, {needed} is needed")
+                raise ConfigError(
+                    f"{origin}: {name} {reprlib.repr(value)} given, {needed} is needed"
+                )
         arguments[_AXES[name]] = tuple(converted)
     return arguments
 

@@ -138,21 +138,6 @@ def describe_cost(grid: Grid, cost: Cost) -> list[str]:
     return lines
 
 
-def estimate_weights(config: dict[str, object]) -> int:
-    """Return about how many weights a transformer has, from its `config.json`."""
-
-    def number(default: int, *names: str) -> int:
-        values = (config.get(name) for name in names)
-        return next((int(v) for v in values if isinstance(v, int)), default)
-
-    hidden = number(768, "hidden_size", "dim", "d_model")
-    inner = number(4 * hidden, "intermediate_size", "hidden_dim", "ffn_dim")
-    layers = number(12, "num_hidden_layers", "n_layers", "num_layers")
-    embedding = number(hidden, "embedding_size")
-    words = number(0, "vocab_size") + number(0, "max_position_embeddings")
-    return words * embedding + layers * (4 * hidden * hidden + 2 * hidden * inner)
-
-
 def _points_to_measure(grid: Grid, mode: Mode, points: Sequence[Point]) -> int:
     if mode == "predict":
         return 0

@@ -7,6 +7,7 @@ from typing import get_args
 
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.sources.architecture import estimate_weights
 from tvm_sparse.tuning.calibrate import count_missing
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.records import Records
@@ -14,7 +15,7 @@ from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.fidelity import FidelityQuestion
 from tvm_sparse.whatif.grid import Grid, Mode, Targets
 from tvm_sparse.whatif.measuring import load_baseline, point_identity
-from tvm_sparse.whatif.plan import Cost, Inventory, estimate_cost, estimate_weights
+from tvm_sparse.whatif.plan import Cost, Inventory, estimate_cost
 from tvm_sparse.whatif.predict import needed_jobs
 from tvm_sparse.whatif.subject import Fill, Subject
 from tvm_sparse.whatif.sweep import load_points

@@ -15,6 +15,7 @@ from tvm_sparse.importers.import_model import ir_key
 from tvm_sparse.importers.load_model import load_model
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.sources.architecture import check_size
 from tvm_sparse.sources.source import ModelSource, resolve_source
 from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.tuning.records import Records
@@ -94,11 +95,13 @@ class Subject:
         )
 
     def source(self, setting: Setting) -> ModelSource:
-        """Return where the model comes from; checks that it allows the sequence length."""
+        """Return where the model comes from; checks that it allows the sizes of the input."""
         if setting.seq_len not in self._sources:
             spec = self.model_spec(setting)
             self._sources[setting.seq_len] = resolve_source(spec, self._progress)
-        return self._sources[setting.seq_len]
+        source = self._sources[setting.seq_len]
+        check_size(source.name, source.config, setting.batch, setting.seq_len)
+        return source
 
     def import_key(self, setting: Setting) -> str:
         """Return the key of the import in the cache, which need not exist."""

@@ -1,0 +1,5 @@
+"""Small model directories."""
+
+from config_dirs import config_dir
+
+__all__ = ["config_dir"]
