@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
-from study_parts import DENSE_BYTES, LATENCY_MS, SETTING, make_measurement, make_predictors
+from dataclasses import replace
 
+import pytest
+from study_parts import DENSE_BYTES, SETTING, make_baseline, make_measurement, make_predictors
+
+from tvm_sparse.tuning.machine import LEVELS, Ceilings
 from tvm_sparse.whatif.answers import RANDOM_FILL, make_answers
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.decisive import decisive_points
 from tvm_sparse.whatif.grid import Point, Targets
-from tvm_sparse.whatif.results import point_result
+from tvm_sparse.whatif.results import point_results, setting_result
 from tvm_sparse.whatif.study import Alternative
+from tvm_sparse.whatif.subject import Fill
 from tvm_sparse.whatif.sweep import Kept
 
 pytestmark = pytest.mark.unit
@@ -20,15 +24,20 @@ SPARSITIES = (0.0, 0.4, 0.6, 0.8, 0.9)
 FACTORS = {(1, 1): 5.5, (4, 1): 2.0, (16, 1): 2.01}
 
 
-def make_curves(measured=None, factors=FACTORS) -> Curves:
+def make_curves(measured=None, factors=FACTORS, disturbed=False) -> Curves:
     predictors = make_predictors(factors)
-    results = []
-    for block_shape in factors:
-        for sparsity in SPARSITIES:
-            point = Point(SETTING, block_shape, sparsity)
-            kept = (measured or {}).get((block_shape, sparsity))
-            results.append(point_result(point, predictors, Kept(kept, "key") if kept else None, ""))
-    return Curves(SETTING, LATENCY_MS, predictors, results)
+    kept = {
+        Point(SETTING, block_shape, sparsity): Kept(measurement, "key")
+        for (block_shape, sparsity), measurement in (measured or {}).items()
+    }
+    points = [
+        Point(SETTING, block_shape, sparsity) for block_shape in factors for sparsity in SPARSITIES
+    ]
+    baseline = replace(make_baseline(), disturbed=disturbed)
+    dense = setting_result(
+        baseline, predictors, Fill(), Ceilings(1, 1.0, dict.fromkeys(LEVELS, 1.0))
+    )
+    return Curves(dense, predictors, point_results(points, predictors, kept, {}))
 
 
 def answer(
@@ -36,6 +45,10 @@ def answer(
 ):
     answers = make_answers([curves or make_curves()], targets or Targets(), alternatives)
     return next(a for a in answers if a.topic == topic)
+
+
+def topics(curves: Curves) -> set[str]:
+    return {found.topic for found in make_answers([curves], Targets())}
 
 
 def test_break_even_is_told_per_block_shape():
@@ -49,7 +62,7 @@ def test_break_even_is_told_per_block_shape():
 
 
 def test_a_block_shape_that_never_or_always_wins_is_told():
-    text = answer("break_even", make_curves(factors={(1, 1): 1e5, (4, 1): 0.5})).text
+    text = answer("break_even", make_curves(factors={(1, 1): 1e5, (4, 1): 0.95})).text
     assert "1x1 at none" in text
     assert "4x1 at any" in text
 
@@ -103,15 +116,93 @@ def test_measured_points_bend_the_curve_by_their_speed_up():
 
 
 def test_disturbed_points_are_told_and_not_relied_on():
-    curves = make_curves({((4, 1), 0.6): make_measurement(100.0, disturbed=True)})
+    curves = make_curves({((4, 1), 0.6): make_measurement(10.0, disturbed=True)})
     assert answer("break_even", curves).facts["least_sparsity"]["4x1"] == pytest.approx(
         0.5, abs=0.002
     )
     assert answer("disturbed", curves).facts == {"points": 1, "dense_builds": 0}
-    slow = make_curves({((4, 1), 0.9): make_measurement(100.0, disturbed=True)})
-    assert answer("memory", slow).facts["point"] == answer("memory").facts["point"]
-    assert answer("memory", slow).text == answer("memory").text
     assert "measured undisturbed" in answer("prediction", curves).text
+
+
+def test_a_measured_point_beats_its_prediction():
+    """4x1 at 90 % is predicted to take 4.4 ms, and so 6.17 ms at 80 % to be far slower."""
+    curves = make_curves({((4, 1), 0.9): make_measurement(5.0)}, {(4, 1): 2.0})
+    facts = answer("memory", curves).facts
+    assert (facts["point"], facts["speedup"], facts["measured"]) == ("4x1 at 90.0%", 2.0, True)
+    by_sparsity = {r.point.sparsity: r for r in curves.results}
+    assert by_sparsity[0.9].speedup == 2.0
+    # Those without a measurement of their own follow it.
+    assert by_sparsity[0.8].speedup == pytest.approx(10 / 5.8 * 4.4 / 5.0)
+    assert by_sparsity[0.8].latency_ms == pytest.approx(curves.latency((4, 1))(0.8))
+
+
+def test_the_headline_is_no_point_that_was_measured_badly():
+    fast = make_curves({((4, 1), 0.9): make_measurement(0.5, disturbed=True)}, {(4, 1): 2.0})
+    assert "memory" not in topics(fast)
+    both = make_curves(
+        {
+            ((4, 1), 0.9): make_measurement(0.5, disturbed=True),
+            ((4, 1), 0.8): make_measurement(5.8),
+        },
+        {(4, 1): 2.0},
+    )
+    assert answer("memory", both).facts["point"] == "4x1 at 80.0%"
+
+
+def test_with_one_block_shape_none_is_the_best():
+    assert "best_block" not in topics(make_curves(factors={(4, 1): 2.0}))
+    assert "best_block" not in topics(make_curves(factors={(4, 1): 1e5, (16, 1): 1e5}))
+    # Where nothing is zero, and where dense is faster, no block shape is the best.
+    assert sorted(answer("best_block").facts["best_block"]) == ["0.6", "0.8", "0.9"]
+
+
+UNRELIABLE = {
+    "disturbed": ({}, True, "while the dense build was measured"),
+    "contradicted": (
+        {((4, 1), 0.9): make_measurement(0.5, disturbed=True)},
+        False,
+        "2.27x dense was predicted at 90.0% and 20.00x measured",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNRELIABLE)
+def test_an_unreliable_study_says_so_first_and_answers_that_it_cannot_tell(name):
+    measured, disturbed, reason = UNRELIABLE[name]
+    curves = make_curves(measured, {(4, 1): 2.0}, disturbed)
+    first, *others = make_answers([curves], Targets(latency_ms=6.5))
+    assert first.text.startswith("This study cannot tell whether pruning pays: ")
+    assert reason in first.text
+    told = {found.topic: found.text for found in others}
+    assert "4x1 cannot be told" in told["break_even"]
+    assert told["target"] == "What 6.5 ms needs cannot be told."
+    assert not {"best_block", "memory", "limit"} & set(told)
+
+
+def test_gains_without_a_zero_are_distrusted_until_they_are_measured():
+    curves = make_curves(factors={(4, 1): 0.3, (16, 1): 2.0})
+    first = answer("reliability", curves)
+    assert "4x1: its kernels were timed 3.3x as fast as dense without a zero" in first.text
+    assert set(answer("break_even", curves).facts["least_sparsity"]) == {"16x1"}
+    predicted_ms = 3 + 0.3 * 7
+    confirmed = {((4, 1), 0.0): make_measurement(1.05 * predicted_ms)}
+    assert "reliability" not in topics(make_curves(confirmed, {(4, 1): 0.3}))
+
+
+def test_a_measurement_outweighs_a_busy_dense_build_and_stands_where_nothing_else_does():
+    assert "reliability" not in topics(
+        make_curves({((4, 1), 0.9): make_measurement(4.5)}, {(4, 1): 2.0}, disturbed=True)
+    )
+    off = make_curves({((4, 1), 0.9): make_measurement(8.0)}, {(4, 1): 2.0})
+    text = answer("reliability", off).text
+    assert "What was measured undisturbed stands: 4x1 at 90.0%: 1.25x dense." in text
+
+
+def test_kernels_whose_times_stay_out_of_order_are_distrusted():
+    curves = make_curves(factors={(4, 1): 2.0})
+    kernels = tuple(replace(kernel, disorder=8.7) for kernel in curves.dense.kernels)
+    spoilt = replace(curves, dense=replace(curves.dense, kernels=kernels))
+    assert "8.7x as long as with more" in answer("reliability", spoilt).text
 
 
 def test_int8_is_the_alternative_where_it_was_measured():

@@ -10,7 +10,7 @@ from study_parts import CALLS, LATENCY_MS, LAYER, SETTING, make_baseline, make_r
 from tvm_sparse.errors import SparsityError
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.tuning.kernel_job import KernelJob
-from tvm_sparse.whatif.baseline import Baseline, slowness, undisturbed_ms
+from tvm_sparse.whatif.baseline import Baseline, pooled, slowness, undisturbed_ms
 
 pytestmark = pytest.mark.unit
 
@@ -90,8 +90,16 @@ def test_calls_of_one_kernel_are_one_product():
         baseline.record,
     )
     product, job = both.products((4, 1))[0]
-    assert (product.calls, product.dense_ms) == (2, 3.5)
+    assert (product.calls, product.dense_ms) == (2, 3.0)
     assert job.num_weights == 2 * (4 * 32 * 32 + 2 * 64 * 32)
+
+
+def test_equal_kernels_take_equal_time():
+    """One layer's call was interrupted through the whole profile, the others' were not."""
+    slow, *others = (replace(CALLS[1], latency_ms=ms) for ms in (8.7, 0.12, 0.12, 0.14))
+    assert [call.latency_ms for call in pooled([slow, *others])] == [0.12] * 4
+    assert [call.latency_ms for call in pooled([slow, others[0]])] == [0.12] * 2
+    assert pooled(CALLS) == CALLS
 
 
 def test_what_the_block_or_a_pattern_rules_out_stays_dense():

@@ -93,6 +93,12 @@ def test_a_kernel_is_interpolated_between_the_densities_it_was_timed_at():
     assert KernelFit.from_times({1.0: 3.0}).at(0.2) == 3.0
 
 
+def test_a_spike_counts_neither_for_itself_nor_for_what_is_denser():
+    fit = KernelFit.from_times({0.1: 8.7, 0.2: 0.3, 0.4: 0.5, 1.0: 1.2})
+    assert fit.latency_ms == (0.3, 0.3, 0.5, 1.2)
+    assert fit.disorder == pytest.approx(8.7 / 0.3)
+
+
 @given(
     st.dictionaries(
         st.floats(0.01, 1.0), st.floats(1e-3, 1e3, allow_nan=False), min_size=1, max_size=6
@@ -163,15 +169,15 @@ def test_the_least_sparsity_is_where_the_curve_crosses_the_target():
 
 
 def test_a_corrected_curve_goes_through_what_was_measured():
-    def predict(sparsity: float) -> float:
-        return 10.0 - 5 * sparsity
-
-    bent = corrected(predict, {0.4: 8.0 * 1.1, 0.8: 6.0 * 0.9})
-    assert bent(0.4) == pytest.approx(8.8)
-    assert bent(0.8) == pytest.approx(5.4)
+    model = make_model()
+    predict = model.latency_ms
+    speedups = {0.4: 10.0 / (1.1 * predict(0.4)), 0.8: 10.0 / (0.9 * predict(0.8))}
+    bent = corrected(model, speedups)
+    assert bent(0.4) == pytest.approx(1.1 * predict(0.4))
+    assert bent(0.8) == pytest.approx(0.9 * predict(0.8))
     assert bent(0.6) == pytest.approx(predict(0.6))
-    assert bent(0.9) == pytest.approx(predict(0.9) * 0.9)
-    assert corrected(predict, {})(0.3) == predict(0.3)
+    assert bent(0.9) == pytest.approx(0.9 * predict(0.9))
+    assert corrected(model, {})(0.3) == predict(0.3)
 
 
 def test_machines_differ_by_their_cpu_isa_and_cores():

@@ -12,7 +12,7 @@ from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning import calibrate
 from tvm_sparse.tuning.kernel_job import read_jobs
-from tvm_sparse.tuning.machine import Ceilings, MachineId
+from tvm_sparse.tuning.machine import LEVELS, Ceilings, MachineId
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.whatif.predict import make_predictors, needed_jobs
 
@@ -29,13 +29,20 @@ class FakeProcess:
         self.slowdown = 1.0
         self.pace_ms = 1.0
         self.disturbed = False
+        #: Factors on the times of kernels of a kind at a density, for so many requests.
+        self.spikes: dict[tuple[str, float], float] = {}
+        self.spoilt = 0
 
     def __call__(self, module, request, threads, on_event):
         jobs = read_jobs(request["jobs"])
         self.asked.append(len(jobs))
         for index, job in enumerate(jobs):
             size = job.kernel.units * max(job.kernel.depth, 1) * self.slowdown / 1e3
-            times = {str(d): size * d * self.pace_ms for d in job.densities}
+            spikes = self.spikes if len(self.asked) <= self.spoilt else {}
+            times = {
+                str(d): size * d * self.pace_ms * spikes.get((job.kernel.kind, d), 1.0)
+                for d in job.densities
+            }
             paces = dict.fromkeys(times, self.pace_ms)
             on_event(
                 {
@@ -90,6 +97,37 @@ def test_what_was_timed_at_a_slow_moment_is_brought_to_the_pace_of_the_best(reco
     both = make_predictors(baseline, [BLOCK, (2, 1)], records)
     for block_shape, predictor in both.items():
         assert predictor.model.latency_ms(0.5) == pytest.approx(LATENCY_MS - 0.5 * 7.0), block_shape
+
+
+@pytest.mark.parametrize(
+    "spikes",
+    [
+        {("sparse_dense", 0.1): 40.0},  # fewer non-zeros would take longer than more
+        {("packed_dense", 1.0): 3.0},  # sparse would beat dense without a single zero
+    ],
+)
+def test_times_that_contradict_each_other_are_taken_again(records, process, spikes):
+    baseline = make_baseline()
+    plain = make_predictors(baseline, [BLOCK], Records(records.cache, machine=MachineId("", "", 1)))
+    process.asked.clear()
+    process.spikes, process.spoilt = spikes, 2
+    lines: list[str] = []
+    found = make_predictors(baseline, [BLOCK], records, progress=lines.append)
+    assert found[BLOCK].model.predict(0.9) == plain[BLOCK].model.predict(0.9)
+    assert len(process.asked) == 3
+    assert "again: their times contradict each other" in lines[-1]
+    # What was timed often enough is known as it is.
+    make_predictors(baseline, [BLOCK], records)
+    assert len(process.asked) == 3
+
+
+def test_times_that_go_on_to_contradict_each_other_end_the_trying(records, process):
+    process.spikes, process.spoilt = {("packed_dense", 1.0): 3.0}, 9
+    predictor = make_predictors(make_baseline(), [BLOCK], records)[BLOCK]
+    assert len(process.asked) == 3
+    found = predictor.efficiencies(Ceilings(1, 1.0, dict.fromkeys(LEVELS, 1.0)))
+    sparse_ms = sum(kernel.latency_ms[-1] for kernel in found)
+    assert sum(kernel.dense_ms for kernel in found) == pytest.approx(3 * sparse_ms)
 
 
 def test_only_what_is_new_is_timed(records, process):

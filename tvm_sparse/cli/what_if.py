@@ -193,10 +193,15 @@ def _report(study: Study, flags: dict[str, Any]) -> None:
 
         write_json(Path(flags["output"]) / STUDY_FILE, study)
         write_report(study, flags["output"])
+    # What cannot be relied on comes before what would be taken at its word.
+    first = [answer for answer in study.answers if answer.topic == "reliability"]
+    for answer in first:
+        print_wide(answer.text)
     for table in render_study(study):
         print_wide(table)
     print_wide(LEGEND)
-    for line in (*(answer.text for answer in study.answers), *study.refused):
+    others = (answer.text for answer in study.answers if answer not in first)
+    for line in (*others, *study.refused):
         print_wide(line)
     if flags["output"] is not None:
         print_wide(f"report: {Path(flags['output']) / 'report.html'}")

@@ -31,10 +31,11 @@ _POLICY = (
 _CHARTS = {
     "speedup": (
         "Speed-up over sparsity",
-        "How many times faster than the dense build. Lines are predictions, symbols measurements "
-        "with the range of 80 % of their rounds, hollow where something disturbed them; the dotted "
-        "curve is what the non-zeros alone would cost. Below break-even pruning costs time. No "
-        "build gets above Amdahl's limit, because the rest of the model takes as long as before.",
+        "How many times faster than the dense build. Lines are predictions that go through what "
+        "was measured, symbols measurements with the range of 80 % of their rounds, hollow where "
+        "something disturbed them; the dotted curve is what the non-zeros alone would cost. Below "
+        "break-even pruning costs time. No build gets above Amdahl's limit, because the rest of "
+        "the model takes as long as before.",
     ),
     "parts": (
         "Latency by part",
@@ -220,7 +221,8 @@ def _section(title: str, body: str, content: Sequence[Any]) -> list[str]:
 
 def _definitions(view: StudyView) -> str:
     lines = {
-        "latency": "of one inference, in milliseconds; measured ones are medians",
+        "latency": "of one inference, in milliseconds; measured ones are the tenth percentile of "
+        "the rounds",
         "speed-up": "latency of the dense build over that of the sparse one; measured ones come "
         "from dense and sparse builds that ran in turns",
         "sparsity": "share of blocks (outputs x inputs) of the eligible layers' weights that are "
@@ -233,6 +235,8 @@ def _definitions(view: StudyView) -> str:
     }
     if any(row.disturbed for row in view.rows):
         lines["*"] = "something else slowed the machine during this measurement"
+    if any(row.doubted for row in view.rows):
+        lines["?"] = "a prediction that cannot be relied on: charts and answers leave it out"
     if any(row.fidelity is not None for row in view.rows):
         lines["fidelity"] = view.fidelity_meaning or "agreement with the dense model, 1 for equal"
     return render_facts(lines)

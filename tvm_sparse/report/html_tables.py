@@ -11,6 +11,8 @@ from tvm_sparse.report.study_rows import StudyLayer, StudyRow
 _UNKNOWN = "–"
 #: Marks a measurement that something else on the machine slowed.
 DISTURBED = " *"
+#: Marks a prediction that cannot be relied on.
+DOUBTED = " ?"
 
 
 def render_rows(rows: Sequence[StudyRow]) -> str:
@@ -36,13 +38,14 @@ def render_rows(rows: Sequence[StudyRow]) -> str:
     for row in rows:
         name = f"{row.block_shape} {row.method}".strip() if row.block_shape else "dense"
         parts = row.parts_ms
+        doubt = DOUBTED if row.doubted else ""
         cells = [
             _cell(name, "text"),
             _cell(percent(row.sparsity) if row.block_shape else _UNKNOWN),
-            _cell(number(row.predicted_ms)),
+            _cell(f"{number(row.predicted_ms)}{doubt}"),
             _cell(f"{number(row.measured_ms)}{DISTURBED if row.disturbed else ''}"),
             _cell(_signed(row.prediction_error)),
-            _cell(_times(row.predicted_speedup)),
+            _cell(f"{_times(row.predicted_speedup)}{doubt}"),
             _cell(_times(row.measured_speedup), _verdict(row.measured_speedup)),
             _cell(_span(row.speedup_p10, row.speedup_p90)),
             _cell(megabytes(row.weights_bytes)),

@@ -40,8 +40,10 @@ class StudyRow:
         Share of zero blocks in the eligible layers, 0..1.
     method : str
         How the zeros were chosen.
+    latency_ms, speedup : float or None
+        What is known best: measured, or else predicted and corrected by what was measured around.
     predicted_ms, measured_ms : float or None
-        Latency of one inference; the measured one is a median.
+        Latency of one inference; the measured one is the tenth percentile of the rounds.
     adjusted_ms : float or None
         The prediction at the speed the machine had when the build was measured, which the dense
         build beside it tells.
@@ -49,6 +51,8 @@ class StudyRow:
         (adjusted - measured) / measured.
     predicted_speedup, measured_speedup, speedup_p10, speedup_p90 : float or None
         Over the dense build at the same shape; the percentiles are over paired rounds.
+    expected_speedup : float or None
+        The predicted one, corrected to go through what was measured undisturbed.
     amdahl_limit : float or None
         Of a sparse build: its speed-up if what runs sparse took no time; None without bound.
     products_ms, attention_ms, norms_ms, rest_ms : float or None
@@ -61,6 +65,8 @@ class StudyRow:
         How well the outputs agree with those of the dense model, 1 for equal.
     disturbed : bool
         Whether something else slowed the machine while it was measured.
+    doubted : bool
+        Whether its prediction cannot be relied on.
     """
 
     batch: int
@@ -70,11 +76,14 @@ class StudyRow:
     block_shape: str
     sparsity: float
     method: str = ""
+    latency_ms: float | None = None
+    speedup: float | None = None
     predicted_ms: float | None = None
     measured_ms: float | None = None
     adjusted_ms: float | None = None
     prediction_error: float | None = None
     predicted_speedup: float | None = None
+    expected_speedup: float | None = None
     measured_speedup: float | None = None
     speedup_p10: float | None = None
     speedup_p90: float | None = None
@@ -88,6 +97,7 @@ class StudyRow:
     peak_memory_bytes: int | None = None
     fidelity: float | None = None
     disturbed: bool = False
+    doubted: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -115,16 +125,6 @@ class StudyRow:
             return 0.0, 0.0
         speedup = self.measured_speedup
         return max(0.0, speedup - self.speedup_p10), max(0.0, self.speedup_p90 - speedup)
-
-    @property
-    def latency_ms(self) -> float | None:
-        """Measured latency, or the predicted one where nothing was measured."""
-        return self.predicted_ms if self.measured_ms is None else self.measured_ms
-
-    @property
-    def speedup(self) -> float | None:
-        """Measured speed-up, or the predicted one where nothing was measured."""
-        return self.predicted_speedup if self.measured_speedup is None else self.measured_speedup
 
 
 @dataclass(frozen=True)

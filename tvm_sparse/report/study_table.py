@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.table import Table
 
@@ -12,8 +12,9 @@ from tvm_sparse.whatif.point_results import PointResult, SettingResult
 from tvm_sparse.whatif.study import Study
 
 LEGEND = (
-    "Milliseconds of one inference and the speed-up over dense. ~ is predicted; a measured cell "
-    "tells by how much the prediction is off, and ! that something disturbed the measurement."
+    "Milliseconds of one inference and the speed-up over dense. ~ is predicted, and brought into "
+    "line with what was measured beside it; a measured cell tells by how much the prediction was "
+    "off. ! marks measurements that something disturbed, ? predictions that cannot be relied on."
 )
 
 
@@ -30,26 +31,35 @@ def render_study(study: Study) -> list[Table]:
             str(study.model.name),
             setting,
             [point for point in study.points if point.point.setting == setting.setting],
+            {d.block_shape for d in study.doubts if d.setting == setting.setting},
         )
         for setting in study.settings
     ]
 
 
-def _render_setting(name: str, setting: SettingResult, results: Sequence[PointResult]) -> Table:
-    table = make_table(f"{name}, {setting.setting}: dense takes {setting.latency_ms:.3g} ms")
+def _render_setting(
+    name: str, setting: SettingResult, results: Sequence[PointResult], doubted: Collection[str]
+) -> Table:
+    mark = " !" if setting.disturbed else ""
+    table = make_table(f"{name}, {setting.setting}: dense takes {setting.latency_ms:.3g} ms{mark}")
     table.add_column("sparsity", justify="right", style="bold")
     shapes = sorted({result.point.block_shape for result in results})
     for shape in shapes:
         table.add_column(block_name(shape), justify="left", no_wrap=True)
-    cells = {(r.point.sparsity, r.point.block_shape): _cell(r) for r in results}
+    cells = {
+        (r.point.sparsity, r.point.block_shape): _cell(
+            r, block_name(r.point.block_shape) in doubted
+        )
+        for r in results
+    }
     for sparsity in sorted({result.point.sparsity for result in results}):
         table.add_row(f"{sparsity:.1%}", *(cells.get((sparsity, shape), "") for shape in shapes))
     return table
 
 
-def _cell(result: PointResult) -> str:
+def _cell(result: PointResult, doubted: bool) -> str:
     times = f"{result.latency_ms:.3g}  {result.speedup:.2f}x"
     if result.measured is None:
-        return f"~{times}"
+        return f"~{times}{' ?' if doubted else ''}"
     error = f"  ({result.error:+.0%})" if result.error is not None else ""
     return f" {times}{error}{' !' if result.measured.disturbed else ''}"

@@ -21,7 +21,7 @@ from tvm_sparse.whatif.study import Answer, FidelityPoint, Study
 #: Layers are shown at the sparsity of the grid next to this.
 _LAYER_SPARSITY = 0.95
 #: Answers that a reader must not miss are set apart from the others.
-_WARNINGS = frozenset({"accuracy"})
+_WARNINGS = frozenset({"accuracy", "reliability"})
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,12 @@ def view_of(study: Study) -> StudyView:
     fidelity = study.fidelity.points if study.fidelity else ()
     for setting in study.settings:
         points = [point for point in study.points if point.point.setting == setting.setting]
+        doubted = {d.block_shape for d in study.doubts if d.setting == setting.setting}
         rows.append(_dense_row(setting))
         for point in points:
-            rows += _with_fidelity(_sparse_row(point, setting), fidelity)
+            row = _sparse_row(point, setting)
+            row = replace(row, doubted=row.block_shape in doubted)
+            rows += _with_fidelity(row, fidelity)
         layers += _layers(setting, points)
     environment = study.environment
     measured = sum(point.measured is not None for point in study.points)
@@ -150,7 +153,10 @@ def _dense_row(found: SettingResult) -> StudyRow:
         build=DENSE.name,
         block_shape="",
         sparsity=0.0,
+        latency_ms=found.latency_ms,
+        speedup=1.0,
         measured_ms=found.latency_ms,
+        disturbed=found.disturbed,
         weights_bytes=found.weights_bytes,
         parts_from="measured",
         **_parts(found.parts_ms),
@@ -189,8 +195,11 @@ def _sparse_row(result: PointResult, setting: SettingResult) -> StudyRow:
         build=SPARSE.name,
         block_shape=block,
         sparsity=point.sparsity,
+        latency_ms=result.latency_ms,
+        speedup=result.speedup,
         predicted_ms=predicted.latency_ms,
         predicted_speedup=result.predicted_speedup,
+        expected_speedup=result.predicted_speedup / result.correction,
         amdahl_limit=setting.amdahl_limit.get(block),
         weights_bytes=result.weights_bytes,
         parts_from="measured" if source is measured else "predicted",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tvm_sparse.errors import BuildError
@@ -12,11 +13,14 @@ from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.records.read import check_record
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.machine import Ceilings
+from tvm_sparse.tuning.plausible import doubtful_jobs
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_tiles import load_tiles
 
 _MODULE = "micro_benchmark"
+#: Timings of a kernel until its times are plausible, at most.
+_TRIES = 3
 #: Milliseconds by density of non-zero blocks.
 KernelTimes = dict[float, float]
 
@@ -30,12 +34,28 @@ class TimedKernel:
     latency_ms, reference_ms : dict of str to float
         Its time and the reference kernel's beside it, by density of non-zero blocks.
     disturbed : bool
-        Whether something else kept the machine busy.
+        Whether something else kept the machine busy, or times contradicted each other.
+    tries : int
+        How often it was timed.
     """
 
     latency_ms: dict[str, float]
     reference_ms: dict[str, float]
     disturbed: bool
+    tries: int = 1
+
+    def beside(self, other: TimedKernel) -> TimedKernel:
+        """Return the shorter times of two timings: whatever else runs makes them longer."""
+        shorter = {
+            density: min(self, other, key=lambda timed: timed.latency_ms[density])
+            for density in self.latency_ms
+        }
+        return TimedKernel(
+            {density: timed.latency_ms[density] for density, timed in shorter.items()},
+            {density: timed.reference_ms[density] for density, timed in shorter.items()},
+            True,
+            self.tries + other.tries,
+        )
 
 
 def measured_ceilings(records: Records, threads: int, progress: Progress = silent) -> Ceilings:
@@ -75,7 +95,8 @@ def measured_kernels(
     """Return the times of kernels, measuring those that are not in the cache.
 
     Every kernel is kept as soon as it is measured. The times are those of the machine's best
-    moment: what was timed when the reference kernel took longer is shortened by as much.
+    moment: what was timed when the reference kernel took longer is shortened by as much. Kernels
+    whose times cannot be right (see `plausible`) are timed again, up to three times in all.
 
     Parameters
     ----------
@@ -97,25 +118,44 @@ def measured_kernels(
     """
     tiles = load_tiles(records)
     asked = {job: job.with_tiles(tiles) for job in jobs}
-    found = {job: _load(records, job, threads) for job in asked.values()}
-    missing = [job for job, times in found.items() if times is None or (again and times.disturbed)]
+    found: dict[KernelJob, TimedKernel] = {}
+    missing = []
+    for job in dict.fromkeys(asked.values()):
+        kept = _load(records, job, threads)
+        if kept is None or (again and kept.disturbed):
+            missing.append(job)
+        else:
+            found[job] = kept
     if missing:
-        progress(f"timing {len(missing)} kernels, {_threads(threads)}")
+        progress(f"timing {_count(missing)}, {_threads(threads)}")
+        found |= _timed(records, missing, threads)
+    while True:
+        times = _at_best_pace(asked, found)
+        doubtful = {asked[job] for job in doubtful_jobs(times)}
+        left = [job for job in found if job in doubtful and found[job].tries < _TRIES]
+        if not left:
+            return times
+        progress(f"timing {_count(left)} again: their times contradict each other")
+        found |= _timed(records, left, threads, found)
 
-        def keep(timed: Mapping[str, Any]) -> None:
-            job = missing[timed["job"]]
-            times = TimedKernel(*(timed[f.name] for f in fields(TimedKernel)))
-            records.save("kernel", _identity(job, threads), times)
-            found[job] = times
 
-        time_kernels(_MODULE, {"jobs": [asdict(job) for job in missing]}, threads, keep)
-    timed = {job: times for job, times in found.items() if times is not None}
-    paces = [ms for times in timed.values() for ms in times.reference_ms.values()]
-    return {
-        asked_job: _at_pace(timed[job], min(paces))
-        for asked_job, job in asked.items()
-        if job in timed
-    }
+def _timed(
+    records: Records,
+    jobs: list[KernelJob],
+    threads: int,
+    before: Mapping[KernelJob, TimedKernel] = MappingProxyType({}),
+) -> dict[KernelJob, TimedKernel]:
+    """Time kernels and keep each as soon as it is done, beside what it took before."""
+    found: dict[KernelJob, TimedKernel] = {}
+
+    def keep(timed: Mapping[str, Any]) -> None:
+        job = jobs[timed["job"]]
+        times = TimedKernel(timed["latency_ms"], timed["reference_ms"], timed["disturbed"])
+        found[job] = before[job].beside(times) if job in before else times
+        records.save("kernel", _identity(job, threads), found[job])
+
+    time_kernels(_MODULE, {"jobs": [asdict(job) for job in jobs]}, threads, keep)
+    return found
 
 
 def count_missing(records: Records, jobs: Iterable[KernelJob], threads: int) -> int:
@@ -129,16 +169,26 @@ def _load(records: Records, job: KernelJob, threads: int) -> TimedKernel | None:
     return records.load("kernel", _identity(job, threads), TimedKernel)
 
 
-def _at_pace(times: TimedKernel, reference_ms: float) -> KernelTimes:
-    """Return a record's times as they were if the reference kernel took so long."""
+def _at_best_pace(
+    asked: Mapping[KernelJob, KernelJob], found: Mapping[KernelJob, TimedKernel]
+) -> dict[KernelJob, KernelTimes]:
+    """Return times as they were if the reference kernel took as long as at best."""
+    best_ms = min((ms for one in found.values() for ms in one.reference_ms.values()), default=0.0)
     return {
-        float(density): float(ms) * reference_ms / times.reference_ms[density]
-        for density, ms in times.latency_ms.items()
+        asked_job: {
+            float(density): ms * best_ms / found[job].reference_ms[density]
+            for density, ms in found[job].latency_ms.items()
+        }
+        for asked_job, job in asked.items()
     }
 
 
 def _identity(job: KernelJob, threads: int) -> dict[str, Any]:
     return {**asdict(job), "threads": threads, "code": code_fingerprint("kernel")}
+
+
+def _count(jobs: list[KernelJob]) -> str:
+    return f"{len(jobs)} kernel{'s' if len(jobs) != 1 else ''}"
 
 
 def _threads(count: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.tuning.plausible import disorder
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,20 @@ class KernelFit:
         0..1, ascending.
     latency_ms : tuple of float
         Time at each, in milliseconds.
+    disorder : float
+        By which factor fewer non-zeros seemed to take longer than more; 1 if they never did.
     """
 
     densities: tuple[float, ...]
     latency_ms: tuple[float, ...]
+    disorder: float = 1.0
 
     @classmethod
     def from_times(cls, times: Mapping[float, float]) -> KernelFit:
         """Return the fit of measured times.
 
-        More non-zeros never take less time: where noise says so, both times become their mean.
+        More non-zeros never take less time. Where they seem to, the shorter time counts for both:
+        whatever else runs on the machine makes times longer.
 
         Parameters
         ----------
@@ -43,11 +48,10 @@ class KernelFit:
         """
         if not times or min(times.values()) <= 0:
             raise ConfigError(f"kernel times {dict(times)} given: at least one, all over 0")
-        from scipy.optimize import isotonic_regression  # some tenths of a second
-
         densities = tuple(sorted(times))
-        ascending = isotonic_regression([times[density] for density in densities]).x
-        return cls(densities, tuple(ascending.tolist()))
+        from_most = [times[density] for density in reversed(densities)]
+        ascending = np.minimum.accumulate(from_most)[::-1]
+        return cls(densities, tuple(ascending.tolist()), disorder(times))
 
     def at(self, density: float) -> float:
         """Return the time at a density of 0..1, in milliseconds.

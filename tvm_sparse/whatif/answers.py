@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from tvm_sparse.config import block_name
-from tvm_sparse.whatif.cost import amdahl_limit, least_sparsity
+from tvm_sparse.whatif.cost import least_sparsity
 from tvm_sparse.whatif.curves import Curves
-from tvm_sparse.whatif.grid import Point, Targets
+from tvm_sparse.whatif.doubts import (
+    MOST_SPARSITY,
+    describe_point,
+    fastest_point,
+    reliability_answer,
+)
+from tvm_sparse.whatif.grid import Targets
 from tvm_sparse.whatif.point_results import PointResult
 from tvm_sparse.whatif.study import Alternative, Answer
 
-#: Sparsities over this are asked for by nobody: accuracy is gone.
-_MOST_SPARSITY = 0.99
 #: Within this factor two times are not told apart.
 _SAME = 1.02
 
@@ -37,7 +41,10 @@ def make_answers(
     alternatives : sequence of Alternative
         What `alternatives.measured_int8` returned.
     """
-    answers = []
+    results = [result for curve in curves for result in curve.results]
+    doubts = [doubt for curve in curves for doubt in curve.doubts]
+    reliability = reliability_answer(results, doubts)
+    answers = [reliability] if reliability else []
     for curve in curves:
         where = f"At {curve.setting}: " if len(curves) > 1 else ""
         found = [
@@ -54,7 +61,6 @@ def make_answers(
         ]
     told = {_int8(alternative, curves).text: alternative for alternative in alternatives}
     answers += [_int8(alternative, curves) for alternative in told.values()]
-    results = [result for curve in curves for result in curve.results]
     answers.append(_prediction(results))
     if disturbed := _disturbed(curves):
         answers.append(disturbed)
@@ -65,9 +71,11 @@ def _break_even(curve: Curves) -> Answer:
     facts: dict[str, float | None] = {}
     parts = []
     for block_shape in curve.predictors:
-        least = least_sparsity(curve.latency(block_shape), curve.dense_ms)
         name = block_name(block_shape)
-        facts[name] = least
+        if block_shape not in curve.trusted:
+            parts.append(f"{name} cannot be told")
+            continue
+        least = facts[name] = least_sparsity(curve.latency(block_shape), curve.dense_ms)
         if least is None:
             parts.append(f"{name} at none")
         elif least == 0:
@@ -91,16 +99,15 @@ def _target(curve: Curves, targets: Targets) -> Answer | None:
     if curve.dense_ms <= budget_ms:
         text = f"The dense build already meets {wish}: it takes {curve.dense_ms:.3g} ms."
         return Answer("target", text, {"budget_ms": budget_ms, "least_sparsity": {}})
-    needed = {
-        block_name(shape): least_sparsity(curve.latency(shape), budget_ms)
-        for shape in curve.predictors
-    }
-    reached = {name: s for name, s in needed.items() if s is not None and s <= _MOST_SPARSITY}
+    needed = _needed(curve, budget_ms)
+    reached = {name: s for name, s in needed.items() if s is not None and s <= MOST_SPARSITY}
     facts = {"budget_ms": budget_ms, "least_sparsity": needed}
+    if not needed:
+        return Answer("target", f"What {wish} needs cannot be told.", facts)
     if not reached:
-        fastest = min(curve.latency(shape)(_MOST_SPARSITY) for shape in curve.predictors)
+        fastest = min(curve.latency(shape)(MOST_SPARSITY) for shape in curve.trusted)
         text = (
-            f"No sparsity up to {_MOST_SPARSITY:.0%} meets {wish}: the fastest is "
+            f"No sparsity up to {MOST_SPARSITY:.0%} meets {wish}: the fastest is "
             f"{fastest:.3g} ms. Fewer layers, a shorter sequence or more threads would."
         )
         return Answer("target", text, facts)
@@ -110,15 +117,21 @@ def _target(curve: Curves, targets: Targets) -> Answer | None:
     return Answer("target", f"{wish} needs {listed} sparsity{never}.", facts)
 
 
-def _best_block(curve: Curves) -> Answer:
-    sparsities = sorted({result.point.sparsity for result in curve.results})
+def _best_block(curve: Curves) -> Answer | None:
+    """Compare block shapes where there are several and sparse beats dense."""
+    if len(curve.trusted) < 2:
+        return None
     best: list[tuple[float, str]] = []
-    for sparsity in sparsities:
-        times = {shape: curve.latency(shape)(sparsity) for shape in curve.predictors}
+    for sparsity in sorted({result.point.sparsity for result in curve.results} - {0.0}):
+        times = {shape: curve.latency(shape)(sparsity) for shape in curve.trusted}
         least = min(times.values())
+        if least >= curve.dense_ms:
+            continue
         # Of those that are as good as equal the smallest block, which costs the least accuracy.
         equal = [shape for shape, ms in times.items() if ms <= least * _SAME]
         best.append((sparsity, block_name(min(equal, key=lambda shape: shape[0] * shape[1]))))
+    if not best:
+        return None
     runs: list[tuple[str, float, float]] = []
     for sparsity, name in best:
         if runs and runs[-1][0] == name:
@@ -138,38 +151,31 @@ def _best_block(curve: Curves) -> Answer:
 
 
 def _memory(curve: Curves) -> Answer | None:
-    def latency_ms(result: PointResult) -> float:
-        return curve.latency(result.point.block_shape)(result.point.sparsity)
-
-    fastest = min(
-        (r for r in curve.results if r.point.sparsity <= _MOST_SPARSITY),
-        key=latency_ms,
-        default=None,
-    )
+    fastest = fastest_point(curve.tellable)
     if fastest is None:
         return None
-    dense = next(iter(curve.predictors.values())).model.dense_weights_bytes
+    dense = curve.dense.weights_bytes
     saved = dense - fastest.weights_bytes
-    point = _short(fastest.point)
+    point = describe_point(fastest)
     change = f"{saved / 1e6:.0f} MB less" if saved >= 0 else f"{-saved / 1e6:.0f} MB more"
-    least_ms = latency_ms(fastest)
+    known = "measured" if fastest.measured else "as predicted"
     text = (
-        f"The fastest point, {point}, runs in {least_ms:.3g} ms ({curve.dense_ms / least_ms:.2f}x "
-        f"dense) and keeps {fastest.weights_bytes / 1e6:.0f} MB of weights in memory, {change} "
-        f"than dense ({dense / 1e6:.0f} MB)."
+        f"The fastest point, {point}, runs in {fastest.latency_ms:.3g} ms "
+        f"({fastest.speedup:.2f}x dense, {known}) and keeps {fastest.weights_bytes / 1e6:.0f} MB "
+        f"of weights in memory, {change} than dense ({dense / 1e6:.0f} MB)."
     )
     facts = {"point": point, "dense_bytes": dense, "sparse_bytes": fastest.weights_bytes}
-    return Answer("memory", text, facts)
+    speeds = {"latency_ms": fastest.latency_ms, "speedup": fastest.speedup}
+    return Answer("memory", text, {**facts, **speeds, "measured": fastest.measured is not None})
 
 
-def _limit(curve: Curves) -> Answer:
-    limits = {}
-    for shape, predictor in curve.predictors.items():
-        products = sum(p.calls * p.dense_ms for p in predictor.model.products)
-        limits[block_name(shape)] = amdahl_limit(curve.dense_ms, products)
-    limit = max(limits.values())
-    if limit == float("inf"):
+def _limit(curve: Curves) -> Answer | None:
+    if not curve.trusted:
+        return None
+    limits = [curve.dense.amdahl_limit[block_name(shape)] for shape in curve.trusted]
+    if None in limits:
         return Answer("limit", "All of the time is in products that could run sparse.", {})
+    limit = max(one for one in limits if one is not None)
     text = (
         f"Products that can run sparse take {1 - 1 / limit:.0%} of the dense latency, so no "
         f"sparsity makes this model more than {limit:.1f}x faster."
@@ -178,7 +184,7 @@ def _limit(curve: Curves) -> Answer:
 
 
 def _disturbed(curves: Sequence[Curves]) -> Answer | None:
-    dense = sum(curve.disturbed for curve in curves)
+    dense = sum(curve.dense.disturbed for curve in curves)
     points = sum(
         r.measured is not None and r.measured.disturbed for curve in curves for r in curve.results
     )
@@ -217,16 +223,12 @@ def _int8(found: Alternative, curves: Sequence[Curves]) -> Answer:
         if place != (found.seq_len, found.batch, found.threads):
             continue
         equal_ms = curve.dense_ms / found.speedup
-        needed = {
-            block_name(shape): least_sparsity(curve.latency(shape), equal_ms)
-            for shape in curve.predictors
-        }
+        needed = _needed(curve, equal_ms)
         reached = [f"{name} at {s:.1%}" for name, s in needed.items() if s is not None]
-        text += (
-            f" Pruning is as fast with {', '.join(reached)}."
-            if reached
-            else (" No sparsity is as fast.")
-        )
+        if reached:
+            text += f" Pruning is as fast with {', '.join(reached)}."
+        elif needed:
+            text += " No sparsity is as fast."
         facts["least_sparsity"] = needed
     return Answer("int8", text, facts)
 
@@ -249,7 +251,7 @@ def _prediction(results: Sequence[PointResult]) -> Answer:
     mean = sum(error for error, _ in errors) / len(errors)
     text = (
         f"{len(errors)} of {len(results)} points were measured undisturbed; their predictions are "
-        f"off by {mean:.1%} on average and by {worst:.1%} at worst ({_short(result.point)})."
+        f"off by {mean:.1%} on average and by {worst:.1%} at worst ({describe_point(result)})."
     )
     return Answer("prediction", text, {"mean_error": mean, "worst_error": worst})
 
@@ -258,5 +260,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun} was" if number == 1 else f"{number} {noun}s were"
 
 
-def _short(point: Point) -> str:
-    return f"{block_name(point.block_shape)} at {point.sparsity:.1%}"
+def _needed(curve: Curves, budget_ms: float) -> dict[str, float | None]:
+    """Return the least sparsity that meets a latency, by block shape that can be relied on."""
+    return {
+        block_name(shape): least_sparsity(curve.latency(shape), budget_ms)
+        for shape in curve.trusted
+    }

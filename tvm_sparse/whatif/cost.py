@@ -163,20 +163,25 @@ def least_sparsity(latency_ms: Callable[[float], float], target_ms: float) -> fl
     return least
 
 
-def corrected(
-    predict: Callable[[float], float], measured: Mapping[float, float]
-) -> Callable[[float], float]:
-    """Return a prediction bent so that it goes through what was measured.
+def correction(model: CostModel, speedups: Mapping[float, float]) -> Callable[[float], float]:
+    """Return by what a predicted latency is multiplied, after what was measured around it.
 
     Parameters
     ----------
-    predict : callable
-        Latency by sparsity.
-    measured : mapping of float to float
-        Measured latencies by sparsity. Between them the factor follows a line; outside it stays.
+    model : CostModel
+        What predicted it.
+    speedups : mapping of float to float
+        Measured speed-ups over dense by sparsity. Between them the factor follows a line; outside
+        it stays.
     """
-    if not measured:
-        return predict
-    places = sorted(measured)
-    factors = [measured[place] / predict(place) for place in places]
-    return lambda sparsity: predict(sparsity) * float(np.interp(sparsity, places, factors))
+    if not speedups:
+        return lambda _: 1.0
+    places = sorted(speedups)
+    factors = [model.dense_ms / speedups[place] / model.latency_ms(place) for place in places]
+    return lambda sparsity: float(np.interp(sparsity, places, factors))
+
+
+def corrected(model: CostModel, speedups: Mapping[float, float]) -> Callable[[float], float]:
+    """Return latency by sparsity, bent to go through what was measured; see `correction`."""
+    factor = correction(model, speedups)
+    return lambda sparsity: model.latency_ms(sparsity) * factor(sparsity)

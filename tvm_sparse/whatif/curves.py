@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tvm_sparse.config import block_name
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import corrected
-from tvm_sparse.whatif.point_results import PointResult
+from tvm_sparse.whatif.doubts import find_doubts, tellable
+from tvm_sparse.whatif.point_results import Doubt, PointResult, SettingResult
 from tvm_sparse.whatif.predict import Predictor
 
 BlockShape = tuple[int, int]
@@ -19,37 +21,55 @@ class Curves:
 
     Attributes
     ----------
-    setting : Setting
-        Where.
-    dense_ms : float
-        Latency of the dense build.
+    dense : SettingResult
+        The dense build.
     predictors : mapping of (int, int) to Predictor
         By block shape.
     results : sequence of PointResult
         The setting's points.
-    disturbed : bool
-        Whether something kept the machine busy while the dense build was measured.
+    doubts : list of Doubt
+        Those of its predictions that cannot be relied on.
     """
 
-    setting: Setting
-    dense_ms: float
+    dense: SettingResult
     predictors: Mapping[BlockShape, Predictor]
     results: Sequence[PointResult]
-    disturbed: bool = False
+    doubts: list[Doubt] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "doubts", find_doubts(self.dense, self.results))
+
+    @property
+    def setting(self) -> Setting:
+        """Where."""
+        return self.dense.setting
+
+    @property
+    def dense_ms(self) -> float:
+        """Latency of the dense build."""
+        return self.dense.latency_ms
+
+    @property
+    def trusted(self) -> list[BlockShape]:
+        """The block shapes whose predictions can be relied on."""
+        doubted = {doubt.block_shape for doubt in self.doubts}
+        return [shape for shape in self.predictors if block_name(shape) not in doubted]
+
+    @property
+    def tellable(self) -> list[PointResult]:
+        """The points whose speeds can be told."""
+        return tellable(self.results, self.doubts)
 
     def latency(self, block_shape: BlockShape) -> Callable[[float], float]:
         """Return latency in milliseconds by sparsity, bent to what was measured.
 
         A measured point enters by its speed-up, so that all stand beside one dense latency.
         """
-        measured = {
-            result.point.sparsity: self.dense_ms / result.measured.speedup
-            for result in self.of(block_shape)
-            if result.measured is not None and not result.measured.disturbed
+        speedups = {
+            result.point.sparsity: result.measured.speedup
+            for result in self.results
+            if result.point.block_shape == block_shape
+            and result.measured is not None
+            and not result.measured.disturbed
         }
-        return corrected(self.predictors[block_shape].model.latency_ms, measured)
-
-    def of(self, block_shape: BlockShape) -> list[PointResult]:
-        """Return the points of one block shape, by sparsity."""
-        found = [r for r in self.results if r.point.block_shape == block_shape]
-        return sorted(found, key=lambda result: result.point.sparsity)
+        return corrected(self.predictors[block_shape].model, speedups)

@@ -26,6 +26,7 @@ from tvm_sparse.text.texts import read_texts, take_evenly
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
+from tvm_sparse.whatif.doubts import tellable
 from tvm_sparse.whatif.point_results import PointResult
 from tvm_sparse.whatif.study import Answer, FidelityPoint, Study, StudyFidelity
 from tvm_sparse.whatif.subject import Subject
@@ -120,10 +121,11 @@ def add_fidelity(
         progress,
     )
     judged = on_texts(model.facts.task)
+    speeds = tellable(study.points, study.doubts)
     kept = [answer for answer in study.answers if answer.topic != "accuracy"]
     return replace(
         study,
-        answers=(*kept, fidelity_answer(study.points, found, judged.meaning)),
+        answers=(*kept, fidelity_answer(speeds, found, judged.meaning)),
         fidelity=StudyFidelity(
             judged.measure,
             f"{judged.meaning}, pruned model against dense, on {len(texts)} texts of "
@@ -216,7 +218,7 @@ def fidelity_answer(
     Parameters
     ----------
     results : sequence of PointResult
-        The points with their speeds.
+        The points whose speeds can be told.
     found : sequence of FidelityPoint
         As `fidelity_points` returns them.
     meaning : str

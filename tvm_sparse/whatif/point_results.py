@@ -11,6 +11,25 @@ from tvm_sparse.whatif.grid import Point
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """Predictions that cannot be relied on.
+
+    Attributes
+    ----------
+    setting : Setting
+        Where.
+    block_shape : str
+        Of which block shape (`4x1`).
+    reason : str
+        What is odd about them, in words.
+    """
+
+    setting: Setting
+    block_shape: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What was measured of a point, its dense build taking turns with it.
 
@@ -73,12 +92,16 @@ class PointResult:
         Key of the measurement in the cache.
     why : str
         Why the point was chosen to be measured; empty if it was not.
+    correction : float
+        By what the predicted latency is multiplied, after the undisturbed measurements of the same
+        block shape at the sparsities around.
     error : float or None
         Predicted over measured latency less 1; None if not measured. The prediction is first
         brought to the speed the machine had when the point was measured, which the dense build
         beside it tells.
-    items_per_s : float
-        Batch items per second, measured or else predicted.
+    latency_ms, speedup, items_per_s : float
+        Latency, speed-up over dense, and batch items per second: measured, or else predicted and
+        corrected. What is shown and told of a point are these.
     """
 
     point: Point
@@ -87,24 +110,21 @@ class PointResult:
     measured: Measurement | None = None
     record: str | None = None
     why: str = ""
+    correction: float = 1.0
     error: float | None = field(init=False)
+    latency_ms: float = field(init=False)
+    speedup: float = field(init=False)
     items_per_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         found = self.measured
         error = found.speedup / self.predicted_speedup - 1 if found else None
+        latency_ms = found.latency_ms if found else self.predicted.latency_ms * self.correction
+        speedup = found.speedup if found else self.predicted_speedup / self.correction
         object.__setattr__(self, "error", error)
-        object.__setattr__(self, "items_per_s", 1e3 * self.point.setting.batch / self.latency_ms)
-
-    @property
-    def latency_ms(self) -> float:
-        """The measured latency, else the predicted one."""
-        return self.measured.latency_ms if self.measured else self.predicted.latency_ms
-
-    @property
-    def speedup(self) -> float:
-        """The measured speed-up over dense, else the predicted one."""
-        return self.measured.speedup if self.measured else self.predicted_speedup
+        object.__setattr__(self, "latency_ms", latency_ms)
+        object.__setattr__(self, "speedup", speedup)
+        object.__setattr__(self, "items_per_s", 1e3 * self.point.setting.batch / latency_ms)
 
     @property
     def weights_bytes(self) -> int:
@@ -150,6 +170,8 @@ class KernelEfficiency:
         Shares of non-zero blocks 0..1, and the time of a call at each.
     roofline_ms, efficiency : tuple of float
         The least time the machine could take, and its share of the time, 0..1.
+    disorder : float
+        By which factor fewer non-zeros seemed to take longer than more; 1 if they never did.
     """
 
     product: str
@@ -160,6 +182,7 @@ class KernelEfficiency:
     latency_ms: tuple[float, ...]
     roofline_ms: tuple[float, ...]
     efficiency: tuple[float, ...]
+    disorder: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -186,6 +209,8 @@ class SettingResult:
         The sparse kernels.
     machine : Ceilings
         What this machine does at most with so many threads.
+    disturbed : bool
+        Whether something else kept the machine busy while the dense build was measured.
     """
 
     setting: Setting
@@ -197,3 +222,4 @@ class SettingResult:
     layers: tuple[ProductCall, ...]
     kernels: tuple[KernelEfficiency, ...]
     machine: Ceilings
+    disturbed: bool = False

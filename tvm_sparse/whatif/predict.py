@@ -59,6 +59,7 @@ class Predictor:
                     latency_ms=tuple(fit.latency_ms),
                     roofline_ms=tuple(ideal),
                     efficiency=tuple(shares),
+                    disorder=fit.disorder,
                 )
             )
         return found

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from math import isinf
 
 from tvm_sparse.config import block_name
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.whatif.baseline import Baseline
-from tvm_sparse.whatif.cost import amdahl_limit
+from tvm_sparse.whatif.cost import amdahl_limit, correction
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.point_results import PointResult, ProductCall, SettingResult
 from tvm_sparse.whatif.predict import Predictor
@@ -19,31 +18,58 @@ from tvm_sparse.whatif.sweep import Kept
 Predictors = Mapping[tuple[int, int], Predictor]
 
 
-def point_result(point: Point, predictors: Predictors, kept: Kept | None, why: str) -> PointResult:
-    """Return the result of a point.
+def point_results(
+    points: Sequence[Point],
+    predictors: Predictors,
+    kept: Mapping[Point, Kept],
+    reasons: Mapping[Point, str],
+) -> list[PointResult]:
+    """Return the results of a setting's points.
 
     Parameters
     ----------
-    point : Point
+    points : sequence of Point
         Where.
     predictors : mapping of (int, int) to Predictor
-        Those of its setting, by block shape.
-    kept : Kept or None
-        What was measured, if it was.
-    why : str
-        Why it was to be measured.
+        Those of the setting, by block shape.
+    kept : mapping of Point to Kept
+        What was measured.
+    reasons : mapping of Point to str
+        Why points were to be measured.
     """
-    model = predictors[point.block_shape].model
-    predicted = model.predict(point.sparsity)
-    result = PointResult(point, predicted, model.dense_ms / predicted.latency_ms, why=why)
-    if kept is None:
-        return result
-    return replace(
-        result,
-        measured=kept.measurement,
-        record=kept.record,
-        why=why or "measured by an earlier study",
-    )
+    factors = {
+        shape: correction(predictor.model, quiet_speedups(points, kept, shape))
+        for shape, predictor in predictors.items()
+    }
+    results = []
+    for point in points:
+        model, found = predictors[point.block_shape].model, kept.get(point)
+        predicted = model.predict(point.sparsity)
+        results.append(
+            PointResult(
+                point,
+                predicted,
+                model.dense_ms / predicted.latency_ms,
+                found.measurement if found else None,
+                found.record if found else None,
+                reasons.get(point, "measured by an earlier study" if found else ""),
+                factors[point.block_shape](point.sparsity),
+            )
+        )
+    return results
+
+
+def quiet_speedups(
+    points: Sequence[Point], kept: Mapping[Point, Kept], block_shape: tuple[int, int]
+) -> dict[float, float]:
+    """Return the speed-ups of a block shape that were measured undisturbed, by sparsity."""
+    return {
+        point.sparsity: kept[point].measurement.speedup
+        for point in points
+        if point.block_shape == block_shape
+        and point in kept
+        and not kept[point].measurement.disturbed
+    }
 
 
 def setting_result(
@@ -78,6 +104,7 @@ def setting_result(
         layers=tuple(_layers(baseline, list(predictors), fill)),
         kernels=tuple(row for p in predictors.values() for row in p.efficiencies(ceilings)),
         machine=ceilings,
+        disturbed=baseline.disturbed,
     )
 
 

@@ -24,10 +24,10 @@ from tvm_sparse.whatif.measuring import (
     measured_baseline,
     point_identity,
 )
-from tvm_sparse.whatif.point_results import Measurement, PointResult
+from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.predict import Predictor, make_predictors
 from tvm_sparse.whatif.question import Question
-from tvm_sparse.whatif.results import point_result, setting_result
+from tvm_sparse.whatif.results import point_results, setting_result
 from tvm_sparse.whatif.study import Alternative, Study
 from tvm_sparse.whatif.subject import Subject
 from tvm_sparse.whatif.sweep import Kept, load_points, measure_points
@@ -75,24 +75,24 @@ def run_study(
         )
     reasons = _points_to_measure(question, predictors)
     kept = _measure(subject, question, records, list(reasons), progress)
-    results = [
-        point_result(point, predictors[point.setting], kept.get(point), reasons.get(point, ""))
-        for point in grid.points
-    ]
+    results = {
+        setting: point_results(
+            [point for point in grid.points if point.setting == setting],
+            predictors[setting],
+            kept,
+            reasons,
+        )
+        for setting in grid.settings
+    }
     ceilings = {
         threads: measured_ceilings(records, threads, progress)
         for threads in sorted(set(grid.threads))
     }
-    curves = [
-        Curves(
-            setting,
-            baseline.latency_ms,
-            predictors[setting],
-            _of(setting, results),
-            baseline.disturbed,
-        )
+    dense = [
+        setting_result(baseline, predictors[setting], fill, ceilings[setting.threads])
         for setting, baseline in baselines.items()
     ]
+    curves = [Curves(found, predictors[found.setting], results[found.setting]) for found in dense]
     alternatives: list[Alternative] = []
     if question.mode != "predict" and question.int8:
         alternatives = [
@@ -114,12 +114,10 @@ def run_study(
         grid=grid.to_json(),
         targets=question.targets,
         environment=detect_environment(max(grid.threads)),
-        settings=tuple(
-            setting_result(baseline, predictors[setting], fill, ceilings[setting.threads])
-            for setting, baseline in baselines.items()
-        ),
-        points=tuple(results),
+        settings=tuple(dense),
+        points=tuple(result for found in results.values() for result in found),
         answers=tuple(make_answers(curves, question.targets, alternatives)),
+        doubts=tuple(doubt for curve in curves for doubt in curve.doubts),
         alternatives=tuple(alternatives),
         refused=tuple(records.refused),
     )
@@ -181,7 +179,3 @@ def _points_to_measure(
     for setting, found in predictors.items():
         chosen |= decisive_points(setting, question.grid.sparsities, found, question.targets)
     return chosen
-
-
-def _of(setting: Setting, results: list[PointResult]) -> list[PointResult]:
-    return [result for result in results if result.point.setting == setting]

@@ -14,7 +14,7 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.records.read import read_record
 from tvm_sparse.whatif.grid import Mode, Targets
-from tvm_sparse.whatif.point_results import PointResult, SettingResult
+from tvm_sparse.whatif.point_results import Doubt, PointResult, SettingResult
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Answer:
     Attributes
     ----------
     topic : str
-        What it answers: break_even, target, best_block, memory, accuracy, int8, prediction.
+        What it answers: reliability, break_even, target, best_block, memory, limit, int8,
+        prediction, disturbed, accuracy.
     text : str
         One or two sentences.
     facts : dict
@@ -136,6 +137,8 @@ class Study:
         The whole grid.
     answers : tuple of Answer
         In the order to read them.
+    doubts : tuple of Doubt
+        Predictions that cannot be relied on: answers leave them out.
     alternatives : tuple of Alternative
         Other ways to the same end that were measured here: INT8 in another engine.
     refused : tuple of str
@@ -144,7 +147,7 @@ class Study:
         What real pruning costs; None if nobody asked.
     """
 
-    schema_version: Literal[2] = field(default=2, kw_only=True)
+    schema_version: Literal[3] = field(default=3, kw_only=True)
     created: str
     command: str
     mode: Mode
@@ -157,6 +160,7 @@ class Study:
     settings: tuple[SettingResult, ...]
     points: tuple[PointResult, ...]
     answers: tuple[Answer, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     refused: tuple[str, ...] = ()
     fidelity: StudyFidelity | None = None

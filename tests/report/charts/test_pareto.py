@@ -12,7 +12,7 @@ pytestmark = pytest.mark.unit
 def row(sparsity: float, fidelity: float | None, speedup: float, method: str = "") -> StudyRow:
     return StudyRow(
         *(1, 128, 2, "sparse", "4x1", sparsity, method),
-        predicted_speedup=speedup,
+        speedup=speedup,
         fidelity=fidelity,
     )
 

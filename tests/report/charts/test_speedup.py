@@ -16,11 +16,11 @@ def test_lines_are_the_predictions(rows, shape) -> None:
     chart = speedup_chart(rows, shape)
     (line,) = layers_of(chart, "line", color="blocks")
     assert line["encoding"]["x"]["field"] == "density"
-    assert line["encoding"]["y"]["field"] == "predicted"
+    assert line["encoding"]["y"]["field"] == "expected"
     for block in BLOCKS:
         model = cost_model(Setting(128, 1, 2, 1), block)
         found = rows_of(line, blocks=f"{block[0]}x1")
-        assert [row["predicted"] for row in found] == pytest.approx(
+        assert [row["expected"] for row in found] == pytest.approx(
             [model.dense_ms / model.latency_ms(s) for s in SPARSITIES]
         )
         assert [row["density"] for row in found] == pytest.approx([1 - s for s in SPARSITIES])
@@ -43,7 +43,7 @@ def test_measurements_have_their_range_and_are_hollow_where_disturbed(rows, shap
 
 def test_tooltips_tell_prediction_and_measurement(rows, shape) -> None:
     chart = speedup_chart(rows, shape)
-    (hovered,) = layers_of(chart, "point", y="predicted")
+    (hovered,) = layers_of(chart, "point", y="expected")
     told = [entry["field"] for entry in hovered["encoding"]["tooltip"]]
     (row,) = rows_of(hovered, blocks="4x1", zeros="80 %")
     assert [row[field] for field in told] == [
@@ -59,7 +59,7 @@ def test_break_even_and_amdahls_limit(rows, shape) -> None:
     assert lines_at(chart) == pytest.approx([1, 100 / 30])
     assert notes_of(chart) == ["break-even", "Amdahl's limit: 3.33×"]
     ideal = layers_of(chart, "line")[-1]
-    values = [row["predicted"] for row in rows_of(ideal)]
+    values = [row["expected"] for row in rows_of(ideal)]
     assert (values[0], values[-1]) == pytest.approx((1, 100 / (30 + 0.01 * 70)))
 
 
@@ -84,6 +84,20 @@ def test_a_far_limit_does_not_stretch_the_axis(rows, shape) -> None:
 def test_no_limit_is_no_line(rows, shape) -> None:
     unbound = [replace(row, amdahl_limit=None) for row in rows]
     assert lines_at(speedup_chart(unbound, shape)) == [1]
+
+
+def test_a_line_goes_through_what_was_measured_and_doubted_ones_are_not_drawn(rows, shape) -> None:
+    bent = [
+        replace(r, expected_speedup=2.5, doubted=r.block_shape == "1x1") if r.block_shape else r
+        for r in rows
+    ]
+    chart = speedup_chart(bent, shape)
+    (line,) = layers_of(chart, "line", color="blocks")
+    assert {row["expected"] for row in rows_of(line)} == {2.5}
+    assert {row["blocks"] for row in rows_of(line)} == {"4x1", "16x1", "32x1"}
+    assert "Not drawn: predictions of 1x1, which cannot be relied on." in chart["description"]
+    (marks,) = layers_of(chart, "point", y="measured", shape="blocks")
+    assert rows_of(marks, blocks="1x1")
 
 
 def test_methods_at_one_sparsity_are_one_point(rows, shape) -> None:

@@ -44,8 +44,9 @@ def speedup_chart(
 ) -> Chart:
     """Draw the speed-up over sparsity, a line per block shape, with break-even and limit.
 
-    Lines are predictions, symbols with 80 % ranges are measurements, hollow where something
-    disturbed them.
+    Lines are predictions, bent to go through undisturbed measurements; those that cannot be relied
+    on are not drawn. Symbols with 80 % ranges are measurements, hollow where something disturbed
+    them.
 
     Parameters
     ----------
@@ -62,15 +63,17 @@ def speedup_chart(
     if not used:
         return {}
     found = [_datum(row) for row in used]
-    predicted = [row for row in found if row["predicted"]]
+    predicted = [row for row in found if row["expected"]]
     measured = [row for row in found if row["measured"]]
+    if not (predicted or measured):
+        return {}
     here = {name: speedup for name, where, speedup in others if where == shape}
     limits = _limits(rows, shape, blocks)
     top = _top(found, here.values(), limits)
     x, y = sparsity_axis(used), axis("speed-up over dense (times)", domain=[0, top])
-    curve, look = {"x": x, "y": {**y, "field": "predicted"}}, block_symbols(blocks)
+    curve, look = {"x": x, "y": {**y, "field": "expected"}}, block_symbols(blocks)
     tips = tooltip(
-        blocks="blocks", zeros="zero blocks", predicted_text="predicted", measured_text="measured"
+        blocks="blocks", zeros="zero blocks", expected_text="predicted", measured_text="measured"
     )
     # In the legend dashes are for lines; around a symbol they would fray it.
     legend = {"symbolStrokeWidth": 0} if measured else {"symbolSize": 500}
@@ -92,6 +95,7 @@ def speedup_chart(
         layers.append(layer(measured, {"type": "rule", "clip": True}, {**at, **spread}))
         marks = {**at, "y": {**y, "field": "measured"}, **look, "tooltip": tips}
         layers.append(symbols(measured, marks))
+    doubted = list(dict.fromkeys(row.block_shape for row in used if row.doubted))
     far = []
     for limit, text in limits.items():
         dotted = {"type": "line", "color": palette.NEUTRAL, "clip": True}
@@ -105,7 +109,10 @@ def speedup_chart(
     for name, speedup in here.items():
         layers += line_at(y, speedup, f"{name}: {speedup:.2f}×", palette.LONG_DASHED, "right")
     described = (
-        "Lines: predicted.",
+        "Lines: predicted, through what was measured." if predicted else "",
+        f"Not drawn: predictions of {', '.join(doubted)}, which cannot be relied on."
+        if doubted
+        else "",
         "Symbols: measured; whiskers: 80 % of the rounds." if measured else "",
         HOLLOW if any(row.disturbed for row in used) else "",
         "Dotted: if non-zeros were all that costs." if limits else "",
@@ -131,17 +138,20 @@ def _top(
     found: Sequence[Mapping[str, Any]], others: Iterable[float], limits: Iterable[float]
 ) -> float:
     """Return where the axis ends: above all curves, and above the limits that are near."""
-    names = ("predicted", "measured", "high")
-    highest = max([1.0, *others, *(row[name] or 0.0 for row in found for name in names)])
+    names = ("expected", "measured", "high")
+    heights = [row[n] or 0.0 for row in found for n in names if n != "high" or not row["disturbed"]]
+    highest = max([1.0, *others, *heights])
     return 1.1 * max([highest, *(limit for limit in limits if limit <= _FAR * highest)])
 
 
 def _datum(row: StudyRow) -> dict[str, Any]:
     measured, (below, above) = row.measured_speedup, row.speedup_spread
+    expected = None if row.doubted else row.expected_speedup
+    expected_ms = (row.predicted_ms or 0) * (row.predicted_speedup or 0) / (expected or 1)
     return datum(
         row,
-        predicted=row.predicted_speedup,
-        predicted_text=_told(row.predicted_speedup, row.predicted_ms),
+        expected=expected,
+        expected_text=_told(expected, expected_ms),
         measured=measured,
         measured_text=_told(measured, row.measured_ms) + ", disturbed" * row.disturbed,
         low=None if measured is None else measured - below,
@@ -159,4 +169,4 @@ def _ideal(limit: float, used: Sequence[StudyRow]) -> list[dict[str, Any]]:
     """Return what would be if the layers cost no more than their non-zeros."""
     least = min(density(row.sparsity) for row in used)
     densities = [least ** (step / _STEPS) for step in range(_STEPS + 1)]
-    return [{"density": left, "predicted": ideal_speedup(limit, 1 - left)} for left in densities]
+    return [{"density": left, "expected": ideal_speedup(limit, 1 - left)} for left in densities]
