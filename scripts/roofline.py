@@ -128,7 +128,7 @@ def measure_rounds(
     kernels: list[ProductKernel], threads: int, seconds: float
 ) -> list[dict[int, list[float]]]:
     """Return the milliseconds of each kernel's rounds by number of threads."""
-    from tvm_sparse.runtime.tvm_runtime import set_threads
+    from tvm_sparse.runtime.crew import on_threads
 
     numbers = sorted({1, threads})
     times: list[dict[int, list[float]]] = [{number: [] for number in numbers} for _ in kernels]
@@ -139,8 +139,8 @@ def measure_rounds(
     for _ in track(range(ROUNDS), "rounds of all kernels", console=console):
         for kernel, by_threads in zip(kernels, times, strict=True):
             for number in numbers:
-                set_threads(number)
-                ms = kernel.measure_ms(data[kernel.depth], seconds / ROUNDS)
+                measure = partial(kernel.measure_ms, data[kernel.depth], seconds / ROUNDS)
+                ms = on_threads(number, measure)
                 by_threads[number].append(ms)
     return times
 
@@ -217,13 +217,12 @@ def main(
     os.environ.setdefault("TVM_BIND_THREADS", "0")
     with without_torch():
         from tvm_sparse.bench.machine import measure_roofline
-        from tvm_sparse.runtime.tvm_runtime import set_threads
+        from tvm_sparse.runtime.crew import on_threads
     environment = detect_environment(threads)
     rooflines = []
     for number in sorted({1, threads}):
-        set_threads(number)
         report = partial(console.print, style="dim")
-        rooflines.append(measure_roofline(number, report))
+        rooflines.append(on_threads(number, partial(measure_roofline, number, report)))
         console.print(render_machine(rooflines[-1]))
     kinds: list[tuple[tuple[int, int] | None, float]] = [(None, 0.0)]
     for share in sparsity.split(","):

@@ -1,4 +1,4 @@
-"""Artifacts of a model with one small matrix product, built with TVM directly."""
+"""Artifacts of a model with one small matrix product, and of one that tells its threads."""
 
 from __future__ import annotations
 
@@ -80,3 +80,30 @@ def build_tiny_artifact(
 ) -> Path:
     metadata = tiny_metadata(build, **changes)
     return export_artifact(compile_tiny(), {"w": weight}, metadata, out_dir)
+
+
+def build_ids_artifact(out_dir: Path) -> Path:
+    """A model without inputs; its eight pieces of work return the ids of their threads."""
+    import tvm
+    from tvm import relax
+    from tvm.script.ir_builder import tirx as T
+
+    from tvm_sparse.kernels.vector import argument, parallel, prim_func
+
+    def body():
+        out = argument("out", (8,), "int32")
+        with parallel(8, "ids") as index:
+            T.buffer_store(out, T.call_extern("int32", "gettid"), [index])
+
+    builder = relax.BlockBuilder()
+    kernel = builder.add_func(prim_func(body), "ids")
+    with builder.function("main", [], attrs={"num_input": 0}):
+        with builder.dataflow():
+            call = relax.call_tir(kernel, [], relax.TensorType((8,), "int32"))
+            ids = builder.emit_output(call)
+        builder.emit_func_output(ids)
+    target = tvm.target.Target({"kind": "llvm", "mcpu": "x86-64-v2"})
+    executable = relax.build(builder.get(), target=target)
+    outputs = (TensorSpec("ids", (8,), "int32"),)
+    metadata = tiny_metadata(inputs=(), outputs=outputs, calls=(), weights_bytes=0)
+    return export_artifact(executable, {}, metadata, out_dir)

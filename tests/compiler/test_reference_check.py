@@ -62,7 +62,7 @@ def reference() -> Reference:
 def test_a_right_build_passes_and_has_no_differing_layer() -> None:
     wanted = reference()
     build = compile_model(module(), wanted.params, SPEC)
-    assert check_against_reference(build, wanted, 1e-4, 1e-4)["out"] < 1e-4
+    assert check_against_reference(build, wanted, 2, 1e-4, 1e-4)["out"] < 1e-4
     assert first_differing_layer(module(), wanted, SPEC, 1e-4, 1e-4) is None
 
 
@@ -77,7 +77,7 @@ def test_the_first_differing_layer_is_named(layer: str) -> None:
     faulty = replace(wanted, outputs={"out": wanted.outputs["out"] + 0.1}, layer_outputs=wrong)
     build = compile_model(module(), wanted.params, SPEC)
     with pytest.raises(CheckError, match="differs from TensorFlow in out"):
-        check_against_reference(build, faulty, 1e-4, 1e-4)
+        check_against_reference(build, faulty, 2, 1e-4, 1e-4)
     assert first_differing_layer(module(), faulty, SPEC, 1e-4, 1e-4) == layer
 
 

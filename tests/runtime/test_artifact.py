@@ -235,13 +235,6 @@ def test_threads_that_cannot_be_had(dense_dir: Path) -> None:
             load(dense_dir, threads)
 
 
-def test_two_thread_counts_in_one_process(dense_dir: Path) -> None:
-    one, two = load(dense_dir, threads=1), load(dense_dir, threads=2)
-    assert (one.threads, two.threads) == (1, 2)
-    for model in (one, two, one):
-        check_outputs(model.run(**tiny_inputs()), tiny_inputs())
-
-
 def test_the_environment_has_the_default_and_no_limit(dense_dir: Path) -> None:
     program = f"""
 import os
@@ -250,21 +243,6 @@ from tvm_sparse.runtime.artifact import load
 print(load({str(dense_dir)!r}).threads, load({str(dense_dir)!r}, threads=2).threads)
 """
     assert run_python(program).split() == ["1", "2"]
-
-
-def test_a_pool_that_is_too_small_is_named(dense_dir: Path) -> None:
-    """Somebody else made it before."""
-    program = f"""
-from tvm_sparse.runtime.artifact import load
-from tvm_sparse.runtime.tvm_runtime import load_tvm_ffi
-from tvm_sparse.errors import ConfigError
-load_tvm_ffi().get_global_func("runtime.config_threadpool")(-3, 1, ["0"])
-try:
-    load({str(dense_dir)!r}, threads=2)
-except ConfigError as error:
-    print(error)
-"""
-    assert "set TVM_NUM_THREADS=2 before" in run_python(program)
 
 
 def test_python_threads_share_a_model(dense_dir: Path) -> None:

@@ -44,7 +44,9 @@ class Worker:
 
     def _do_load(self, artifact: str, threads: int) -> dict[str, Any]:
         from tvm_sparse.runtime.artifact import load
+        from tvm_sparse.runtime.crew import own_threads
 
+        own_threads(threads)
         start = time.perf_counter()
         self._model = load(artifact, threads)
         return {"load_s": time.perf_counter() - start}

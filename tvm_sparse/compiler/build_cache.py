@@ -22,7 +22,6 @@ from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import TVM, code_fingerprint, versions_of
 from tvm_sparse.runtime.metadata import ArtifactMetadata
-from tvm_sparse.runtime.tvm_runtime import set_threads
 from tvm_sparse.sparsity.decision import LayerChoice, keep_dense, sparse_flops_share
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import Tiles
@@ -106,7 +105,6 @@ def build_artifact(
         )
         if checked:
             progress(f"comparing the {build.name} build with TensorFlow")
-            set_threads(spec.threads)
             reference_check = _check(made, model, spec, tolerances, progress)
             if params is not original:
                 made = replace_weights(made, model.mod, params)
@@ -144,7 +142,7 @@ def _check(
     progress: Progress,
 ) -> dict[str, float]:
     try:
-        return check_against_reference(build, model.reference, *tolerances)
+        return check_against_reference(build, model.reference, spec.threads, *tolerances)
     except CheckError as error:
         progress("looking for the first layer that differs")
         layer = first_differing_layer(model.mod, model.reference, spec, *tolerances)

@@ -16,10 +16,11 @@ from tvm_sparse.errors import CheckError
 from tvm_sparse.model.model import Reference
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.compare import difference
+from tvm_sparse.runtime.crew import choose_threads, on_threads
 
 
 def check_against_reference(
-    build: Build, reference: Reference, atol: float, rtol: float
+    build: Build, reference: Reference, threads: int | None, atol: float, rtol: float
 ) -> dict[str, float]:
     """Run a build in this process and compare every output with its reference.
 
@@ -29,6 +30,8 @@ def check_against_reference(
         Compiled for this machine, with the reference's weights.
     reference : Reference
         What the build should give.
+    threads : int or None
+        Threads to run on, as `choose_threads` takes them.
     atol, rtol : float
         Tolerances, as `difference` takes them.
 
@@ -45,7 +48,7 @@ def check_against_reference(
         If the code cannot be linked.
     """
     gaps = {}
-    results = _run(build, reference.inputs)
+    results = _run(build, reference.inputs, threads)
     for (name, wanted), result in zip(reference.outputs.items(), results, strict=True):
         gap = difference(result, wanted, atol, rtol)
         if gap.mismatched:
@@ -83,7 +86,7 @@ def first_differing_layer(
     """
     exposed, names = expose_layer_norms(mod)
     build = compile_model(exposed, reference.params, spec)
-    layers = _run(build, reference.inputs)[-len(names) :] if names else []
+    layers = _run(build, reference.inputs, spec.threads)[-len(names) :] if names else []
     for name, value in zip(names, layers, strict=True):
         wanted = reference.layer_outputs.get(name)
         if wanted is None or wanted.shape != value.shape:
@@ -93,12 +96,14 @@ def first_differing_layer(
     return None
 
 
-def _run(build: Build, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def _run(build: Build, inputs: Mapping[str, np.ndarray], threads: int | None) -> list[np.ndarray]:
     with temporary_directory() as folder:
         # Not the executable itself: a virtual machine leaves entries in it that TVM would export,
         # and warn about whenever the artifact is loaded.
         library = folder / "code.so"
         link_library(build.executable, [], library, build.target.isa)
         machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
-    arguments = (*inputs.values(), *build.lowered.params.values())
-    return [result.numpy() for result in machine["main"](*map(tvm.runtime.tensor, arguments))]
+    values = (*inputs.values(), *build.lowered.params.values())
+    arguments = [tvm.runtime.tensor(value) for value in values]
+    results = on_threads(choose_threads(threads), lambda: machine["main"](*arguments))
+    return [result.numpy() for result in results]

@@ -14,6 +14,7 @@ from tvm_sparse.errors import BuildError
 from tvm_sparse.model.model import Model
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.runtime.crew import choose_threads, on_threads
 
 Arrays = Mapping[str, NDArray[Any]]
 #: Inputs of one run to its outputs by name.
@@ -41,6 +42,7 @@ class DenseCode:
     _mod: Any
     _build: Any
     _machine: Any
+    _threads: int
 
     def weights_in(self, argument: str) -> tuple[str, ...]:
         """Return the names of the weights that an argument of the code holds."""
@@ -73,7 +75,7 @@ class DenseCode:
         import tvm
 
         values = [tvm.runtime.tensor(np.ascontiguousarray(inputs[n])) for n in self.input_names]
-        results = self._machine["main"](*values, *arguments)
+        results = on_threads(self._threads, lambda: self._machine["main"](*values, *arguments))
         return {
             name: result.numpy() for name, result in zip(self.output_names, results, strict=True)
         }
@@ -145,11 +147,10 @@ def compile_dense(model: Model, spec: CompileSpec, progress: Progress = silent) 
 
     from tvm_sparse.compiler.compile import compile_model
     from tvm_sparse.compiler.export import link_library
-    from tvm_sparse.runtime.tvm_runtime import set_threads
 
+    threads = choose_threads(spec.threads)
     progress("compiling the dense code")
     build = compile_model(model.mod, model.params, spec)
-    set_threads(spec.threads)
     with temporary_directory() as folder:
         library = folder / "code.so"
         link_library(build.executable, [], library, build.target.isa)
@@ -164,4 +165,5 @@ def compile_dense(model: Model, spec: CompileSpec, progress: Progress = silent) 
         _mod=model.mod,
         _build=build,
         _machine=machine,
+        _threads=threads,
     )

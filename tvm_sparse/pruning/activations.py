@@ -12,7 +12,6 @@ from tvm import relax
 from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import PassError
-from tvm_sparse.host import threads_here
 from tvm_sparse.ir.dense_layers import find_dense_weights
 from tvm_sparse.ir.expressions import static_shape
 from tvm_sparse.ir.functions import (
@@ -25,7 +24,7 @@ from tvm_sparse.ir.functions import (
 )
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
-from tvm_sparse.runtime.tvm_runtime import set_threads
+from tvm_sparse.runtime.crew import choose_threads, on_threads
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,9 @@ class ActivationRunner:
             (shape[0] * micro_batches(func), *shape[1:])
             for shape in map(static_shape, func.params[: len(self.names)])
         ]
+        self._threads = choose_threads(threads)
         spec = CompileSpec(threads=threads)
         build = compile_model(self._mod, model.params, spec, progress=progress)
-        set_threads(threads_here(threads))
         self._machine = relax.VirtualMachine(build.executable, tvm.cpu())
         self._weights = [tvm.runtime.tensor(value) for value in build.lowered.params.values()]
 
@@ -139,5 +138,6 @@ class ActivationRunner:
             The model's inputs by name.
         """
         arguments = [tvm.runtime.tensor(np.asarray(inputs[name])) for name in self.names]
-        results = self._machine["main"](*arguments, *self._weights)
+        run = self._machine["main"]
+        results = on_threads(self._threads, lambda: run(*arguments, *self._weights))
         return [result.numpy() for result in results]

@@ -17,9 +17,10 @@ import numpy as np
 
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.host import detect_host
+from tvm_sparse.runtime.crew import choose_threads
 from tvm_sparse.runtime.loaded_model import LoadedModel
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, load_metadata
-from tvm_sparse.runtime.tvm_runtime import check_versions, first_line, load_tvm_ffi, set_threads
+from tvm_sparse.runtime.tvm_runtime import check_versions, first_line, load_tvm_ffi
 from tvm_sparse.runtime.weights import map_weights
 
 
@@ -31,7 +32,7 @@ def load(directory: str | os.PathLike[str], threads: int | None = None) -> Loade
     directory : str or path
         The artifact directory.
     threads : int or None
-        Threads to run on; None takes `TVM_NUM_THREADS` when set and every available core otherwise.
+        Threads to run on; None takes every available core, or `TVM_NUM_THREADS` if that is less.
 
     Returns
     -------
@@ -50,8 +51,8 @@ def load(directory: str | os.PathLike[str], threads: int | None = None) -> Loade
     metadata = load_metadata(path)
     check_cpu(metadata)
     check_versions(metadata.versions)
+    threads = choose_threads(threads)
     check_files(path, metadata)
-    threads = set_threads(threads)
     module, weights = _load_library(path / LIBRARY_FILE)
     return LoadedModel(metadata, module, weights, threads)
 

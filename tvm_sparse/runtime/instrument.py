@@ -18,7 +18,7 @@ from tvm_sparse.runtime.metadata import CallTime, KernelCall
 #: Told before and after each call: (function, name, before, result, *arguments).
 Watch = Callable[..., None]
 #: Makes a call of a model that reports to a watch.
-Watched = Callable[[Watch], Callable[[], Any]]
+Watched = Callable[[Watch], Callable[[], None]]
 #: Gets a kernel call and its result.
 Observer = Callable[[KernelCall, "np.ndarray[Any, Any]"], None]
 

@@ -6,18 +6,20 @@ answers a misaligned or mistyped buffer with a crash.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tvm_sparse.errors import ArtifactError, InputError
 from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.runtime.crew import on_threads
 from tvm_sparse.runtime.instrument import Observer, Watch, measure_calls, trace_calls
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, CallTime
-from tvm_sparse.runtime.tvm_runtime import first_line, load_tvm_ffi, set_threads
+from tvm_sparse.runtime.tvm_runtime import first_line, load_tvm_ffi
 from tvm_sparse.runtime.weights import ALIGNMENT_BYTES
+
+T = TypeVar("T")
 
 _DEVICE_CPU, _DEVICE_INDEX, _POOLED_ALLOCATOR = 1, 0, 2
 
@@ -25,8 +27,9 @@ _DEVICE_CPU, _DEVICE_INDEX, _POOLED_ALLOCATOR = 1, 0, 2
 class LoadedModel:
     """A compiled model, ready to run; made by `load`.
 
-    Safe to use from several Python threads: each gets a virtual machine of its own, because one
-    cannot serve two threads at once. The weights are shared.
+    Safe to use from several Python threads, and in a process forked after it was loaded. As many
+    runs as the cores have room for go on at once, others wait (`runtime.crew`); each has a virtual
+    machine to itself, and all share the weights.
 
     Attributes
     ----------
@@ -47,8 +50,10 @@ class LoadedModel:
         self.threads = threads
         self._module = module
         self._weights = [load_tvm_ffi().from_dlpack(weight) for weight in weights]
-        self._local = threading.local()
-        self._check_signature(self._machine())
+        machine = self._new_machine()
+        self._check_signature(machine)
+        # Virtual machines that nobody runs, each with its function.
+        self._idle = [(machine, machine[metadata.entry])]
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -82,18 +87,7 @@ class LoadedModel:
         InputError
             If a name, shape or dtype is not the model's.
         """
-        result = self.bind(inputs)()
-        values = [result] if isinstance(result, load_tvm_ffi().Tensor) else list(result)
-        if len(values) != len(self.outputs):
-            raise ArtifactError(
-                f"the model returned {len(values)} outputs, the metadata lists "
-                f"{len(self.outputs)}: the artifact is damaged, export it again"
-            )
-        # Copies: an output may alias a buffer that the virtual machine still owns.
-        return {
-            spec.name: np.array(np.from_dlpack(value))
-            for spec, value in zip(self.outputs, values, strict=True)
-        }
+        return self._bind(inputs, self._read)()
 
     def profile(
         self, inputs: Mapping[str, np.ndarray[Any, Any]], repeats: int = 10
@@ -136,45 +130,69 @@ class LoadedModel:
         """
         trace_calls(self._watched(inputs), self.metadata.calls, observe)
 
-    def bind(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Callable[[], Any]:
+    def bind(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Callable[[], None]:
         """Check and copy the inputs once and return a call that only runs the model.
 
-        This is what the benchmark times. The call belongs to the calling thread and returns
-        TVM's own tensors.
+        This is what the benchmark times.
 
         Raises
         ------
         InputError
             If a name, shape or dtype is not the model's.
         """
+        return self._bind(inputs, lambda _result: None)
+
+    def _bind(
+        self, inputs: Mapping[str, np.ndarray[Any, Any]], read: Callable[[Any], T]
+    ) -> Callable[[], T]:
+        """Return a call that runs the model and reads what the virtual machine returned."""
         arguments = self._arguments(inputs)
-        function = self._machine()[self.metadata.entry]
 
-        def call(_model: LoadedModel = self) -> Any:
-            # The default argument keeps the library loaded, whose weights are among the arguments.
-            return function(*arguments)
+        def job() -> T:
+            try:
+                machine, function = self._idle.pop()
+            except IndexError:
+                machine = self._new_machine()
+                function = machine[self.metadata.entry]
+            # Read before another run gets the machine: an output may alias a buffer of it.
+            result = read(function(*arguments))
+            self._idle.append((machine, function))
+            return result
 
-        return call
+        return lambda: on_threads(self.threads, job)
+
+    def _read(self, result: Any) -> dict[str, np.ndarray[Any, Any]]:
+        """Return copies of the outputs by name."""
+        values = [result] if isinstance(result, load_tvm_ffi().Tensor) else list(result)
+        if len(values) != len(self.outputs):
+            raise ArtifactError(
+                f"the model returned {len(values)} outputs, the metadata lists "
+                f"{len(self.outputs)}: the artifact is damaged, export it again"
+            )
+        return {
+            spec.name: np.array(np.from_dlpack(value))
+            for spec, value in zip(self.outputs, values, strict=True)
+        }
 
     def _watched(
         self, inputs: Mapping[str, np.ndarray[Any, Any]]
-    ) -> Callable[[Watch], Callable[[], Any]]:
+    ) -> Callable[[Watch], Callable[[], None]]:
         """Return what makes a call of the model that reports to a watch.
 
         Each call has a virtual machine of its own: the model's stay unwatched.
         """
         arguments = self._arguments(inputs)
 
-        def watched(watch: Watch) -> Callable[[], Any]:
+        def watched(watch: Watch) -> Callable[[], None]:
             machine = self._new_machine()
             machine["set_instrument"](load_tvm_ffi().convert(watch))
             function = machine[self.metadata.entry]
 
-            def run(_machine: Any = machine) -> Any:
+            def run(_machine: Any = machine) -> None:
                 # The default argument keeps the machine alive as long as its function is in use.
-                return function(*arguments)
+                function(*arguments)
 
-            return run
+            return lambda: on_threads(self.threads, run)
 
         return watched
 
@@ -185,16 +203,7 @@ class LoadedModel:
         tensors = [tvm_ffi.from_dlpack(align(inputs[spec.name])) for spec in self.inputs]
         return [*tensors, *self._weights]
 
-    def _machine(self) -> Any:
-        """Return the calling thread's virtual machine."""
-        # The thread pool is the calling thread's own, too, and another model may have resized it.
-        set_threads(self.threads)
-        if not hasattr(self._local, "machine"):
-            self._local.machine = self._new_machine()
-        return self._local.machine
-
     def _new_machine(self) -> Any:
-        set_threads(self.threads)
         try:
             machine = self._module["vm_load_executable"]()
             machine["vm_initialization"](_DEVICE_CPU, _DEVICE_INDEX, _POOLED_ALLOCATOR)

@@ -10,18 +10,12 @@ import ctypes
 import functools
 import importlib.util
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
-from tvm_sparse.errors import ArtifactError, ConfigError, DependencyError
-from tvm_sparse.host import available_cores, threads_here
+from tvm_sparse.errors import ArtifactError, DependencyError
 from tvm_sparse.provenance import TVM, installed_version
 
-_pool = threading.local()
-#: TVM's affinity mode in which threads may run on any core of a list; with `TVM_BIND_THREADS=0`
-#: on any core at all.
-_SHARE_ALL_CORES = -3
 #: How often an idle worker looks for work before it sleeps: about ten milliseconds. TVM's own
 #: 300000 keep a core busy for a tenth of a second after the last inference.
 _SPIN_COUNT = "20000"
@@ -95,56 +89,7 @@ def check_versions(built_with: dict[str, str]) -> None:
             )
 
 
-def set_threads(threads: int | None) -> int:
-    """Make TVM run the calling thread's kernels on `threads` threads and return that number.
-
-    Every Python thread that runs a model has a pool of its own. What its size is at first it can
-    never exceed, so that it starts with every core.
-
-    Parameters
-    ----------
-    threads : int or None
-        Wanted number; None takes `TVM_NUM_THREADS` when set and every available core otherwise.
-
-    Raises
-    ------
-    ConfigError
-        If `threads` is no number of cores of this machine, or over the size of a running pool.
-    """
-    wanted = threads_here(_threads_from_environment() if threads is None else threads)
-    if getattr(_pool, "size", None) == wanted:
-        return wanted
-    if getattr(_pool, "size", None) is None:
-        _resize_pool(available_cores())
-    running = _resize_pool(wanted)
-    if running != wanted:
-        raise ConfigError(
-            f"threads {wanted} given, but TVM already runs {running} in this process and cannot "
-            f"raise that: set TVM_NUM_THREADS={wanted} before the first model is loaded"
-        )
-    _pool.size = wanted
-    return wanted
-
-
 def first_line(error: BaseException) -> str:
     """Return the first line of what TVM says about an error: a trace may follow it."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def _resize_pool(wanted: int) -> int:
-    """Make or change the calling thread's pool; return the size it has then.
-
-    A list of cores, whichever they are, makes TVM remember the number. Without one it asks the
-    environment at every parallel loop, and where that says nothing the system, which takes five
-    microseconds and answers half the cores.
-    """
-    tvm_ffi = load_tvm_ffi()
-    cores = [str(core) for core in range(wanted)]
-    tvm_ffi.get_global_func("runtime.config_threadpool")(_SHARE_ALL_CORES, wanted, cores)
-    return int(tvm_ffi.get_global_func("runtime.NumThreads")())
-
-
-def _threads_from_environment() -> int | None:
-    text = os.environ.get("TVM_NUM_THREADS", "")
-    return int(text) if text.isdigit() else None

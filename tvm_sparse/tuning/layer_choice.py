@@ -225,9 +225,8 @@ def _race(
 ) -> RaceTimes:
     """Time the two kernels of a weight in turns; a dense one serves all layers of its shape."""
     from tvm_sparse.bench.product_kernel import build_product
-    from tvm_sparse.runtime.tvm_runtime import set_threads
+    from tvm_sparse.runtime.crew import on_threads
 
-    set_threads(threads)
     key = (weight.shape, tokens)
     if key not in rivals:
         rivals[key] = build_product(weight, tokens, block_shape, False, tiles)
@@ -237,8 +236,12 @@ def _race(
     }
     data = np.random.default_rng(0).standard_normal((tokens, weight.shape[1]), np.float32)
     rounds: dict[str, list[float]] = {name: [] for name in kernels}
-    # The first round brings the clock up, and is not counted.
-    for _ in range(_ROUNDS + 1):
-        for name, kernel in kernels.items():
-            rounds[name].append(kernel.measure_ms(data, _SECONDS_PER_ROUND))
+
+    def take_turns() -> None:
+        # The first round brings the clock up, and is not counted.
+        for _ in range(_ROUNDS + 1):
+            for name, kernel in kernels.items():
+                rounds[name].append(kernel.measure_ms(data, _SECONDS_PER_ROUND))
+
+    on_threads(threads, take_turns)
     return RaceTimes(**{name: float(np.median(times[1:])) for name, times in rounds.items()})

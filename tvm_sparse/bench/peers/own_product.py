@@ -17,9 +17,9 @@ def load(directory: Path, threads: int, name: str) -> PeerModel:
     """Compile the dense kernel for a product without blocks, the sparse one for its blocks."""
     with without_torch():
         import tvm  # noqa: F401
-    from tvm_sparse.runtime.tvm_runtime import set_threads
+    from tvm_sparse.runtime.crew import own_threads
 
-    set_threads(threads)
+    own_threads(threads)
     return _OwnProduct(load_product(directory))
 
 
