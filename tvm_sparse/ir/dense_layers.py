@@ -18,7 +18,7 @@ from tvm_sparse.model.layer import Layer, Place
 class DenseWeight:
     """One 2-D weight and everything that reads it.
 
-    Parameters
+    Attributes
     ----------
     var : relax.Var
         The function parameter.
@@ -72,16 +72,9 @@ class DenseWeight:
 
 
 def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str, DenseWeight]:
-    """Find the 2-D weights that are the right-hand side of a matmul.
+    """Find the 2-D weights among the parameters `names` that are the right-hand side of a matmul.
 
     Chains of `permute_dims` between the weight and the matmul are followed.
-
-    Parameters
-    ----------
-    func : relax.Function
-        Function in A-normal form.
-    names : collection of str
-        The parameters that are weights.
 
     Returns
     -------
@@ -148,17 +141,8 @@ def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str
 def dense_layers(mod: IRModule, names: Collection[str]) -> list[Layer]:
     """List the dense layers of a module for `sparsity.sparsify` and `sparsity.decision`.
 
-    Parameters
-    ----------
-    mod : IRModule
-        Module with the function `main`, with or without `simplify_fc_transpose`.
-    names : collection of str
-        The parameters that are weights.
-
-    Returns
-    -------
-    list of Layer
-        One per weight, in the order of the first matmul.
+    One per weight among the parameters `names`, in the order of the first matmul, whether
+    `simplify_fc_transpose` has run or not.
 
     Raises
     ------

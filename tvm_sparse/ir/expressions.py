@@ -63,15 +63,7 @@ def permutation(permute_dims: relax.Call) -> list[int]:
 
 
 def substitute(expr: relax.Expr, value_of: Callable[[relax.Var], relax.Expr]) -> relax.Expr:
-    """Return an expression in A-normal form over other variables.
-
-    Parameters
-    ----------
-    expr : relax.Expr
-        A variable, tuple, call or whatever else a binding holds; not changed.
-    value_of : callable
-        Gives what stands for a variable.
-    """
+    """Return a copy of what a binding holds, in A-normal form, over the variables of `value_of`."""
     if isinstance(expr, relax.Var):
         return value_of(expr)
     if isinstance(expr, relax.Tuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import tvm
@@ -35,6 +35,20 @@ def with_main(mod: tvm.IRModule, func: relax.Function) -> tvm.IRModule:
     functions = dict(mod.functions_items())
     functions[mod.get_global_var("main")] = func
     return tvm.IRModule(functions, attrs=mod.attrs)
+
+
+def with_params(
+    func: relax.Function, params: Sequence[relax.Var], body: relax.Expr
+) -> relax.Function:
+    """Return a function with other parameters and another body of the same type."""
+    return relax.Function(params, body, func.ret_ty, func.is_pure, func.attrs)
+
+
+def with_read_params(func: relax.Function, weights: Container[str]) -> relax.Function:
+    """Return a function without the parameters named in `weights` that it does not read."""
+    read = set(relax.analysis.free_vars(func.body))
+    kept = [var for var in func.params if var in read or var.name not in weights]
+    return with_params(func, kept, func.body)
 
 
 def parameters(func: relax.Function) -> tuple[list[relax.Var], list[relax.Var]]:
@@ -76,12 +90,7 @@ def results(func: relax.Function) -> list[relax.Expr]:
 def returning(func: relax.Function, values: Sequence[relax.Expr]) -> relax.Function:
     """Return a function that computes what `func` does and returns the tuple of `values`.
 
-    Parameters
-    ----------
-    func : relax.Function
-        Function in A-normal form; not changed.
-    values : sequence of relax.Expr
-        Over its variables and parameters.
+    They are expressions over its variables and parameters.
     """
     result = relax.BlockBuilder().normalize(relax.Tuple(list(values)))
     var = relax.Var("results", result.ty)
@@ -91,13 +100,7 @@ def returning(func: relax.Function, values: Sequence[relax.Expr]) -> relax.Funct
 
 
 class Uses:
-    """Who reads each variable of a function.
-
-    Parameters
-    ----------
-    func : relax.Function
-        Function in A-normal form.
-    """
+    """Who reads each variable of a function in A-normal form."""
 
     def __init__(self, func: relax.Function) -> None:
         self.value = {binding.var: binding.value for binding in bindings(func)}

@@ -33,18 +33,10 @@ def convert(
 
     Parameters
     ----------
-    mod : tvm.IRModule
-        Module after `simplify_fc_transpose`; not changed.
-    params : mapping of str to numpy.ndarray
-        Weights by parameter name; neither the mapping nor the arrays are changed.
-    block_shape : (int, int)
-        (bs_r, bs_c): rows along the outputs N, columns along the inputs K.
-    sparsity_threshold : float
-        An eligible layer becomes sparse when its block sparsity is at least this, 0..1.
-    include, exclude : iterable of str
-        Shell patterns on layer names; without `include`, the layers of the encoder.
-    choices : mapping of str to LayerChoice, optional
-        What stands for the threshold, by canonical name of the layer.
+    mod, params
+        Module after `simplify_fc_transpose` and its weights by parameter name; neither is changed.
+    block_shape, sparsity_threshold, include, exclude, choices
+        As `sparsity.decision.decide` takes them.
 
     Returns
     -------
@@ -61,8 +53,7 @@ def convert(
     PassError
         If the module has no function `main` or a shape is not static.
     SparsityError
-        If a pattern matches no layer, the blocks divide none of the eligible layers, or an array
-        does not have the shape of its parameter.
+        From `decide`.
     """
     layers = [_settled(layer) for layer in dense_layers(mod, params.keys())]
     decisions = decide(layers, params, block_shape, sparsity_threshold, include, exclude, choices)
@@ -89,11 +80,9 @@ def _replace_params(
 ) -> dict[str, np.ndarray]:
     new_params = {}
     for name, value in params.items():
-        if name not in packed:
+        if name in packed:
+            for array in ("data", "indices", "indptr"):
+                new_params[f"{name}.{array}"] = getattr(packed[name], array)
+        else:
             new_params[name] = value
-            continue
-        bsr = packed[name]
-        new_params[f"{name}.data"] = bsr.data
-        new_params[f"{name}.indices"] = bsr.indices
-        new_params[f"{name}.indptr"] = bsr.indptr
     return new_params

@@ -29,18 +29,9 @@ ATTENTION = {"relax.nn.attention", "relax.nn.attention_bias"}
 class DenseChain:
     """One dense layer and the operations fused behind it.
 
-    Attributes
-    ----------
-    data : relax.Var
-        (..., K) activations.
-    weight : tuple of relax.Var
-        The (N, K) weight, or the three parameters of a BSR weight.
-    bias, residual : relax.Var or None
-        (N,) parameter; tensor of the product's shape.
-    activation : str
-        Name of the epilogue's activation.
-    members : tuple of relax.Var
-        Everything the chain computes, in order; the last one is its result.
+    It multiplies `data` (..., K) with `weight`, which is (N, K) or the three parameters of a BSR
+    weight. `bias` is a parameter (N,), `residual` a tensor of the product's shape. `members` is
+    everything the chain computes, in order; the last one is its result.
     """
 
     data: relax.Var
@@ -69,21 +60,10 @@ class DenseChain:
 def find_dense_chains(
     func: relax.Function, uses: Uses, weights: Set[relax.Var]
 ) -> dict[relax.Var, DenseChain]:
-    """Find every dense or sparse layer of a function.
+    """Find every dense or sparse layer of a function, once `bsr_dense` is through with it.
 
-    Parameters
-    ----------
-    func : relax.Function
-        Function after `simplify_fc_transpose` and `bsr_dense`.
-    uses : Uses
-        Of the same function.
-    weights : set of relax.Var
-        Its parameters that are weights; the others are inputs.
-
-    Returns
-    -------
-    dict of relax.Var to DenseChain
-        By the chain's result, in the order of the products.
+    The chains come by their results, in the order of the products. `weights` are the parameters
+    that are no inputs.
     """
     chains: dict[relax.Var, DenseChain] = {}
     taken: set[relax.Var] = set()
@@ -155,18 +135,7 @@ def find_stacks(chains: Iterable[DenseChain], uses: Uses) -> dict[relax.Var, lis
     """Group the chains that only feed attention and multiply the same data alike.
 
     Q, K and V are one product then: attention takes its operands from any features of a tensor.
-
-    Parameters
-    ----------
-    chains : iterable of DenseChain
-        Of one function.
-    uses : Uses
-        Of the same function.
-
-    Returns
-    -------
-    dict of relax.Var to list of DenseChain
-        The group of each chain that is in one, by the chain's result.
+    The groups come by the results of the chains in them.
     """
     groups: dict[tuple[object, ...], list[DenseChain]] = {}
     for chain in chains:

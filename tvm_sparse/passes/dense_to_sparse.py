@@ -25,15 +25,7 @@ tvm_ffi.register_error(PassError)
 
 @dataclass(frozen=True)
 class BlockStructure:
-    """How much of a weight is stored.
-
-    Parameters
-    ----------
-    nnzb : int
-        Number of stored blocks.
-    block_shape : (int, int)
-        (bs_r, bs_c) of one block.
-    """
+    """How many blocks of which shape, (bs_r, bs_c), a weight stores."""
 
     nnzb: int
     block_shape: tuple[int, int]
@@ -45,12 +37,7 @@ class DenseToSparse:
 
     In the function `main` the parameter `w` of shape (N, K) gives way to `<w>.data`
     (nnzb, bs_r, bs_c) in the dtype of `w`, `<w>.indices` (nnzb,) int32 and `<w>.indptr`
-    (N / bs_r + 1,) int32. The module given in is not changed.
-
-    Parameters
-    ----------
-    structures : mapping of str to BlockStructure
-        By weight name; every other layer stays dense.
+    (N / bs_r + 1,) int32. Weights that are not in `structures` stay dense.
 
     Raises
     ------

@@ -14,7 +14,15 @@ from tvm import relax
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from tvm_sparse.ir.expressions import PERMUTE_DIMS, op_name, permutation
-from tvm_sparse.ir.functions import bindings, main_function, places_of, with_main, with_places
+from tvm_sparse.ir.functions import (
+    bindings,
+    main_function,
+    places_of,
+    with_main,
+    with_params,
+    with_places,
+    with_read_params,
+)
 from tvm_sparse.passes.packed_weights import join_names
 
 
@@ -23,19 +31,9 @@ def convert(
 ) -> tuple[tvm.IRModule, dict[str, np.ndarray]]:
     """Replace each `concat` of weights, transposed or not, by one weight.
 
-    Parameters
-    ----------
-    mod : IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        Weights by parameter name; not changed.
-
-    Returns
-    -------
-    mod : IRModule
-        The joined weights are its last parameters; those nobody reads any more are gone.
-    params : dict of str to ndarray
-        A joined weight is named `{first,second}` after its parts, and stands in the first's place.
+    The joined weights are the last parameters of `main`; each is named `{first,second}` after its
+    parts, and stands in the first's place in the network. Parts that nobody reads any more are
+    gone. Neither `mod`, as imported, nor `params` is changed.
 
     Raises
     ------
@@ -69,14 +67,10 @@ def convert(
         return mod, new_params
     body = _UseJoined(joined).visit_expr(func.body)
     whole = relax.analysis.remove_all_unused(
-        relax.Function(
-            [*func.params, *joined.values()], body, func.ret_ty, func.is_pure, func.attrs
-        )
+        with_params(func, [*func.params, *joined.values()], body)
     )
-    read = set(relax.analysis.free_vars(whole.body))
-    kept = [var for var in whole.params if var in read or var.name not in new_params]
-    main = relax.Function(kept, whole.body, whole.ret_ty, whole.is_pure, whole.attrs)
-    names_kept = {var.name for var in kept}
+    main = with_read_params(whole, new_params)
+    names_kept = {var.name for var in main.params}
     return (
         with_main(mod, with_places(main, places) if places else main),
         {name: value for name, value in new_params.items() if name in names_kept},

@@ -17,13 +17,7 @@ from tvm_sparse.runtime.metadata import KernelCall
 
 
 def layer_calls(mod: tvm.IRModule) -> list[KernelCall]:
-    """Return the kernel calls of `main` in order.
-
-    Parameters
-    ----------
-    mod : IRModule
-        After FuseTIR, weights still parameters.
-    """
+    """Return the kernel calls of `main` in order, after FuseTIR, weights still parameters."""
     func = mod["main"]
     weights = set(parameters(func)[1])
     # Which weights a variable holds, in whatever form.

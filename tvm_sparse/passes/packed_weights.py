@@ -53,16 +53,12 @@ def join_names(names: Sequence[str]) -> str:
 class PackedWeights:
     """The parameters of the tiled function, made as they are asked for.
 
-    Parameters
-    ----------
-    params : mapping of str to ndarray
-        Weights by the names the function has now; not changed.
-
     Attributes
     ----------
-    vars, values : dict of str to Var, of str to ndarray
-        The parameters, and what they hold.
-    stacks : dict of str to list of str
+    vars, values
+        The parameters by name, and what they hold: weights of `params`, which is not changed, as
+        they are or packed.
+    stacks
         See `STACKS`.
     """
 

@@ -87,12 +87,7 @@ class Lowered:
 class Phases:
     """Run named phases: time each, tell progress, and dump the module after it.
 
-    Parameters
-    ----------
-    dump_dir : str or None
-        Directory that receives `NN_name.txt` after each phase.
-    progress : callable
-        Receives the name of each phase as it starts.
+    `dump_dir` receives `NN_name.txt` after each phase.
     """
 
     def __init__(self, dump_dir: str | None = None, progress: Progress = silent) -> None:
@@ -130,10 +125,7 @@ def pack(
 ) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Decision]]:
     """Take an imported module through the phases that look at its weights.
 
-    Parameters
-    ----------
-    mod, params, target, sparsity, phases, choices, build
-        As `lower` takes them.
+    Takes what `lower` takes, and raises what it raises.
 
     Returns
     -------
@@ -143,11 +135,6 @@ def pack(
         The packed weights.
     decisions : list of Decision
         One per dense layer; empty for a dense build.
-
-    Raises
-    ------
-    PassError, SparsityError
-        From the passes.
     """
     phases = phases or Phases()
     decisions: list[Decision] = []
@@ -194,10 +181,8 @@ def lower(
 
     Parameters
     ----------
-    mod : IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        Its weights, as they are to run; not changed.
+    mod, params
+        As imported, and the weights as they are to run; not changed.
     target : CpuTarget
         The CPU to build for.
     sparsity : SparsitySpec or None

@@ -11,21 +11,15 @@ from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from tvm_sparse.ir.dense_layers import DenseWeight
 from tvm_sparse.ir.expressions import MATMUL
-from tvm_sparse.ir.functions import main_function, with_main
+from tvm_sparse.ir.functions import main_function, with_main, with_params
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """The new form of one weight.
+    """The new form of one weight, which has no readers besides matmuls.
 
-    Parameters
-    ----------
-    weight : DenseWeight
-        What is replaced, without other readers.
-    params : sequence of relax.Var
-        The function parameters that take the place of the old one.
-    multiply : callable
-        Takes the activations and the old matmul, returns the expression in its place.
+    `params` take its place among the function's parameters. `multiply` takes the activations and
+    the old matmul, and returns the expression in its place.
     """
 
     weight: DenseWeight
@@ -34,20 +28,9 @@ class Replacement:
 
 
 def replace_weights(mod: tvm.IRModule, replacements: Sequence[Replacement]) -> tvm.IRModule:
-    """Return `mod` with the weights of `main` replaced; `mod` itself stays as it is.
+    """Return `mod` with the weights of `main` replaced, each at most once; `mod` stays as it is.
 
-    Parameters
-    ----------
-    mod : tvm.IRModule
-        Module with the function `main`.
-    replacements : sequence of Replacement
-        At most one per weight.
-
-    Returns
-    -------
-    tvm.IRModule
-        With the new parameters where the old ones were, and without bindings that nothing reads
-        any more.
+    The new parameters stand where the old ones were; bindings that nothing reads any more are gone.
     """
     if not replacements:
         return mod
@@ -62,9 +45,7 @@ def _replace_in_function(
     multiply = {var: new.multiply for new in replacements for var in new.weight.read_as}
     body = _MatmulRewriter(multiply).visit_expr(func.body)
     # The transposes of the old parameters are left over and still name them.
-    return relax.analysis.remove_all_unused(
-        relax.Function(params, body, func.ret_ty, func.is_pure, func.attrs)
-    )
+    return relax.analysis.remove_all_unused(with_params(func, params, body))
 
 
 @mutator

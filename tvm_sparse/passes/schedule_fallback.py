@@ -19,13 +19,7 @@ _PARALLEL_ELEMENTS = 32768
 
 @tvm.transform.module_pass(opt_level=0, name="ScheduleFallback")
 class ScheduleFallback:
-    """Schedule every PrimFunc that is not one of our kernels.
-
-    Parameters
-    ----------
-    target : CpuTarget
-        Gives the vector width.
-    """
+    """Schedule every PrimFunc that is not one of our kernels, with vectors of the target."""
 
     def __init__(self, target: CpuTarget) -> None:
         self.target = target

@@ -24,14 +24,8 @@ def convert(
     """Rewrite `matmul(x, w)` to `matmul(x, permute_dims(<w>.T))` for every 2-D weight `w`.
 
     A weight that something else reads too (an embedding table tied to the output layer) keeps its
-    form, so that it stays once in memory. A weight that is (N, K) already keeps its name.
-
-    Parameters
-    ----------
-    mod : tvm.IRModule
-        Module with the function `main`; not changed.
-    params : mapping of str to numpy.ndarray
-        Weights by parameter name, (K, N) where multiplied as they are; not changed.
+    form, so that it stays once in memory. A weight that is (N, K) already keeps its name. Neither
+    `mod` nor `params` is changed.
 
     Returns
     -------

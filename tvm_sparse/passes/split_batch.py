@@ -25,17 +25,9 @@ from tvm_sparse.ir.functions import (
 
 
 def convert(mod: tvm.IRModule) -> tvm.IRModule:
-    """Give `main` the whole batch.
+    """Give `main`, which takes tensors of one micro-batch along their first axes, the whole batch.
 
-    Parameters
-    ----------
-    mod : IRModule
-        `main` takes and returns tensors of one micro-batch, along their first axes; not changed.
-
-    Returns
-    -------
-    IRModule
-        `main` takes and returns tensors of `micro_batches` times that extent.
+    It takes and returns tensors of `micro_batches` times that extent; `mod` is not changed.
 
     Raises
     ------

@@ -15,7 +15,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.formats.builds import SPARSE, BuildSpec
-from tvm_sparse.ir.functions import bindings, main_function, with_main
+from tvm_sparse.ir.functions import bindings, main_function, with_main, with_read_params
 from tvm_sparse.passes.packed_weights import STACKS
 from tvm_sparse.passes.tile_rules.attention import Attention
 from tvm_sparse.passes.tile_rules.elementwise import Elementwise
@@ -50,10 +50,8 @@ def convert(
 
     Parameters
     ----------
-    mod : IRModule
+    mod, params
         After `simplify_fc_transpose` and `bsr_dense`; not changed.
-    params : mapping of str to ndarray
-        Weights by parameter name; not changed.
     target : CpuTarget
         The CPU the tiles are chosen for.
     block_rows : int
@@ -90,10 +88,8 @@ def convert(
     # A border crossing is emitted where it is first needed; what nobody read after all goes, the
     # transposes in front of packed weights among it.
     tiled = relax.analysis.remove_all_unused(values.bb.get()["main"])
-    used = set(relax.analysis.free_vars(tiled.body))
-    kept = [var for var in tiled.params if var in used or var.name not in values.weights.vars]
-    values.weights.keep_only({var.name for var in kept})
-    main = relax.Function(kept, tiled.body, tiled.ret_ty, tiled.is_pure, tiled.attrs)
+    main = with_read_params(tiled, values.weights.vars)
+    values.weights.keep_only({var.name for var in main.params})
     if values.weights.stacks:
         main = main.with_attr(STACKS, values.weights.stacks)
     return with_main(mod, main), values.weights.values, refusals

@@ -19,16 +19,9 @@ from tvm_sparse.target import CpuTarget
 
 @dataclass(frozen=True)
 class Tiled:
-    """Where the tiled form of a variable lies.
+    """Where the tiled form of a variable lies: `features` from `offset` of `var`.
 
-    Attributes
-    ----------
-    var : relax.Var
-        (tiles, total features, T).
-    layout : TokenLayout
-        Its tiling.
-    offset, features : int
-        The features of `var` that are meant.
+    `var` is (tiles, total features, T), tiled as `layout` says.
     """
 
     var: relax.Var
@@ -38,18 +31,10 @@ class Tiled:
 
 
 class TiledValues:
-    """What the function being written holds, by the variables of the function being read.
+    """What the function being written holds, by the variables of `func`, the one being read.
 
-    Parameters
-    ----------
-    func : relax.Function
-        The function being read.
-    params : mapping of str to ndarray
-        Its weights by parameter name.
-    target : CpuTarget
-        The CPU the tiles are chosen for.
-    block_rows : int
-        `bs_r` of the sparse layers; 0 for a dense build.
+    `params` are the weights of `func` by name, `block_rows` is `bs_r` of the sparse layers, 0 for a
+    dense build.
     """
 
     def __init__(
@@ -93,18 +78,12 @@ class TiledValues:
     def in_tiles(
         self, var: relax.Var, layout: TokenLayout | None = None, features: int | None = None
     ) -> Tiled:
-        """Return the tiled form of `var`, whole.
+        """Return the tiled form of `var`, a float32 tensor, whole.
 
-        Parameters
-        ----------
-        var : relax.Var
-            A float32 tensor.
-        layout : TokenLayout, optional
-            The tiling it is needed in; any by default.
-        features : int, optional
-            What counts as the features of a token; by default the extent of the last axis. A
-            tensor split into heads, (batch, seq_len, heads, dim), may lie in tiles with all heads
-            together, which is another tensor to somebody who reduces over `dim`.
+        Without a layout any will do. What counts as the features of a token is the extent of the
+        last axis, if `features` does not say otherwise: a tensor split into heads, (batch, seq_len,
+        heads, dim), may lie in tiles with all heads together, which is another tensor to somebody
+        who reduces over `dim`.
         """
         shape = static_shape(var)
         features = features or shape[-1]

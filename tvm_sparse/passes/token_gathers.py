@@ -15,12 +15,8 @@ from tvm_sparse.ir.functions import Uses, bindings
 class TokenGather:
     """A sum of rows of tables.
 
-    Attributes
-    ----------
-    terms : tuple of (relax.Expr, relax.Var)
-        Ids (1 or B, S), and the table (rows, F) they look up.
-    members : tuple of relax.Var
-        Everything the sum computes; the last one is its result, (B, S, F).
+    `terms` are ids (1 or B, S) and the table (rows, F) they look up; `members` is everything the
+    sum computes, the last one its result, (B, S, F).
     """
 
     terms: tuple[tuple[relax.Expr, relax.Var], ...]
@@ -30,22 +26,7 @@ class TokenGather:
 def find_token_gathers(
     func: relax.Function, uses: Uses, weights: Set[relax.Var]
 ) -> dict[relax.Var, TokenGather]:
-    """Find the sums of looked-up rows that a layer norm reads.
-
-    Parameters
-    ----------
-    func : relax.Function
-        Function in A-normal form.
-    uses : Uses
-        Of the same function.
-    weights : set of relax.Var
-        Its parameters that are weights.
-
-    Returns
-    -------
-    dict of relax.Var to TokenGather
-        By the result.
-    """
+    """Find the sums of rows of `weights` that a layer norm reads, by their results."""
     found = {}
     for binding in bindings(func):
         if op_name(binding.value) != "relax.nn.layer_norm":

@@ -35,10 +35,9 @@ class LossCurve:
         The layer's weight.
     blocks : int
         Number of its blocks.
-    sparsities : tuple of float
-        Block sparsities, ascending, over 0 and up to 1.
-    losses : tuple of float
-        Loss at each, 0 or more; without pruning it is 0.
+    sparsities, losses : tuple of float
+        Block sparsities, ascending, over 0 and up to 1; the loss at each, 0 or more. Without
+        pruning it is 0.
     """
 
     name: str
@@ -126,13 +125,9 @@ def _slope(x: NDArray[np.int64], y: NDArray[np.float64], a: int, b: int) -> floa
 
 
 def loss_at(curve: LossCurve, sparsity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a curve's losses in between: smooth in the logarithm, proportional below the first.
+    """Return a curve's losses at sparsities from 0 up to its last one.
 
-    Parameters
-    ----------
-    curve : LossCurve
-    sparsity : ndarray of float64
-        Block sparsities, 0 up to the last of the curve.
+    They are smooth in the logarithm in between, and proportional below the first.
     """
     levels = np.array(curve.sparsities)
     # Losses that are measured may dip; more zeros never cost less.

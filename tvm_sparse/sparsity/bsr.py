@@ -114,10 +114,7 @@ def block_grid(shape: tuple[int, int], block_shape: tuple[int, int]) -> tuple[in
 def as_blocks(weight: NDArray[Any], block_shape: tuple[int, int]) -> NDArray[Any]:
     """View a weight (N, K) as (num_block_rows, num_block_cols, bs_r, bs_c), copied if need be.
 
-    Raises
-    ------
-    SparsityError
-        `weight` is not 2-D, or the blocks do not divide it.
+    Raises SparsityError if `weight` is not 2-D, or the blocks do not divide it.
     """
     if weight.ndim != 2:
         raise SparsityError(f"weight of rank {weight.ndim} given: blocks need a matrix (N, K)")
@@ -141,19 +138,9 @@ def apply_block_mask(
 
 
 def to_bsr(weight: NDArray[Any], block_shape: tuple[int, int]) -> BSR:
-    """Pack a dense weight; blocks that are all zero are left out.
+    """Pack a dense weight (N, K) of any dtype; blocks (bs_r, bs_c) that are all zero are left out.
 
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (N, K), any dtype.
-    block_shape : (int, int)
-        (bs_r, bs_c), which must divide (N, K).
-
-    Returns
-    -------
-    BSR
-        Block columns ascend within each row.
+    Block columns ascend within each row.
 
     Raises
     ------

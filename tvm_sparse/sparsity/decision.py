@@ -19,15 +19,7 @@ from tvm_sparse.sparsity.stats import block_sparsity, element_sparsity
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """How a layer runs, decided from times, and why.
-
-    Parameters
-    ----------
-    sparse : bool
-        Whether it runs sparse.
-    reason : str
-        Why.
-    """
+    """Whether a layer runs sparse, decided from times, and why."""
 
     sparse: bool
     reason: str
@@ -39,16 +31,14 @@ def eligible_layers(
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
 ) -> dict[str, str]:
-    """Choose the layers that may run sparse, by their names and shapes.
+    """Choose the layers of a model that may run sparse, by their names and shapes.
 
     Parameters
     ----------
-    layers : sequence of Layer
-        All dense layers of a model.
+    layers, include, exclude
+        As `select_layers` takes them.
     block_shape : (int, int)
         (bs_r, bs_c).
-    include, exclude : iterable of str
-        Shell patterns, see `select_layers`.
 
     Returns
     -------
@@ -90,24 +80,15 @@ def decide(
 
     Parameters
     ----------
-    layers : sequence of Layer
-        All dense layers of a model.
+    layers, block_shape, include, exclude
+        As `eligible_layers` takes them.
     params : mapping of str to numpy.ndarray
-        Their stored weights, by name.
-    block_shape : (int, int)
-        (bs_r, bs_c).
+        The stored weights of the layers, by name.
     sparsity_threshold : float
         An eligible layer runs sparse when its `block_sparsity` is at least this, 0..1, in whole
         blocks: a layer pruned to 0.95 reaches 0.95, however its block count was rounded.
-    include, exclude : iterable of str
-        Shell patterns, see `select_layers`.
     choices : mapping of str to LayerChoice, optional
         What stands for the threshold in eligible layers, by canonical name.
-
-    Returns
-    -------
-    list of Decision
-        One per layer.
 
     Raises
     ------
@@ -146,13 +127,6 @@ def decide(
 
 def keep_dense(layers: Sequence[Layer], params: Mapping[str, NDArray[Any]]) -> list[Decision]:
     """Describe the layers of a dense build, in which nothing runs sparse.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        All dense layers of a model.
-    params : mapping of str to numpy.ndarray
-        Their stored weights, by name.
 
     Raises
     ------

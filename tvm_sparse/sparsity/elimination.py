@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.sparsity.block_scores import keep_highest
-from tvm_sparse.sparsity.n_m import keep_n_of_m
+from tvm_sparse.sparsity.block_scores import keep_highest, keep_n_of_m
 from tvm_sparse.sparsity.prune_spec import NM
 
 #: Columns that are chosen from at once.
@@ -24,23 +23,9 @@ def eliminate(
     """Choose the weights that stay, by losses that count what was removed further left.
 
     Its cost is N * K^2 whatever the sparsity, which solving every row by itself exceeds in wide
-    layers. Only the choice is returned: see `second_order.solve_kept` for the best values.
-
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (N, K); not changed.
-    inverse : numpy.ndarray
-        float64 (K, K), inverse of the damped Hessian.
-    sparsity : float or None
-        Share to remove from every group of columns, 0..1.
-    n_m : (int, int), optional
-        Instead of `sparsity`: N of every M neighbours in a row stay.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool (N, K).
+    layers. Only the choice is returned, bool (N, K): see `second_order.solve_kept` for the best
+    values. `inverse` is that of the damped Hessian, float64 (K, K). The share `sparsity` is removed
+    from every group of columns, or else N of every M neighbours in a row stay.
 
     References
     ----------

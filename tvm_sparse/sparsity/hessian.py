@@ -15,15 +15,7 @@ _ROWS_AT_ONCE = 2048
 
 
 class HessianSum:
-    """Adds up X^T X, or only its diagonal, batch by batch.
-
-    Parameters
-    ----------
-    width : int
-        K, the inputs of the layer.
-    diagonal : bool
-        Only the sums of squares are wanted.
-    """
+    """Adds up X^T X of inputs of `width` K, or only its diagonal, batch by batch."""
 
     def __init__(self, width: int, diagonal: bool = False) -> None:
         self._diagonal = diagonal
@@ -32,13 +24,7 @@ class HessianSum:
         self.tokens = 0
 
     def add(self, rows: NDArray[np.float32]) -> None:
-        """Add tokens.
-
-        Parameters
-        ----------
-        rows : numpy.ndarray
-            float32 (tokens, K); copied.
-        """
+        """Add tokens: float32 (tokens, K), copied."""
         self.tokens += len(rows)
         if self._diagonal:
             self._sum += np.einsum("tk,tk->k", rows, rows, dtype=np.float64)
@@ -62,20 +48,9 @@ class HessianSum:
 def damped(hessian: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
     """Return the Hessian with a multiple of its mean diagonal added to the diagonal.
 
-    It is positive definite afterwards, however few tokens it was made from: inputs that are
-    always zero get the damping alone, so their weights are the first to go and touch no other.
-
-    Parameters
-    ----------
-    hessian : numpy.ndarray
-        float64 (K, K), symmetric, positive semi-definite.
-    damping : float
-        Over 0; 0.01 is usual.
-
-    Raises
-    ------
-    SparsityError
-        A value is infinite or not a number.
+    It is positive definite afterwards, however few tokens it was made from: inputs that are always
+    zero get the damping alone, so their weights are the first to go and touch no other. A damping
+    of 0.01 is usual. Raises SparsityError if a value is infinite or not a number.
     """
     mean = float(np.trace(hessian)) / len(hessian)
     if not np.isfinite(mean) or not np.isfinite(hessian).all():
@@ -91,12 +66,7 @@ def output_error(
 ) -> float:
     """Return the squared error of a layer's outputs over their squared size, 0 if both are zero.
 
-    Parameters
-    ----------
-    original, pruned : numpy.ndarray
-        Weights (N, K).
-    hessian : numpy.ndarray
-        (K, K), undamped.
+    The weights are (N, K), the undamped Hessian (K, K).
     """
     change = original.astype(np.float64) - pruned
     size = float(np.vdot(original @ hessian, original))

@@ -30,19 +30,7 @@ def random_block_mask(
 ) -> NDArray[np.bool_]:
     """Choose which blocks stay, each set of the right size as likely as any other.
 
-    Parameters
-    ----------
-    grid : (int, int)
-        (num_block_rows, num_block_cols).
-    sparsity : float
-        Block sparsity, 0..1, both ends included.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, of shape `grid`, with exactly `zero_block_count` blocks False.
+    The mask is bool, of shape `grid`, with exactly `zero_block_count` blocks False.
     """
     num_blocks = grid[0] * grid[1]
     kept = num_blocks - zero_block_count(num_blocks, sparsity)
@@ -57,26 +45,10 @@ def fill_random(
     sparsity: float,
     rng: np.random.Generator,
 ) -> NDArray[Any]:
-    """Give a weight a random block structure.
+    """Return a weight (N, K) with a random block structure, exactly as sparse as asked for.
 
-    Blocks that stay keep their values. Those that were all zero get normal values at the scale
-    of the weight's non-zeros, so that the number of non-zero blocks is exact.
-
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (N, K); not changed.
-    block_shape : (int, int)
-        (bs_r, bs_c), which must divide (N, K).
-    sparsity : float
-        Block sparsity, 0..1.
-    rng : numpy.random.Generator
-        Source of randomness, `layer_rng` of the layer.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N, K), of the dtype of `weight`.
+    Blocks that stay keep their values. Those that were all zero get normal values at the scale of
+    the weight's non-zeros, so that the number of non-zero blocks is exact.
 
     Raises
     ------

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.sparsity.block_scores import keep_highest, keep_highest_per_row
+from tvm_sparse.sparsity.block_scores import keep_highest, keep_highest_per_row, keep_n_of_m
 from tvm_sparse.sparsity.bsr import apply_block_mask
 from tvm_sparse.sparsity.hessian import damped
-from tvm_sparse.sparsity.n_m import keep_n_of_m
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.sparsity.pruning import block_norms_squared
 from tvm_sparse.sparsity.second_order import obs_scores, prune_second_order
@@ -21,16 +20,14 @@ from tvm_sparse.sparsity.wanda import wanda_scores
 
 @dataclass(frozen=True)
 class InputMoments:
-    """What calibration tells about the inputs of a layer.
+    """What calibration tells about the inputs of a layer, over so many tokens.
 
     Attributes
     ----------
     norms_squared : numpy.ndarray
-        float64 (K,), sums of squares over the tokens.
+        float64 (K,), sums of squares.
     hessian : numpy.ndarray or None
         float64 (K, K), X^T X; None where the method does without.
-    tokens : int
-        How many there were.
     """
 
     norms_squared: NDArray[np.float64]
@@ -43,26 +40,13 @@ def layer_scores(
 ) -> NDArray[np.float64]:
     """Return what each block is worth, on a scale on which layers can be compared.
 
-    Magnitudes are compared as they are; the other two as shares of the layer's output.
-
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (N, K).
-    spec : PruneSpec
-        Method, block shape and damping.
-    moments : InputMoments or None
-        Needed by all methods but magnitude.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (num_block_rows, num_block_cols).
+    Magnitudes are compared as they are; the other two as shares of the layer's output. The scores
+    of a weight (N, K) are float64 (num_block_rows, num_block_cols).
 
     Raises
     ------
     SparsityError
-        The blocks do not divide the weight, or `moments` are missing.
+        The blocks do not divide the weight, or a method but magnitude has no `moments`.
     """
     if spec.method == "magnitude":
         return block_norms_squared(weight, spec.block_shape)
@@ -81,28 +65,13 @@ def layer_scores(
 def prune_layer(
     weight: NDArray[Any], spec: PruneSpec, zeros: int | None, moments: InputMoments | None
 ) -> NDArray[Any]:
-    """Return the pruned weight.
-
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (N, K); not changed.
-    spec : PruneSpec
-        Method, block shape, N:M and damping.
-    zeros : int or None
-        Blocks to remove; None when the spec has an N:M pattern.
-    moments : InputMoments or None
-        Needed by all methods but magnitude.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N, K), of the dtype of `weight`.
+    """Return a weight (N, K) pruned, in its dtype; `zeros` blocks go where there is no N:M pattern.
 
     Raises
     ------
     SparsityError
-        The blocks or the pattern do not divide the weight, or `moments` are missing.
+        The blocks or the pattern do not divide the weight, or a method but magnitude has no
+        `moments`.
     """
     if spec.method == "second-order":
         hessian = _hessian(spec, _needed(spec, moments))

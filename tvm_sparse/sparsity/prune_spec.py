@@ -85,11 +85,8 @@ class PruneSpec:
                 f"sparsity {self.sparsity:g} given: it is a fraction between 0 and 1, "
                 "for example 0.8 for 80 % zeros"
             )
-        if self.n_m is not None and not 1 <= self.n_m[0] <= self.n_m[1]:
-            raise ConfigError(
-                f"N:M {self.n_m[0]}:{self.n_m[1]} given: N blocks of every M stay, so "
-                "1 <= N <= M is needed"
-            )
+        if self.n_m is not None:
+            _check_n_m(*self.n_m)
         if self.n_m is not None and self.schedule != "uniform":
             raise ConfigError(
                 f"--schedule {self.schedule} and --n-m exclude each other: N:M is the same in "
@@ -131,6 +128,10 @@ def parse_n_m(text: str) -> NM:
             f"N:M {reprlib.repr(text)} given: it is two numbers such as 2:4 (2 of every 4 stay)"
         )
     n, m = int(match[1]), int(match[2])
+    _check_n_m(n, m)
+    return n, m
+
+
+def _check_n_m(n: int, m: int) -> None:
     if not 1 <= n <= m:
         raise ConfigError(f"N:M {n}:{m} given: N blocks of every M stay, so 1 <= N <= M is needed")
-    return n, m

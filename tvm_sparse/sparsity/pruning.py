@@ -28,26 +28,8 @@ def magnitude_block_mask(
 ) -> NDArray[np.bool_]:
     """Choose which blocks stay: all but the least ones, exactly as many as asked for.
 
-    Of blocks with equal norms the first in row-major order go first.
-
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (N, K).
-    block_shape : (int, int)
-        (bs_r, bs_c), which must divide (N, K).
-    sparsity : float
-        Block sparsity, 0..1.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool (num_block_rows, num_block_cols) with exactly `zero_block_count` blocks False.
-
-    Raises
-    ------
-    SparsityError
-        The blocks do not divide the weight.
+    Of blocks with equal norms the first in row-major order go first. The mask is bool
+    (num_block_rows, num_block_cols).
     """
     norms = block_norms_squared(weight, block_shape)
     return keep_highest(norms, zero_block_count(norms.size, sparsity))

@@ -34,10 +34,8 @@ def by_patterns(
     ----------
     num_blocks : mapping of str to int
         Blocks of each layer.
-    sparsities : mapping of str to float
-        Sparsity 0..1 by pattern; of several that match, the last counts.
-    default : float
-        Sparsity of the layers that none matches.
+    sparsities, default
+        Sparsity 0..1 by pattern, of which the last that matches counts; of the other layers.
 
     Raises
     ------

@@ -27,10 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.sparsity.block_scores import keep_highest
+from tvm_sparse.sparsity.block_scores import keep_highest, keep_n_of_m
 from tvm_sparse.sparsity.bsr import as_blocks, block_grid
 from tvm_sparse.sparsity.elimination import eliminate
-from tvm_sparse.sparsity.n_m import keep_n_of_m
 from tvm_sparse.sparsity.prune_spec import NM
 
 Matrix = NDArray[np.float64]
@@ -43,24 +42,8 @@ _LAYER_FLOPS = 2e12
 def obs_scores(weight: NDArray[Any], inverse: Matrix, block_shape: tuple[int, int]) -> Matrix:
     """Return the loss of removing each block alone from a weight whose rows are all whole.
 
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (N, K).
-    inverse : numpy.ndarray
-        float64 (K, K), inverse of the damped Hessian.
-    block_shape : (int, int)
-        (bs_r, bs_c).
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (num_block_rows, num_block_cols).
-
-    Raises
-    ------
-    SparsityError
-        The blocks do not divide the weight.
+    From `weight` (N, K) and `inverse`, that of the damped Hessian, float64 (K, K), to float64
+    (num_block_rows, num_block_cols). Raises SparsityError if the blocks do not divide the weight.
     """
     blocks = as_blocks(weight.astype(np.float64), block_shape)
     places = np.arange(len(inverse)).reshape(-1, block_shape[1])
@@ -73,28 +56,11 @@ def solve_kept(
     mask: NDArray[np.bool_],
     block_shape: tuple[int, int],
 ) -> Matrix:
-    """Return the weights of the kept blocks that change the outputs least.
+    """Return the weights of the kept blocks that change the outputs least: the exact minimum.
 
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (N, K), as it was before pruning.
-    hessian : numpy.ndarray
-        float64 (K, K), positive definite.
-    mask : numpy.ndarray
-        bool (num_block_rows, num_block_cols), True for the blocks to keep.
-    block_shape : (int, int)
-        (bs_r, bs_c).
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (N, K), zero outside of `mask`: the exact minimum over what is kept.
-
-    Raises
-    ------
-    SparsityError
-        The Hessian is not positive definite.
+    `weight` (N, K) is as it was before pruning, `hessian` float64 (K, K), `mask` bool
+    (num_block_rows, num_block_cols), True for the blocks to keep; all else of the result, float64
+    (N, K), is zero. Raises SparsityError if the Hessian is not positive definite.
     """
     from scipy.linalg import cho_solve
 
@@ -120,23 +86,14 @@ def prune_second_order(
     Parameters
     ----------
     weight : numpy.ndarray
-        (N, K); not changed.
+        (N, K); not changed. The result has its dtype.
     hessian : numpy.ndarray
         float64 (K, K), positive definite: see `hessian.damped`.
-    block_shape : (int, int)
-        (bs_r, bs_c), which must divide (N, K).
-    zeros : int, optional
-        Blocks to remove from the layer.
-    n_m : (int, int), optional
-        Instead: keep N of every M neighbouring blocks.
+    block_shape, zeros, n_m
+        (bs_r, bs_c), and how many blocks go from the layer, or N of how many neighbours stay.
     rounds : int, optional
         In how many rounds; as many as are affordable by default. When that is one, single
         elements are chosen column by column as in SparseGPT.
-
-    Returns
-    -------
-    numpy.ndarray
-        (N, K), of the dtype of `weight`.
 
     Raises
     ------
@@ -230,12 +187,8 @@ def _inverse_factor(
 def _losses(blocks: NDArray[Any], own: NDArray[Any]) -> Matrix:
     """Return w_B^T (H^-1)_BB^-1 w_B, summed over the rows of every block.
 
-    Parameters
-    ----------
-    blocks : numpy.ndarray
-        (num_block_rows, num_block_cols, bs_r, bs_c).
-    own : numpy.ndarray
-        (num_block_cols, bs_c, bs_c), (H^-1)_BB of every block column.
+    `blocks` are (num_block_rows, num_block_cols, bs_r, bs_c); `own` is (num_block_cols, bs_c,
+    bs_c), (H^-1)_BB of every block column.
     """
     if own.shape[1] == 1:
         losses: Matrix = np.einsum("ijrc,ijrc->ij", blocks, blocks) / own[:, 0, 0]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.sparsity.bsr import as_blocks
+from tvm_sparse.sparsity.pruning import block_norms_squared
 
 
 def wanda_scores(
@@ -16,27 +16,10 @@ def wanda_scores(
 ) -> NDArray[np.float64]:
     """Return the score of every block: the squared L2 norm of |W| * ||X||.
 
-    For 1x1 blocks this ranks as |W| * ||X|| does. The method compares within an output, a block
-    row here: see `block_scores.keep_highest_per_row`.
-
-    Parameters
-    ----------
-    weight : numpy.ndarray
-        (N, K).
-    input_norms_squared : numpy.ndarray
-        (K,), sum over the tokens of the squares of every input.
-    block_shape : (int, int)
-        (bs_r, bs_c), which must divide (N, K).
-
-    Returns
-    -------
-    numpy.ndarray
-        float64 (num_block_rows, num_block_cols).
-
-    Raises
-    ------
-    SparsityError
-        The blocks do not divide the weight, or there are not K norms.
+    For 1x1 blocks this ranks as |W| * ||X|| does. The method compares within an output, a block row
+    here: see `block_scores.keep_highest_per_row`. From `weight` (N, K) and the sums over the tokens
+    of the squares of every input, (K,), to float64 (num_block_rows, num_block_cols). Raises
+    SparsityError if the blocks do not divide the weight, or there are not K norms.
 
     References
     ----------
@@ -49,6 +32,4 @@ def wanda_scores(
             "inputs: one per input is needed"
         )
     scaled = weight.astype(np.float64) * np.sqrt(input_norms_squared)
-    blocks = as_blocks(scaled, block_shape)
-    scores: NDArray[np.float64] = np.einsum("ijrc,ijrc->ij", blocks, blocks)
-    return scores
+    return block_norms_squared(scaled, block_shape)

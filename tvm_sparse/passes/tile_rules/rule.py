@@ -22,19 +22,11 @@ class Walk:
 
     Attributes
     ----------
-    uses : Uses
-        Of the function being read.
-    weights : set of relax.Var
-        Its parameters that are weights.
-    chains, gathers : dict
-        Its products and sums of table rows, by result.
-    stacks : dict of relax.Var to list of DenseChain
-        Chains that are one product together.
-    values : TiledValues
+    chains, gathers, stacks
+        Its products, sums of table rows, and chains that are one product together, by result.
+    values
         What has been written.
-    build : BuildSpec
-        Gives the formats of the weights.
-    deferred : dict of relax.Var to (relax.Var, relax.Var)
+    deferred
         Operands of the additions that were left to a layer norm.
     """
 
@@ -103,17 +95,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A rule that was of the kind of a binding, and did not apply.
-
-    Attributes
-    ----------
-    var : str
-        Name of the variable bound.
-    rule : str
-        Name of the rule.
-    reason : str
-        Why it refused.
-    """
+    """A rule that was of the kind of a binding, and why it did not apply."""
 
     var: str
     rule: str
