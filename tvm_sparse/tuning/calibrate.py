@@ -29,14 +29,8 @@ KernelTimes = dict[float, float]
 class TimedKernel:
     """What is kept of a kernel that was timed.
 
-    Attributes
-    ----------
-    latency_ms, reference_ms : dict of str to float
-        Its time and the reference kernel's beside it, by density of non-zero blocks.
-    disturbed : bool
-        Whether something else kept the machine busy, or times contradicted each other.
-    tries : int
-        How often it was timed.
+    Its time and the reference kernel's beside it, by density of non-zero blocks, after so many
+    tries, and whether something else kept the machine busy or times contradicted each other.
     """
 
     latency_ms: dict[str, float]
@@ -59,16 +53,7 @@ class TimedKernel:
 
 
 def measured_ceilings(records: Records, threads: int, progress: Progress = silent) -> Ceilings:
-    """Return the ceilings of this machine, measuring them if it was never done.
-
-    Parameters
-    ----------
-    records : Records
-        Keeps them.
-    threads : int
-        Threads that work together.
-    progress : callable
-        Receives a line when there is something to measure.
+    """Return the ceilings of so many threads of this machine, measuring them if it was never done.
 
     Raises
     ------
@@ -92,7 +77,7 @@ def measured_kernels(
     progress: Progress = silent,
     again: bool = False,
 ) -> dict[KernelJob, KernelTimes]:
-    """Return the times of kernels, measuring those that are not in the cache.
+    """Return the times of kernels, measuring those that are not among the records.
 
     Every kernel is kept as soon as it is measured. The times are those of the machine's best
     moment: what was timed when the reference kernel took longer is shortened by as much. Kernels
@@ -100,14 +85,12 @@ def measured_kernels(
 
     Parameters
     ----------
-    records : Records
-        Keeps them.
+    records, progress
+        Keeps the times; receives a line when there is something to measure.
     jobs : iterable of KernelJob
         The kernels; equal ones count once.
     threads : int
         Threads they run on.
-    progress : callable
-        Receives a line when there is something to measure.
     again : bool
         Time those again that something disturbed.
 

@@ -12,13 +12,7 @@ _MOST_WAITING = 0.2
 
 
 class Contention:
-    """Watches from its creation on.
-
-    Parameters
-    ----------
-    path : Path
-        Where the system tells; a system that does not is taken to be quiet.
-    """
+    """Watches from its creation on; a system that does not tell at `path` is taken to be quiet."""
 
     def __init__(self, path: Path = PRESSURE_FILE) -> None:
         self._path = path

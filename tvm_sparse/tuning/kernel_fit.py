@@ -13,16 +13,10 @@ from tvm_sparse.tuning.plausible import disorder
 
 @dataclass(frozen=True)
 class KernelFit:
-    """The time of one kernel as a function of the density of its non-zero blocks.
+    """The time of one kernel in milliseconds, by density 0..1 of its non-zero blocks, ascending.
 
-    Parameters
-    ----------
-    densities : tuple of float
-        0..1, ascending.
-    latency_ms : tuple of float
-        Time at each, in milliseconds.
-    disorder : float
-        By which factor fewer non-zeros seemed to take longer than more; 1 if they never did.
+    `disorder` is by which factor fewer non-zeros seemed to take longer than more; 1 if they never
+    did.
     """
 
     densities: tuple[float, ...]
@@ -31,15 +25,10 @@ class KernelFit:
 
     @classmethod
     def from_times(cls, times: Mapping[float, float]) -> KernelFit:
-        """Return the fit of measured times.
+        """Return the fit of measured times: milliseconds by density.
 
         More non-zeros never take less time. Where they seem to, the shorter time counts for both:
         whatever else runs on the machine makes times longer.
-
-        Parameters
-        ----------
-        times : mapping of float to float
-            Milliseconds by density.
 
         Raises
         ------

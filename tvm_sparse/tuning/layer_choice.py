@@ -49,15 +49,7 @@ _ONE_PRODUCT = ("query", "key", "value")
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """The times of a layer, in milliseconds.
-
-    Parameters
-    ----------
-    sparse_ms, dense_ms : float
-        Of its two kernels.
-    block_sparsity : float
-        Of its weight, 0..1.
-    """
+    """The times of a layer's two kernels, and the block sparsity 0..1 of its weight."""
 
     sparse_ms: float
     dense_ms: float
@@ -70,7 +62,7 @@ def choose_layers(
     records: Records,
     progress: Progress = silent,
 ) -> dict[str, LayerChoice]:
-    """Decide for the eligible layers, by name, which run sparse.
+    """Decide for the eligible layers, by canonical name, which run sparse.
 
     Parameters
     ----------
@@ -78,15 +70,13 @@ def choose_layers(
         After `sparsify`: its sparsity says the block shape, the choice of layers and `select`.
     compile_spec : CompileSpec
         Target and threads.
-    records : Records
-        Keeps what is timed.
-    progress : callable
-        Receives one line a step.
+    records, progress
+        Keeps what is timed; receives one line a step.
 
     Returns
     -------
     dict of str to LayerChoice
-        By canonical name; empty where the threshold decides.
+        Empty where the threshold decides.
 
     Raises
     ------
@@ -111,11 +101,8 @@ def choose_layers(
     refusals = eligible_layers(layers, sparsity.block_shape, sparsity.include, sparsity.exclude)
     eligible = [layer for layer in layers if not refusals[layer.name]]
     setting = Setting.of(model.spec, threads_here(compile_spec.threads))
-    block_shape = sparsity.block_shape
-    if method == "model":
-        times = _predicted(eligible, params, block_shape, setting, records, progress)
-        return _decide(times, "predicted")
-    return _decide(_measured(eligible, params, block_shape, setting, records, progress), "measured")
+    time, how = (_predicted, "predicted") if method == "model" else (_measured, "measured")
+    return _decide(time(eligible, params, sparsity.block_shape, setting, records, progress), how)
 
 
 def _decide(times: Mapping[Layer, LayerTimes], how: str) -> dict[str, LayerChoice]:

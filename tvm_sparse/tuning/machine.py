@@ -34,16 +34,9 @@ class Ceilings:
     bandwidth_gb_s: dict[str, float]
 
     def roofline_ms(self, flops: float, read_bytes: float, level: str) -> float:
-        """Return the least time of some work, in milliseconds.
+        """Return the least time of `flops` on bytes that are read once, in milliseconds.
 
-        Parameters
-        ----------
-        flops : float
-            Floating-point operations.
-        read_bytes : float
-            Bytes that are read once.
-        level : str
-            One of `LEVELS`, where they come from.
+        They come from `level`, one of `LEVELS`.
         """
         compute_s = flops / (self.peak_gflop_s * 1e9)
         memory_s = read_bytes / (self.bandwidth_gb_s[level] * 1e9)
@@ -52,15 +45,7 @@ class Ceilings:
 
 @dataclass(frozen=True)
 class MachineId:
-    """What has to be equal for two measurements to be compared.
-
-    Attributes
-    ----------
-    cpu_model, isa : str
-        Name of the CPU and its instruction-set level.
-    cores : int
-        Cores the process may use.
-    """
+    """What has to be equal for two measurements to be compared: a CPU, and the cores to be used."""
 
     cpu_model: str
     isa: str
@@ -85,14 +70,8 @@ def this_machine() -> MachineId:
 def level_of(working_set_bytes: float, host: HostCpu, threads: int) -> str:
     """Return which of `LEVELS` holds data that is read again and again.
 
-    Parameters
-    ----------
-    working_set_bytes : float
-        Bytes read between two readings of the same one.
-    host : HostCpu
-        For its cache sizes; an unknown cache holds nothing.
-    threads : int
-        Each brings an L2 of its own.
+    So many bytes are read between two readings of the same one. An unknown cache holds nothing, and
+    each thread brings an L2 of its own.
     """
     if working_set_bytes <= host.l2_bytes * threads:
         return "L2"

@@ -87,18 +87,9 @@ def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.P
 def make_arguments(
     job: KernelJob, density: float, target: CpuTarget, last_cache_bytes: int
 ) -> Iterator[list[Array]]:
-    """Yield the kernel's arguments, once for every copy of its weights.
+    """Yield the kernel's arguments at a density of 0..1, once for every copy of its weights.
 
-    Parameters
-    ----------
-    job : KernelJob
-        The kernel.
-    density : float
-        Share of non-zero blocks, 0..1.
-    target : CpuTarget
-        For the layout.
-    last_cache_bytes : int
-        Size of the cache that is nearest to memory.
+    The last cache is the one nearest to memory.
     """
     rng = np.random.default_rng(0)
     layout, facts = layout_of(job, target), job.kernel
@@ -192,14 +183,8 @@ def time_jobs(jobs: Sequence[KernelJob], report: Report) -> None:
             kernel = compiled[names[kernels[index, density]]]
             sets = argument_sets(job, density, target, last_cache)
             times[str(density)], paces[str(density)] = pace.measure_ms(kernel, sets)
-        report(
-            {
-                "job": index,
-                "latency_ms": times,
-                "reference_ms": paces,
-                "disturbed": contention.is_high,
-            }
-        )
+        timed = {"latency_ms": times, "reference_ms": paces, "disturbed": contention.is_high}
+        report({"job": index, **timed})
 
 
 def _carry_out(request: dict[str, Any], report: Report) -> Any:

@@ -59,18 +59,7 @@ class _Slice:
 
 
 class Pace:
-    """Times kernels beside the compiled reference.
-
-    Parameters
-    ----------
-    reference : callable
-        The compiled kernel of `make_reference`.
-
-    Attributes
-    ----------
-    best_ms : float
-        The least the reference ever took.
-    """
+    """Times kernels beside the compiled reference; `best_ms` is the least that one ever took."""
 
     def __init__(self, reference: Callable[..., Any]) -> None:
         layout, rows = _tile()
@@ -86,14 +75,7 @@ class Pace:
     def measure_ms(
         self, call: Callable[..., Any], argument_sets: Sequence[Sequence[Any]]
     ) -> tuple[float, float]:
-        """Time a kernel at good moments.
-
-        Parameters
-        ----------
-        call : callable
-            The kernel.
-        argument_sets : sequence of sequence
-            Its arguments, which take turns.
+        """Time a kernel at good moments, its argument sets taking turns.
 
         Returns
         -------

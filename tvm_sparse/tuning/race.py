@@ -35,15 +35,7 @@ _MOST_BYTES = 2 << 30
 
 
 def race(jobs: list[KernelJob], density: float) -> list[float]:
-    """Return the usual time of each rival in milliseconds.
-
-    Parameters
-    ----------
-    jobs : list of KernelJob
-        One product with different tiles.
-    density : float
-        Share of non-zero blocks, 0..1.
-    """
+    """Return the usual time in milliseconds of each job: one product with different tiles."""
     kernels = [
         make_kernel(job, density, target_of(job)).with_attr("global_symbol", f"rival_{index}")
         for index, job in enumerate(jobs)

@@ -32,15 +32,13 @@ class Kept:
 
     Attributes
     ----------
-    what : str
-        Kind of measurement.
-    created : str
-        ISO 8601 in UTC.
-    machine : MachineId
+    what, created
+        Kind of measurement; ISO 8601 in UTC.
+    machine
         What it was measured on.
-    identity : dict
+    identity
         Everything the result depends on, but for the machine.
-    data : dict
+    data
         The result.
     """
 
@@ -53,12 +51,12 @@ class Kept:
 
 
 class Records:
-    """Reads and writes measurements.
+    """Reads and writes measurements, in the cache under the kind "bench".
 
     Parameters
     ----------
     cache : Cache
-        Where they lie, under the kind "bench".
+        Where they lie.
     warn : callable
         Receives one line for each record that cannot be used.
     machine : MachineId, optional
@@ -66,10 +64,7 @@ class Records:
     """
 
     def __init__(
-        self,
-        cache: Cache,
-        warn: Progress = silent,
-        machine: MachineId | None = None,
+        self, cache: Cache, warn: Progress = silent, machine: MachineId | None = None
     ) -> None:
         self.cache, self.machine = cache, machine or this_machine()
         self._warn = warn
@@ -121,17 +116,7 @@ class Records:
         data: DataclassInstance,
         spec: Mapping[str, Any] | None = None,
     ) -> str:
-        """Keep a measurement and return its key.
-
-        Parameters
-        ----------
-        what, identity
-            As `load` takes them.
-        data : dataclass
-            The result.
-        spec : mapping, optional
-            Model and sparsity, for lists of the cache's contents.
-        """
+        """Keep a measurement and return its key; lists of the cache's contents show `spec`."""
         key = self.key(what, identity)
         machine = asdict(self.machine)
         text = json_text(

@@ -11,12 +11,7 @@ from tvm_sparse.config import ModelSpec
 class Setting:
     """An input shape and a number of threads.
 
-    Parameters
-    ----------
-    seq_len, batch, threads : int
-        Tokens of a sequence, sequences of an inference, threads.
-    micro_batch : int
-        Sequences that go through the model together.
+    Of so many sequences of an inference, `micro_batch` go through the model together.
     """
 
     seq_len: int

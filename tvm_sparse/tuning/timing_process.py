@@ -10,28 +10,12 @@ from tvm_sparse.progress import silent
 
 
 def time_kernels(
-    module: str,
-    request: Mapping[str, Any],
-    threads: int,
-    on_event: OnEvent = silent,
+    module: str, request: Mapping[str, Any], threads: int, on_event: OnEvent = silent
 ) -> Any:
     """Have a module of this room carry out a request in a child process; return its result.
 
-    Parameters
-    ----------
-    module : str
-        Name in this room.
-    request : mapping
-        JSON-ready, as the module says.
-    threads : int
-        Threads of the kernels it runs.
-    on_event : callable
-        Receives what the module reports on the way.
-
-    Raises
-    ------
-    BuildError
-        If the process dies.
+    The request is JSON-ready, as the module says, and so is what `on_event` receives on the way.
+    Raises BuildError if the process dies.
     """
     # Bound as in the benchmark's workers, whose builds the kernels stand for.
     environment = {"TVM_NUM_THREADS": str(threads), "TVM_BIND_THREADS": "0"}

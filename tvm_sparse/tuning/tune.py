@@ -61,10 +61,8 @@ def products_of(
 
     Parameters
     ----------
-    calls : iterable of KernelCall
-        Of the build.
-    layers : iterable of Layer
-        Of the model.
+    calls, layers
+        Kernel calls of the build, layers of the model.
     batch, seq_len : int
         Sequences of one pass through the model, and tokens of a sequence.
     num_passes : int
@@ -93,7 +91,7 @@ def tune_build(
 ) -> list[TunedProduct]:
     """Find the fastest tiles of a build's products.
 
-    Every race is kept as soon as it is run.
+    Every race is kept as soon as it is run. Products that the blocks do not divide are left out.
 
     Parameters
     ----------
@@ -105,15 +103,8 @@ def tune_build(
         Share of non-zero blocks, 0..1.
     threads : int
         Threads to run on.
-    records : Records
-        Keeps the times.
-    progress : callable
-        Receives one line a race.
-
-    Returns
-    -------
-    list of TunedProduct
-        Only those whose blocks divide them.
+    records, progress
+        Keeps the times; receives one line a race.
 
     Raises
     ------

@@ -13,20 +13,16 @@ _LEAST_GAIN = 0.01
 
 @dataclass(frozen=True)
 class TunedProduct:
-    """What tuning found for one product.
+    """What tuning found for one product of N `units` and K `depth`.
 
     Attributes
     ----------
-    units, depth : int
-        N and K.
-    block_shape : (int, int)
+    block_shape
         (0, 0) for a dense product.
-    calls : int
+    calls
         Calls of an inference.
-    before, after : Tiles
-        The tiles it had, and those it gets.
-    before_ms, after_ms : float
-        Time of a call with each.
+    before, after, before_ms, after_ms
+        The tiles it had, those it gets, and the time of a call with each.
     """
 
     units: int
@@ -77,13 +73,7 @@ class TunedBuild:
 
 @dataclass(frozen=True)
 class TuningRecord:
-    """What one tuning found.
-
-    Attributes
-    ----------
-    builds : tuple of TunedBuild
-        The builds that were tuned.
-    """
+    """What one tuning found, build by build."""
 
     schema_version: Literal[1] = field(default=1, kw_only=True)
     builds: tuple[TunedBuild, ...]

@@ -12,13 +12,7 @@ _WHAT = "tiles"
 
 
 def load_tiles(records: Records) -> Tiles:
-    """Return what tuning found for the kernels as they are now; nothing if nobody tuned.
-
-    Parameters
-    ----------
-    records : Records
-        Keeps them, by CPU.
-    """
+    """Return what tuning found for the kernels as they are now; nothing if nobody tuned."""
     return records.load(_WHAT, _identity(), Tiles) or NO_TILES
 
 
