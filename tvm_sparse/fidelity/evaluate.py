@@ -30,14 +30,7 @@ class Texts:
 
     @classmethod
     def read(cls, text: str, labels: str | None = None, limit: int | None = None) -> Texts:
-        """Read files with one text and one label a line.
-
-        Parameters
-        ----------
-        text, labels : str
-            The files; labels are in the order of the texts.
-        limit : int, optional
-            Use at most so many, spread over the file.
+        """Read files with one text and one label a line, at most `limit` spread over them.
 
         Raises
         ------
@@ -49,13 +42,10 @@ class Texts:
         if limit is not None and limit < 1:
             raise ConfigError(f"limit {limit} given: it must be at least 1")
         texts = read_texts(text)
-        answers = None if labels is None else read_labels(labels, len(texts))
-        return cls(
-            take_evenly(texts, limit),
-            None if answers is None else take_evenly(answers, limit),
-            text,
-            labels,
-        )
+        answers = None
+        if labels is not None:
+            answers = take_evenly(read_labels(labels, len(texts)), limit)
+        return cls(take_evenly(texts, limit), answers, text, labels)
 
 
 def evaluate(
@@ -143,13 +133,7 @@ def check_pair(candidate: Side, reference: Side) -> None:
 
 
 def find_tokenizer(*sides: Side) -> str:
-    """Return the first directory of the models that holds a tokenizer.
-
-    Raises
-    ------
-    InputError
-        None does.
-    """
+    """Return the first directory of the models that holds a tokenizer; InputError if none does."""
     directories = [side.directory for side in sides if side.directory]
     for directory in directories:
         if any((Path(directory) / name).is_file() for name in (TOKENIZER_FILE, VOCABULARY_FILE)):

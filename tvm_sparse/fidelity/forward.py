@@ -23,16 +23,10 @@ Forward = Callable[[Arrays], dict[str, NDArray[Any]]]
 
 @dataclass(frozen=True)
 class DenseCode:
-    """Dense code of one architecture at one shape, loaded into this process.
+    """Dense code of one architecture at one shape, loaded into this process by `compile_dense`.
 
-    Made by `compile_dense`. Nothing here changes: weights are packed into new arguments.
-
-    Attributes
-    ----------
-    input_names, output_names : tuple of str
-        In the order of the function's.
-    batch, seq_len : int
-        Static shape of the ids.
+    Nothing here changes: weights are packed into new arguments. Names are in the order of the
+    function's; `batch` and `seq_len` are the static shape of the ids.
     """
 
     input_names: tuple[str, ...]
@@ -51,12 +45,7 @@ class DenseCode:
         return stacked_in(self._build.lowered.mod["main"], argument)
 
     def pack(self, params: Arrays) -> PackedModel:
-        """Return the model with these weights.
-
-        Parameters
-        ----------
-        params : mapping of str to ndarray
-            All weights by name, as imported; not changed.
+        """Return the model with these weights: all of them by name, as imported; not changed.
 
         Raises
         ------
@@ -95,12 +84,8 @@ class PackedModel:
     def with_layers(self, changed: Arrays, params: Arrays) -> PackedModel:
         """Return the model with some dense layers changed; only these are packed anew.
 
-        Parameters
-        ----------
-        changed : mapping of str to ndarray
-            New weights (N, K) of dense layers, by the parameter's name.
-        params : mapping of str to ndarray
-            All weights, as `DenseCode.pack` took them: layers may be packed together.
+        `changed` are weights (N, K) by the parameter's name, `params` all weights as
+        `DenseCode.pack` took them: layers may be packed together.
         """
         import tvm
 
@@ -128,14 +113,7 @@ class PackedModel:
 def compile_dense(model: Model, spec: CompileSpec, progress: Progress = silent) -> DenseCode:
     """Compile a model's dense build and load the code into this process.
 
-    Parameters
-    ----------
-    model : Model
-        With any weights of the architecture; only their shapes matter.
-    spec : CompileSpec
-        Target and threads.
-    progress : callable
-        Receives one line a step.
+    Of the weights only the shapes matter.
 
     Raises
     ------

@@ -15,15 +15,13 @@ class EvaluatedModel:
 
     Attributes
     ----------
-    name : str
+    name
         As the user named it.
-    kind : {"model", "artifact"}
+    kind
         Whether it was compiled for the evaluation or comes exported.
-    weights : WeightsFacts
-        Where its weights come from.
-    seeded : bool
-        Whether they are made up, so that the evaluation says nothing of a real model.
-    scores : dict of str to float
+    seeded
+        Whether its weights are made up, so that the evaluation says nothing of a real model.
+    scores
         Against labels; empty without.
     """
 
@@ -40,22 +38,18 @@ class EvaluationRecord:
 
     Attributes
     ----------
-    task : str
+    task
         What the models are for.
-    reference, candidate : EvaluatedModel
+    reference, candidate
         The dense and the pruned model.
-    measures : dict of str to float
-        See `compare.compare`.
-    texts, truncated : int
-        Number of texts, and how many were cut to `seq_len` tokens.
-    seq_len : int
-        Tokens of every text, padding included.
-    text_source, labels_source : str or None
+    measures
+        See `views.compare`.
+    texts, truncated, seq_len
+        Number of texts, how many were cut to `seq_len` tokens; padding counts among these.
+    seconds, environment
+        Time for running both models, and where they ran.
+    text_source, labels_source
         Files.
-    seconds : float
-        Time for running both models.
-    environment : Environment
-        Where it ran.
     """
 
     schema_version: Literal[1] = field(default=1, kw_only=True)

@@ -32,14 +32,8 @@ PruneLayer = Callable[[Layer, NDArray[Any], float], NDArray[Any]]
 class Probe:
     """How a layer is pruned to see what that does to the model.
 
-    Attributes
-    ----------
-    block_shape : (int, int)
-        (bs_r, bs_c); the blocks must divide the layers.
-    method : str
-        Its name, for the record.
-    prune : callable or None
-        Prunes one weight; None removes the blocks of least norm.
+    The blocks (bs_r, bs_c) must divide the layers; `method` is a name for the record. Without
+    `prune` the blocks of least norm go.
     """
 
     block_shape: tuple[int, int]
@@ -70,16 +64,12 @@ def measure_sensitivity(
 
     Parameters
     ----------
-    model : Model
-        With the dense weights; not changed.
-    code : DenseCode
-        As `compile_dense` returns it for the model.
-    layers : sequence of Layer
-        What is pruned.
+    model, code
+        With the dense weights, not changed; as `compile_dense` returns it for the model.
+    layers, probe
+        What is pruned, and how.
     tokens : Tokens
         Texts at the code's sequence length.
-    probe : Probe
-        How it is pruned.
     sparsities : sequence of float
         Block sparsities to measure at, ascending, over 0 and up to 1.
     progress : callable

@@ -14,14 +14,11 @@ class LayerSensitivity:
 
     Attributes
     ----------
-    weight : str
-        The layer's weight.
-    blocks, flops : int
+    blocks, flops
         Number of its blocks, and floating-point operations of one inference when dense.
-    sparsities, losses : tuple of float
-        Block sparsities, and the loss of fidelity at each, see `views.compare`.
-    measures : tuple of float
-        The task's main measure at each.
+    sparsities, losses, measures
+        Block sparsities; the loss of fidelity at each, see `views.compare`, and the task's main
+        measure.
     """
 
     weight: str
@@ -39,20 +36,16 @@ class LayerSensitivity:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The sensitivities of a model's layers.
+    """The sensitivities of a model's layers, in its order.
 
     Attributes
     ----------
-    task, measure : str
+    task, measure
         What the model is for, and the name of the main measure.
-    block_shape : (int, int)
-        Blocks (bs_r, bs_c) that were pruned.
-    method : str
-        How they were chosen.
-    texts, seq_len : int
+    block_shape, method
+        Blocks (bs_r, bs_c) that were pruned, and how they were chosen.
+    texts, seq_len
         What it was measured on.
-    layers : tuple of LayerSensitivity
-        In the order of the model.
     """
 
     schema_version: Literal[2] = field(default=2, kw_only=True)

@@ -21,20 +21,8 @@ from tvm_sparse.progress import Progress, silent
 class Side:
     """One of the two models of a comparison, ready to run.
 
-    Attributes
-    ----------
-    name : str
-        As given.
-    description : ModelDescription
-        What it is for, and its config.
-    weights : WeightsFacts
-        Where its weights come from.
-    inputs : tuple of TensorSpec
-        What it takes.
-    forward : callable
-        Inputs of one run to outputs by name.
-    model, code : Model, DenseCode
-        The model and its code; an artifact has neither.
+    `name` is as given; `forward` takes the inputs of one run to outputs by name. An artifact has
+    neither `model` nor `code`.
     """
 
     name: str
@@ -113,14 +101,10 @@ def open_side(
     ----------
     model : str
         Directory, preset, hub id, or artifact.
-    compile_spec : CompileSpec
-        Threads.
-    cache_dir : path, optional
-        Cache of imported models.
+    compile_spec, cache_dir, progress
+        Threads; cache of imported models; receives one line a step.
     like : Side, optional
         A side that is open already: its code is used again if the architecture is the same.
-    progress : callable
-        Receives one line a step.
     **shape
         batch, seq_len to import it at; an artifact has its own.
 
@@ -151,11 +135,7 @@ def _open_artifact(model: str, compile_spec: CompileSpec) -> Side:
 
     artifact_shape(model)  # refuses what takes no texts
     loaded = load(Path(model).expanduser(), compile_spec.threads)
-    metadata = loaded.metadata
+    facts = loaded.metadata
     return Side(
-        model,
-        metadata.model,
-        metadata.weights,
-        metadata.inputs,
-        lambda inputs: loaded.run(**inputs),
+        model, facts.model, facts.weights, facts.inputs, lambda inputs: loaded.run(**inputs)
     )

@@ -30,10 +30,8 @@ def collect(
         Inputs of one run to outputs by name.
     tokens : Tokens
         The texts, at the model's sequence length.
-    input_names : tuple of str
-        Inputs the model takes.
-    batch : int
-        Rows of one run.
+    input_names, batch
+        Inputs the model takes, and rows of one run.
     task : str
         A key of `TASKS`.
     progress : callable
@@ -65,19 +63,7 @@ def collect(
 
 
 def compare(task: str, reference: View, candidate: View) -> dict[str, float]:
-    """Compare what `collect` kept of two models on the same texts.
-
-    Parameters
-    ----------
-    task : str
-        A key of `TASKS`.
-    reference, candidate : dict of str to ndarray
-        Of the dense model, and of the pruned one.
-
-    Returns
-    -------
-    dict of str to float
-        `loss`, and the measures of the task.
+    """Return the `loss` and the measures of a task between what `collect` kept of two models.
 
     Raises
     ------
@@ -97,18 +83,16 @@ def compare(task: str, reference: View, candidate: View) -> dict[str, float]:
 def score(
     task: str, view: View, labels: Sequence[str], tokens: Tokens, config: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Compare a model's results with labels.
+    """Compare what `collect` kept of a model with labels.
 
     Parameters
     ----------
     task : str
         A key of `TASKS`.
-    view : dict of str to ndarray
-        What `collect` kept of the model.
+    view, tokens
+        What `collect` kept, and of which texts.
     labels : sequence of str
         One a text: a class by name or number, a number for a regression, or an answer's words.
-    tokens : Tokens
-        The texts.
     config : mapping
         The model's `config.json`: the names of its classes.
 

@@ -31,14 +31,8 @@ from tvm_sparse.runtime.crew import choose_threads, on_threads
 class DenseInput:
     """One tensor that dense layers multiply.
 
-    Attributes
-    ----------
-    index : int
-        Its place among the outputs of the exposing module.
-    weights : tuple of str
-        The weights that multiply it: query, key and value share theirs.
-    shape : tuple of int
-        (..., K); all axes but the last are tokens.
+    `index` is its place among the outputs of the exposing module, `weights` what multiplies it:
+    query, key and value share theirs. Of its shape (..., K) all axes but the last are tokens.
     """
 
     index: int
@@ -51,24 +45,8 @@ def expose_dense_inputs(
 ) -> tuple[tvm.IRModule, list[DenseInput]]:
     """Return a module that computes what the given layers multiply, and nothing else.
 
-    Parameters
-    ----------
-    mod : IRModule
-        As imported; not changed.
-    names : iterable of str
-        Parameters that are weights of dense layers.
-
-    Returns
-    -------
-    mod : IRModule
-        `main` takes what it took and returns the tensors.
-    inputs : list of DenseInput
-        One per tensor, in the order in which they are computed.
-
-    Raises
-    ------
-    PassError
-        A name is no weight of a dense layer.
+    `main` takes what it took and returns the tensors, in the order in which they are computed.
+    Raises PassError if a name is no weight of a dense layer.
     """
     func = main_function(mod)
     wanted = list(names)
@@ -90,23 +68,9 @@ def expose_dense_inputs(
 
 
 class ActivationRunner:
-    """Runs a model and hands out the inputs of its dense layers.
+    """Runs a model and hands out the inputs of the dense layers with the weights `names`.
 
-    Parameters
-    ----------
-    model : Model
-        Not changed.
-    names : iterable of str
-        Weights of the layers whose inputs are wanted.
-    threads : int, optional
-        Threads to run on; every core by default.
-    progress : callable
-        Receives the compiler's phases.
-
-    Raises
-    ------
-    PassError, BuildError
-        From the compiler.
+    Raises PassError or BuildError from the compiler, which tells its phases to `progress`.
     """
 
     def __init__(
@@ -130,13 +94,7 @@ class ActivationRunner:
         self._weights = [tvm.runtime.tensor(value) for value in build.lowered.params.values()]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Return the tensors of `inputs` for one batch.
-
-        Parameters
-        ----------
-        inputs : mapping of str to ndarray
-            The model's inputs by name.
-        """
+        """Return the tensors of `inputs` for one batch of the model's inputs by name."""
         arguments = [tvm.runtime.tensor(np.asarray(inputs[name])) for name in self.names]
         run = self._machine["main"]
         results = on_threads(self._threads, lambda: run(*arguments, *self._weights))

@@ -31,21 +31,14 @@ def auto_zeros(
     layers: Sequence[Layer],
     spec: PruneSpec,
     sparsity: float,
-    calibration: Calibration,
+    calibration: Calibration | None,
     *,
     threads: int | None = None,
     progress: ShareProgress = silent,
 ) -> tuple[dict[str, int], Sensitivity]:
     """Prune one layer at a time, measure the model's loss, and spend the budget where it is least.
 
-    Parameters
-    ----------
-    model, layers, spec, threads, progress
-        As `prune_params` takes them.
-    sparsity : float
-        Share of all blocks to remove, 0..1.
-    calibration : Calibration
-        Text to measure on.
+    Takes what `global_zeros` takes, and the text to measure on.
 
     Returns
     -------
@@ -63,6 +56,7 @@ def auto_zeros(
     PassError, BuildError
         From the compiler.
     """
+    assert calibration is not None  # the caller loads it
     # The layers' inputs in the dense model: each is pruned alone here.
     names = [layer.name for layer in layers]
     moments = {}

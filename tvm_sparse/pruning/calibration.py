@@ -21,15 +21,7 @@ _BUILT_IN_FILE = "calibration.txt"
 
 @dataclass(frozen=True)
 class Calibration:
-    """Passages as ids, and where they come from.
-
-    Attributes
-    ----------
-    tokens : Tokens
-        Ids and masks.
-    source : str
-        A file, the built-in text, or random ids.
-    """
+    """Passages as ids, from a file, the built-in text, or at random."""
 
     tokens: Tokens
     source: str
@@ -39,19 +31,8 @@ class Calibration:
     ) -> Iterator[tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]]:
         """Yield the inputs of one run after the other, and which of their tokens count.
 
-        Parameters
-        ----------
-        names : sequence of str
-            The inputs the model takes.
-        batch : int
-            Rows of every run.
-
-        Yields
-        ------
-        inputs : dict of str to ndarray
-            int32 (batch, seq_len) each.
-        counts : ndarray
-            bool (batch, seq_len): neither padding nor a row that only fills the batch up.
+        The inputs are int32 (batch, seq_len) each, the tokens bool (batch, seq_len): neither
+        padding nor a row that only fills the batch up counts.
         """
         masked = "attention_mask" in names
         start = 0

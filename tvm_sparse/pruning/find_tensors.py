@@ -14,17 +14,7 @@ from tvm_sparse.pruning.tensor_file import StoredTensor
 
 @dataclass(frozen=True)
 class FoundTensor:
-    """A tensor that holds a weight.
-
-    Attributes
-    ----------
-    tensor : StoredTensor
-        The tensor.
-    weight : str
-        TensorFlow's name of the weight.
-    turned : bool
-        Whether it is stored in PyTorch's order of axes, where that is another.
-    """
+    """A tensor that holds a weight of TensorFlow's name, `turned` if in PyTorch's order of axes."""
 
     tensor: StoredTensor
     weight: str
@@ -47,22 +37,10 @@ def changed_names(original: Mapping[str, np.ndarray], new: Mapping[str, np.ndarr
 def find_tensors(
     tensors: Sequence[StoredTensor], original: Mapping[str, np.ndarray], names: Collection[str]
 ) -> list[FoundTensor]:
-    """Find the tensor that holds each of some weights.
+    """Find the tensor that holds each of the weights `names`.
 
-    Parameters
-    ----------
-    tensors : sequence of StoredTensor
-        Of the checkpoint the model was imported from.
-    original : mapping of str to ndarray
-        The weights as imported: a tensor is taken only if its values are these.
-    names : collection of str
-        The weights to find.
-
-    Returns
-    -------
-    list of FoundTensor
-        One per weight, no tensor twice: layer norms that start out alike are told apart by their
-        names.
+    A tensor is taken only if its values are the original ones, as imported, and none twice: layer
+    norms that start out alike are told apart by their names.
 
     Raises
     ------

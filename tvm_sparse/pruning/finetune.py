@@ -52,20 +52,16 @@ def finetune_params(
 
     Parameters
     ----------
-    facts : ModelFacts
-        Of the dense model's import.
-    params : mapping of str to ndarray
-        The pruned weights; not changed.
+    model : Model
+        With the pruned weights; not changed.
     masked : collection of str
         The weights that were pruned.
     spec : FinetuneSpec
         Text and training.
     state_dir : Path
         Receives checkpoints: the same call goes on from the last one.
-    threads : int, optional
-        Threads to train on; every core by default.
-    progress : callable
-        Receives one line a step, losses among them.
+    threads, progress
+        Threads to train on, every core by default; receives one line a step, losses among them.
 
     Returns
     -------

@@ -16,13 +16,7 @@ from tvm_sparse.sparsity.prune_layer import InputMoments
 
 
 def stages(layers: Iterable[Layer]) -> list[list[Layer]]:
-    """Group layers by encoder layer, in order; those outside of all encoder layers stand alone.
-
-    Parameters
-    ----------
-    layers : iterable of Layer
-        In the order in which the model computes with them.
-    """
+    """Group layers by encoder layer, in the model's order; those outside of all stand alone."""
     groups: dict[int | str, list[Layer]] = {}
     for layer in layers:
         groups.setdefault(layer.name if layer.block is None else layer.block, []).append(layer)
@@ -40,25 +34,8 @@ def collect_moments(
 ) -> dict[str, InputMoments]:
     """Run the calibration text through a dense build and add up the moments of layer inputs.
 
-    Parameters
-    ----------
-    model : Model
-        With the weights to run with; not changed.
-    names : sequence of str
-        Weights whose inputs are wanted. What comes after the last of them is not computed.
-    calibration : Calibration
-        The text.
-    full : bool
-        Collect Hessians; else only sums of squares.
-    threads : int, optional
-        Threads to run on; every core by default.
-    progress : callable
-        Receives a text and the finished share, 0..1.
-
-    Returns
-    -------
-    dict of str to InputMoments
-        By weight. Weights that share an input share its moments.
+    What comes after the last of the weights `names` is not computed, and those that share an input
+    share its moments. `full` collects Hessians; else there are only sums of squares.
 
     Raises
     ------

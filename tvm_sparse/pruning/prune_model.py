@@ -15,11 +15,7 @@ from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.pruning.auto_schedule import auto_zeros
 from tvm_sparse.pruning.calibration import Calibration, load_calibration, random_calibration
-from tvm_sparse.pruning.prune_params import (
-    block_counts,
-    global_zeros,
-    prune_params,
-)
+from tvm_sparse.pruning.prune_params import block_counts, global_zeros, prune_params
 from tvm_sparse.pruning.report import LayerResult, PruningReport
 from tvm_sparse.sparsity.blas import single_threaded_blas
 from tvm_sparse.sparsity.decision import eligible_layers
@@ -33,17 +29,15 @@ class Pruned:
 
     Attributes
     ----------
-    params : dict of str to ndarray
+    params
         All weights of the model.
-    layers : list of Layer
-        Those that were pruned.
-    results : list of LayerResult
-        What became of them, in the same order.
-    kept : dict of str to str
+    layers, results
+        What was pruned, and what became of each.
+    kept
         Why each other dense layer stays as it is.
-    calibration : Calibration or None
+    calibration
         The text, where one was needed.
-    sensitivity : Sensitivity or None
+    sensitivity
         What `--schedule auto` measured.
     """
 
@@ -68,15 +62,7 @@ class Pruned:
         return zeros / sum(sizes) if sizes else 0.0
 
     def report(self, spec: PruneSpec, facts: ModelFacts) -> PruningReport:
-        """Return what `pruning.json` says.
-
-        Parameters
-        ----------
-        spec : PruneSpec
-            What was asked for.
-        facts : ModelFacts
-            What was pruned.
-        """
+        """Return what `pruning.json` says of a model that was pruned as the spec asks for."""
         return PruningReport(
             tvm_sparse=tvm_sparse.__version__,
             model=facts.name,
@@ -92,6 +78,7 @@ class Pruned:
         )
 
 
+@single_threaded_blas()
 def prune_model(
     model: Model,
     spec: PruneSpec,
@@ -104,16 +91,12 @@ def prune_model(
 
     Parameters
     ----------
-    model : Model
-        Not changed.
-    spec : PruneSpec
-        Method, sparsity, block shape, schedule.
+    model, spec
+        Not changed; method, sparsity, block shape, schedule.
     threads : int, optional
         Threads for the activations; every core by default.
-    progress : callable
-        Receives a text and the finished share, 0..1.
-    say : callable
-        Receives one line a step.
+    progress, say : callable
+        Receives a text and the finished share, 0..1; receives one line a step.
 
     Raises
     ------
@@ -126,17 +109,6 @@ def prune_model(
     PassError, BuildError
         From the compiler.
     """
-    with single_threaded_blas():
-        return _prune(model, spec, threads, progress, say)
-
-
-def _prune(
-    model: Model,
-    spec: PruneSpec,
-    threads: int | None,
-    progress: ShareProgress,
-    say: Progress,
-) -> Pruned:
     facts, layers = model.facts, model.layers
     check_weights(facts)
     refusals = eligible_layers(layers, spec.block_shape, spec.include, spec.exclude)
@@ -153,19 +125,11 @@ def _prune(
     zeros, sensitivity = None, None
     counts = block_counts(chosen, spec.block_shape)
     if spec.sparsity is not None:
+        budget = (model, chosen, spec, spec.sparsity, calibration)
         if spec.schedule == "auto":
-            assert calibration is not None  # loaded above
-            zeros, sensitivity = auto_zeros(
-                *(model, chosen, spec, spec.sparsity, calibration),
-                threads=threads,
-                progress=progress,
-            )
+            zeros, sensitivity = auto_zeros(*budget, threads=threads, progress=progress)
         elif spec.schedule == "global":
-            zeros = global_zeros(
-                *(model, chosen, spec, spec.sparsity, calibration),
-                threads=threads,
-                progress=progress,
-            )
+            zeros = global_zeros(*budget, threads=threads, progress=progress)
         elif spec.schedule == "uniform":
             zeros = uniform(counts, spec.sparsity)
         else:
@@ -181,13 +145,7 @@ def _prune(
 
 
 def check_weights(facts: ModelFacts) -> None:
-    """Refuse to prune seeded weights unless they were asked for.
-
-    Raises
-    ------
-    ConfigError
-        There is no checkpoint, and `--weights random` was not given.
-    """
+    """Refuse with ConfigError to prune seeded weights unless they were asked for."""
     if not facts.weights.trained and facts.spec.weights != "random":
         raise ConfigError(
             f"{facts.name} has no checkpoint here ({facts.weights.detail}): "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -37,31 +38,20 @@ def prune_params(
     threads: int | None = None,
     progress: ShareProgress = silent,
 ) -> tuple[dict[str, np.ndarray], list[LayerResult]]:
-    """Return all weights with those of the given layers pruned.
+    """Return all weights with those of the given layers pruned, and what became of each layer.
 
     Parameters
     ----------
     model : Model
-        Not changed.
+        Not changed: weights that stay as they are, are the same objects.
     layers : sequence of Layer
         The layers to prune, in the order of the model.
-    spec : PruneSpec
-        Method and pattern.
-    zeros : mapping of str to int, or None
-        Zero blocks by layer; None with an N:M pattern.
+    spec, zeros
+        Method and pattern; zero blocks by layer, None with an N:M pattern.
     calibration : Calibration or None
         Needed by all methods but magnitude.
-    threads : int, optional
-        Threads for the activations.
-    progress : callable
-        Receives a text and the finished share, 0..1.
-
-    Returns
-    -------
-    params : dict of str to ndarray
-        In the order of the model's; weights that stay as they are, are the same objects.
-    results : list of LayerResult
-        One per layer.
+    threads, progress
+        Threads for the activations; receives a text and the finished share, 0..1.
 
     Raises
     ------
@@ -105,24 +95,10 @@ def global_zeros(
     threads: int | None = None,
     progress: ShareProgress = silent,
 ) -> dict[str, int]:
-    """Deal one budget out over the layers by the scores of all their blocks together.
+    """Return how many blocks of each layer go, by the scores of all their blocks together.
 
-    Parameters
-    ----------
-    sparsity : float
-        Share of all blocks to remove, 0..1.
-    model, layers, spec, calibration, threads, progress
-        As `prune_params` takes them.
-
-    Returns
-    -------
-    dict of str to int
-        Zero blocks by layer.
-
-    Raises
-    ------
-    InputError, SparsityError, PassError, BuildError
-        See `errors`.
+    `sparsity` is the share of all blocks to remove, 0..1; all else is as `prune_params` takes it,
+    and so are the errors.
     """
     moments: dict[str, InputMoments] = {}
     scores = {}
@@ -138,11 +114,7 @@ def global_zeros(
 
 def block_counts(layers: Sequence[Layer], block_shape: tuple[int, int]) -> dict[str, int]:
     """Return the number of blocks of each layer, by name."""
-    counts = {}
-    for layer in layers:
-        rows, columns = block_grid(layer.shape, block_shape)
-        counts[layer.name] = rows * columns
-    return counts
+    return {layer.name: prod(block_grid(layer.shape, block_shape)) for layer in layers}
 
 
 def _moments(

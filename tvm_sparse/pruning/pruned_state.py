@@ -26,12 +26,7 @@ _FILE = "pruned.safetensors"
 def pruning_key(model_key: str, spec: PruneSpec) -> str:
     """Return a hash of all that pruned weights depend on.
 
-    Parameters
-    ----------
-    model_key : str
-        Of the import in the cache.
-    spec : PruneSpec
-        How they are pruned; files it names count by their content.
+    `model_key` is that of the import in the cache; files the spec names count by their content.
     """
     basis = [code_fingerprint("pruning"), model_key, asdict(spec)]
     digest = hashlib.sha256(json_text(basis).encode())
@@ -65,14 +60,7 @@ def kept_pruned(
 ) -> tuple[dict[str, np.ndarray], PruningReport] | None:
     """Return what `keep_pruned` wrote under this key, None if there is nothing whole.
 
-    Parameters
-    ----------
-    directory : Path
-        Where it was kept.
-    key : str
-        As `pruning_key` returns it.
-    names : mapping
-        The model's weights: they come back in this order.
+    The weights come back in the order of `names`, the model's.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -16,15 +16,13 @@ class LayerResult:
 
     Attributes
     ----------
-    weight : str
-        Canonical name.
-    shape : (int, int)
-        (N, K).
-    blocks, zero_blocks : int
+    weight, shape
+        Canonical name; (N, K).
+    blocks, zero_blocks
         Its blocks, and how many of them are zero now.
-    element_sparsity, block_sparsity : float
+    element_sparsity, block_sparsity
         Shares of zeros, 0..1.
-    output_error : float or None
+    output_error
         Squared error of its outputs over their squared size, on the inputs it was pruned for;
         None where no Hessian was collected.
     """
@@ -44,11 +42,11 @@ class CalibrationFacts:
 
     Attributes
     ----------
-    source : str
+    source
         A file, the built-in text, or random ids.
-    passages, truncated : int
+    passages, truncated
         Number of passages, and how many were cut.
-    seq_len, tokens : int
+    seq_len, tokens
         Tokens of every passage, padding included, and of all of them without it.
     """
 
@@ -65,17 +63,7 @@ class CalibrationFacts:
 
 @dataclass(frozen=True)
 class FinetuneFacts:
-    """How pruned weights were trained.
-
-    Attributes
-    ----------
-    text : CalibrationFacts
-        On which texts.
-    training : TrainingFacts
-        How it went.
-    method : {"distill"}
-        Against the dense model's outputs.
-    """
+    """How pruned weights were trained: against the dense model's outputs, on which texts."""
 
     text: CalibrationFacts
     training: TrainingFacts
@@ -88,27 +76,25 @@ class PruningReport:
 
     Attributes
     ----------
-    tvm_sparse : str
+    tvm_sparse
         Version that pruned it.
-    model, architecture : str
+    model, architecture
         Name, and class of transformers without the leading TF.
-    weights : WeightsFacts
-        Where the weights came from, with their fingerprint.
-    spec : dict
+    weights
+        Where they came from, with their fingerprint.
+    spec
         Every option.
-    calibration : CalibrationFacts or None
+    calibration
         The text, where one was needed.
-    element_sparsity, block_sparsity : float
+    element_sparsity, block_sparsity
         Shares of zeros in all pruned layers together, 0..1.
-    layers : tuple of LayerResult
-        The pruned layers.
-    kept_dense : dict of str to str
-        Why each other dense layer stays as it is.
-    sensitivity : Sensitivity or None
+    layers, kept_dense
+        The pruned layers; why each other dense layer stays as it is.
+    sensitivity
         What the schedule `auto` measured.
-    finetune : FinetuneFacts or None
+    finetune
         How the weights were trained afterwards, if they were.
-    files : tuple of str
+    files
         The other files of the directory.
     """
 

@@ -15,19 +15,7 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a floating-point tensor lies.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    name, dtype : str
-        As the header has them.
-    shape : tuple of int
-        Row-major.
-    offset : int
-        Of its first byte in the file.
-    """
+    """Where a floating-point tensor lies in a file, with name and dtype as its header has them."""
 
     path: Path
     name: str
@@ -47,10 +35,7 @@ class StoredTensor:
     def write(self, values: np.ndarray, path: Path) -> None:
         """Write other values over the tensor in `path`, a copy of its file.
 
-        Raises
-        ------
-        CheckpointError
-            A value is too large for the file's dtype.
+        Raises CheckpointError if a value is too large for the file's dtype.
         """
         if self.dtype == "BF16":
             bits = values.astype(np.float32).view(np.uint32)
@@ -74,13 +59,7 @@ class StoredTensor:
 
 
 def stored_tensors(path: Path) -> list[StoredTensor]:
-    """List the floating-point tensors of a safetensors file.
-
-    Raises
-    ------
-    CheckpointError
-        The file is damaged.
-    """
+    """List the floating-point tensors of a safetensors file; CheckpointError if it is damaged."""
     header = read_header(path)
     return [
         StoredTensor(

@@ -31,24 +31,10 @@ _OTHER_WEIGHTS = (
 _LEFT_OUT = ("onnx", "openvino", "coreml")
 
 
-def save_pruned(
-    model: Model,
-    directory: str | os.PathLike[str],
-    report: PruningReport,
-) -> Path:
+def save_pruned(model: Model, directory: str | os.PathLike[str], report: PruningReport) -> Path:
     """Write a pruned model beside the checkpoint it came from, or on top of seeded weights.
 
-    Parameters
-    ----------
-    model : Model
-        With the pruned weights.
-    directory, report
-        As `write_checkpoint` takes them.
-
-    Raises
-    ------
-    CheckpointError, ConfigError, BuildError
-        As `write_checkpoint`.
+    Takes and raises what `write_checkpoint` does; `model` holds the pruned weights.
     """
     facts, original, pruned = model.facts, model.reference.params, model.params
     if facts.weights.trained:
@@ -66,9 +52,9 @@ def write_checkpoint(
     pruned: Mapping[str, np.ndarray],
     report: PruningReport,
 ) -> Path:
-    """Write config, tokenizer, pruned weights and the report.
+    """Write config, tokenizer, pruned weights and the report, and return the directory.
 
-    The directory appears complete or not at all: it is written beside its place and renamed.
+    It appears complete or not at all: it is written beside its place and renamed.
 
     Parameters
     ----------
@@ -80,11 +66,6 @@ def write_checkpoint(
         All weights, as imported and as pruned; training may have changed any of them.
     report : PruningReport
         Becomes `pruning.json`, with the list of files.
-
-    Returns
-    -------
-    pathlib.Path
-        The directory.
 
     Raises
     ------
@@ -107,13 +88,7 @@ def write_checkpoint(
 
 
 def check_source(source: Path) -> None:
-    """Refuse a checkpoint whose tensors cannot be replaced.
-
-    Raises
-    ------
-    CheckpointError
-        It has no safetensors.
-    """
+    """Refuse a checkpoint whose tensors cannot be replaced: CheckpointError without safetensors."""
     files = find_weights(source)
     if files is None or files.format != "safetensors":
         held = "no weights" if files is None else files.paths[0].name
@@ -126,12 +101,7 @@ def check_source(source: Path) -> None:
 def check_output(directory: Path, source: Path | None = None) -> None:
     """Refuse a directory that a pruned model must not replace.
 
-    Parameters
-    ----------
-    directory : Path
-        New, empty, or written by `write_checkpoint`.
-    source : Path or None
-        The checkpoint that is pruned.
+    It is to be new, empty, or written by `write_checkpoint`, and not `source`, what is pruned.
 
     Raises
     ------

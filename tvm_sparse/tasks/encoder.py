@@ -12,24 +12,13 @@ from tvm_sparse.tasks.task import OnTexts, Task, View
 
 
 def mean_pooled(hidden: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float32]:
-    """Return sentence embeddings: the mean over the tokens that are no padding.
+    """Return sentence embeddings, float32 (n, H): the mean over the tokens that are no padding.
 
-    Parameters
-    ----------
-    hidden : ndarray
-        (n, seq_len, H) hidden states.
-    mask : ndarray
-        (n, seq_len), 1 where a token is.
-
-    Returns
-    -------
-    ndarray of float32
-        (n, H).
+    Of hidden states (n, seq_len, H); the mask (n, seq_len) is 1 where a token is.
     """
     weights = mask.astype(np.float32)[:, :, None]
     total = (hidden * weights).sum(axis=1, dtype=np.float32)
-    mean: NDArray[np.float32] = total / np.maximum(weights.sum(axis=1), 1)
-    return mean
+    return np.asarray(total / np.maximum(weights.sum(axis=1), 1))
 
 
 def cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
@@ -68,8 +57,7 @@ def _nearest(embeddings: NDArray[Any]) -> NDArray[np.int64]:
     unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -np.inf)
-    nearest: NDArray[np.int64] = similarity.argmax(axis=1)
-    return nearest
+    return np.asarray(similarity.argmax(axis=1))
 
 
 TASK = Task(

@@ -21,13 +21,7 @@ def class_names(config: Mapping[str, Any], count: int) -> list[str]:
 
 
 def label_ids(labels: Sequence[str], names: Sequence[str]) -> list[int]:
-    """Return labels, names of classes or their numbers, as numbers.
-
-    Raises
-    ------
-    InputError
-        A label is no class of the model.
-    """
+    """Return labels, names of classes or their numbers, as numbers; InputError for all others."""
     numbers = {str(i): i for i in range(len(names))}
     numbers |= {name.lower(): i for i, name in enumerate(names)}
     unknown = [label for label in labels if label.strip().lower() not in numbers]

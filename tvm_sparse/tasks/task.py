@@ -26,14 +26,14 @@ class OnTexts:
 
     Attributes
     ----------
-    view : callable
+    view
         What is kept of a run.
-    compare : callable
+    compare
         How close two views are, without labels. `loss` is 0 for equal results, grows with every
         change, and adds up over small changes made in different layers: budgets are spent by it.
-    measure, meaning : str
+    measure, meaning
         The measure that is plotted, and what it is called.
-    score : callable or None
+    score
         How often a model is right; None where labels of one a text say nothing.
     """
 
@@ -50,13 +50,13 @@ class Task:
 
     Attributes
     ----------
-    name : str
+    name
         As facts, records and messages call it.
-    endings : tuple of str
+    endings
         Of the names of transformers' classes for it, such as `ForQuestionAnswering`.
-    auto_class : str
+    auto_class
         What transformers calls its table of classes: `MODEL_FOR_QUESTION_ANSWERING`.
-    on_texts : OnTexts or None
+    on_texts
         How it is judged on texts; None where they do not judge it.
     """
 

@@ -18,10 +18,7 @@ _Item = TypeVar("_Item")
 def read_texts(path: str | os.PathLike[str]) -> list[str]:
     """Read a plain text file, one text a line; empty lines are left out.
 
-    Parameters
-    ----------
-    path : path
-        UTF-8 text. A tab separates the two texts of a pair.
+    It is UTF-8 text, in which a tab separates the two texts of a pair.
 
     Raises
     ------
@@ -43,14 +40,7 @@ def take_evenly(items: Sequence[_Item], limit: int | None) -> list[_Item]:
 
 
 def read_labels(path: str | os.PathLike[str], count: int) -> list[str]:
-    """Read the labels of the texts, one a line, in the order of the texts.
-
-    Parameters
-    ----------
-    path : path
-        UTF-8 text; empty lines are left out.
-    count : int
-        How many labels there must be.
+    """Read the labels of so many texts, one a line, in their order; empty lines are left out.
 
     Raises
     ------

@@ -52,12 +52,8 @@ class Tokens:
     def batches(self, names: Sequence[str], batch: int) -> Iterator[tuple[Arrays, int]]:
         """Yield the inputs of one run after the other, and how many of its rows are texts.
 
-        Parameters
-        ----------
-        names : sequence of str
-            The inputs the model takes.
-        batch : int
-            Rows of every run. The last one is filled up with its last text.
+        Every run has `batch` rows of the inputs `names`; the last one is filled up with its last
+        text.
 
         Raises
         ------
@@ -81,30 +77,15 @@ class Tokens:
 
 
 class TextTokenizer:
-    """A model's own tokenizer; made by `load_tokenizer`.
-
-    Parameters
-    ----------
-    tokenizer : tokenizers.Tokenizer
-        Without padding and truncation.
-    pad_id : int
-        Id of the padding token.
-    """
+    """A model's own tokenizer, without padding and truncation; made by `load_tokenizer`."""
 
     def __init__(self, tokenizer: Any, pad_id: int) -> None:
         self._tokenizer, self.pad_id = tokenizer, pad_id
 
     def encode(self, texts: Sequence[str], seq_len: int, vocab_size: int | None = None) -> Tokens:
-        """Return texts as padded ids.
+        """Return texts as padded ids, `seq_len` a row; what is longer is cut.
 
-        Parameters
-        ----------
-        texts : sequence of str
-            A tab separates the two texts of a pair.
-        seq_len : int
-            Tokens of every row; what is longer is cut.
-        vocab_size : int, optional
-            Of the model; ids beyond it are refused.
+        A tab separates the two texts of a pair.
 
         Raises
         ------
@@ -150,12 +131,7 @@ class TextTokenizer:
 
 
 def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
-    """Load the tokenizer of a model's directory, without transformers.
-
-    Parameters
-    ----------
-    directory : path
-        Holds `tokenizer.json`, or BERT's `vocab.txt`.
+    """Load the tokenizer of a model's directory: `tokenizer.json`, or BERT's `vocab.txt`.
 
     Raises
     ------

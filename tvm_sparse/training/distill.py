@@ -35,10 +35,8 @@ class DistillSpec:
 
     Parameters
     ----------
-    steps : int
-        Number of updates.
-    batch : int
-        Texts in each.
+    steps, batch : int
+        Number of updates, and texts in each.
     learning_rate : float
         Adam's at the start; it falls to zero in a straight line.
     checkpoint_steps : int
@@ -72,15 +70,7 @@ class DistillSpec:
 
 @dataclass(frozen=True)
 class Distilled:
-    """A trained model.
-
-    Attributes
-    ----------
-    params : dict of str to ndarray
-        All weights, under the names and in the order in which they came.
-    facts : TrainingFacts
-        How it went.
-    """
+    """A trained model: all weights, under the names and in the order in which they came."""
 
     params: dict[str, np.ndarray]
     facts: TrainingFacts
@@ -98,8 +88,8 @@ def distill(
 ) -> Distilled:
     """Train pruned weights against the model they come from.
 
-    An interrupted training goes on from its last checkpoint when it is started again with the
-    same arguments; the caller removes `state_dir` when it has kept the result.
+    An interrupted training goes on from its last checkpoint when it is started again with the same
+    arguments; the caller removes `state_dir` when it has kept the result.
 
     Parameters
     ----------
@@ -111,14 +101,11 @@ def distill(
         The weights whose zeros stay zero.
     tokens : mapping of str to ndarray
         `input_ids`, `attention_mask`, `token_type_ids`, int32 (texts, seq_len).
-    spec : DistillSpec
-        Steps, batch, learning rate.
-    state_dir : Path
-        Receives the checkpoints.
-    threads : int, optional
-        Threads TensorFlow may use; every core by default.
-    progress : callable
-        Receives one line a step of the work, losses among them.
+    spec, state_dir
+        Steps, batch, learning rate; receives the checkpoints.
+    threads, progress
+        Threads TensorFlow may use, every core by default; receives one line a step of the work,
+        losses among them.
 
     Raises
     ------

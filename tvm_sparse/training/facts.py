@@ -12,15 +12,15 @@ class TrainingFacts:
 
     Attributes
     ----------
-    steps, resumed_at : int
+    steps, resumed_at
         Updates made, and how many of them before it was last resumed.
-    losses : tuple of (int, float)
+    losses
         Step, and mean training loss since the one before.
-    held_out_loss_before, held_out_loss_after : float
+    held_out_loss_before, held_out_loss_after
         Loss on the texts held out.
-    seconds : float
+    seconds
         Time it took, since it was last resumed.
-    spec : dict
+    spec
         Fields of `DistillSpec`.
     """
 

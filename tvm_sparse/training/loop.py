@@ -26,20 +26,10 @@ def train(
     key: str,
     progress: Progress,
 ) -> TrainingFacts:
-    """Train up to the last step and return how it went.
+    """Train the student up to the last step, in place, and return how it went.
 
-    Parameters
-    ----------
-    training : Training
-        Its student is trained in place.
-    tokens : mapping of str to ndarray
-        The model's inputs, (texts, seq_len).
-    spec : mapping
-        The fields of `DistillSpec`.
-    state_dir, key : Path, str
-        Where checkpoints are, and whose.
-    progress : callable
-        Receives lines with losses.
+    `tokens` are the model's inputs, (texts, seq_len), `spec` the fields of `DistillSpec`.
+    Checkpoints are in `state_dir`, those of `key` alone are continued.
     """
     texts = np.random.default_rng(spec["seed"]).permutation(len(tokens["input_ids"]))
     held_out, kept = np.split(texts, [max(1, round(len(texts) * spec["held_out"]))])
@@ -84,14 +74,9 @@ def train(
 
 
 def rows_of_step(kept: np.ndarray, step: int, batch: int, seed: int) -> np.ndarray:
-    """Return the texts of one step: each pass over them in an order of its own.
+    """Return the texts of one step: each pass over those `kept` in an order of its own.
 
-    Parameters
-    ----------
-    kept : ndarray of int
-        The texts that are trained on.
-    step, batch, seed : int
-        The result depends on nothing else, so that a resumed training sees what it would have.
+    The result depends on nothing else, so that a resumed training sees what it would have.
     """
     places = np.arange(step * batch, (step + 1) * batch)
     orders = {

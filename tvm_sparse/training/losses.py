@@ -10,17 +10,11 @@ _LOGITS = ("logits", "start_logits", "end_logits")
 
 
 def distance(student: Any, teacher: Any, mask: Any) -> Any:
-    """Return the distance of two models' outputs, a scalar tensor.
+    """Return the distance of two models' outputs by name, a scalar tensor.
 
-    It is the mean of the hidden states' relative squared errors, layer by layer, plus one minus
-    the cosine of mean-pooled embeddings, plus the Kullback-Leibler divergence of all logits.
-
-    Parameters
-    ----------
-    student, teacher : mapping of str to tensor
-        Outputs by name, `hidden_states` among them if the model has them.
-    mask : tensor of int32
-        (batch, seq_len), 1 where a token is: padding counts for nothing.
+    It is the mean of the hidden states' relative squared errors, layer by layer, plus one minus the
+    cosine of mean-pooled embeddings, plus the Kullback-Leibler divergence of all logits. `mask`,
+    int32 (batch, seq_len), is 1 where a token is: padding counts for nothing.
     """
     tf = import_tensorflow()
     weights = tf.cast(mask, tf.float32)

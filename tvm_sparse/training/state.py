@@ -50,13 +50,7 @@ class _Facts:
 
 
 def save_state(state: TrainingState, directory: Path, key: str) -> None:
-    """Write a checkpoint over the one before.
-
-    Raises
-    ------
-    OSError
-        It cannot be written.
-    """
+    """Write a checkpoint over the one before; OSError if that cannot be done."""
     from safetensors.numpy import save_file
 
     facts = _Facts(key, state.step, tuple(state.losses), state.held_out_before)
@@ -69,14 +63,8 @@ def save_state(state: TrainingState, directory: Path, key: str) -> None:
 def load_state(directory: Path, key: str, shapes: Mapping[str, tuple[int, ...]]) -> TrainingState:
     """Return the last checkpoint of this very training, a fresh state if there is none.
 
-    Parameters
-    ----------
-    directory : Path
-        Where `save_state` writes.
-    key : str
-        Of the training; checkpoints of another are left alone until they are overwritten.
-    shapes : mapping of str to tuple of int
-        The arrays that are expected.
+    Checkpoints of another key are left alone until they are overwritten; those with other arrays
+    than `shapes` are not used.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -23,16 +23,8 @@ _CLIP_NORM = 1.0
 class Training:
     """A pruned model, the dense one, and the state of training the first against the second.
 
-    Parameters
-    ----------
-    student, teacher : keras.Model
-        Built alike; the student's variables are trained in place.
-    masked : collection of str
-        Names of the variables whose zeros stay zero.
-    learning_rate : float
-        At the start.
-    steps : int
-        Over which it falls to zero.
+    Both are keras models built alike; the student's variables are trained in place, and the zeros
+    of those in `masked` stay zero. The learning rate falls to zero over `steps`.
     """
 
     def __init__(
@@ -66,29 +58,21 @@ class Training:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The arrays of a checkpoint."""
-        return {
-            f"{kind}/{name}": tuple(variable.shape)
-            for kind, variables in self._groups()
-            for name, variable in variables.items()
-        }
+        return {name: tuple(variable.shape) for name, variable in self._arrays().items()}
 
     def save(self, state: TrainingState) -> None:
         """Copy variables and moments into a state."""
-        state.arrays = {
-            f"{kind}/{name}": variable.numpy()
-            for kind, variables in self._groups()
-            for name, variable in variables.items()
-        }
+        state.arrays = {name: variable.numpy() for name, variable in self._arrays().items()}
 
     def restore(self, state: TrainingState) -> None:
         """Go on from a state."""
-        for kind, variables in self._groups():
-            for name, variable in variables.items():
-                variable.assign(state.arrays[f"{kind}/{name}"])
+        for name, variable in self._arrays().items():
+            variable.assign(state.arrays[name])
         self._step.assign(float(state.step))
 
-    def _groups(self) -> list[tuple[str, Mapping[str, Any]]]:
-        return [("value", self.variables), ("first", self._first), ("second", self._second)]
+    def _arrays(self) -> dict[str, Any]:
+        groups = {"value": self.variables, "first": self._first, "second": self._second}
+        return {f"{kind}/{name}": v for kind, group in groups.items() for name, v in group.items()}
 
     def _loss(self, features: Mapping[str, Any]) -> Any:
         takes = set(inspect.signature(self.student.call).parameters)
@@ -136,10 +120,7 @@ def named_variables(model: Any) -> dict[str, Any]:
 def assign_params(model: Any, params: Mapping[str, np.ndarray]) -> None:
     """Give a model's variables the weights of these names.
 
-    Raises
-    ------
-    CheckpointError
-        The model has no variable of a name, or one of another shape.
+    Raises CheckpointError if it has no variable of a name, or one of another shape.
     """
     variables = named_variables(model)
     for name, value in params.items():
