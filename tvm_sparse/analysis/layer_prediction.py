@@ -19,10 +19,8 @@ def predict_layers(
 
     Parameters
     ----------
-    analysis : Analysis
-        With the times of the dense build.
-    baseline : Baseline
-        The same measurement, for the cost model.
+    analysis, baseline
+        With the times of the dense build; the same measurement, for the cost model.
     model : CostModel
         Of the analysis's block shape.
     assumed_sparsity : float

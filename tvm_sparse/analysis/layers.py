@@ -32,26 +32,24 @@ class LayerAnalysis:
 
     Attributes
     ----------
-    weight : str
-        Name of its weight.
-    shape : (int, int)
-        (N, K): outputs, inputs.
-    num_params, flops, size_bytes : int
+    weight, shape
+        Name of its weight; (N, K): outputs, inputs.
+    num_params, flops, size_bytes
         Weights, floating-point operations of one inference and bytes, all when dense.
-    element_sparsity : float
+    element_sparsity
         Fraction of zero weights, 0..1.
-    block_sparsities : dict of str to (float or None)
+    block_sparsities
         Fraction of zero blocks by block shape (`4x1`), 0..1. None where the blocks do not divide
         the weight; a shape that is missing was not looked at.
-    eligible : bool
+    eligible
         Whether name and shape allow it to run sparse.
-    action, reason : str
+    action, reason
         `sparse` or `dense`, and why.
-    latency_ms, latency_share : float or None
+    latency_ms, latency_share
         Time in its kernel, and its share of the build's latency, 0..1; None if not measured.
-    timed_with : tuple of str
+    timed_with
         Other weights that the same kernel call multiplies: its time is divided by FLOPs.
-    predicted_sparse_ms, predicted_at_sparsity : float or None
+    predicted_sparse_ms, predicted_at_sparsity
         Predicted time when sparse, and the block sparsity that was assumed for it.
     """
 
@@ -74,18 +72,10 @@ class LayerAnalysis:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the layers of a model.
+    """Sums over all layers of a model; times where they are known, None where of none.
 
-    Attributes
-    ----------
-    layers, eligible, sparse : int
-        Number of all layers, of those that may run sparse and of those that do.
-    num_params, flops, size_bytes : int
-        As of a layer.
-    element_sparsity, sparse_flops_share : float
-        Shares of zero weights, and of FLOPs in sparse layers, 0..1.
-    latency_ms, latency_share, predicted_sparse_ms : float or None
-        Of the layers where they are known; None where of none.
+    `eligible` may run sparse, `sparse` do; the shares are those of zero weights, and of FLOPs in
+    sparse layers, 0..1.
     """
 
     layers: int
@@ -107,33 +97,29 @@ class Analysis:
 
     Attributes
     ----------
-    model : ModelDescription
-        Which model.
-    weights : WeightsFacts
-        Where its weights come from.
-    spec : dict
+    model, weights
+        Which model, and where its weights come from.
+    spec
         What was asked for.
-    origin : str
+    origin
         What was analysed: `model`, `cache` or `artifact`, and its name.
-    block_shape : (int, int)
+    block_shape
         Blocks (bs_r, bs_c) that decide what runs sparse.
-    layers : tuple of LayerAnalysis
+    layers
         In the order in which the model runs them.
-    timed_build : str or None
+    timed_build
         The build whose times these are, `dense` or `sparse`; None if nothing was measured.
-    latency_ms : float or None
-        Its median latency.
-    parts_ms : dict of str to float
-        Its time by part, adding up to the latency; None if not measured.
-    disturbed : bool
+    latency_ms, parts_ms
+        Its median latency, and its time by part, adding up to that; None if not measured.
+    disturbed
         Whether something else kept the machine busy during the measurement.
-    predicted_latency_ms : float or None
+    predicted_latency_ms
         Predicted latency with all eligible layers sparse; None if not predicted.
-    environment : Environment or None
+    environment
         Where it was measured.
-    sensitivity : Sensitivity or None
+    sensitivity
         What pruning each layer alone costs; None if not measured.
-    totals : Totals
+    totals
         Sums over the layers.
     """
 
@@ -160,12 +146,7 @@ class Analysis:
 def analyze_weights(model: Model, spec: SparsitySpec) -> tuple[LayerAnalysis, ...]:
     """Look at the weights of a model's dense layers.
 
-    Parameters
-    ----------
-    model : Model
-        Not changed.
-    spec : SparsitySpec
-        Block shape and threshold that decide what would run sparse, and the choice of layers.
+    Block shape, threshold and choice of layers in the spec decide what would run sparse.
 
     Raises
     ------
@@ -186,11 +167,6 @@ def analyze_decisions(decisions: Sequence[Decision]) -> tuple[LayerAnalysis, ...
     """Describe the layers of an exported build by the decisions it was made with.
 
     Block sparsity is known at the build's own block shape, and at 1x1.
-
-    Parameters
-    ----------
-    decisions : sequence of Decision
-        One per dense layer.
     """
     return tuple(
         _from_decision(
@@ -204,25 +180,11 @@ def analyze_decisions(decisions: Sequence[Decision]) -> tuple[LayerAnalysis, ...
 def add_times(
     layers: Sequence[LayerAnalysis], calls: Sequence[CallTime], latency_ms: float
 ) -> tuple[tuple[LayerAnalysis, ...], dict[str, float]]:
-    """Give every layer the time its kernel took.
+    """Give every layer the time its kernel took, and return that of every part, too.
 
-    Parameters
-    ----------
-    layers : sequence of LayerAnalysis
-        Without times.
-    calls : sequence of CallTime
-        Every kernel call of one inference.
-    latency_ms : float
-        Latency of an inference that was not profiled. Profiled calls that add up to more are
-        scaled to it; what they leave is `rest`.
-
-    Returns
-    -------
-    layers : tuple of LayerAnalysis
-        With `latency_ms`, `latency_share` and `timed_with`. Layers multiplied by one call share
-        its time in proportion to their FLOPs.
-    parts_ms : dict of str to float
-        Time by part.
+    `calls` are all of one inference. Where they add up to more than `latency_ms`, that of an
+    inference that was not profiled, they are scaled to it; what they leave is `rest`. Layers
+    multiplied by one call share its time in proportion to their FLOPs.
     """
     scale = profile_scale(calls, latency_ms)
     by_name = {layer.weight: layer for layer in layers}
@@ -248,19 +210,7 @@ def add_times(
 def add_measurement(
     analysis: Analysis, build: str, record: BenchRecord, disturbed: bool = False
 ) -> Analysis:
-    """Return the analysis with what was measured of one of its builds.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        Without times.
-    build : {"dense", "sparse"}
-        Which build of the record.
-    record : BenchRecord
-        Measured with profiling.
-    disturbed : bool
-        Whether something else kept the machine busy.
-    """
+    """Return the analysis with what was measured, with profiling, of one of its builds."""
     measured = record.builds[build]
     latency_ms = measured.latency_ms.median
     layers, parts_ms = add_times(analysis.layers, measured.calls, latency_ms)

@@ -25,15 +25,7 @@ WORD_BITS = 64
 
 @dataclass(frozen=True)
 class Field:
-    """A part of a word that holds the offset of one lane.
-
-    Attributes
-    ----------
-    bits : int
-        Its width.
-    unit : int
-        Floats that it counts in.
-    """
+    """A part of a word, so many bits wide, that holds the offset of one lane in units of floats."""
 
     bits: int
     unit: int
@@ -171,21 +163,10 @@ def pack_bsr(
     num_block_cols: int,
     form: SparseFormat,
 ) -> PackedBSR:
-    """Pack a BSR triple.
+    """Pack a BSR triple: float32 (nnzb, bs_r, bs_c), int32 (nnzb,), int32 (num_block_rows + 1,).
 
-    Parameters
-    ----------
-    data : ndarray of float32, (nnzb, bs_r, bs_c)
-    indices : ndarray of int32, (nnzb,)
-        Block columns, ascending within a row.
-    indptr : ndarray of int32, (num_block_rows + 1,)
-    num_block_cols : int
-        Number of block columns.
-    form : SparseFormat
-        Its lanes divide the number of block rows.
+    Block columns ascend within a row, and the form's lanes divide the number of block rows.
 
-    Notes
-    -----
     After the last step come `lookahead` steps of zeros that no group refers to, for the kernel to
     look at. An all-zero weight has one at least, since TVM's buffers may not be empty.
     """

@@ -39,15 +39,7 @@ _LOOKAHEAD = {512: 0, 256: LOOKAHEAD_STEPS, 128: 0}
 
 
 def choose_packing(shape: ProductShape, target: CpuTarget) -> tuple[int, int, int, int]:
-    """Return lanes, panels, chunks and lookahead of a block-sparse weight.
-
-    Parameters
-    ----------
-    shape : ProductShape
-        With the blocks of the weight.
-    target : CpuTarget
-        The CPU to build for.
-    """
+    """Return lanes, panels, chunks and lookahead of a weight in the blocks of `shape`."""
     (bs_r, bs_c), layout, density = shape.block_shape, shape.layout, shape.density
     num_block_rows, num_block_cols = shape.units // bs_r, shape.depth // bs_c
     whole = (shape.units, shape.depth)

@@ -19,13 +19,7 @@ from tvm_sparse.target import CpuTarget
 
 @dataclass(frozen=True)
 class DenseFormat(WeightFormat):
-    """Panels of outputs, the last one padded with zero rows.
-
-    Attributes
-    ----------
-    rows : int
-        Outputs of a panel.
-    """
+    """Panels of so many rows, outputs, the last one padded with zero rows."""
 
     rows: int
 

@@ -18,18 +18,10 @@ from tvm_sparse.target import CpuTarget
 #: activation for few multiply-adds and want many inputs in L1, so a narrow tile; high ones reuse
 #: what they load and want few broadcasts of weights, so a wide one.
 _TILE_VECTORS = {
-    ("x86-64-v4", "dense"): (4, 3, 2, 1),
-    ("x86-64-v4", "low"): (2, 1, 3),
-    ("x86-64-v4", "high"): (4, 3, 2, 1),
-    ("x86-64-v3", "dense"): (2, 3, 1),
-    ("x86-64-v3", "low"): (2, 3, 1),
-    ("x86-64-v3", "high"): (2, 3, 1),
-    ("x86-64-v2", "dense"): (2, 3, 1),
-    ("x86-64-v2", "low"): (2, 3, 1),
-    ("x86-64-v2", "high"): (2, 3, 1),
-    ("aarch64", "dense"): (4, 3, 2, 1),
-    ("aarch64", "low"): (4, 3, 2, 1),
-    ("aarch64", "high"): (4, 3, 2, 1),
+    "x86-64-v4": {"dense": (4, 3, 2, 1), "low": (2, 1, 3), "high": (4, 3, 2, 1)},
+    "x86-64-v3": {"dense": (2, 3, 1), "low": (2, 3, 1), "high": (2, 3, 1)},
+    "x86-64-v2": {"dense": (2, 3, 1), "low": (2, 3, 1), "high": (2, 3, 1)},
+    "aarch64": {"dense": (4, 3, 2, 1), "low": (4, 3, 2, 1), "high": (4, 3, 2, 1)},
 }
 #: Registers that hold neither accumulators nor constants: operands, broadcasts, temporaries.
 OPERAND_REGISTERS = 4
@@ -39,21 +31,11 @@ HIGH_BLOCK_ROWS = 4
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """How a (batch, seq_len, features) activation lies in memory.
+    """How a (batch, seq_len, features) activation lies in memory, `token_tile` tokens a tile.
 
-    Attributes
-    ----------
-    batch, seq_len : int
-        Logical extents in sequences and tokens.
-    token_tile : int
-        Tokens of a tile, a multiple of `lanes`.
-    lanes : int
-        Float32 lanes of a vector register.
-
-    Notes
-    -----
     The tiled tensor is (batch * tiles_per_sequence, features, token_tile); the tokens past
-    `seq_len` in the last tile of a sequence hold finite values nobody reads.
+    `seq_len` in the last tile of a sequence hold finite values nobody reads. A tile is a multiple
+    of `lanes`, the float32 lanes of a vector register.
     """
 
     batch: int
@@ -87,21 +69,9 @@ def product_kind(block_rows: int) -> str:
 
 
 def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int = 0) -> TokenLayout:
-    """Choose the token tile of a build.
+    """Choose the token tile of a build: the tuned one, or the first that fits.
 
-    Parameters
-    ----------
-    batch, seq_len : int
-        Logical extents.
-    target : CpuTarget
-        The CPU to build for.
-    block_rows : int
-        `bs_r` of the sparse layers; 0 for a dense build.
-
-    Returns
-    -------
-    TokenLayout
-        The tuned tile, or the first that fits.
+    `block_rows` is `bs_r` of the sparse layers; 0 for a dense build.
     """
     tuned = target.tiles.vectors(block_rows, seq_len)
     tile = tuned or fitting_vectors(seq_len, target, block_rows)[0]
@@ -114,7 +84,7 @@ def fitting_vectors(seq_len: int, target: CpuTarget, block_rows: int = 0) -> lis
     They pad it by at most an eighth more than the least possible.
     """
     vectors = -(-seq_len // target.lanes())
-    preferred = _TILE_VECTORS[target.isa, product_kind(block_rows)]
+    preferred = _TILE_VECTORS[target.isa][product_kind(block_rows)]
 
     def padded(tile: int) -> int:
         return -(-vectors // tile) * tile

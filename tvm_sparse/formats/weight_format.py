@@ -19,14 +19,10 @@ Weight: TypeAlias = Sequence[NDArray[Any]]
 
 @dataclass(frozen=True)
 class ProductShape:
-    """What a product multiplies.
+    """What a product multiplies: a weight of N `units` and K `depth` with data of a layout.
 
     Attributes
     ----------
-    units, depth : int
-        N outputs and K inputs.
-    layout : TokenLayout
-        Of data and result.
     block_shape : (int, int)
         (bs_r, bs_c) of a sparse weight, (0, 0) of a dense one.
     density : float
@@ -51,16 +47,14 @@ class WeightFormat(ABC):
 
     Attributes
     ----------
-    name : str
-        What the format is called.
-    dtype : str
-        Of the values.
-    is_sparse : bool
+    name, dtype
+        What the format is called, and the type of its values.
+    is_sparse
         Whether it packs blocks rather than a matrix.
-    arrays : tuple of str
+    arrays
         What the arrays of a packed weight are called behind its name, in the order in which the
         kernels take them.
-    kernels : tuple of str
+    kernels
         The kinds of kernels that read it.
     """
 

@@ -45,10 +45,9 @@ class AttentionShape:
     ----------
     heads, head_dim, value_dim : int
         Number of heads, features of a query/key and of a value per head.
-    features : (int, int, int)
-        Feature extents of the query, key and value tensors.
-    offsets : (int, int, int)
-        First feature of query, key and value in their tensors (a fused product holds all three).
+    features, offsets : (int, int, int)
+        Feature extents of the query, key and value tensors, and the first feature of each in its
+        tensor (a fused product holds all three).
     scale : float
         Factor on the scores.
     mask_batch : int or None
@@ -71,10 +70,8 @@ def make_attention(
 
     Parameters
     ----------
-    layout : TokenLayout
-        Of query, key, value and out.
-    shape : AttentionShape
-        Heads, offsets, scale.
+    layout, shape
+        Of query, key, value and out; heads, offsets, scale.
     vectors : int
         Vectors of queries that one parallel iteration takes; divides those of a token tile.
     rows : int

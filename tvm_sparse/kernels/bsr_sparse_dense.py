@@ -62,16 +62,12 @@ def make_bsr_sparse_dense(
     ----------
     layout : TokenLayout
         Of data, residual and out.
-    units, depth : int
-        N outputs and K inputs, multiples of the block shape.
-    block_shape : (int, int)
-        (bs_r, bs_c).
+    units, depth, block_shape
+        N outputs and K inputs, multiples of (bs_r, bs_c).
     rows : int
         The most rows of a block that are accumulated together.
-    epilogue : Epilogue
-        Fused operations.
-    form : SparseFormat
-        How the weight was packed.
+    epilogue, form
+        Fused operations; how the weight was packed.
     in_parallel : bool
         Whether threads share the work.
 
@@ -182,22 +178,11 @@ def make_bsr_sparse_dense(
 
 
 class _Factors:
-    """The values of a step as vectors.
+    """The values of a step, from `start` of all on one axis, as vectors of `width` lanes.
 
     Low blocks need a load for every two or three multiply-adds already: their values are loaded
     four together and spread by shuffles. High ones have loads to spare, while shuffles take turns
     with multiply-adds on one of the two ports that Intel has for 512 bits.
-
-    Parameters
-    ----------
-    values : Buffer
-        All values, one axis.
-    start : Expr
-        First value of the step.
-    width : int
-        Lanes of a vector.
-    in_fours : bool
-        Whether four are loaded together.
     """
 
     def __init__(self, values: Buffer, start: Expr, width: int, in_fours: bool) -> None:

@@ -39,16 +39,9 @@ class BoundEpilogue:
         )
 
     def store(self, out: Buffer, acc: Registers, places: Sequence[Sequence[Expr]]) -> None:
-        """Store accumulators.
+        """Store accumulators in out (tiles, N, T), at the (tile, unit, token) of their first lanes.
 
         Without an activation they are finished on the way. With one, `finish` must follow.
-
-        Parameters
-        ----------
-        out : Buffer, (tiles, N, T)
-        acc : Registers
-        places : sequence of (tile, unit, token)
-            Where the first lane of each accumulator goes.
         """
         for index, place in enumerate(places):
             value = acc[index]

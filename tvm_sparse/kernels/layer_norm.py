@@ -38,12 +38,8 @@ def make_layer_norm(
 
     Parameters
     ----------
-    layout : TokenLayout
-        Of data and out.
-    features : int
-        Extent that is normalised.
-    epsilon : float
-        Added to the variance.
+    layout, features
+        Of data and out; F, the extent that is normalised.
     vectors : int
         Vectors of tokens that one parallel iteration takes; divides those of a token tile. All of
         a tile are read front to back, some of them in strides.

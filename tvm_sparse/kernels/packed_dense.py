@@ -30,18 +30,7 @@ from tvm_sparse.target import pays_in_parallel
 def make_packed_dense(
     layout: TokenLayout, units: int, depth: int, rows: int, epilogue: Epilogue
 ) -> tvm.tirx.PrimFunc:
-    """Make the kernel for one (units, depth).
-
-    Parameters
-    ----------
-    layout : TokenLayout
-        Of data, residual and out.
-    units, depth : int
-        N outputs and K inputs.
-    rows : int
-        Output rows of a weight panel.
-    epilogue : Epilogue
-        Fused operations.
+    """Make the kernel for one (units, depth): N outputs and K inputs, panels of so many rows.
 
     Returns
     -------

@@ -34,18 +34,10 @@ _CHAINS = 8
 def make_row_dense(
     rows: int, units: int, depth: int, panel: int, lanes: int, epilogue: Epilogue
 ) -> tvm.tirx.PrimFunc:
-    """Make the kernel for one (rows, units, depth).
+    """Make the kernel for one (rows, units, depth): M, N and K.
 
-    Parameters
-    ----------
-    rows, units, depth : int
-        M, N and K; N is a multiple of `lanes`.
-    panel : int
-        Outputs of a weight panel, a multiple of `lanes`.
-    lanes : int
-        Float32 lanes of a vector register.
-    epilogue : Epilogue
-        Fused operations.
+    N and the outputs of a weight panel are multiples of `lanes`, those of a float32 vector
+    register.
 
     Returns
     -------

@@ -46,16 +46,9 @@ def make_pack_tokens(layout: TokenLayout, features: int) -> tvm.tirx.PrimFunc:
 def make_gather_tokens(
     layout: TokenLayout, features: int, tables: Sequence[tuple[int, int, str]]
 ) -> tvm.tirx.PrimFunc:
-    """Make the sum of rows of several tables, straight into token tiles.
+    """Make the sum of rows of several tables of width F, straight into token tiles.
 
-    Parameters
-    ----------
-    layout : TokenLayout
-        Of out.
-    features : int
-        F, the width of every table.
-    tables : sequence of (int, int, str)
-        For each table its number of rows, and batch extent and dtype of its ids.
+    A table is given as its number of rows, and batch extent and dtype of its ids.
 
     Returns
     -------

@@ -123,17 +123,7 @@ def store(buffer: Buffer, value: Expr, indices: Sequence[Expr | int], lanes: int
 
 
 class Registers:
-    """A tile of vector registers, addressed by a flat index.
-
-    Parameters
-    ----------
-    count : int
-        Number of vectors.
-    lanes : int
-        Lanes of each.
-    dtype : str
-        Of the values.
-    """
+    """A tile of vector registers, addressed by a flat index."""
 
     def __init__(self, count: int, lanes: int, dtype: str = "float32") -> None:
         # A buffer each, whatever their number: all of them stay below the stack's limit.

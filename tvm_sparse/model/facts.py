@@ -81,8 +81,6 @@ class ModelFacts(ModelDescription):
 
     Attributes
     ----------
-    weights : WeightsFacts
-        Where its weights come from.
     inputs, outputs : tuple of TensorSpec
         Its signature, in positional order.
     spec : ModelSpec

@@ -19,16 +19,10 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Reference:
-    """What a model computed where it comes from.
+    """What a model computed where it comes from, with the weights it had.
 
-    Attributes
-    ----------
-    params : mapping of str to ndarray
-        The weights it had.
-    inputs, outputs : mapping of str to ndarray
-        In positional order.
-    layer_outputs : mapping of str to ndarray
-        Results of its layer norms by layer, in order; empty when they are not known.
+    Inputs and outputs are in positional order; `layer_outputs` are results of its layer norms by
+    layer, in order, empty when they are not known.
     """
 
     params: Arrays

@@ -24,7 +24,7 @@ _LAST_PARTS = {
 
 
 def torch_name(name: str, architecture: str = "") -> str:
-    """Return what PyTorch calls a weight.
+    """Return what PyTorch calls a weight: `bert.encoder.layer.0.attention.self.query.weight`.
 
     Parameters
     ----------
@@ -34,11 +34,6 @@ def torch_name(name: str, architecture: str = "") -> str:
     architecture : str
         Class of the model without the leading TF. Names in a bare encoder (`BertModel`) begin
         below it; by default they keep its prefix, as under a head.
-
-    Returns
-    -------
-    str
-        E.g. `bert.encoder.layer.0.attention.self.query.weight`.
     """
     # `_._` is an index into a list; of `a___b`, TensorFlow has a and PyTorch b.
     parts = [part.rpartition("___")[2] for part in name.replace("_._", "/").split("/")]
@@ -47,20 +42,10 @@ def torch_name(name: str, architecture: str = "") -> str:
 
 
 def torch_value(name: str, value: NDArray[Any]) -> NDArray[Any]:
-    """Return a weight in PyTorch's order of axes, contiguous.
+    """Return the weight of TensorFlow's name in PyTorch's order of axes, contiguous.
 
-    Parameters
-    ----------
-    name : str
-        TensorFlow's.
-    value : numpy.ndarray
-        TensorFlow's: kernels are (K, N), those of convolutions (length, in, out) or
-        (height, width, in, out).
-
-    Returns
-    -------
-    numpy.ndarray
-        Kernels are (N, K), (out, in, length) or (out, in, height, width).
+    Kernels (K, N) become (N, K); those of convolutions, (length, in, out) or (height, width, in,
+    out), become (out, in, length) or (out, in, height, width).
     """
     if name.endswith("kernel"):
         value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
@@ -68,15 +53,7 @@ def torch_value(name: str, value: NDArray[Any]) -> NDArray[Any]:
 
 
 def torch_weights(params: Mapping[str, NDArray[Any]], architecture: str) -> dict[str, NDArray[Any]]:
-    """Return a model's weights by PyTorch's names and in its order of axes.
-
-    Parameters
-    ----------
-    params : mapping of str to numpy.ndarray
-        TensorFlow's.
-    architecture : str
-        As `torch_name` takes it.
-    """
+    """Return TensorFlow's weights by PyTorch's names and in its order of axes."""
     weights = {}
     for own, own_value in params.items():
         name, value = torch_name(own, architecture), torch_value(own, own_value)

@@ -21,14 +21,8 @@ def write_torch_checkpoint(
 ) -> None:
     """Write `config.json` and `model.safetensors` with PyTorch's names.
 
-    Parameters
-    ----------
-    directory : Path
-        Made if it is missing.
-    description : ModelDescription
-        For its config and architecture.
-    params : mapping of str to numpy.ndarray
-        All weights as imported, with TensorFlow's names and order of axes.
+    `params` are all weights as imported, with TensorFlow's names and order of axes. The directory
+    is made if it is missing.
     """
     from safetensors.numpy import save_file
 

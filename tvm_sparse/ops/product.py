@@ -22,13 +22,6 @@ class ProductOperator(Operator):
 
     A subclass names the format it multiplies, `class PackedDense(ProductOperator,
     name="packed_dense", weights=DenseFormat)`, and has a field `form` for how a weight is packed.
-
-    Attributes
-    ----------
-    shape : ProductShape
-        What is multiplied.
-    epilogue : Epilogue
-        What is fused behind it.
     """
 
     by_format: ClassVar[dict[type[WeightFormat], type[ProductOperator]]] = {}

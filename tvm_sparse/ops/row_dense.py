@@ -15,16 +15,9 @@ from tvm_sparse.ops.operator import Expr, Operator, made
 
 @dataclass(frozen=True)
 class RowDense(Operator, name="row_dense"):
-    """Multiply a few rows (M, K) by a weight in panels, see `formats.panels`.
+    """Multiply a few rows (M, K) by a weight of N `units` in panels, see `formats.panels`.
 
-    Attributes
-    ----------
-    units : int
-        N, the outputs.
-    lanes : int
-        Float32 lanes of a vector register.
-    epilogue : Epilogue
-        Fused operations.
+    Vectors have so many float32 lanes.
     """
 
     units: int

@@ -25,13 +25,7 @@ from tvm_sparse.target import resolve_target
 
 @dataclass(frozen=True)
 class SparseDense(Operator, name="sparse_dense"):
-    """Multiply row-major data by a transposed block-sparse weight.
-
-    Parameters
-    ----------
-    activation : str
-        A key of `activations.ACTIVATIONS`.
-    """
+    """Multiply row-major data by a transposed block-sparse weight."""
 
     activation: str = "none"
 
@@ -43,20 +37,10 @@ class SparseDense(Operator, name="sparse_dense"):
         weight_indptr: Expr,
         bias: Expr | None = None,
     ) -> relax.Call:
-        """Return a call.
+        """Return a call: float32 (..., K) by a BSR triple to float32 (..., N).
 
-        Parameters
-        ----------
-        data : Expr, (..., K) float32
-        weight_data : Expr, (nnzb, bs_r, bs_c) float32
-        weight_indices : Expr, (nnzb,) int32
-        weight_indptr : Expr, (N / bs_r + 1,) int32
-        bias : Expr, (N,) float32, optional
-
-        Returns
-        -------
-        Call
-            (..., N) float32.
+        The triple is float32 (nnzb, bs_r, bs_c), int32 (nnzb,) and int32 (N / bs_r + 1,), the bias
+        float32 (N,).
         """
         return self.call(data, weight_data, weight_indices, weight_indptr, bias)
 

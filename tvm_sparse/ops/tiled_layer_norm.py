@@ -16,17 +16,7 @@ from tvm_sparse.ops.operator import Expr, Operator, made
 
 @dataclass(frozen=True)
 class TiledLayerNorm(Operator, name="tiled_layer_norm"):
-    """Normalise the features of each token.
-
-    Attributes
-    ----------
-    epsilon : float
-        Added to the variance.
-    vectors : int
-        Vectors of tokens that one parallel iteration takes.
-    layout : TokenLayout
-        Of data, residual and result.
-    """
+    """Normalise the features of each token, so many vectors of tokens in a parallel iteration."""
 
     epsilon: float
     vectors: int

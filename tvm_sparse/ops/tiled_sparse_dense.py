@@ -20,14 +20,7 @@ from tvm_sparse.target import CpuTarget, pays_in_parallel
 class TiledSparseDense(ProductOperator, name="tiled_sparse_dense", weights=SparseFormat):
     """Multiply token tiles by a block-sparse weight.
 
-    Attributes
-    ----------
-    form : SparseFormat
-        How the weight is packed.
-    rows : int
-        The most rows of a block that are accumulated together.
-    in_parallel : bool
-        Whether threads share the work.
+    At most so many rows of a block are accumulated together.
     """
 
     form: SparseFormat
@@ -45,12 +38,6 @@ class TiledSparseDense(ProductOperator, name="tiled_sparse_dense", weights=Spars
         shape = self.shape
         return self.facts("sparse_dense", self.form), made(
             make_bsr_sparse_dense,
-            shape.layout,
-            shape.units,
-            shape.depth,
-            shape.block_shape,
-            self.rows,
-            self.epilogue,
-            self.form,
-            self.in_parallel,
+            *(shape.layout, shape.units, shape.depth, shape.block_shape),
+            *(self.rows, self.epilogue, self.form, self.in_parallel),
         )
