@@ -22,23 +22,12 @@ POLL_S = 0.05
 
 @contextmanager
 def hold(
-    path: Path,
-    label: str,
-    on_wait: Progress = silent,
-    timeout_s: float | None = None,
+    path: Path, label: str, on_wait: Progress = silent, timeout_s: float | None = None
 ) -> Iterator[None]:
     """Hold the lock file `path`; it exists only while somebody does. Not reentrant.
 
-    Parameters
-    ----------
-    path : Path
-        Lock file; its directory is created.
-    label : str
-        What is locked, for messages.
-    on_wait : callable
-        Called once, with a line that says who holds the lock, when there is a wait.
-    timeout_s : float or None
-        Seconds to wait before giving up; None waits as long as it takes.
+    `label` says in messages what is locked. When there is a wait, `on_wait` is called once, with a
+    line that says who holds the lock; None waits as long as it takes.
 
     Raises
     ------

@@ -33,19 +33,10 @@ _HASH_CHUNK_BYTES = 1 << 20
 
 
 def seal(directory: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Checksum and sync every file below `directory`, and write its manifest.
+    """Checksum and sync every file below the directory of a complete entry, and write its manifest.
 
-    Parameters
-    ----------
-    directory : Path
-        Complete entry, without a manifest yet.
-    facts : mapping
-        JSON-ready values that the manifest states besides the files.
-
-    Returns
-    -------
-    dict
-        The manifest: `facts`, then `files` {name: {sha256, size_bytes}} and `manifest_sha256`.
+    Returns `facts`, JSON-ready values, then `files` {name: {sha256, size_bytes}} and
+    `manifest_sha256`.
     """
     paths = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != MANIFEST)
     files = {
@@ -77,21 +68,10 @@ def read(directory: Path) -> tuple[dict[str, Any], str]:
 
 
 def verify(directory: Path, manifest: Mapping[str, Any], full_check: bool = False) -> str:
-    """Compare the files of `directory` with its manifest.
+    """Return every file of an entry that is missing, truncated or edited; empty when none is.
 
-    Parameters
-    ----------
-    directory : Path
-        The entry.
-    manifest : mapping
-        Its manifest, as `read` returned it.
-    full_check : bool
-        Hash every file, those unchanged since the last check too.
-
-    Returns
-    -------
-    str
-        Every file that is missing, truncated or edited; empty when all are as written.
+    `manifest` is as `read` returned it. A full check hashes those unchanged since the last one,
+    too.
     """
     remembered: Any = {}
     with suppress(CacheError):

@@ -86,9 +86,7 @@ class Cache:
     """
 
     def __init__(
-        self,
-        root: str | os.PathLike[str] | None = None,
-        on_warning: Progress | None = None,
+        self, root: str | os.PathLike[str] | None = None, on_warning: Progress | None = None
     ) -> None:
         chosen = root or os.environ.get("TVM_SPARSE_CACHE") or "cache"
         self.root = Path(chosen).expanduser().absolute()
@@ -167,24 +165,12 @@ class Cache:
 
     @contextmanager
     def lock(
-        self,
-        kind: str,
-        key: str,
-        on_wait: Progress = silent,
-        timeout_s: float | None = None,
+        self, kind: str, key: str, on_wait: Progress = silent, timeout_s: float | None = None
     ) -> Iterator[None]:
         """Keep other processes (and threads) from building the same entry; not reentrant.
 
-        `create` does not take it, so a child process may create what its parent has locked.
-
-        Parameters
-        ----------
-        kind, key : str
-            Entry to lock; it need not exist.
-        on_wait : callable
-            Called once, with a line that says who holds the lock, when there is a wait.
-        timeout_s : float or None
-            Seconds to wait before giving up; None waits as long as it takes.
+        `create` does not take it, so a child process may create what its parent has locked. The
+        entry need not exist; see `lock.hold`.
 
         Raises
         ------

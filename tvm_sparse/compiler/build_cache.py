@@ -55,16 +55,10 @@ def build_artifact(
         With the weights to build with. Its cache receives the artifact under the kind "lib".
     build : BuildSpec
         Which build. An exact one is compared with the model's reference before it is kept.
-    spec : CompileSpec
-        Target.
+    spec, choices, tiles, progress
+        As `compile_model` takes them; progress receives one line a step.
     tolerances : (float, float)
         atol and rtol of the comparison.
-    progress : callable
-        Receives one line a step.
-    choices : mapping of str to LayerChoice, optional
-        Which layers of a sparse build run sparse, where times decided and not the threshold.
-    tiles : Tiles, optional
-        What tuning found on this machine.
 
     Raises
     ------
@@ -185,11 +179,7 @@ def _fingerprint(
 
 
 def _describe(
-    name: str,
-    build: Build,
-    decisions: list[Decision],
-    model: Model,
-    spec: CompileSpec,
+    name: str, build: Build, decisions: list[Decision], model: Model, spec: CompileSpec
 ) -> ArtifactMetadata:
     facts = model.facts
     return ArtifactMetadata(

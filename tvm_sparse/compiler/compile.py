@@ -32,10 +32,8 @@ class Build:
         Code; `main` takes the inputs, then the weights.
     lowered : Lowered
         Weights, decisions and kernel calls.
-    target : CpuTarget
-        What it was built for.
-    spec : BuildSpec
-        Formats of its weights.
+    target, spec
+        What it was built for, and the formats of its weights.
     compile_s : float
         Seconds from the imported module to the executable.
     """
@@ -61,10 +59,8 @@ def compile_model(
 
     Parameters
     ----------
-    mod : IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        Weights as they are to run; not changed.
+    mod, params
+        As imported, and weights as they are to run; not changed.
     spec : CompileSpec
         Target and dump directory.
     sparsity : SparsitySpec or None
@@ -99,16 +95,9 @@ def compile_model(
 
 
 def replace_weights(build: Build, mod: tvm.IRModule, params: Mapping[str, np.ndarray]) -> Build:
-    """Return a dense build with the same code and other weights.
+    """Return a dense build of `mod` with the same code and other weights; nothing given is changed.
 
-    Parameters
-    ----------
-    build : Build
-        A dense build of `mod`; not changed.
-    mod : IRModule
-        As imported; not changed.
-    params : mapping of str to ndarray
-        The other weights, of the same names, shapes and dtypes; not changed.
+    The weights have the same names, shapes and dtypes.
 
     Raises
     ------

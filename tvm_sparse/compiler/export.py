@@ -21,18 +21,11 @@ from tvm_sparse.errors import BuildError
 from tvm_sparse.records.directory import place_directory
 from tvm_sparse.records.write import write_json
 from tvm_sparse.runtime.artifact import file_sha256
-from tvm_sparse.runtime.metadata import (
-    LIBRARY_FILE,
-    METADATA_FILE,
-    ArtifactMetadata,
-    FileEntry,
-)
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, METADATA_FILE, ArtifactMetadata, FileEntry
 
 #: Tried in this order after $CXX and $CC; all that is needed is a linker of shared libraries.
 _LINKERS = ("g++", "gcc", "clang++", "clang", "cc", "ld", "ld.lld")
-_AARCH64_LINKERS = (
-    *("aarch64-linux-gnu-g++", "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-ld", "ld.lld"),
-)
+_AARCH64_LINKERS = (*(f"aarch64-linux-gnu-{name}" for name in ("g++", "gcc", "ld")), "ld.lld")
 
 
 def export_artifact(
@@ -43,8 +36,6 @@ def export_artifact(
 ) -> Path:
     """Write the artifact directory of a compiled model.
 
-    The directory appears complete or not at all: it is written beside its place and renamed.
-
     Parameters
     ----------
     executable : tvm.relax.VMExecutable
@@ -54,12 +45,7 @@ def export_artifact(
     metadata : ArtifactMetadata
         Describes the build; `files` is filled in here.
     out_dir : str or path
-        The directory to make. An older artifact or an empty directory there is replaced.
-
-    Returns
-    -------
-    pathlib.Path
-        The artifact directory.
+        As `place_artifact` takes it.
 
     Raises
     ------
@@ -99,10 +85,9 @@ def link_library(executable: Any, weights: Sequence[np.ndarray], library: Path, 
     """
     linker = find_linker(isa)
     if linker is None:
-        foreign = isa == "aarch64" and os.uname().machine not in ("aarch64", "arm64")
-        wanted = _AARCH64_LINKERS[0] if foreign else "g++ (or binutils' ld)"
-        hint = "" if foreign else ", or set CXX to a compiler"
-        raise BuildError(f"no linker for {isa} found: install {wanted}{hint}")
+        native = "g++ (or binutils' ld), or set CXX to a compiler"
+        wanted = _AARCH64_LINKERS[0] if _is_foreign(isa) else native
+        raise BuildError(f"no linker for {isa} found: install {wanted}")
     weights_object = library.with_name("weights.o")
     write_weights_object(weights, isa, weights_object)
     executable.export_library(str(library), fcompile=_linker_call(linker, weights_object))
@@ -110,19 +95,10 @@ def link_library(executable: Any, weights: Sequence[np.ndarray], library: Path, 
 
 
 def place_artifact(fill: Callable[[Path], object], out_dir: str | os.PathLike[str]) -> Path:
-    """Make an artifact directory appear complete or not at all.
+    """Make an artifact directory appear complete or not at all, and return it.
 
-    Parameters
-    ----------
-    fill : callable
-        Writes the files into the staging directory it is given.
-    out_dir : str or path
-        The directory to make. An older artifact or an empty directory there is replaced.
-
-    Returns
-    -------
-    pathlib.Path
-        The artifact directory.
+    `fill` writes the files into a staging directory, which is renamed. An older artifact or an
+    empty directory at `out_dir` is replaced.
 
     Raises
     ------
@@ -136,19 +112,20 @@ def place_artifact(fill: Callable[[Path], object], out_dir: str | os.PathLike[st
 
 def find_linker(isa: str) -> str | None:
     """Return the command that links shared libraries for `isa`, None when there is none."""
-    foreign = isa == "aarch64" and os.uname().machine not in ("aarch64", "arm64")
+    foreign = _is_foreign(isa)
     named = () if foreign else (os.environ.get("CXX", ""), os.environ.get("CC", ""))
     candidates = (*named, *(_AARCH64_LINKERS if foreign else _LINKERS))
     return next((name for name in candidates if name and shutil.which(name)), None)
 
 
+def _is_foreign(isa: str) -> bool:
+    return isa == "aarch64" and os.uname().machine not in ("aarch64", "arm64")
+
+
 def check_replaceable(directory: str | os.PathLike[str]) -> None:
     """Refuse a directory that an artifact must not replace.
 
-    Parameters
-    ----------
-    directory : str or path
-        New, empty, or an older artifact: anything else holds what somebody may need.
+    New, empty, or an older artifact: anything else holds what somebody may need.
 
     Raises
     ------

@@ -11,19 +11,9 @@ from tvm_sparse.ir.functions import bindings, main_function, results, returning,
 
 
 def expose_layer_norms(mod: tvm.IRModule) -> tuple[tvm.IRModule, list[str]]:
-    """Return a copy of an imported module that also returns every layer norm.
+    """Return a copy of an imported module that returns every layer norm after its outputs.
 
-    Parameters
-    ----------
-    mod : IRModule
-        As imported; not changed.
-
-    Returns
-    -------
-    mod : IRModule
-        `main` returns its outputs, then the layer norms.
-    names : list of str
-        Their layers, in order; `#2` and so on behind the second use of a shared layer.
+    With the names of their layers, in order; `#2` and so on behind the second use of a shared one.
     """
     func = main_function(mod)
     norms, names = [], []

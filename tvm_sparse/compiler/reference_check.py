@@ -22,28 +22,15 @@ from tvm_sparse.runtime.crew import choose_threads, on_threads
 def check_against_reference(
     build: Build, reference: Reference, threads: int | None, atol: float, rtol: float
 ) -> dict[str, float]:
-    """Run a build in this process and compare every output with its reference.
+    """Run a build in this process and return the largest difference of every output.
 
-    Parameters
-    ----------
-    build : Build
-        Compiled for this machine, with the reference's weights.
-    reference : Reference
-        What the build should give.
-    threads : int or None
-        Threads to run on, as `choose_threads` takes them.
-    atol, rtol : float
-        Tolerances, as `difference` takes them.
-
-    Returns
-    -------
-    dict of str to float
-        Largest absolute difference of each output.
+    The build is for this machine, with the reference's weights; threads are as `choose_threads`
+    takes them.
 
     Raises
     ------
     CheckError
-        If an output differs.
+        If an output differs by more than `difference` allows.
     BuildError
         If the code cannot be linked.
     """
@@ -63,26 +50,10 @@ def check_against_reference(
 def first_differing_layer(
     mod: tvm.IRModule, reference: Reference, spec: CompileSpec, atol: float, rtol: float
 ) -> str | None:
-    """Name the first layer of a dense build that differs from TensorFlow's.
+    """Name the first layer of a dense build that differs from TensorFlow's, if a layer norm does.
 
-    The module is compiled once more with its layer norms as outputs, so this is for when
-    `check_against_reference` has failed.
-
-    Parameters
-    ----------
-    mod : IRModule
-        As imported; not changed.
-    reference : Reference
-        What it should give.
-    spec : CompileSpec
-        How the build was compiled.
-    atol, rtol : float
-        Tolerances.
-
-    Returns
-    -------
-    str or None
-        None when no layer norm that both have differs.
+    The module, as imported, is compiled once more with its layer norms as outputs, so this is for
+    when `check_against_reference` has failed.
     """
     exposed, names = expose_layer_norms(mod)
     build = compile_model(exposed, reference.params, spec)

@@ -52,19 +52,8 @@ class _Section:
 def write_weights_object(weights: Sequence[np.ndarray], isa: str, path: Path) -> None:
     """Write an object file with the symbols of `runtime.weights`.
 
-    Parameters
-    ----------
-    weights : sequence of ndarray
-        In order of the function's parameters.
-    isa : str
-        `aarch64`, or a level of x86-64.
-    path : pathlib.Path
-        The file to write.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    The weights are in order of the function's parameters, `isa` is `aarch64`, or a level of x86-64.
+    Raises OSError if the file cannot be written.
     """
     foreign = isa == "aarch64"
     table = weight_table(weights).tobytes()
