@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.expressions import op_name, scalar_value, static_shape
+from tvm_sparse.ir.functions import with_params
 
 Expr: TypeAlias = tvm.ir.Expr
 Emit: TypeAlias = Callable[[Expr], Expr]
@@ -17,12 +18,9 @@ Rule: TypeAlias = Callable[["Dataflow", relax.Call, Emit], Expr | None]
 
 
 class Dataflow:
-    """What each variable of a block is bound to.
+    """What each variable of a block in A-normal form is bound to.
 
-    Parameters
-    ----------
-    block : relax.DataflowBlock
-        A block in A-normal form: the arguments of calls are variables, constants or shapes.
+    The arguments of its calls are variables, constants or shapes.
     """
 
     def __init__(self, block: relax.DataflowBlock) -> None:
@@ -75,20 +73,22 @@ class Dataflow:
         number = scalar_value(expr)
         if number is not None:
             return number, []
-        call = self.match(expr, "relax.multiply", "relax.divide", "relax.negative")
-        if call is None:
-            return 1.0, [self.resolve(expr)]
-        if op_name(call) == "relax.negative":
-            factor, bases = self.factors(call.args[0], stop)
-            return -factor, bases
-        if op_name(call) == "relax.divide":
-            divisor = scalar_value(call.args[1])
-            if not divisor:
-                return 1.0, [self.resolve(expr)]
-            factor, bases = self.factors(call.args[0], stop)
-            return factor / divisor, bases
-        (a, left), (b, right) = (self.factors(arg, stop) for arg in call.args)
-        return a * b, left + right
+        call = self.match(expr, *_SCALINGS)
+        found = None if call is None else self.factors_of(call, stop)
+        return found or (1.0, [self.resolve(expr)])
+
+    def factors_of(
+        self, call: relax.Call, stop: Expr | None = None
+    ) -> tuple[float, list[Expr]] | None:
+        """Return the same of a product, negation or quotient, None if it divides by no number."""
+        if op_name(call) == "relax.multiply":
+            (a, left), (b, right) = (self.factors(arg, stop) for arg in call.args)
+            return a * b, left + right
+        divisor = -1.0 if op_name(call) == "relax.negative" else scalar_value(call.args[1])
+        if not divisor:
+            return None
+        factor, bases = self.factors(call.args[0], stop)
+        return factor / divisor, bases
 
     def sum_of(self, expr: Expr) -> list[tuple[Expr, Expr]]:
         """Return the two operands of the addition that `expr` is, in both orders."""
@@ -132,9 +132,7 @@ def rewrite(mod: tvm.IRModule, rule: Rule) -> tvm.IRModule:
         bindings.append(binding)
 
     body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
-    rewritten = relax.Function(
-        function.params, body, function.ret_ty, function.is_pure, function.attrs
-    )
+    rewritten = with_params(function, function.params, body)
     return tvm.IRModule({"main": rewritten}, attrs=mod.attrs)
 
 

@@ -22,7 +22,8 @@ def raise_gelu(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
     """
     if op_name(call) not in ("relax.multiply", "relax.divide"):
         return None
-    for gate in _factors_of(flow, call)[1]:
+    _, gates = flow.factors_of(call) or (1.0, [])
+    for gate in gates:
         for matcher, gelu in ((_erf_gate, relax.op.nn.gelu), (_tanh_gate, relax.op.nn.gelu_tanh)):
             x = matcher(flow, gate)
             if x is not None and _is_half_of(flow, call, x, gate):
@@ -30,22 +31,9 @@ def raise_gelu(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
     return None
 
 
-def _factors_of(
-    flow: Dataflow, call: relax.Call, stop: Expr | None = None
-) -> tuple[float, list[Expr]]:
-    if op_name(call) == "relax.divide":
-        divisor = scalar_value(call.args[1])
-        if not divisor:
-            return 1.0, []
-        factor, bases = flow.factors(call.args[0], stop)
-        return factor / divisor, bases
-    (a, left), (b, right) = (flow.factors(arg, stop) for arg in call.args)
-    return a * b, left + right
-
-
 def _is_half_of(flow: Dataflow, call: relax.Call, x: Expr, gate: Expr) -> bool:
     """Return whether `call` is 0.5 * x * gate."""
-    factor, bases = _factors_of(flow, call, stop=x)
+    factor, bases = flow.factors_of(call, stop=x) or (1.0, [])
     if not _close(factor, 0.5) or len(bases) != 2:
         return False
     return any(flow.same(a, x) and flow.same(b, gate) for a, b in (bases, reversed(bases)))

@@ -68,11 +68,8 @@ def _plain_form(flow: Dataflow, scaled: Expr, beta: Expr) -> Found | None:
         return None
     for normalized, gamma in _both_orders(product.args):
         reshaped = flow.match(normalized, "relax.reshape")
-        core = flow.match(
-            reshaped.args[0] if reshaped is not None else normalized,
-            "relax.multiply",
-            "relax.divide",
-        )
+        inner = normalized if reshaped is None else reshaped.args[0]
+        core = flow.match(inner, "relax.multiply", "relax.divide")
         found = None if core is None else _normalized(flow, core)
         if found is not None:
             return (*found, gamma, beta)

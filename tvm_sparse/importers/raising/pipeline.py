@@ -25,12 +25,9 @@ RULES: tuple[Rule, ...] = (
 
 
 def raise_patterns(mod: tvm.IRModule) -> tvm.IRModule:
-    """Return `mod` with known patterns as single ops, without dead code.
+    """Return `mod`, one function of one dataflow block, with known patterns as single ops.
 
-    Parameters
-    ----------
-    mod : tvm.IRModule
-        One function `main` of one dataflow block; it stays as it is.
+    It has no dead code; `mod` stays as it is.
     """
     mod = _clean(mod)
     for rule in RULES:

@@ -53,12 +53,7 @@ def _padding(
         max((-(-extent // stride) - 1) * stride + size - extent, 0)
         for extent, size, stride in zip(extents, window, strides, strict=True)
     ]
-    return (
-        totals[0] // 2,
-        totals[1] // 2,
-        totals[0] - totals[0] // 2,
-        totals[1] - totals[1] // 2,
-    )
+    return (*(total // 2 for total in totals), *(total - total // 2 for total in totals))
 
 
 def _emit_conv2d(emit: Emitter, node: Node, x: Value, kernel: Value) -> tvm.ir.Expr:
@@ -104,15 +99,8 @@ def _pooling(relax_op: Callable[..., Any]) -> Converter:
         window = _spatial(node, node.attrs["ksize"])
         strides = _spatial(node, node.attrs["strides"])
         padding = _padding(node, _spatial(node, list(shape_of(x))), window, strides)
-        return emit(
-            relax_op(
-                as_expr(x),
-                pool_size=tuple(window),
-                strides=tuple(strides),
-                padding=padding,
-                layout=_layout(node),
-            )
-        )
+        sizes = {"pool_size": tuple(window), "strides": tuple(strides), "padding": padding}
+        return emit(relax_op(as_expr(x), **sizes, layout=_layout(node)))
 
     return Converter(emit_pooling)
 

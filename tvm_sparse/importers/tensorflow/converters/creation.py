@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tvm
@@ -22,28 +24,21 @@ from tvm_sparse.importers.tensorflow.converters.node import (
 op = relax.op
 
 
-def _shape(emit: Emitter | None, node: Node, x: Value) -> np.ndarray:
+def _answered(answer: Callable[..., Any], note: str = "") -> Converter:
+    """Return the converter of an op that asks for shape or type alone, known of every value."""
+    return Converter(lambda emit, node, *values: answer(node, *values), answer, note)
+
+
+def _shape(node: Node, x: Value) -> np.ndarray:
     return np.asarray(shape_of(x), node.attrs.get("out_type", "int32"))
 
 
-def _shape_n(emit: Emitter | None, node: Node, *values: Value) -> list[np.ndarray]:
-    return [_shape(emit, node, v) for v in values]
+def _shape_n(node: Node, *values: Value) -> list[np.ndarray]:
+    return [_shape(node, value) for value in values]
 
 
-def _size(emit: Emitter | None, node: Node, x: Value) -> np.ndarray:
+def _size(node: Node, x: Value) -> np.ndarray:
     return np.asarray(math.prod(shape_of(x)), node.attrs.get("out_type", "int32"))
-
-
-def _rank(emit: Emitter | None, node: Node, x: Value) -> np.ndarray:
-    return np.asarray(len(shape_of(x)), "int32")
-
-
-def _zeros(emit: Emitter | None, node: Node, x: Value) -> np.ndarray:
-    return np.zeros(shape_of(x), dtype_of(x))
-
-
-def _ones(emit: Emitter | None, node: Node, x: Value) -> np.ndarray:
-    return np.ones(shape_of(x), dtype_of(x))
 
 
 def _fold_range(node: Node, start: np.ndarray, limit: np.ndarray, step: np.ndarray) -> np.ndarray:
@@ -73,11 +68,11 @@ def _emit_broadcast_args(emit: Emitter, node: Node, a: Value, b: Value) -> tvm.i
 CONVERTERS: dict[str, Converter] = {
     "BroadcastArgs": Converter(_emit_broadcast_args, _fold_broadcast_args, "static shapes"),
     "Fill": Converter(_emit_fill, _fold_fill),
-    "OnesLike": Converter(_ones, lambda node, x: _ones(None, node, x)),
+    "OnesLike": _answered(lambda node, x: np.ones(shape_of(x), dtype_of(x))),
     "Range": Converter(_emit_range, _fold_range, "static bounds"),
-    "Rank": Converter(_rank, lambda node, x: _rank(None, node, x), "folded"),
-    "Shape": Converter(_shape, lambda node, x: _shape(None, node, x), "folded"),
-    "ShapeN": Converter(_shape_n, lambda node, *xs: _shape_n(None, node, *xs), "folded"),
-    "Size": Converter(_size, lambda node, x: _size(None, node, x), "folded"),
-    "ZerosLike": Converter(_zeros, lambda node, x: _zeros(None, node, x)),
+    "Rank": _answered(lambda node, x: np.asarray(len(shape_of(x)), "int32"), "folded"),
+    "Shape": _answered(_shape, "folded"),
+    "ShapeN": _answered(_shape_n, "folded"),
+    "Size": _answered(_size, "folded"),
+    "ZerosLike": _answered(lambda node, x: np.zeros(shape_of(x), dtype_of(x))),
 }

@@ -25,6 +25,12 @@ def _main_only(node: Node, k: Value | None) -> None:
         raise node.error("only the main diagonal (k = 0) is supported")
 
 
+def _check_extents(node: Node, size: int, *extents: Value | None) -> None:
+    wanted = [known_ints(node, v, "size")[0] for v in extents if v is not None]
+    if set(wanted) - {-1, size}:
+        raise node.error(f"{size} diagonal elements given for a matrix of {wanted}")
+
+
 def _as_column(emit: Emitter, diagonal: Value) -> tvm.ir.Expr:
     return emit(op.reshape(as_expr(diagonal), (*shape_of(diagonal), 1)))
 
@@ -40,9 +46,7 @@ def _emit_diag(
 ) -> tvm.ir.Expr:
     _main_only(node, k)
     size = shape_of(diagonal)[-1]
-    extents = [known_ints(node, v, "size")[0] for v in (num_rows, num_cols) if v is not None]
-    if set(extents) - {-1, size}:
-        raise node.error(f"{size} diagonal elements given for a matrix of {extents}")
+    _check_extents(node, size, num_rows, num_cols)
     fill = np.zeros((), dtype_of(diagonal)) if padding is None else padding
     on_diagonal = relax.const(np.eye(size, dtype=bool))
     return emit(op.where(on_diagonal, _as_column(emit, diagonal), as_expr(fill)))
@@ -94,9 +98,7 @@ def _fold_diag(
 ) -> np.ndarray:
     size = diagonal.shape[-1]
     fill = np.full((*diagonal.shape, size), 0 if padding is None else padding, diagonal.dtype)
-    extents = [int(v) for v in (num_rows, num_cols) if v is not None]
-    if set(extents) - {-1, size}:
-        raise node.error(f"{size} diagonal elements given for a matrix of {extents}")
+    _check_extents(node, size, num_rows, num_cols)
     return _fold_set_diag(node, fill, diagonal, k)
 
 

@@ -25,9 +25,7 @@ op = relax.op
 def unary(relax_op: Callable[..., Any], numpy_op: Callable[..., Any], note: str = "") -> Converter:
     """Return the converter of a one-operand op."""
     return Converter(
-        lambda emit, node, x: emit(relax_op(as_expr(x))),
-        lambda node, x: numpy_op(x),
-        note,
+        lambda emit, node, x: emit(relax_op(as_expr(x))), lambda node, x: numpy_op(x), note
     )
 
 
@@ -67,16 +65,7 @@ def _emit_no_nan(emit: Emitter, node: Node, a: Value, b: Value) -> tvm.ir.Expr:
     return emit(op.where(zero, scalar(0, a), quotient))
 
 
-def _emit_truncate_mod(emit: Emitter, node: Node, a: Value, b: Value) -> tvm.ir.Expr:
-    return emit(op.mod(as_expr(a), as_expr(b)))
-
-
-def _emit_truncate_div(emit: Emitter, node: Node, a: Value, b: Value) -> tvm.ir.Expr:
-    # Relax's divide on integers truncates, as C does.
-    return emit(op.divide(as_expr(a), as_expr(b)))
-
-
-def _fold_truncate_div(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _truncated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.trunc(np.true_divide(a, b)).astype(a.dtype)
 
 
@@ -132,7 +121,7 @@ CONVERTERS: dict[str, Converter] = {
     "Log1p": Converter(_emit_log1p, lambda node, x: np.log1p(x)),
     "Maximum": binary(op.maximum, np.maximum),
     "Minimum": binary(op.minimum, np.minimum),
-    "Mod": Converter(_emit_truncate_mod, lambda node, a, b: np.fmod(a, b)),
+    "Mod": binary(op.mod, np.fmod),
     "Mul": binary(op.multiply, np.multiply),
     "Neg": unary(op.negative, np.negative),
     "Pow": binary(op.power, np.power),
@@ -147,6 +136,7 @@ CONVERTERS: dict[str, Converter] = {
     "Square": unary(op.square, np.square),
     "SquaredDifference": Converter(_emit_squared_difference, lambda node, a, b: np.square(a - b)),
     "Sub": binary(op.subtract, np.subtract),
-    "TruncateDiv": Converter(_emit_truncate_div, _fold_truncate_div, "integers"),
-    "TruncateMod": Converter(_emit_truncate_mod, lambda node, a, b: np.fmod(a, b)),
+    # Relax's divide on integers truncates, as C does.
+    "TruncateDiv": binary(op.divide, _truncated, "integers"),
+    "TruncateMod": binary(op.mod, np.fmod),
 }

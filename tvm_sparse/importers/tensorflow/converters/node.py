@@ -119,10 +119,7 @@ def scalar(number: float, like: Value) -> tvm.ir.Expr:
 def known(node: Node, value: Value, what: str) -> np.ndarray:
     """Return `value` as an array.
 
-    Raises
-    ------
-    FrontendError
-        If it depends on the model's inputs: Relax wants `what` at import time.
+    Raises FrontendError if it depends on the model's inputs: Relax wants `what` at import time.
     """
     if not isinstance(value, np.ndarray):
         raise node.error(f"its {what} depends on the inputs of the model; it must be a constant")

@@ -26,18 +26,8 @@ def _emit_batch_norm(
     epsilon = float(node.attrs.get("epsilon", 1e-4))
     if node.attrs.get("is_training", True):
         return [_emit_batch_statistics(emit, x, gamma, beta, axis, epsilon)]
-    normalized = emit(
-        op.nn.batch_norm(
-            as_expr(x),
-            as_expr(gamma),
-            as_expr(beta),
-            as_expr(mean),
-            as_expr(variance),
-            axis,
-            epsilon,
-            training=False,
-        )
-    )
+    operands = map(as_expr, (x, gamma, beta, mean, variance))
+    normalized = emit(op.nn.batch_norm(*operands, axis, epsilon, training=False))
     return [emit(relax.TupleGetItem(normalized, 0))]
 
 
