@@ -17,14 +17,9 @@ INPUTS_FILE = "inputs.npz"
 
 
 def write_checkpoint(directory: Path, model: Model) -> Path:
-    """Write weights, configuration and inputs, and return the directory.
+    """Write weights, configuration and inputs, and return the directory, made if it is missing.
 
-    Parameters
-    ----------
-    directory : Path
-        Made if it is missing.
-    model : Model
-        Its reference inputs fix the static shapes of engines that need them.
+    The model's reference inputs fix the static shapes of engines that need them.
     """
     write_torch_checkpoint(directory, model.facts, model.params)
     np.savez(directory / INPUTS_FILE, **dict(model.reference.inputs))  # type: ignore[arg-type]

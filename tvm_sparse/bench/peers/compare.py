@@ -28,10 +28,7 @@ TOLERANCE = 1e-3
 def prepare_engines(engines: Iterable[Engine], checkpoint: Path, report: ShareProgress) -> str:
     """Write what the installed engines load into a checkpoint directory.
 
-    Returns
-    -------
-    str
-        Why a preparation failed, empty when none did; the engines then fail one by one.
+    Returns why a preparation failed, empty when none did; the engines then fail one by one.
     """
     steps = [step for engine in engines if not engine.missing() for step in engine.prepares]
     for step in dict.fromkeys(steps):
@@ -44,13 +41,7 @@ def prepare_engines(engines: Iterable[Engine], checkpoint: Path, report: SharePr
 
 
 def run_once(engine: Engine, checkpoint: Path, inputs: Arrays) -> dict[str, NDArray[Any]]:
-    """Return an engine's outputs on a checkpoint directory.
-
-    Raises
-    ------
-    BuildError
-        If the engine cannot run it.
-    """
+    """Return an engine's outputs on a checkpoint directory; BuildError if it cannot run it."""
     with PeerProcess(engine.module, checkpoint, 1, engine.name) as worker:
         worker.bind(inputs)
         return worker.run()
@@ -61,16 +52,8 @@ def compare(
 ) -> list[EngineResult]:
     """Check every contender against its reference, then measure all that passed in turns.
 
-    Parameters
-    ----------
-    contenders : sequence of Contender
-        In the order of the rounds and of the result.
-    threads : int
-        Threads of each; they never run at the same time.
-    spec : BenchSpec
-        How long to measure each.
-    report : callable
-        ShareProgress.
+    Results and rounds are in the order of the contenders, which have so many threads each and never
+    run at the same time.
     """
     results = {
         contender.result.label: replace(contender.result, threads=threads)
@@ -122,10 +105,7 @@ def _checked(result: EngineResult, contender: Contender, worker: WorkerProcess) 
 def max_error(found: Arrays, reference: Arrays) -> float:
     """Return the largest absolute difference over all outputs of the reference.
 
-    Raises
-    ------
-    BuildError
-        If an output is missing or has another shape.
+    Raises BuildError if an output is missing or has another shape.
     """
     gaps = [0.0]
     for name, wanted in reference.items():

@@ -28,10 +28,8 @@ class Contender:
         What is known of it before it runs; `status` other than "measured" leaves it out.
     start : callable
         Takes a number of threads and returns its loaded worker.
-    inputs : mapping of str to numpy.ndarray
-        Its inputs.
-    reference : mapping of str to numpy.ndarray
-        Outputs on the same weights and inputs, from elsewhere.
+    inputs, reference : mapping of str to numpy.ndarray
+        Its inputs, and outputs on the same weights and inputs, from elsewhere.
     """
 
     result: EngineResult
@@ -50,16 +48,8 @@ def own_build(
 ) -> Contender:
     """Return the contender of one of this package's artifacts.
 
-    Parameters
-    ----------
-    artifact : Path
-        Artifact directory.
-    inputs, reference : mapping of str to numpy.ndarray
-        Inputs, and outputs on the same weights from the engine `reference_name`.
-    sparsity : float, optional
-        Block sparsity of a sparse build.
-    block_shape : (int, int), optional
-        Its block shape.
+    `reference` are the outputs on the same weights from the engine `reference_name`; a sparse build
+    has its block sparsity and block shape.
     """
     weights = "dense"
     if sparsity is not None and block_shape is not None:

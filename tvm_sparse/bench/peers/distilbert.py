@@ -27,12 +27,9 @@ _LAYER_NORM_EPSILON = 1e-12
 
 
 def with_bert(model: Any) -> Any:
-    """Return a model with a BERT for its DistilBERT; any other model as it is.
+    """Return a model with a BERT for its `DistilBertModel`; any other model as it is.
 
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-        A `DistilBertModel`, or one of the models with a head on it, which is changed.
+    A model with a head on it is changed.
     """
     if type(model).__name__ == _ARCHITECTURE:
         return as_bert(model)
@@ -43,13 +40,7 @@ def with_bert(model: Any) -> Any:
 
 
 def as_bert(model: Any) -> Any:
-    """Return a `BertModel` that computes what a `DistilBertModel` does.
-
-    Parameters
-    ----------
-    model : transformers.DistilBertModel
-        Its attention implementation is taken over.
-    """
+    """Return a `BertModel` that computes what a `DistilBertModel` does, and attends as it does."""
     import torch
     import transformers
 

@@ -20,10 +20,7 @@ Inputs = Mapping[str, NDArray[Any]]
 class PeerModel(ABC):
     """A checkpoint loaded by another engine; its class lives in that engine's module.
 
-    Attributes
-    ----------
-    facts : dict
-        JSON-ready: how it runs, such as operator counts.
+    Its `facts` are JSON-ready: how it runs, such as operator counts.
     """
 
     facts: dict[str, Any]
@@ -47,19 +44,17 @@ class Engine:
 
     Attributes
     ----------
-    name : str
-        As `--engines` takes it.
-    label : str
-        As a table shows it.
-    module : str
+    name, label
+        As `--engines` takes it, and as a table shows it.
+    module
         Module of this room with `load(checkpoint, threads, name) -> PeerModel`.
-    distributions : tuple of str
+    distributions
         What has to be installed; the first one's version is recorded.
-    prepares : tuple of str
+    prepares
         Modules of this room whose `prepare(checkpoint)` runs first, once per checkpoint.
     precision : {"fp32", "int8"}
         Of the products.
-    is_rival : bool
+    is_rival
         Whether it counts as an open dense fp32 engine to be compared with.
     """
 
@@ -83,42 +78,26 @@ class Engine:
 
 # ONNX graphs are exported by PyTorch, as their users do.
 _EXPORTER = ("torch", "transformers", "onnx")
+_ONNXRUNTIME = ("onnxruntime", ("onnxruntime", *_EXPORTER), ("onnx_export", "onnxruntime"))
+_OPENVINO = ("openvino", ("openvino", *_EXPORTER), ("onnx_export",))
+_TENSORFLOW = ("tensorflow", "tf-keras", "transformers")
+_TORCH = ("torch", "transformers")
 
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine(
-            "onnxruntime",
-            "ONNX Runtime, fused",
-            "onnxruntime",
-            ("onnxruntime", *_EXPORTER),
-            ("onnx_export", "onnxruntime"),
-        ),
+        Engine("onnxruntime", "ONNX Runtime, fused", *_ONNXRUNTIME),
         Engine(
             "onnxruntime-int8",
             "ONNX Runtime, dynamic INT8",
-            "onnxruntime",
-            ("onnxruntime", *_EXPORTER),
-            ("onnx_export", "onnxruntime"),
+            *_ONNXRUNTIME,
             precision="int8",
             is_rival=False,
         ),
-        Engine(
-            "openvino",
-            "OpenVINO, LATENCY",
-            "openvino",
-            ("openvino", *_EXPORTER),
-            ("onnx_export",),
-        ),
-        Engine("torch", "PyTorch eager", "torch", ("torch", "transformers")),
-        Engine("torch-compile", "PyTorch compiled", "torch", ("torch", "transformers")),
-        Engine(
-            "tensorflow",
-            "TensorFlow",
-            "tensorflow",
-            ("tensorflow", "tf-keras", "transformers"),
-            is_rival=False,
-        ),
+        Engine("openvino", "OpenVINO, LATENCY", *_OPENVINO),
+        Engine("torch", "PyTorch eager", "torch", _TORCH),
+        Engine("torch-compile", "PyTorch compiled", "torch", _TORCH),
+        Engine("tensorflow", "TensorFlow", "tensorflow", _TENSORFLOW, is_rival=False),
     )
 }
 

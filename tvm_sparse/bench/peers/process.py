@@ -13,14 +13,12 @@ class PeerProcess(WorkerProcess):
 
     Parameters
     ----------
-    module : str
-        Module of this room that loads it.
+    module, name
+        Module of this room that loads it, and the engine's name, for modules that serve several.
     directory : Path
         Checkpoint, or another directory that module reads.
     threads : int
         Threads the engine may use.
-    name : str
-        The engine's name, for modules that serve several.
     prepare : bool
         Only run the module's `prepare`; there is nothing to ask the worker afterwards.
     """
@@ -34,13 +32,7 @@ class PeerProcess(WorkerProcess):
         super().__init__(directory, threads)
 
     def facts(self) -> dict[str, Any]:
-        """Return how the model runs, as its engine tells.
-
-        Raises
-        ------
-        BuildError
-            If the worker died.
-        """
+        """Return how the model runs, as its engine tells; BuildError if the worker died."""
         facts: dict[str, Any] = self._ask(do="facts")["facts"]
         return facts
 

@@ -29,16 +29,9 @@ PRODUCT_ENGINES: dict[str, Engine] = {
 
 @dataclass(frozen=True)
 class Product:
-    """out = data @ weight.T, with zeros in the weight.
+    """out = data @ weight.T, with zeros in the weight: float32 (M, K) by (N, K).
 
-    Attributes
-    ----------
-    weight : numpy.ndarray
-        (N, K) float32.
-    data : numpy.ndarray
-        (M, K) float32.
-    block_shape : (int, int)
-        (bs_r, bs_c) that the zeros come in; (0, 0) for a dense weight.
+    The zeros come in blocks (bs_r, bs_c); (0, 0) stands for a dense weight.
     """
 
     weight: NDArray[Any]

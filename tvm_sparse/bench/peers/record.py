@@ -26,13 +26,11 @@ class Latency:
 
     Attributes
     ----------
-    median, p10, p90, mean, min : float
+    median, p10, p90, mean, min, iterations
         Of all samples; percentiles are interpolated linearly.
-    iterations : int
-        Number of samples.
-    round_median : tuple of float
+    round_median
         Median of each round; round i of all engines ran next to each other.
-    samples : tuple of float
+    samples
         In the order they were taken.
     """
 
@@ -52,35 +50,31 @@ class EngineResult:
 
     Attributes
     ----------
-    name, label : str
+    name, label
         The engine, and how a table shows it.
-    threads : int
+    threads
         Threads it ran on.
     status : {"measured", "not installed", "failed"}
         A peer that is not installed, or does not run or compute the same, is a result too.
-    detail : str
+    detail
         Why it was not measured.
     precision : {"fp32", "int8"}
         Of the products.
-    is_rival : bool
+    is_rival
         Whether it is an open dense fp32 engine that ours is compared with.
-    sparsity : float or None
-        Block sparsity of the weights, None for the dense checkpoint.
-    block_shape : (int, int) or None
-        (bs_r, bs_c).
-    version : str or None
+    sparsity, block_shape
+        Block sparsity of the weights and (bs_r, bs_c), None for the dense checkpoint.
+    version
         Of the engine.
-    max_absolute_error : float or None
-        Largest difference from the reference on the same weights, over all outputs.
-    reference : str
-        What it was compared with.
-    latency_ms : Latency or None
+    max_absolute_error, reference
+        Largest difference on the same weights, over all outputs, and from what.
+    latency_ms
         None unless measured.
-    load_s : float or None
+    load_s
         Seconds for loading it in its process; what it compiles at its first run is not in it.
-    peak_memory_bytes : int or None
+    peak_memory_bytes
         Largest resident memory of its process.
-    facts : dict
+    facts
         How it runs: operator counts and the like.
     """
 
@@ -108,17 +102,15 @@ class PeersRecord:
 
     Attributes
     ----------
-    created : str
+    created
         ISO 8601 in UTC.
-    subject : str
+    subject
         What was measured: a model's name, or "products".
-    spec : dict
-        What was asked for: model spec, threads, bench spec.
-    weights : dict
-        Where the weights come from.
-    results : tuple of EngineResult
+    spec, weights
+        What was asked for (model spec, threads, bench spec), and where the weights come from.
+    results
         In the order of the table; one per engine and number of threads.
-    environment : Environment
+    environment
         Where it ran; its `threads` is the largest number used.
     """
 
@@ -143,10 +135,7 @@ class PeersRecord:
 def load_peers_record(path: str | Path) -> PeersRecord:
     """Read a record that `scripts/bench_peers.py` or `tvm-sparse compare --json` wrote.
 
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read or is no record of this schema version.
+    Raises ConfigError if the file cannot be read or is no record of this schema version.
     """
     advice = "give a file that scripts/bench_peers.py of this version wrote"
     return read_record(path, PeersRecord, ConfigError, advice)

@@ -26,12 +26,7 @@ def load(checkpoint: Path, threads: int, name: str) -> PeerModel:
 def load_model(checkpoint: Path, attention: str | None = None) -> Any:
     """Return the torch module of a checkpoint, of the class its configuration names.
 
-    Parameters
-    ----------
-    checkpoint : Path
-        As `write_checkpoint` wrote it.
-    attention : str, optional
-        transformers' attention implementation; its own choice by default.
+    With transformers' attention implementation of a name; its own choice by default.
     """
     os.environ["USE_TF"] = "0"
     import transformers
