@@ -80,10 +80,7 @@ def _shapes(
 ) -> tuple[BlockShape, ...] | None:
     """Return the block shapes that --block, --bs-r and --bs-c ask for together.
 
-    Raises
-    ------
-    ConfigError
-        They contradict each other, or one is no block shape.
+    Raises ConfigError if they contradict each other, or one is no block shape.
     """
     parts = {"--bs-r": rows, "--bs-c": columns}
     said = " and ".join(f"{flag} {n}" for flag, n in parts.items() if n is not None)

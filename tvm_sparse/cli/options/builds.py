@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options.declare import Command, add
+from tvm_sparse.cli.options.declare import Command, Option, add, defaulted
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.host import threads_here
@@ -38,12 +38,9 @@ def compile_options(command: Command) -> Command:
 
     return add(
         with_spec,
-        click.option(
-            "--target",
-            default="native",
-            show_default=True,
-            metavar="ISA",
-            help="native, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512) or aarch64.",
+        defaulted(
+            *("--target", "native", "ISA"),
+            "native, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512) or aarch64.",
         ),
         click.option(
             "--threads",
@@ -51,24 +48,8 @@ def compile_options(command: Command) -> Command:
             metavar="N",
             help="Threads to lay the build out for and to run on; every core by default.",
         ),
-        click.option(
-            "--atol",
-            type=float,
-            default=1e-4,
-            show_default=True,
-            metavar="X",
-            callback=_tolerance,
-            help="Absolute tolerance of the checks before timing.",
-        ),
-        click.option(
-            "--rtol",
-            type=float,
-            default=1e-4,
-            show_default=True,
-            metavar="X",
-            callback=_tolerance,
-            help="Relative tolerance of the checks.",
-        ),
+        _tolerance_option("--atol", "Absolute tolerance of the checks before timing."),
+        _tolerance_option("--rtol", "Relative tolerance of the checks."),
         click.option(
             "--dump-ir",
             metavar="DIR",
@@ -95,10 +76,7 @@ def build_options(command: Command) -> Command:
 def build_names(flags: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the builds that the flags of `build_options` ask for.
 
-    Raises
-    ------
-    click.UsageError
-        They exclude each other.
+    Raises click.UsageError if they exclude each other.
     """
     if flags["dense_only"] and flags["sparse_only"]:
         raise click.UsageError(
@@ -107,6 +85,10 @@ def build_names(flags: Mapping[str, Any]) -> tuple[str, ...]:
     if flags["dense_only"]:
         return (DENSE.name,)
     return (SPARSE.name,) if flags["sparse_only"] else (DENSE.name, SPARSE.name)
+
+
+def _tolerance_option(flag: str, described: str) -> Option:
+    return defaulted(flag, 1e-4, "X", described, callback=_tolerance)
 
 
 def _tolerance(_context: click.Context, parameter: click.Parameter, value: float) -> float:

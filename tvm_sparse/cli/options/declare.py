@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
+
+import click
 
 Command = Callable[..., Any]
 Option = Callable[[Command], Command]
+
+
+def defaulted(flag: str, default: float | str, metavar: str, described: str, **more: Any) -> Option:
+    """Return what adds an option of the type of its default, which the help shows."""
+    kind = type(default)
+    return click.option(
+        flag, type=kind, default=default, show_default=True, metavar=metavar, help=described, **more
+    )
+
+
+def chosen(flag: str, choices: Any, default: str, described: str) -> Option:
+    """Return what adds a choice of the values of a `Literal`."""
+    kind = click.Choice(get_args(choices))
+    return click.option(flag, type=kind, default=default, show_default=True, help=described)
 
 
 def add(command: Command, *options: Option) -> Command:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -13,7 +13,7 @@ from tvm_sparse.cli.options.blocks import (
     include_option,
     threshold_option,
 )
-from tvm_sparse.cli.options.declare import Command, add
+from tvm_sparse.cli.options.declare import Command, add, chosen, defaulted
 from tvm_sparse.config import (
     InputForm,
     ModelSpec,
@@ -23,43 +23,21 @@ from tvm_sparse.config import (
     WeightsPolicy,
 )
 
-weights_option = click.option(
-    "--weights",
-    type=click.Choice(get_args(WeightsPolicy)),
-    default="auto",
-    show_default=True,
-    help="checkpoint: real weights or an error; random: seeded ones; auto: a checkpoint if one is "
+weights_option = chosen(
+    *("--weights", WeightsPolicy, "auto"),
+    "checkpoint: real weights or an error; random: seeded ones; auto: a checkpoint if one is "
     "cached or reachable, else random.",
 )
-batch_option = click.option(
-    "--batch", type=int, default=1, show_default=True, metavar="N", help="Sequences in one run."
-)
-seq_len_option = click.option(
-    "--seq-len",
-    type=int,
-    default=128,
-    show_default=True,
-    metavar="N",
-    help="Tokens of every sequence.",
-)
+batch_option = defaulted("--batch", 1, "N", "Sequences in one run.")
+seq_len_option = defaulted("--seq-len", 128, "N", "Tokens of every sequence.")
 layers_option = click.option(
     "--layers", type=int, metavar="N", help="Keep only the first N encoder layers; all by default."
 )
-inputs_option = click.option(
-    "--inputs",
-    type=click.Choice(get_args(InputForm)),
-    default="full",
-    show_default=True,
-    help="full: every input the model takes; single: input_ids alone.",
+inputs_option = chosen(
+    *("--inputs", InputForm, "full"),
+    "full: every input the model takes; single: input_ids alone.",
 )
-seed_option = click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Seed of random weights and of random patterns.",
-)
+seed_option = defaulted("--seed", 0, "N", "Seed of random weights and of random patterns.")
 _SOURCE = (
     *(weights_option, batch_option, seq_len_option),
     *(layers_option, inputs_option, seed_option),
@@ -93,33 +71,23 @@ def model_options(command: Command) -> Command:
             help="Preset (see "
             "`tvm-sparse models`), hub id, or directory with config.json and weights.",
         ),
-        click.option(
-            "--sparsity",
-            type=float,
-            default=0.95,
-            show_default=True,
-            metavar="FRACTION",
-            help="Share of zero blocks to reach in every eligible layer, 0..1. A model "
-            "that comes pruned keeps its own zeros.",
+        defaulted(
+            *("--sparsity", 0.95, "FRACTION"),
+            "Share of zero blocks to reach in every eligible layer, 0..1. A model that comes "
+            "pruned keeps its own zeros.",
         ),
         block_option,
         threshold_option,
-        click.option(
-            "--select",
-            type=click.Choice(get_args(SelectMethod)),
-            default="auto",
-            show_default=True,
-            help="What decides which layers run sparse. threshold: --threshold, 0.5 by default; "
+        chosen(
+            *("--select", SelectMethod, "auto"),
+            "What decides which layers run sparse. threshold: --threshold, 0.5 by default; "
             "model: their times on this machine as the cost model predicts them; measure: those "
             "times, measured layer by layer; auto: threshold if one is given or --target is "
             "another machine, else model.",
         ),
-        click.option(
-            "--prune",
-            type=click.Choice(get_args(PruneMethod)),
-            default="auto",
-            show_default=True,
-            help="none: the zeros the weights have; random: a seeded "
+        chosen(
+            *("--prune", PruneMethod, "auto"),
+            "none: the zeros the weights have; random: a seeded "
             "random pattern; magnitude: drop the blocks of least L2 norm; auto: none for "
             "a model that comes pruned, else random.",
         ),
