@@ -27,7 +27,7 @@ def hold(
     """Hold the lock file `path`; it exists only while somebody does. Not reentrant.
 
     `label` says in messages what is locked. When there is a wait, `on_wait` is called once, with a
-    line that says who holds the lock; None waits as long as it takes.
+    line that says who holds the lock; without a `timeout_s` it takes as long as it takes.
 
     Raises
     ------

@@ -55,10 +55,10 @@ def build_artifact(
         With the weights to build with. Its cache receives the artifact under the kind "lib".
     build : BuildSpec
         Which build. An exact one is compared with the model's reference before it is kept.
-    spec, choices, tiles, progress
-        As `compile_model` takes them; progress receives one line a step.
     tolerances : (float, float)
         atol and rtol of the comparison.
+    spec, choices, tiles, progress
+        As `compile_model` takes them; progress receives one line a step.
 
     Raises
     ------

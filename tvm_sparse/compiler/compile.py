@@ -26,16 +26,8 @@ from tvm_sparse.tiles import Tiles
 class Build:
     """A compiled model, in memory.
 
-    Attributes
-    ----------
-    executable : tvm.relax.VMExecutable
-        Code; `main` takes the inputs, then the weights.
-    lowered : Lowered
-        Weights, decisions and kernel calls.
-    target, spec
-        What it was built for, and the formats of its weights.
-    compile_s : float
-        Seconds from the imported module to the executable.
+    `executable`, a `tvm.relax.VMExecutable`, has a `main` that takes the inputs, then the weights;
+    `compile_s` are the seconds from the imported module to it.
     """
 
     executable: Any

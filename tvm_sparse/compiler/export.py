@@ -34,18 +34,10 @@ def export_artifact(
     metadata: ArtifactMetadata,
     out_dir: str | os.PathLike[str],
 ) -> Path:
-    """Write the artifact directory of a compiled model.
+    """Write the artifact directory of a compiled model, as `place_artifact` does.
 
-    Parameters
-    ----------
-    executable : tvm.relax.VMExecutable
-        The compiled module; its function takes the inputs, then the weights.
-    weights : mapping of str to ndarray
-        The weights in that order.
-    metadata : ArtifactMetadata
-        Describes the build; `files` is filled in here.
-    out_dir : str or path
-        As `place_artifact` takes it.
+    The function of `executable` takes the inputs, then the weights, in their order. `files` of the
+    metadata is filled in here.
 
     Raises
     ------
@@ -65,21 +57,13 @@ def export_artifact(
 def link_library(executable: Any, weights: Sequence[np.ndarray], library: Path, isa: str) -> None:
     """Link a compiled module and weights into a shared library.
 
-    Parameters
-    ----------
-    executable : tvm.relax.VMExecutable
-        The compiled module.
-    weights : sequence of ndarray
-        In order of its function's parameters; none to have the code alone.
-    library : pathlib.Path
-        The file to write, in a directory with room for another copy of the weights.
-    isa : str
-        What the module was compiled for.
+    The weights are in order of its function's parameters; without them the library has the code
+    alone. Its directory needs room for another copy of the weights.
 
     Raises
     ------
     BuildError
-        If no linker is installed, or it fails.
+        If no linker is installed for `isa`, or it fails.
     OSError
         If the library cannot be written.
     """

@@ -78,7 +78,5 @@ def sensitivity(
     )
     code = compile_dense(model, CompileSpec(threads=threads))
     return measure_sensitivity(
-        *(model, code, chosen, tokens, Probe(block_shape)),
-        sparsities=SPARSITIES,
-        progress=progress,
+        *(model, code, chosen, tokens, Probe(block_shape)), sparsities=SPARSITIES, progress=progress
     )

@@ -11,18 +11,10 @@ from tvm_sparse.model.facts import WeightsFacts
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """One of the two models.
+    """One of the two models, as the user named it, compiled for the evaluation or exported.
 
-    Attributes
-    ----------
-    name
-        As the user named it.
-    kind
-        Whether it was compiled for the evaluation or comes exported.
-    seeded
-        Whether its weights are made up, so that the evaluation says nothing of a real model.
-    scores
-        Against labels; empty without.
+    `seeded` weights are made up, so that the evaluation says nothing of a real model. `scores` are
+    against labels; empty without.
     """
 
     name: str

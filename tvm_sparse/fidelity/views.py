@@ -83,18 +83,10 @@ def compare(task: str, reference: View, candidate: View) -> dict[str, float]:
 def score(
     task: str, view: View, labels: Sequence[str], tokens: Tokens, config: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Compare what `collect` kept of a model with labels.
+    """Compare what `collect` kept of a model with labels, one a text.
 
-    Parameters
-    ----------
-    task : str
-        A key of `TASKS`.
-    view, tokens
-        What `collect` kept, and of which texts.
-    labels : sequence of str
-        One a text: a class by name or number, a number for a regression, or an answer's words.
-    config : mapping
-        The model's `config.json`: the names of its classes.
+    A label is a class by name or number, a number for a regression, or an answer's words. `config`
+    is the model's `config.json`: the names of its classes.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from tvm_sparse.target import CpuTarget
 #: (vectors in a token tile) in order of preference, by ISA and kind of product. Low blocks read an
 #: activation for few multiply-adds and want many inputs in L1, so a narrow tile; high ones reuse
 #: what they load and want few broadcasts of weights, so a wide one.
-_TILE_VECTORS = {
+_TILE_VECTORS: dict[str, dict[str, tuple[int, ...]]] = {
     "x86-64-v4": {"dense": (4, 3, 2, 1), "low": (2, 1, 3), "high": (4, 3, 2, 1)},
     "x86-64-v3": {"dense": (2, 3, 1), "low": (2, 3, 1), "high": (2, 3, 1)},
     "x86-64-v2": {"dense": (2, 3, 1), "low": (2, 3, 1), "high": (2, 3, 1)},

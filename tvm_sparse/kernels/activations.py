@@ -32,14 +32,7 @@ _ROUNDING = 1.5 * 2**23
 #: The normal distribution's Phi(x) - 1/2 as x P(x**2) / Q(x**2) for |x| up to the end, highest
 #: power first: minimax in what GELU is off by (x times as much), 1e-6 before rounding.
 _GELU_NUMERATOR = (63585.49715445, 390951.3641402, 6919741.12914158)
-_GELU_DENOMINATOR = (
-    1.0,
-    -156.864575,
-    17330.3946,
-    369464.665,
-    3872269.37,
-    17344758.4,
-)
+_GELU_DENOMINATOR = (1.0, -156.864575, 17330.3946, 369464.665, 3872269.37, 17344758.4)
 _GELU_END = 5.02
 
 _TANH_NUMERATOR = (

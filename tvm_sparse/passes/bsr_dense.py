@@ -31,12 +31,8 @@ def convert(
 ) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Decision]]:
     """Turn the dense layers whose blocks are sparse enough into `sparse_dense`.
 
-    Parameters
-    ----------
-    mod, params
-        Module after `simplify_fc_transpose` and its weights by parameter name; neither is changed.
-    block_shape, sparsity_threshold, include, exclude, choices
-        As `sparsity.decision.decide` takes them.
+    Takes what `simplify_fc_transpose` left, and changes neither `mod` nor `params`; all else is as
+    `sparsity.decision.decide` takes it.
 
     Returns
     -------

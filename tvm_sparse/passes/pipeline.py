@@ -60,15 +60,14 @@ class Lowered:
 
     Attributes
     ----------
-    mod : IRModule
-        Ready for `LOWER`: `main` takes the inputs, then the weights.
-    params : dict of str to ndarray
-        The weights as the kernels read them, in the order in which `main` takes them.
-    decisions : list of Decision
+    mod, params
+        Ready for `LOWER`: `main` takes the inputs, then the weights, as the kernels read them, in
+        this order.
+    decisions
         One per dense layer; empty for a dense build.
-    calls : list of KernelCall
+    calls
         Kernel calls of `main` in order.
-    phase_s : dict of str to float
+    phase_s
         Seconds each phase took.
     """
 

@@ -46,24 +46,15 @@ def convert(
     block_rows: int = 0,
     build: BuildSpec = SPARSE,
 ) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Refusal]]:
-    """Rewrite `main` to token tiles.
+    """Rewrite `main` to token tiles, and pack the weights.
 
-    Parameters
-    ----------
-    mod, params
-        After `simplify_fc_transpose` and `bsr_dense`; not changed.
-    target : CpuTarget
-        The CPU the tiles are chosen for.
-    block_rows : int
-        `bs_r` of the sparse layers; 0 for a dense build.
-    build : BuildSpec
-        Gives the formats of the weights.
+    Takes what `bsr_dense` left, and changes neither `mod` nor `params`. `block_rows` is `bs_r` of
+    the sparse layers, 0 for a dense build.
 
     Returns
     -------
-    mod : IRModule
-    params : dict of str to ndarray
-        The weights as the kernels read them.
+    mod, params
+        The module, and the weights as the kernels read them.
     refusals : list of Refusal
         Why rules did not apply where they might have.
 

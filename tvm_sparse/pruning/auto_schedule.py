@@ -38,14 +38,8 @@ def auto_zeros(
 ) -> tuple[dict[str, int], Sensitivity]:
     """Prune one layer at a time, measure the model's loss, and spend the budget where it is least.
 
-    Takes what `global_zeros` takes, and the text to measure on.
-
-    Returns
-    -------
-    zeros : dict of str to int
-        Zero blocks by layer; they sum to the rounded share of all blocks.
-    sensitivity : Sensitivity
-        What was measured.
+    Takes what `global_zeros` takes, and returns what it does, and what was measured on the
+    calibration text.
 
     Raises
     ------

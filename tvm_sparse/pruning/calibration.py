@@ -59,20 +59,10 @@ class Calibration:
 def load_calibration(
     directory: str | None, text: str | None, samples: int, seq_len: int, vocab_size: int | None
 ) -> Calibration:
-    """Read calibration text and turn it into ids by the model's own tokenizer.
+    """Read calibration text and turn it into ids by the tokenizer in the model's directory.
 
-    Parameters
-    ----------
-    directory : str or None
-        Holds the tokenizer.
-    text : str or None
-        A file with one passage a line; None takes the built-in text.
-    samples : int
-        Use at most so many passages, evenly from the whole file.
-    seq_len : int
-        Tokens of every passage; what is longer is cut.
-    vocab_size : int or None
-        Of the model.
+    `text` is a file with one passage a line; without it the built-in text is taken. At most so many
+    samples are used, evenly from the whole file; what is longer than `seq_len` tokens is cut.
 
     Raises
     ------

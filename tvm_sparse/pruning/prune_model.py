@@ -25,20 +25,10 @@ from tvm_sparse.sparsity.schedule import by_patterns, load_patterns, uniform
 
 @dataclass(frozen=True)
 class Pruned:
-    """Pruned weights and how they came about.
+    """Pruned weights, all of the model's, and how they came about.
 
-    Attributes
-    ----------
-    params
-        All weights of the model.
-    layers, results
-        What was pruned, and what became of each.
-    kept
-        Why each other dense layer stays as it is.
-    calibration
-        The text, where one was needed.
-    sensitivity
-        What `--schedule auto` measured.
+    `results` says of each of `layers` what became of it, `kept` why each other dense layer stays as
+    it is. `sensitivity` is what `--schedule auto` measured.
     """
 
     params: dict[str, np.ndarray]

@@ -40,23 +40,10 @@ def prune_params(
 ) -> tuple[dict[str, np.ndarray], list[LayerResult]]:
     """Return all weights with those of the given layers pruned, and what became of each layer.
 
-    Parameters
-    ----------
-    model : Model
-        Not changed: weights that stay as they are, are the same objects.
-    layers : sequence of Layer
-        The layers to prune, in the order of the model.
-    spec, zeros
-        Method and pattern; zero blocks by layer, None with an N:M pattern.
-    calibration : Calibration or None
-        Needed by all methods but magnitude.
-    threads, progress
-        Threads for the activations; receives a text and the finished share, 0..1.
-
-    Raises
-    ------
-    InputError, SparsityError, PassError, BuildError
-        See `errors`.
+    Weights that stay as they are, are the same objects. `layers` are in the order of the model,
+    `zeros` are blocks by layer, None with an N:M pattern, and all methods but magnitude need the
+    calibration. `progress` receives a text and the finished share, 0..1. Raises InputError,
+    SparsityError, PassError and BuildError, see `errors`.
     """
     changed = dict(model.params)
     full = spec.method == "second-order"

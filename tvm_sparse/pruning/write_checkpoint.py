@@ -34,7 +34,10 @@ _LEFT_OUT = ("onnx", "openvino", "coreml")
 def save_pruned(model: Model, directory: str | os.PathLike[str], report: PruningReport) -> Path:
     """Write a pruned model beside the checkpoint it came from, or on top of seeded weights.
 
-    Takes and raises what `write_checkpoint` does; `model` holds the pruned weights.
+    Parameters
+    ----------
+    model, directory, report
+        With the pruned weights; as `write_checkpoint` takes them, and with its errors.
     """
     facts, original, pruned = model.facts, model.reference.params, model.params
     if facts.weights.trained:
@@ -54,18 +57,10 @@ def write_checkpoint(
 ) -> Path:
     """Write config, tokenizer, pruned weights and the report, and return the directory.
 
-    It appears complete or not at all: it is written beside its place and renamed.
-
-    Parameters
-    ----------
-    source : Path
-        The checkpoint the model was imported from.
-    directory : path
-        A new or empty directory, or an older result of this function, which is replaced.
-    original, pruned : mapping of str to ndarray
-        All weights, as imported and as pruned; training may have changed any of them.
-    report : PruningReport
-        Becomes `pruning.json`, with the list of files.
+    It appears complete or not at all: it is written beside its place and renamed. It is new or
+    empty, or an older result, which is replaced. `source` is the checkpoint the model was imported
+    from; training may have changed any of its original weights. `report` becomes `pruning.json`,
+    with the list of files.
 
     Raises
     ------

@@ -35,10 +35,12 @@ def eligible_layers(
 
     Parameters
     ----------
-    layers, include, exclude
-        As `select_layers` takes them.
+    layers : sequence of Layer
+        All dense layers of a model.
     block_shape : (int, int)
         (bs_r, bs_c).
+    include, exclude : iterable of str
+        Shell patterns, see `select_layers`; without `include`, the layers of the encoder.
 
     Returns
     -------

@@ -20,20 +20,9 @@ def select_layers(
 ) -> dict[str, str]:
     """Choose the layers that may run sparse, by what they are for.
 
-    Parameters
-    ----------
-    layers : sequence of Layer
-        All layers of a model.
-    include : iterable of str
-        Shell patterns (`*` matches `/` too) on TensorFlow's or PyTorch's names of the weights, or
-        on roles; when given, such layers are chosen instead of the encoder's.
-    exclude : iterable of str
-        Shell patterns of layers to leave dense.
-
-    Returns
-    -------
-    dict of str to str
-        For each layer's name why it stays dense, empty for those that are chosen.
+    For each layer's name it is said why it stays dense, nothing for those that are chosen: the
+    encoder's, or those that `include` names. Patterns are those of the shell (`*` matches `/` too),
+    on TensorFlow's or PyTorch's names of the weights, or on roles.
 
     Raises
     ------

@@ -40,10 +40,7 @@ def random_block_mask(
 
 
 def fill_random(
-    weight: NDArray[Any],
-    block_shape: tuple[int, int],
-    sparsity: float,
-    rng: np.random.Generator,
+    weight: NDArray[Any], block_shape: tuple[int, int], sparsity: float, rng: np.random.Generator
 ) -> NDArray[Any]:
     """Return a weight (N, K) with a random block structure, exactly as sparse as asked for.
 

@@ -51,10 +51,7 @@ def obs_scores(weight: NDArray[Any], inverse: Matrix, block_shape: tuple[int, in
 
 
 def solve_kept(
-    weight: NDArray[Any],
-    hessian: Matrix,
-    mask: NDArray[np.bool_],
-    block_shape: tuple[int, int],
+    weight: NDArray[Any], hessian: Matrix, mask: NDArray[np.bool_], block_shape: tuple[int, int]
 ) -> Matrix:
     """Return the weights of the kept blocks that change the outputs least: the exact minimum.
 
@@ -147,10 +144,7 @@ def _targets(kept: float, rounds: int, count: int, zeros: int | None, n_m: NM | 
 
 
 def _rescore(
-    weight: NDArray[Any],
-    hessian: Matrix,
-    mask: NDArray[np.bool_],
-    block_shape: tuple[int, int],
+    weight: NDArray[Any], hessian: Matrix, mask: NDArray[np.bool_], block_shape: tuple[int, int]
 ) -> Matrix:
     """Return the losses of the blocks that are left, each row solved for what it keeps."""
     # float32 is enough to rank, and twice as fast.

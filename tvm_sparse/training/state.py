@@ -21,16 +21,9 @@ STATE_FILE = "state.safetensors"
 class TrainingState:
     """How far a training is.
 
-    Attributes
-    ----------
-    step : int
-        Updates made.
-    arrays : dict of str to ndarray
-        Trained variables (`value/<name>`) and Adam's two moments (`first/`, `second/`).
-    losses : list of (int, float)
-        Step, and mean training loss since the one before.
-    held_out_before : float or None
-        Loss on the held-out texts before the first step.
+    `arrays` are trained variables (`value/<name>`) and Adam's two moments (`first/`, `second/`),
+    `losses` steps with the mean training loss since the one before, and `held_out_before` is the
+    loss on the held-out texts before the first step.
     """
 
     step: int = 0

@@ -57,10 +57,7 @@ class LayerTimes:
 
 
 def choose_layers(
-    model: Model,
-    compile_spec: CompileSpec,
-    records: Records,
-    progress: Progress = silent,
+    model: Model, compile_spec: CompileSpec, records: Records, progress: Progress = silent
 ) -> dict[str, LayerChoice]:
     """Decide for the eligible layers, by canonical name, which run sparse.
 

@@ -24,12 +24,7 @@ class PeerWorker(Worker):
     """Carries out the commands on the model of another engine."""
 
     def _do_load(  # type: ignore[override]  # the protocol's `load` differs
-        self,
-        module: str,
-        directory: str,
-        name: str = "",
-        threads: int = 1,
-        prepare: bool = False,
+        self, module: str, directory: str, name: str = "", threads: int = 1, prepare: bool = False
     ) -> dict[str, Any]:
         start = time.perf_counter()
         if prepare:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options.declare import Command, add
+from tvm_sparse.cli.options.declare import Command, add, defaulted, optional
 from tvm_sparse.cli.options.output import json_option
 from tvm_sparse.config import BenchSpec
 
@@ -17,40 +17,21 @@ def bench_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_spec(**flags: Any) -> Any:
-        time_s, iterations = flags.pop("time_s"), flags.pop("iterations")
+        time_s, iterations = flags.pop("time"), flags.pop("iterations")
         if time_s is not None and iterations is not None:
             raise click.UsageError("--time and --iterations exclude each other: give one of them")
         bench_spec = BenchSpec(
             time_s=10.0 if time_s is None else time_s,
             iterations=iterations,
-            warmup_s=flags.pop("warmup_s"),
+            warmup_s=flags.pop("warmup"),
         )
         return command(bench_spec=bench_spec, **flags)
 
     return add(
         with_spec,
-        click.option(
-            "--time",
-            "time_s",
-            type=float,
-            metavar="SECONDS",
-            help="Seconds of measuring per build.  [default: 10]",
-        ),
-        click.option(
-            "--iterations",
-            type=int,
-            metavar="N",
-            help="Measured runs per build, instead of --time.",
-        ),
-        click.option(
-            "--warmup",
-            "warmup_s",
-            type=float,
-            default=1.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="Seconds of unmeasured runs before, per build.",
-        ),
+        optional("--time", float, "SECONDS", "Seconds of measuring per build.  [default: 10]"),
+        optional("--iterations", int, "N", "Measured runs per build, instead of --time."),
+        defaulted("--warmup", 1.0, "SECONDS", "Seconds of unmeasured runs before, per build."),
         click.option(
             "--profile",
             is_flag=True,

@@ -8,17 +8,15 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options.declare import Command, Option, add
+from tvm_sparse.cli.options.declare import Command, Option, add, optional
 from tvm_sparse.config import SparsitySpec, block_name, parse_block_shapes
 from tvm_sparse.errors import ConfigError
 
 BlockShape = tuple[int, int]
 
-threshold_option = click.option(
-    "--threshold",
-    type=float,
-    metavar="FRACTION",
-    help="A layer runs sparse when its *block sparsity*, the share of its blocks that are all "
+threshold_option = optional(
+    *("--threshold", float, "FRACTION"),
+    "A layer runs sparse when its *block sparsity*, the share of its blocks that are all "
     "zero, is at least this, 0..1.",
 )
 include_option = click.option(
@@ -49,10 +47,7 @@ def block_list_option(command: Command) -> Command:
 
 
 def _block_options(
-    metavar: str,
-    described: str,
-    name: str,
-    convert: Callable[[tuple[BlockShape, ...] | None], Any],
+    metavar: str, described: str, name: str, convert: Callable[[tuple[BlockShape, ...] | None], Any]
 ) -> Option:
     def add_options(command: Command) -> Command:
         @functools.wraps(command)
@@ -71,8 +66,7 @@ def _block_options(
 
 
 def _part(flag: str, what: str) -> Option:
-    described = f"Instead of --block: {what} of one block, by default 1."
-    return click.option(flag, type=int, metavar="N", help=described)
+    return optional(flag, int, "N", f"Instead of --block: {what} of one block, by default 1.")
 
 
 def _shapes(

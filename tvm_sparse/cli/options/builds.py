@@ -9,19 +9,16 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options.declare import Command, Option, add, defaulted
+from tvm_sparse.cli.options.declare import Command, Option, add, defaulted, optional
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.host import threads_here
 from tvm_sparse.target import check_threads
 
 #: Of which this machine has as many.
-threads_option = click.option(
-    "--threads",
-    type=int,
-    metavar="N",
+threads_option = optional(
+    *("--threads", int, "N", "Threads to run on; every core by default."),
     callback=lambda _context, _option, value: None if value is None else threads_here(value),
-    help="Threads to run on; every core by default.",
 )
 
 
@@ -42,11 +39,9 @@ def compile_options(command: Command) -> Command:
             *("--target", "native", "ISA"),
             "native, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512) or aarch64.",
         ),
-        click.option(
-            "--threads",
-            type=int,
-            metavar="N",
-            help="Threads to lay the build out for and to run on; every core by default.",
+        optional(
+            *("--threads", int, "N"),
+            "Threads to lay the build out for and to run on; every core by default.",
         ),
         _tolerance_option("--atol", "Absolute tolerance of the checks before timing."),
         _tolerance_option("--rtol", "Relative tolerance of the checks."),

@@ -19,6 +19,11 @@ def defaulted(flag: str, default: float | str, metavar: str, described: str, **m
     )
 
 
+def optional(flag: str, kind: type, metavar: str, described: str, **more: Any) -> Option:
+    """Return what adds an option of a type, None by default."""
+    return click.option(flag, type=kind, metavar=metavar, help=described, **more)
+
+
 def chosen(flag: str, choices: Any, default: str, described: str) -> Option:
     """Return what adds a choice of the values of a `Literal`."""
     kind = click.Choice(get_args(choices))

@@ -13,7 +13,7 @@ from tvm_sparse.cli.options.blocks import (
     include_option,
     threshold_option,
 )
-from tvm_sparse.cli.options.declare import Command, add, chosen, defaulted
+from tvm_sparse.cli.options.declare import Command, add, chosen, defaulted, optional
 from tvm_sparse.config import (
     InputForm,
     ModelSpec,
@@ -30,8 +30,8 @@ weights_option = chosen(
 )
 batch_option = defaulted("--batch", 1, "N", "Sequences in one run.")
 seq_len_option = defaulted("--seq-len", 128, "N", "Tokens of every sequence.")
-layers_option = click.option(
-    "--layers", type=int, metavar="N", help="Keep only the first N encoder layers; all by default."
+layers_option = optional(
+    "--layers", int, "N", "Keep only the first N encoder layers; all by default."
 )
 inputs_option = chosen(
     *("--inputs", InputForm, "full"),

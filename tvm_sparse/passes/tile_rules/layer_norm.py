@@ -55,10 +55,7 @@ class LayerNorm(Rule):
         residual = self.values.in_tiles(added[0], tiled.layout).var if added else None
         vectors = norm_vectors(tiled.layout, self.target)
         norm = TiledLayerNorm(float(self.value.attrs.epsilon), vectors, tiled.layout)(
-            tiled.var,
-            self.values.weights.keep(gamma),
-            self.values.weights.keep(beta),
-            residual,
+            tiled.var, self.values.weights.keep(gamma), self.values.weights.keep(beta), residual
         )
         self.values.tiled[self.var] = replace(tiled, var=self.values.emit(norm))
 

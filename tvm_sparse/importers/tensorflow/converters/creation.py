@@ -16,6 +16,7 @@ from tvm_sparse.importers.tensorflow.converters.node import (
     Node,
     Value,
     as_expr,
+    constants_only,
     dtype_of,
     known_ints,
     shape_of,
@@ -45,10 +46,6 @@ def _fold_range(node: Node, start: np.ndarray, limit: np.ndarray, step: np.ndarr
     return np.arange(start.item(), limit.item(), step.item()).astype(start.dtype)
 
 
-def _emit_range(emit: Emitter, node: Node, *bounds: Value) -> tvm.ir.Expr:
-    raise node.error("its length depends on the inputs of the model; shapes must be static")
-
-
 def _emit_fill(emit: Emitter, node: Node, shape: Value, value: Value) -> tvm.ir.Expr:
     return emit(op.broadcast_to(as_expr(value), known_ints(node, shape, "shape")))
 
@@ -61,15 +58,19 @@ def _fold_broadcast_args(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray
     return np.asarray(np.broadcast_shapes(tuple(a), tuple(b)), a.dtype)
 
 
-def _emit_broadcast_args(emit: Emitter, node: Node, a: Value, b: Value) -> tvm.ir.Expr:
-    raise node.error("the shapes depend on the inputs of the model; shapes must be static")
-
-
 CONVERTERS: dict[str, Converter] = {
-    "BroadcastArgs": Converter(_emit_broadcast_args, _fold_broadcast_args, "static shapes"),
+    "BroadcastArgs": constants_only(
+        "the shapes depend on the inputs of the model; shapes must be static",
+        _fold_broadcast_args,
+        "static shapes",
+    ),
     "Fill": Converter(_emit_fill, _fold_fill),
     "OnesLike": _answered(lambda node, x: np.ones(shape_of(x), dtype_of(x))),
-    "Range": Converter(_emit_range, _fold_range, "static bounds"),
+    "Range": constants_only(
+        "its length depends on the inputs of the model; shapes must be static",
+        _fold_range,
+        "static bounds",
+    ),
     "Rank": _answered(lambda node, x: np.asarray(len(shape_of(x)), "int32"), "folded"),
     "Shape": _answered(_shape, "folded"),
     "ShapeN": _answered(_shape_n, "folded"),

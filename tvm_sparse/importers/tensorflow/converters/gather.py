@@ -14,6 +14,7 @@ from tvm_sparse.importers.tensorflow.converters.node import (
     Node,
     Value,
     as_expr,
+    constants_only,
     dtype_of,
     known,
     known_ints,
@@ -105,25 +106,19 @@ def _fold_one_hot(
     return np.moveaxis(np.where(hit, on, off), -1, axis)
 
 
-def _emit_invert_permutation(emit: Emitter, node: Node, x: Value) -> tvm.ir.Expr:
-    raise node.error("the permutation depends on the inputs of the model")
-
-
-def _emit_where_index(emit: Emitter, node: Node, *values: Value) -> tvm.ir.Expr:
-    raise node.error("the number of positions depends on the inputs of the model")
-
-
 CONVERTERS: dict[str, Converter] = {
     "Gather": Converter(_emit_gather, _fold_gather),
     "GatherNd": Converter(_emit_gather_nd, _fold_gather_nd),
     "GatherV2": Converter(
         _emit_gather, _fold_gather, "batch_dims when the axis equals it; ids are clipped"
     ),
-    "InvertPermutation": Converter(
-        _emit_invert_permutation, lambda node, x: np.argsort(x).astype(x.dtype), "constants only"
+    "InvertPermutation": constants_only(
+        "the permutation depends on the inputs of the model",
+        lambda node, x: np.argsort(x).astype(x.dtype),
     ),
     "OneHot": Converter(_emit_one_hot, _fold_one_hot),
-    "Where": Converter(
-        _emit_where_index, lambda node, x: np.argwhere(x).astype("int64"), "constants only"
+    "Where": constants_only(
+        "the number of positions depends on the inputs of the model",
+        lambda node, x: np.argwhere(x).astype("int64"),
     ),
 }

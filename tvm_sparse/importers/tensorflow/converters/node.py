@@ -93,6 +93,15 @@ class Converter:
     note: str = ""
 
 
+def constants_only(why: str, fold: Fold, note: str = "constants only") -> Converter:
+    """Return the converter of an op that is computed at import, or refused with the words `why`."""
+
+    def refuse(emit: Emitter, node: Node, *values: Value) -> tvm.ir.Expr:
+        raise node.error(why)
+
+    return Converter(refuse, fold, note)
+
+
 def shape_of(value: Value) -> tuple[int, ...]:
     """Return the static shape of `value`."""
     if isinstance(value, np.ndarray):

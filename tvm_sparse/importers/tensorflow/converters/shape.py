@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,12 @@ from tvm_sparse.importers.tensorflow.converters.node import (
 op = relax.op
 
 
-def _emit_reshape(emit: Emitter, node: Node, x: Value, shape: Value) -> tvm.ir.Expr:
-    return emit(op.reshape(as_expr(x), known_ints(node, shape, "shape")))
-
-
-def _emit_transpose(emit: Emitter, node: Node, x: Value, perm: Value) -> tvm.ir.Expr:
-    return emit(op.permute_dims(as_expr(x), known_ints(node, perm, "permutation")))
+def _with_ints(relax_op: Callable[..., Any], what: str, numpy_op: Callable[..., Any]) -> Converter:
+    """Return the converter of an op whose second operand are integers known at import."""
+    return Converter(
+        lambda emit, node, x, ints: emit(relax_op(as_expr(x), known_ints(node, ints, what))),
+        lambda node, x, ints: numpy_op(x, tuple(ints)),
+    )
 
 
 def _expanded(node: Node, x: Value, axis: Value) -> list[int]:
@@ -121,14 +122,6 @@ def _fold_split_v(
     return list(np.split(x, *_sections(node, x, sizes, axis)))
 
 
-def _emit_tile(emit: Emitter, node: Node, x: Value, repeats: Value) -> tvm.ir.Expr:
-    return emit(op.tile(as_expr(x), known_ints(node, repeats, "multiples")))
-
-
-def _emit_broadcast(emit: Emitter, node: Node, x: Value, shape: Value) -> tvm.ir.Expr:
-    return emit(op.broadcast_to(as_expr(x), known_ints(node, shape, "shape")))
-
-
 def _emit_reverse(emit: Emitter, node: Node, x: Value, axes: Value) -> tvm.ir.Expr:
     data = as_expr(x)
     for axis in known_ints(node, axes, "axes"):
@@ -147,9 +140,7 @@ def _identity_n(emit: Emitter, node: Node, *values: Value) -> list[tvm.ir.Expr]:
 _IDENTITY = Converter(_pass_through, lambda node, x: x, "removed")
 
 CONVERTERS: dict[str, Converter] = {
-    "BroadcastTo": Converter(
-        _emit_broadcast, lambda node, x, shape: np.broadcast_to(x, tuple(shape)).copy()
-    ),
+    "BroadcastTo": _with_ints(op.broadcast_to, "shape", lambda x, s: np.broadcast_to(x, s).copy()),
     "Concat": Converter(_emit_concat, _fold_concat),
     "ConcatV2": Converter(_emit_concat, _fold_concat),
     "EnsureShape": _IDENTITY,
@@ -160,7 +151,7 @@ CONVERTERS: dict[str, Converter] = {
     "IdentityN": Converter(_identity_n, lambda node, *values: list(values), "removed"),
     "Pack": Converter(_emit_pack, _fold_pack),
     "PreventGradient": _IDENTITY,
-    "Reshape": Converter(_emit_reshape, lambda node, x, shape: x.reshape(tuple(shape))),
+    "Reshape": _with_ints(op.reshape, "shape", np.reshape),
     "ReverseV2": Converter(
         _emit_reverse, lambda node, x, axes: np.flip(x, tuple(int(a) for a in axes)).copy()
     ),
@@ -172,7 +163,7 @@ CONVERTERS: dict[str, Converter] = {
     "SplitV": Converter(_emit_split_v, _fold_split_v),
     "Squeeze": Converter(_emit_squeeze, lambda node, x: x.reshape(_squeezed(node, x))),
     "StopGradient": _IDENTITY,
-    "Tile": Converter(_emit_tile, lambda node, x, repeats: np.tile(x, tuple(repeats))),
-    "Transpose": Converter(_emit_transpose, lambda node, x, perm: np.transpose(x, perm)),
+    "Tile": _with_ints(op.tile, "multiples", np.tile),
+    "Transpose": _with_ints(op.permute_dims, "permutation", np.transpose),
     "Unpack": Converter(_emit_unpack, _fold_unpack),
 }
