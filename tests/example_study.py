@@ -11,6 +11,7 @@ from tvm_sparse.tuning.kernel_fit import KernelFit
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import CostModel, Product, amdahl_limit
+from tvm_sparse.whatif.economy import Pricing
 from tvm_sparse.whatif.grid import Point, Targets
 from tvm_sparse.whatif.point_results import Measurement, PointResult, ProductCall, SettingResult
 from tvm_sparse.whatif.study import Alternative, Answer, Study
@@ -36,6 +37,7 @@ def example_study(
         spec={"model": {"model": "bert-base"}},
         grid={"sparsity": list(SPARSITIES)},
         targets=Targets(latency_ms=50.0),
+        pricing=Pricing(per_core_hour=0.05, requests_per_day=1e6),
         environment=example_record().environment,
         settings=tuple(_dense(setting) for setting in settings),
         points=tuple(

@@ -26,6 +26,23 @@ def test_a_wrong_grid_file_is_refused_in_one_line(invoke, tmp_path, text, messag
     assert len(result.err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--price-per-core-hour", "0"), "per_core_hour 0 given: it must be a number over 0"),
+        (("--requests-per-day", "nan"), "requests_per_day nan given"),
+        (("--against", "tensorrt"), "engine 'tensorrt' given: use some of onnxruntime"),
+        (("--no-fidelity", "--fidelity-method", "wanda"), "--no-fidelity given with"),
+        (("--markdown", "no/such/file.md"), "no/such"),
+    ],
+)
+def test_wrong_flags_are_refused_in_one_line_before_any_work(invoke, cache_dir, flags, message):
+    result = invoke("what-if", "bert-mini", "--weights", "random", *flags)
+    assert result.code == 2
+    assert message in result.err
+    assert not cache_dir.exists()
+
+
 def test_a_report_that_cannot_be_drawn_is_refused_before_any_work(
     invoke, tmp_path, cache_dir, monkeypatch
 ):
@@ -42,4 +59,4 @@ def test_flags_replace_the_lists_of_a_file(invoke, tmp_path, cache_dir):
     path.write_text("sparsity: [0.5, 0.6, 0.7]\nblock_shape: [4x1, 16x1]\nthreads: 1\n")
     flags = ("--grid", str(path), "--sparsity", "0.9", "--dry-run", "--weights", "random")
     result = invoke("what-if", "bert-mini", *flags)
-    assert (result.code, result.out.splitlines()[0][:32]) == (0, "plan: 2 points: 1 sparsities x 2")
+    assert (result.code, result.out.splitlines()[0][:30]) == (0, "plan: 2 points: 1 sparsity x 2")

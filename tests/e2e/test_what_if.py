@@ -16,7 +16,7 @@ from tvm_sparse.config import BenchSpec
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SMALL = ("--seq-len", "16", "--threads", "1", "--block", "4x1", "--sparsity", "0.5,0.9")
-SHORT = ("--time", "0.1", "--no-int8")
+SHORT = ("--time", "0.1", "--against", "none")
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,9 @@ def study(sandbox, model):
     path = sandbox.folder / "study.json"
     flags = (*SMALL, *SHORT, "--cache-dir", sandbox.folder / "cache")
     target = ("--target-latency-ms", "1000")
-    csv = sandbox.folder / "points.csv"
-    done = sandbox.run("what-if", model, *flags, "--measure", *target, "--json", path, "--csv", csv)
+    csv, markdown = sandbox.folder / "points.csv", sandbox.folder / "study.md"
+    files = ("--json", path, "--csv", csv, "--markdown", markdown)
+    done = sandbox.run("what-if", model, *flags, "--measure", *target, *files)
     assert done.returncode == 0, done.stderr
     return done, json.loads(path.read_text()), csv.read_text()
 
@@ -44,7 +45,7 @@ def study(sandbox, model):
 def test_the_plan_and_its_cost_come_before_the_work(study):
     lines = study[0].stderr.splitlines()
     plan = next(i for i, line in enumerate(lines) if line.startswith("plan: 2 points"))
-    assert lines[plan + 1].startswith("cost: 1 imports, 3 builds (1 dense, 2 sparse)")
+    assert lines[plan + 1].startswith("cost: 1 import, 3 builds (1 dense, 2 sparse)")
     assert plan < next(i for i, line in enumerate(lines) if "measuring point 1 of 2" in line)
 
 
@@ -71,6 +72,8 @@ def test_the_answers_are_printed(study):
     topics = {answer["topic"] for answer in document["answers"]}
     assert topics >= {"break_even", "target", "prediction", "accuracy"}
     assert "already meets 1e+03 ms" in done.stdout
+    verdict = next(a["text"] for a in document["answers"] if a["topic"] == "verdict")
+    assert f"**{verdict}**" in (sandbox.folder / "study.md").read_text()
 
 
 def test_the_command_repeats_the_study(study, model):

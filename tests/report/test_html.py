@@ -9,7 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from chart_marks import notes_of
+from chart_marks import layers_of, notes_of, rows_of
 from example_study import HEAD, LAYER, SPARSITIES, example_study
 
 from tvm_sparse.config import block_name
@@ -18,7 +18,10 @@ from tvm_sparse.report import html
 from tvm_sparse.report.charts.render import load_library
 from tvm_sparse.report.study_view import view_of
 from tvm_sparse.tuning.setting import Setting
+from tvm_sparse.whatif.economy import Pricing
+from tvm_sparse.whatif.point_results import Doubt
 from tvm_sparse.whatif.study import Answer, FidelityPoint, Study, StudyFidelity
+from tvm_sparse.whatif.verdict import verdict_of
 
 pytestmark = pytest.mark.unit
 
@@ -123,8 +126,9 @@ def test_names_cannot_break_out_of_the_page() -> None:
 def test_the_numbers_of_the_tables_are_those_of_the_record() -> None:
     study = example_study(ONE)
     found = page(study)
-    header = found.rows[0]
-    body = [dict(zip(header, row, strict=True)) for row in found.rows[1 : 2 + len(study.points)]]
+    start = next(index for index, row in enumerate(found.rows) if "predicted (ms)" in row)
+    header, *rows = found.rows[start : start + 2 + len(study.points)]
+    body = [dict(zip(header, row, strict=True)) for row in rows]
     dense, points = body[0], body[1:]
     assert (dense["build"], dense["measured (ms)"], dense["weights (MB)"]) == (
         "dense",
@@ -208,8 +212,35 @@ def test_alternatives_are_drawn_at_their_shape() -> None:
 def test_fidelity() -> None:
     study = example_study(ONE)
     found = page(replace(study, fidelity=fidelity_of(study, "magnitude")))
-    assert "fidelity" in found.rows[0]
+    assert [row for row in found.rows if "predicted (ms)" in row and "fidelity" in row]
     assert found.charts("pareto")
+
+
+def test_what_cannot_be_relied_on_comes_first_then_the_verdict() -> None:
+    doubt = Doubt(ONE[0], "1x1", "it is odd")
+    study = example_study(ONE)
+    answers = (Answer("reliability", "Not all of this can be relied on."), *study.answers)
+    study = replace(study, doubts=(doubt,), answers=answers, fidelity=fidelity_of(study, "wanda"))
+    text = html.render_page(view_of(study), LIBRARY)
+    box = '<p class="warning">Not all of this can be relied on.</p>'
+    assert text.count("Not all of this can be relied on.") == 1
+    assert text.index(box) < text.index(verdict_of(study).text) < text.index("<h2>Charts")
+    found = Page(text)
+    marked = [row for row in found.rows if row[0] == "1x1 wanda"]
+    assert marked
+    assert all(row[2].endswith(" ?") for row in marked)
+    (front,) = found.charts("pareto").values()
+    (points,) = layers_of(front, "point", x="fidelity")
+    assert {row["zeros"] for row in rows_of(points, blocks="1x1")} == {"80 %", "95 %"}
+
+
+def test_builds_are_listed_with_what_they_cost() -> None:
+    header = ["build", "latency (ms)", "items/s per core", "core hours per million"]
+    found = page(example_study(ONE))
+    assert [*header, "cost per million", "cost per year", "cores busy"] in found.rows
+    assert ["our dense build", "100", "5", "55.6", "2.78", "1,014", "2.31"] in found.rows
+    free = page(replace(example_study(ONE), pricing=Pricing()))
+    assert header in free.rows
 
 
 def test_a_choice_for_every_shape_and_block() -> None:

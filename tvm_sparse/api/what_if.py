@@ -40,7 +40,8 @@ def what_if(
     **parts
         Axes of the grid (sparsities, block_shapes, seq_lens, batches, threads); how its points
         become sparse (seed, include, exclude); target_latency_ms, target_items_per_s_per_core;
-        and fields of `Question`: mode, bench, int8, fidelity, keep_builds, measure_again.
+        price_per_core_hour, requests_per_day; and fields of `Question`: mode, bench, against,
+        fidelity, keep_builds, measure_again.
 
     Returns
     -------
@@ -100,13 +101,15 @@ def plan_what_if(
 
 def _question(**parts: Any) -> Question:
     """Return the question that is asked in parts."""
+    from tvm_sparse.whatif.economy import Pricing
     from tvm_sparse.whatif.grid import Grid, Targets
     from tvm_sparse.whatif.question import Question
     from tvm_sparse.whatif.subject import Fill
 
     targets = Targets(**{name: parts.pop(f"target_{name}", None) for name in _TARGETS})
+    pricing = Pricing(parts.pop("price_per_core_hour", None), parts.pop("requests_per_day", None))
     kinds: dict[str, Any] = {"grid": Grid, "fill": Fill}
     for name, kind in kinds.items():
         given = {field.name: parts.pop(field.name) for field in fields(kind) if field.name in parts}
         parts[name] = kind(**{n: v if n == "seed" else tuple(v) for n, v in given.items()})
-    return Question(targets=targets, **parts)
+    return Question(targets=targets, pricing=pricing, **parts)

@@ -69,15 +69,35 @@ STUDY_FILE = "study.json"
     help="Measure again what something disturbed when it was measured.",
 )
 @click.option("--keep-builds", is_flag=True, help="Leave the points' builds in the cache.")
-@click.option("--no-int8", is_flag=True, help="Do not measure INT8 in ONNX Runtime.")
+@click.option(
+    "--against",
+    default="onnxruntime-int8",
+    show_default=True,
+    metavar="LIST",
+    help="Other engines to measure beside the dense build, as `compare` takes them; none for none.",
+)
+@click.option(
+    "--price-per-core-hour",
+    type=float,
+    metavar="PRICE",
+    help="Tell what a million requests cost, in any currency.",
+)
+@click.option(
+    "--requests-per-day",
+    type=float,
+    metavar="N",
+    help="Tell how many cores they keep busy, and what a year costs.",
+)
 @click.option(
     "--fidelity",
     "fidelity_text",
     type=click.Path(),
     metavar="FILE",
     help="Prune the real weights at every sparsity and block shape, and tell on these texts, one "
-    "a line, how close the model stays to the dense one.",
+    "a line, how close the model stays to the dense one. Without: where dense is beaten, on the "
+    "built-in text, which is a small sample.",
 )
+@click.option("--no-fidelity", is_flag=True, help="Do not prune, and tell speeds alone.")
 @click.option(
     "--fidelity-method",
     "fidelity_methods",
@@ -93,6 +113,13 @@ STUDY_FILE = "study.json"
 @json_option("Write the study.")
 @click.option(
     "--csv", "csv_path", type=click.Path(), metavar="FILE", help="Write the points as CSV."
+)
+@click.option(
+    "--markdown",
+    "markdown_path",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write what the report says as Markdown, for a pull request.",
 )
 @click.option(
     "-o",
@@ -117,9 +144,11 @@ def command(model: str, **flags: Any) -> None:
         raise click.UsageError("--predict and --measure exclude each other: give one, or neither")
     check_output_file("--json", flags["json_path"])
     check_output_file("--csv", flags["csv_path"])
+    check_output_file("--markdown", flags["markdown_path"])
     check_output_directory("-o", flags["output"])
     spec = ModelSpec(model, flags["weights"], seed=flags["seed"], num_layers=flags["layers"])
     bench = BenchSpec(time_s=flags["time_s"], warmup_s=min(0.5, flags["time_s"] / 4))
+    from tvm_sparse.whatif.economy import Pricing
     from tvm_sparse.whatif.grid import Grid, Targets
     from tvm_sparse.whatif.grid_file import load_grid, parse_axes
 
@@ -129,13 +158,14 @@ def command(model: str, **flags: Any) -> None:
         axes["block_shapes"] = flags["block_shapes"]
     grid = Grid(**axes)
     targets = Targets(flags["target_latency_ms"], flags["target_throughput"])
+    pricing = Pricing(flags["price_per_core_hour"], flags["requests_per_day"])
+    if flags["no_fidelity"] and (flags["fidelity_text"] or flags["fidelity_methods"]):
+        raise click.UsageError("--no-fidelity given with what asks for it: leave one out")
     if flags["fidelity_text"] is not None:
         from tvm_sparse.text.texts import read_texts
 
         # Before the work: a file of the wrong kind is told at once.
         read_texts(flags["fidelity_text"])
-    elif flags["fidelity_methods"]:
-        raise click.UsageError("--fidelity-method given without --fidelity: name a text file")
     check_dependencies()
     if flags["output"] is not None:
         from tvm_sparse.report.charts.render import check_renderer
@@ -148,20 +178,20 @@ def command(model: str, **flags: Any) -> None:
     from tvm_sparse.whatif.question import Question
     from tvm_sparse.whatif.subject import Fill
 
-    fidelity = None
-    if flags["fidelity_text"] is not None:
-        methods = flags["fidelity_methods"] or ("magnitude",)
-        fidelity = FidelityQuestion(flags["fidelity_text"], tuple(dict.fromkeys(methods)))
+    methods = tuple(dict.fromkeys(flags["fidelity_methods"])) or ("magnitude",)
+    fidelity = FidelityQuestion(flags["fidelity_text"], methods)
+    engines = flags["against"].replace(" ", "").split(",")
     question = Question(
         grid=grid,
         mode="predict" if flags["predict"] else "measure" if flags["measure"] else "decide",
         targets=targets,
         fill=Fill(flags["seed"], flags["include"], flags["exclude"]),
-        fidelity=fidelity,
+        pricing=pricing,
+        fidelity=None if flags["no_fidelity"] else fidelity,
         bench=bench,
         keep_builds=flags["keep_builds"],
         measure_again=flags["measure_again"],
-        int8=not flags["no_int8"],
+        against=() if engines == ["none"] else tuple(engines),
         command=_command_line(),
     )
     with ProgressDisplay(flags["quiet"]) as display:
@@ -180,24 +210,29 @@ def _report(study: Study, flags: dict[str, Any]) -> None:
     """Write what was asked for, then print the tables and the answers."""
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.records.write import write_json, write_text
+    from tvm_sparse.report.economy_table import render_economy
+    from tvm_sparse.report.markdown import render_markdown
     from tvm_sparse.report.study_rows import rows_csv
     from tvm_sparse.report.study_table import LEGEND, render_study
     from tvm_sparse.report.study_view import view_of
+    from tvm_sparse.whatif.verdict import verdict_of
 
     if flags["json_path"] is not None:
         write_json(flags["json_path"], study)
     if flags["csv_path"] is not None:
         write_text(flags["csv_path"], rows_csv(view_of(study).rows))
+    if flags["markdown_path"] is not None:
+        write_text(flags["markdown_path"], render_markdown(study))
     if flags["output"] is not None:
         from tvm_sparse.report.html import write_report
 
         write_json(Path(flags["output"]) / STUDY_FILE, study)
         write_report(study, flags["output"])
     # What cannot be relied on comes before what would be taken at its word.
-    first = [answer for answer in study.answers if answer.topic == "reliability"]
+    first = [answer for answer in study.answers if answer.topic in ("reliability", "verdict")]
     for answer in first:
         print_wide(answer.text)
-    for table in render_study(study):
+    for table in (*render_study(study), render_economy(verdict_of(study).economies)):
         print_wide(table)
     print_wide(LEGEND)
     others = (answer.text for answer in study.answers if answer not in first)

@@ -73,10 +73,14 @@ def load_calibration(
     """
     if directory is None:
         raise ConfigError("calibration text needs a checkpoint with a tokenizer: there is none")
-    built_in = files("tvm_sparse.pruning") / _BUILT_IN_FILE
-    texts = take_evenly(read_texts(text if text is not None else str(built_in)), samples)
+    texts = take_evenly(read_texts(text) if text is not None else built_in_texts(), samples)
     tokens = load_tokenizer(directory).encode(texts, seq_len, vocab_size)
     return Calibration(tokens, text if text is not None else BUILT_IN)
+
+
+def built_in_texts() -> list[str]:
+    """Return the passages that come with this package: a small sample of everyday English."""
+    return read_texts(str(files("tvm_sparse.pruning") / _BUILT_IN_FILE))
 
 
 def random_calibration(seed: int, samples: int, seq_len: int, vocab_size: int) -> Calibration:

@@ -15,6 +15,7 @@ from tvm_sparse.records.write import write_text
 from tvm_sparse.report.charts.render import load_library, theme
 from tvm_sparse.report.html_tables import (
     render_alternatives,
+    render_economies,
     render_facts,
     render_layers,
     render_rows,
@@ -107,8 +108,10 @@ def render_page(view: StudyView, library: str) -> str:
         part
         for part in (
             f"<h1>{escape(title)}</h1>",
+            *_warnings([view.unreliable] if view.unreliable else []),
+            *_verdict(view),
+            *_warnings(view.warnings),
             f'<p class="soft">{escape(view.summary)}</p>',
-            *(f'<p class="warning">{_prose(warning)}</p>' for warning in view.warnings),
             _answers(view),
             "<h2>Charts</h2>",
             '<p class="soft">A click on a block shape in the legend leaves the others faint.'
@@ -159,6 +162,24 @@ def _drawn(charts: Sequence[StudyChart]) -> dict[str, Any]:
     fill = {"width": "container", "height": "container"}
     shown = [{**asdict(chart), "chart": {**fill, **chart.chart}} for chart in charts]
     return {"theme": theme("system-ui, sans-serif"), "charts": shown}
+
+
+def _warnings(sentences: Sequence[str]) -> list[str]:
+    return [f'<p class="warning">{_prose(sentence)}</p>' for sentence in sentences]
+
+
+def _verdict(view: StudyView) -> list[str]:
+    """Return the line to decide by, what to know with it, and what builds cost."""
+    if view.verdict is None:
+        return []
+    caveats = view.caveats
+    return [
+        '<section class="verdict">',
+        f"<p>{_prose(view.verdict.text)}</p>",
+        _list(caveats) if caveats else "",
+        render_economies(view.verdict.economies),
+        "</section>",
+    ]
 
 
 def _answers(view: StudyView) -> str:
@@ -230,6 +251,8 @@ def _definitions(view: StudyView) -> str:
         "error": "(predicted - measured) / measured latency, the prediction brought to the speed "
         "that the machine had during the measurement",
         "Amdahl's limit": "speed-up if the layers that can run sparse took no time at all",
+        "core hours": "of a million requests, a request being a sequence: latency times threads "
+        "over batch; cores are busy all the time",
         "memory": "weights as the kernels read them: non-zero blocks and their indices; "
         "1 MB is 10^6 bytes",
     }

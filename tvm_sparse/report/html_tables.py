@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tvm_sparse.report.economy_table import economy_cells
 from tvm_sparse.report.study_rows import StudyLayer, StudyRow
+from tvm_sparse.whatif.economy import Economy
 
 _UNKNOWN = "–"
 #: Marks a measurement that something else on the machine slowed.
@@ -96,6 +98,16 @@ def render_alternatives(alternatives: Sequence[Mapping[str, Any]]) -> str:
         if any(_value(entry.get(name))[1] for entry in alternatives)
     }
     return _table([name.replace("_", " ") for name in header], body, words)
+
+
+def render_economies(economies: Sequence[Economy]) -> str:
+    """Return the table of what builds cost, a line each at every shape."""
+    header, lines = economy_cells(economies)
+    body = [
+        f"<tr>{_cell(line[0], 'text')}{''.join(_cell(cell) for cell in line[1:])}</tr>"
+        for line in lines
+    ]
+    return _table(header, body, {"build"})
 
 
 def render_facts(facts: Mapping[str, Any]) -> str:

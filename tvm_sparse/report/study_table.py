@@ -46,20 +46,16 @@ def _render_setting(
     shapes = sorted({result.point.block_shape for result in results})
     for shape in shapes:
         table.add_column(block_name(shape), justify="left", no_wrap=True)
-    cells = {
-        (r.point.sparsity, r.point.block_shape): _cell(
-            r, block_name(r.point.block_shape) in doubted
-        )
-        for r in results
-    }
+    cells = {(r.point.sparsity, r.point.block_shape): point_cell(r, doubted) for r in results}
     for sparsity in sorted({result.point.sparsity for result in results}):
         table.add_row(f"{sparsity:.1%}", *(cells.get((sparsity, shape), "") for shape in shapes))
     return table
 
 
-def _cell(result: PointResult, doubted: bool) -> str:
+def point_cell(result: PointResult, doubted: Collection[str]) -> str:
+    """Return what a table says of a point; `doubted` are block shapes such as `4x1`."""
     times = f"{result.latency_ms:.3g}  {result.speedup:.2f}x"
     if result.measured is None:
-        return f"~{times}{' ?' if doubted else ''}"
+        return f"~{times}{' ?' if block_name(result.point.block_shape) in doubted else ''}"
     error = f"  ({result.error:+.0%})" if result.error is not None else ""
     return f" {times}{error}{' !' if result.measured.disturbed else ''}"

@@ -16,12 +16,13 @@ from tvm_sparse.report.study_rows import Shape, StudyLayer, StudyRow
 from tvm_sparse.report.table import describe_size
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.point_results import PointResult, SettingResult
-from tvm_sparse.whatif.study import Answer, FidelityPoint, Study
+from tvm_sparse.whatif.study import FidelityPoint, Study
+from tvm_sparse.whatif.verdict import Verdict, verdict_of
 
 #: Layers are shown at the sparsity of the grid next to this.
 _LAYER_SPARSITY = 0.95
-#: Answers that a reader must not miss are set apart from the others.
-_WARNINGS = frozenset({"accuracy", "reliability"})
+#: Answers that have a place of their own.
+_APART = frozenset({"reliability", "verdict"})
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,12 @@ class StudyView:
     ----------
     name, summary, command : str
         The model's name, a line on what was studied and where, and the command that repeats it.
+    unreliable : str
+        What of the study cannot be relied on; empty if all can.
     warnings, answers : tuple of str
         Sentences; the first are those that a reader must not miss.
+    verdict : Verdict or None
+        One line, its caveats, and what builds cost.
     rows : tuple of StudyRow
         All builds: for each shape the dense one, then the points.
     layers : tuple of StudyLayer
@@ -52,6 +57,8 @@ class StudyView:
     summary: str
     command: str
     rows: tuple[StudyRow, ...]
+    verdict: Verdict | None = None
+    unreliable: str = ""
     warnings: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     layers: tuple[StudyLayer, ...] = ()
@@ -59,6 +66,12 @@ class StudyView:
     alternatives: tuple[dict[str, Any], ...] = ()
     refused: tuple[str, ...] = ()
     fidelity_meaning: str = ""
+
+    @property
+    def caveats(self) -> list[str]:
+        """What has to be known with the verdict, but for what is said elsewhere anyway."""
+        told = {self.unreliable, *self.warnings, *self.answers}
+        return [text for text in self.verdict.caveats if text not in told] if self.verdict else []
 
 
 def view_of(study: Study) -> StudyView:
@@ -76,6 +89,8 @@ def view_of(study: Study) -> StudyView:
             rows += _with_fidelity(row, fidelity)
         layers += _layers(setting, points)
     environment = study.environment
+    # Where no fidelity is known, that nothing is known of accuracy must not be missed.
+    missed = () if study.fidelity else ("accuracy",)
     measured = sum(point.measured is not None for point in study.points)
     return StudyView(
         name=study.model.name,
@@ -85,8 +100,10 @@ def view_of(study: Study) -> StudyView:
         f"Weights: {study.weights.detail}.",
         command=study.command,
         rows=tuple(rows),
-        warnings=_texts(study.answers, warnings=True),
-        answers=_texts(study.answers, warnings=False),
+        verdict=verdict_of(study),
+        unreliable=" ".join(a.text for a in study.answers if a.topic == "reliability"),
+        warnings=tuple(a.text for a in study.answers if a.topic in missed),
+        answers=tuple(a.text for a in study.answers if a.topic not in {*missed, *_APART}),
         layers=tuple(layers),
         environment=_describe_environment(environment),
         alternatives=tuple(asdict(one) for one in study.alternatives),
@@ -115,10 +132,6 @@ def layers_csv(layers: Sequence[StudyLayer]) -> str:
             + [layer.stays_dense.get(block, "") for block in blocks]
         )
     return stream.getvalue()
-
-
-def _texts(answers: Sequence[Answer], warnings: bool) -> tuple[str, ...]:
-    return tuple(answer.text for answer in answers if (answer.topic in _WARNINGS) == warnings)
 
 
 def _describe_environment(environment: Environment) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tvm_sparse.tuning.tuned_tiles import load_tiles
 
 _MODULE = "micro_benchmark"
 #: Timings of a kernel until its times are plausible, at most.
-_TRIES = 3
+TRIES = 3
 #: Milliseconds by density of non-zero blocks.
 KernelTimes = dict[float, float]
 
@@ -115,7 +115,7 @@ def measured_kernels(
     while True:
         times = _at_best_pace(asked, found)
         doubtful = {asked[job] for job in doubtful_jobs(times)}
-        left = [job for job in found if job in doubtful and found[job].tries < _TRIES]
+        left = [job for job in found if job in doubtful and found[job].tries < TRIES]
         if not left:
             return times
         progress(f"timing {_count(left)} again: their times contradict each other")

@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.config import CompileSpec, block_name
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
 from tvm_sparse.fidelity.views import collect, compare
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
+from tvm_sparse.pruning.calibration import built_in_texts
 from tvm_sparse.pruning.prune_model import prune_model
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.tasks.registry import on_texts
@@ -27,6 +29,7 @@ from tvm_sparse.text.tokens import Tokens, load_tokenizer
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.doubts import tellable
+from tvm_sparse.whatif.grid import Mode
 from tvm_sparse.whatif.point_results import PointResult
 from tvm_sparse.whatif.study import Answer, FidelityPoint, Study, StudyFidelity
 from tvm_sparse.whatif.subject import Subject
@@ -44,21 +47,35 @@ class FidelityQuestion:
 
     Parameters
     ----------
-    text : str
-        File with one text a line.
+    text : str or None
+        File with one text a line; None takes the built-in text, where the model can be judged at
+        all, and the points that beat dense.
     methods : tuple of str
         Methods of `tvm-sparse prune`.
     limit : int
         Use at most so many texts, spread over the file.
     """
 
-    text: str
+    text: str | None = None
     methods: tuple[str, ...] = ("magnitude",)
     limit: int = DEFAULT_TEXTS
 
     def __post_init__(self) -> None:
         if self.limit < 1:
             raise ConfigError(f"limit {self.limit} given: it must be at least 1")
+
+    def applies(self, mode: Mode, record: BenchRecord) -> bool:
+        """Whether it is to be answered: a file always is, the built-in text where it can be."""
+        if self.text is not None:
+            return True
+        if mode == "predict" or not record.weights.trained:
+            return False
+        try:
+            on_texts(record.model.task)
+            load_tokenizer(record.weights.source)
+        except (ConfigError, InputError):
+            return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -108,8 +125,12 @@ def add_fidelity(
             f"--fidelity given, but the weights of {model.facts.name} are made up "
             f"({model.facts.weights.detail}): only trained weights have a fidelity"
         )
-    texts = take_evenly(read_texts(question.text), question.limit)
-    points = sorted({(p.point.block_shape, p.point.sparsity) for p in study.points})
+    speeds = tellable(study.points, study.doubts)
+    built_in = question.text is None
+    texts = built_in_texts() if question.text is None else read_texts(question.text)
+    texts = take_evenly(texts, question.limit)
+    asked = [p for p in speeds if p.speedup > 1] if built_in else study.points
+    points = sorted({(p.point.block_shape, p.point.sparsity) for p in asked})
     found = fidelity_points(
         model,
         question.methods,
@@ -121,7 +142,9 @@ def add_fidelity(
         progress,
     )
     judged = on_texts(model.facts.task)
-    speeds = tellable(study.points, study.doubts)
+    origin = f"{question.text}"
+    if built_in:
+        origin = "the built-in text, which is a small sample (`--fidelity FILE` takes yours)"
     kept = [answer for answer in study.answers if answer.topic != "accuracy"]
     return replace(
         study,
@@ -129,7 +152,7 @@ def add_fidelity(
         fidelity=StudyFidelity(
             judged.measure,
             f"{judged.meaning}, pruned model against dense, on {len(texts)} texts of "
-            f"{question.text}; speeds are those of random patterns of the same sparsity",
+            f"{origin}; speeds are those of random patterns of the same sparsity",
             tuple(found),
         ),
     )

@@ -33,7 +33,7 @@ from tvm_sparse.whatif.subject import Subject
 #: Runs over which the median of every kernel call is taken.
 _PROFILE_REPEATS = 20
 #: Measurements of one thing until an undisturbed one is found, at most.
-_ATTEMPTS = 4
+ATTEMPTS = 4
 #: Quiet machines repeat themselves, within a measurement and from one to the next of a build.
 _QUIET_RATIO = 1.1
 
@@ -177,7 +177,7 @@ def measure_quietly(
         Whether it was.
     """
     best: tuple[float, BenchRecord, bool] | None = None
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         if attempt:
             progress("something else keeps the machine busy: measuring again")
         contention = Contention()

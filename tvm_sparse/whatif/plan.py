@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tvm_sparse.config import BenchSpec
+from tvm_sparse.tuning.calibrate import TRIES
 from tvm_sparse.whatif.grid import Grid, Mode, Point
+from tvm_sparse.whatif.measuring import ATTEMPTS
 
 #: Seconds, from measurements on two cores of a server; a busy machine takes longer.
 _IMPORT_S, _IMPORT_S_PER_WEIGHT = 12.0, 2.0e-7
 _BUILD_S, _BUILD_S_PER_WEIGHT = 5.0, 6.0e-8
-_START_S = 6.0
-_KERNEL_S, _KERNEL_S_PER_WEIGHT = 0.25, 4.0e-9
+_START_S, _START_S_PER_WEIGHT = 2.5, 3.0e-8
+_KERNEL_S, _KERNEL_S_PER_WEIGHT = 0.5, 4.0e-9
+_KERNELS_START_S, _CEILINGS_S = 4.0, 6.0
+_ENGINE_S, _ENGINE_S_PER_WEIGHT = 20.0, 4.0e-7
 #: Kernels a transformer's layer has: Q, K and V in one, attention's output, two of feed-forward.
 _PRODUCTS = 4
 #: Points that the default mode measures per block shape, and besides.
@@ -35,6 +39,8 @@ class Inventory:
         Settings of the grid.
     measured_points : int
         Points of the grid that were measured.
+    engines : int
+        Other engines that are left to be measured, at all settings.
     kernels : int or None
         Kernels that are left to be timed; None while the dense build is unknown.
     num_weights : int
@@ -46,6 +52,7 @@ class Inventory:
     baselines: int
     num_settings: int
     measured_points: int
+    engines: int
     kernels: int | None
     num_weights: int
 
@@ -56,12 +63,13 @@ class Cost:
 
     Attributes
     ----------
-    imports, dense_builds, sparse_builds, kernels : int
-        How many models are imported, builds made and measured, kernels timed.
+    imports, dense_builds, sparse_builds, kernels, engines : int
+        How many models are imported, builds made and measured, kernels timed, engines measured.
     reused_points : int
         Measured points taken from the cache.
-    minutes : float
-        Estimate for all of it.
+    minutes, busy_minutes : float
+        Estimate for all of it: on a quiet machine, and on one so busy that everything is measured
+        as often as it ever is.
     disk_bytes : int
         Estimate of the largest growth of the cache meanwhile.
     """
@@ -70,8 +78,10 @@ class Cost:
     dense_builds: int
     sparse_builds: int
     kernels: int
+    engines: int
     reused_points: int
     minutes: float
+    busy_minutes: float
     disk_bytes: int
 
 
@@ -102,22 +112,26 @@ def estimate_cost(
     if kernels is None:
         kernels = dense * _PRODUCTS * (len(set(grid.block_shapes)) + 1)
     weights = there.num_weights
-    bench_s = bench.time_s + bench.warmup_s + _START_S
-    build_s = _BUILD_S + weights * _BUILD_S_PER_WEIGHT
-    seconds = (
+    bench_s = bench.time_s + bench.warmup_s + _START_S + weights * _START_S_PER_WEIGHT
+    once_s = (
         imports * (_IMPORT_S + weights * _IMPORT_S_PER_WEIGHT)
-        + dense * (build_s + bench_s)
-        + kernels * (_KERNEL_S + weights * _KERNEL_S_PER_WEIGHT)
-        # A sparse build is measured next to a dense one.
-        + (sparse - reused) * (build_s + 2 * bench_s)
+        + (dense + sparse - reused) * (_BUILD_S + weights * _BUILD_S_PER_WEIGHT)
+        + there.engines * (_ENGINE_S + weights * _ENGINE_S_PER_WEIGHT + bench_s)
+        + (_CEILINGS_S if dense else 0.0)
     )
+    # A sparse build is measured next to a dense one.
+    builds_s = bench_s * (dense + 2 * (sparse - reused))
+    kernels_s = kernels * (_KERNEL_S + weights * _KERNEL_S_PER_WEIGHT)
+    kernels_s += _KERNELS_START_S if kernels else 0.0
     return Cost(
         imports=imports,
         dense_builds=dense,
         sparse_builds=sparse - reused,
         kernels=kernels,
+        engines=there.engines,
         reused_points=reused,
-        minutes=seconds / 60,
+        minutes=(once_s + builds_s + kernels_s) / 60,
+        busy_minutes=(once_s + ATTEMPTS * builds_s + TRIES * kernels_s) / 60,
         disk_bytes=_disk_bytes(points, weights, imports, dense, sparse - reused, keep_builds),
     )
 
@@ -126,15 +140,21 @@ def describe_cost(grid: Grid, cost: Cost) -> list[str]:
     """Return the plan and its cost in lines to print before the work."""
     builds = cost.dense_builds + cost.sparse_builds
     lines = [
-        f"plan: {len(grid.points)} points: {len(set(grid.sparsities))} sparsities x "
-        f"{len(set(grid.block_shapes))} block shapes x {len(grid.settings)} input shapes and "
-        "thread counts",
-        f"cost: {cost.imports} imports, {builds} builds ({cost.dense_builds} dense, "
-        f"{cost.sparse_builds} sparse), {cost.kernels} kernels to time; about "
-        f"{_minutes(cost.minutes)} and {cost.disk_bytes / 1e6:.0f} MB of disk",
+        f"plan: {_plural(len(grid.points), 'point')}: "
+        f"{_plural(len(set(grid.sparsities)), 'sparsity', 'sparsities')} x "
+        f"{_plural(len(set(grid.block_shapes)), 'block shape')} x "
+        f"{_plural(len(grid.settings), 'combination')} of input shape and threads",
+        f"cost: {_plural(cost.imports, 'import')}, {_plural(builds, 'build')} "
+        f"({cost.dense_builds} dense, {cost.sparse_builds} sparse), "
+        f"{_plural(cost.kernels, 'kernel')} to time, {_plural(cost.engines, 'other engine')}; "
+        f"about {_minutes(cost.minutes)}, up to {_minutes(cost.busy_minutes)} on a machine so busy "
+        f"that all is measured again, and {cost.disk_bytes / 1e6:.0f} MB of disk",
     ]
     if cost.reused_points:
-        lines.append(f"{cost.reused_points} measured points are taken from the cache")
+        taken = "is" if cost.reused_points == 1 else "are"
+        lines.append(
+            f"{_plural(cost.reused_points, 'measured point')} {taken} taken from the cache"
+        )
     return lines
 
 
@@ -168,6 +188,10 @@ def _disk_bytes(
     )
     at_once = largest[:sparse] if keep_builds else largest[: min(sparse, 1)]
     return round(4 * weights * (imports + dense) + sum(at_once))
+
+
+def _plural(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
 def _minutes(minutes: float) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import get_args
 
+from tvm_sparse.bench.peers.engine import find_engines
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.sources.architecture import estimate_weights
 from tvm_sparse.tuning.calibrate import count_missing
 from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.records import Records
+from tvm_sparse.whatif.alternatives import count_unmeasured
 from tvm_sparse.whatif.baseline import Baseline
+from tvm_sparse.whatif.economy import Pricing
 from tvm_sparse.whatif.fidelity import FidelityQuestion
 from tvm_sparse.whatif.grid import Grid, Mode, Targets
 from tvm_sparse.whatif.measuring import load_baseline, point_identity
@@ -19,6 +22,9 @@ from tvm_sparse.whatif.plan import Cost, Inventory, estimate_cost
 from tvm_sparse.whatif.predict import needed_jobs
 from tvm_sparse.whatif.subject import Fill, Subject
 from tvm_sparse.whatif.sweep import load_points
+
+#: The engine that people turn to first, as they do: INT8 without pruning.
+DEFAULT_ENGINES = ("onnxruntime-int8",)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Question:
         What a sparsity is looked for.
     fill : Fill
         How the points become sparse.
+    pricing : Pricing
+        What cores cost.
     fidelity : FidelityQuestion or None
         On what texts the fidelity of real pruning is measured; None leaves that out.
     bench : BenchSpec
@@ -43,8 +51,8 @@ class Question:
         Leave sparse builds in the cache.
     measure_again : bool
         Do not rely on measurements that something disturbed: make them again.
-    int8 : bool
-        Measure INT8 in ONNX Runtime too, where it is installed and anything is measured.
+    against : tuple of str
+        Other engines that are measured too, where they are installed and anything is measured.
     command : str
         The command that repeats the study.
     """
@@ -53,16 +61,18 @@ class Question:
     mode: Mode = "decide"
     targets: Targets = field(default_factory=Targets)
     fill: Fill = field(default_factory=Fill)
-    fidelity: FidelityQuestion | None = None
+    pricing: Pricing = field(default_factory=Pricing)
+    fidelity: FidelityQuestion | None = field(default_factory=FidelityQuestion)
     bench: BenchSpec = field(default_factory=lambda: BenchSpec(time_s=3.0, warmup_s=0.5))
     keep_builds: bool = False
     measure_again: bool = False
-    int8: bool = True
+    against: tuple[str, ...] = DEFAULT_ENGINES
     command: str = ""
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise ConfigError(f"mode {self.mode!r} given: use one of {', '.join(get_args(Mode))}")
+        find_engines(self.against)
 
 
 def plan_study(subject: Subject, question: Question, records: Records) -> Cost:
@@ -84,8 +94,12 @@ def plan_study(subject: Subject, question: Question, records: Records) -> Cost:
             for setting, baseline in known.items()
             if baseline is not None
         )
-    measured = 0
+    measured = engines = 0
     if question.mode != "predict":
+        engines = sum(
+            count_unmeasured(subject, records, setting, question.against, question.bench)
+            for setting in settings
+        )
         identity = point_identity(subject, question.bench)
         measured = len(load_points(records, grid.points, identity, question.measure_again))
     there = Inventory(
@@ -95,6 +109,7 @@ def plan_study(subject: Subject, question: Question, records: Records) -> Cost:
         num_settings=len(settings),
         measured_points=measured,
         kernels=kernels,
+        engines=engines,
         num_weights=estimate_weights(subject.source(settings[0]).config),
     )
     return estimate_cost(grid, question.mode, question.bench, there, question.keep_builds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
 from tvm_sparse.bench.environment import detect_environment
@@ -11,7 +11,7 @@ from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.calibrate import measured_ceilings
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
-from tvm_sparse.whatif.alternatives import measured_int8
+from tvm_sparse.whatif.alternatives import measured_engines
 from tvm_sparse.whatif.answers import make_answers
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.curves import Curves
@@ -31,6 +31,7 @@ from tvm_sparse.whatif.results import point_results, setting_result
 from tvm_sparse.whatif.study import Alternative, Study
 from tvm_sparse.whatif.subject import Subject
 from tvm_sparse.whatif.sweep import Kept, load_points, measure_points
+from tvm_sparse.whatif.verdict import verdict_answer
 
 Predictors = Mapping[tuple[int, int], Predictor]
 
@@ -94,11 +95,11 @@ def run_study(
     ]
     curves = [Curves(found, predictors[found.setting], results[found.setting]) for found in dense]
     alternatives: list[Alternative] = []
-    if question.mode != "predict" and question.int8:
-        alternatives = [
-            measured_int8(subject, records, setting, question.bench, progress)
-            for setting in grid.settings
-        ]
+    if question.mode != "predict":
+        for setting in grid.settings:
+            alternatives += measured_engines(
+                subject, records, setting, question.against, question.bench, progress
+            )
     record = baselines[grid.settings[0]].record
     study = Study(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -113,6 +114,7 @@ def run_study(
         },
         grid=grid.to_json(),
         targets=question.targets,
+        pricing=question.pricing,
         environment=detect_environment(max(grid.threads)),
         settings=tuple(dense),
         points=tuple(result for found in results.values() for result in found),
@@ -121,10 +123,12 @@ def run_study(
         alternatives=tuple(alternatives),
         refused=tuple(records.refused),
     )
-    if question.fidelity is None:
-        return study
     setting = grid.settings[0]
-    return add_fidelity(study, subject, setting, question.fidelity, records, progress)
+    if question.fidelity is not None and question.fidelity.applies(question.mode, record):
+        study = add_fidelity(study, subject, setting, question.fidelity, records, progress)
+    first = [answer for answer in study.answers if answer.topic == "reliability"]
+    others = [answer for answer in study.answers if answer not in first]
+    return replace(study, answers=(*first, verdict_answer(study), *others))
 
 
 def _measure(

@@ -13,6 +13,7 @@ from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.records.read import read_record
+from tvm_sparse.whatif.economy import Pricing
 from tvm_sparse.whatif.grid import Mode, Targets
 from tvm_sparse.whatif.point_results import Doubt, PointResult, SettingResult
 
@@ -24,7 +25,7 @@ class Answer:
     Attributes
     ----------
     topic : str
-        What it answers: reliability, break_even, target, best_block, memory, limit, int8,
+        What it answers: reliability, verdict, break_even, target, best_block, memory, limit, int8,
         prediction, disturbed, accuracy.
     text : str
         One or two sentences.
@@ -52,7 +53,8 @@ class Alternative:
     detail : str
         Its version, or why it was not measured.
     latency_ms, dense_ms, speedup : float or None
-        Median latencies of it and of our dense build, and their ratio; None if not measured.
+        Tenth percentiles of it and of our dense build beside it, and their ratio; None if not
+        measured.
     max_absolute_error : float or None
         Largest difference of its outputs from TensorFlow's.
     """
@@ -127,7 +129,7 @@ class Study:
         Where its weights come from.
     spec : dict
         Model spec, and how points become sparse.
-    grid, targets : dict, Targets
+    grid, targets, pricing : dict, Targets, Pricing
         What was asked.
     environment : Environment
         Where it ran; its `threads` is the largest number used.
@@ -140,7 +142,7 @@ class Study:
     doubts : tuple of Doubt
         Predictions that cannot be relied on: answers leave them out.
     alternatives : tuple of Alternative
-        Other ways to the same end that were measured here: INT8 in another engine.
+        Other ways to the same end: other engines, measured here.
     refused : tuple of str
         Records that were left out, and why.
     fidelity : StudyFidelity or None
@@ -156,6 +158,7 @@ class Study:
     spec: dict[str, Any]
     grid: dict[str, Any]
     targets: Targets
+    pricing: Pricing
     environment: Environment
     settings: tuple[SettingResult, ...]
     points: tuple[PointResult, ...]

@@ -28,9 +28,16 @@ _LABEL = (0.08, 0.05)
 def pareto_chart(rows: Sequence[StudyRow], shape: Shape) -> Chart:
     """Draw speed-up over fidelity, by block shape and method, and the front of the best.
 
-    The front's points carry their sparsities.
+    The front's points carry their sparsities; predictions that cannot be relied on are left out.
     """
-    known = [r for r in rows if r.shape == shape and r.fidelity is not None and r.speedup]
+    known = [
+        row
+        for row in rows
+        if row.shape == shape
+        and row.fidelity is not None
+        and row.speedup
+        and (row.measured_ms or not row.doubted)
+    ]
     if not known:
         return {}
     methods = sorted({row.method for row in known})
