@@ -18,7 +18,7 @@ from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, ConfigError, InputError, SparsityError
 from tvm_sparse.model.model import Model
 from tvm_sparse.pruning.calibration import load_calibration
-from tvm_sparse.pruning.moments import collect_moments
+from tvm_sparse.pruning.moments import MomentCollector
 from tvm_sparse.sparsity.bsr import block_mask
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -93,7 +93,7 @@ def test_seeded_weights_are_written_under_names_that_load(folder, checkpoint, mo
 def test_activations_are_those_of_the_model(model, checkpoint, text):
     calibration = load_calibration(str(checkpoint), str(text), 8, SEQ_LEN, CONFIG["vocab_size"])
     names = [layer.name for layer in model.layers if "layer_._0" in layer.name]
-    moments = collect_moments(model, names, calibration, full=True)
+    moments = MomentCollector(model).collect(model.params, names, calibration, full=True)
     query, key = (next(n for n in names if f"/{part}/" in n) for part in ("query", "key"))
     assert moments[query] is moments[key]
     # The first layer's input: the embeddings, by numpy.

@@ -75,10 +75,8 @@ def test_points_are_pruned_judged_and_kept(tmp_path):
     points = [((1, 1), 0.0), ((1, 1), 0.3), ((1, 1), 0.9), ((4, 1), 0.3)]
     before = {name: value.copy() for name, value in model.params.items()}
 
-    def run(texts, lines):
-        return fidelity_points(
-            model, ["magnitude", "wanda"], points, texts, records, identity, 1, lines.append
-        )
+    def run(texts, lines, methods=("magnitude", "wanda")):
+        return fidelity_points(model, methods, points, texts, records, identity, 1, lines.append)
 
     lines = []
     results = run(TEXTS, lines)
@@ -91,8 +89,8 @@ def test_points_are_pruned_judged_and_kept(tmp_path):
     again = []
     assert run(TEXTS, again) == results
     assert again == []  # all from the records
-    assert run(TEXTS[:4], again) != results
-    assert len(again) == 6  # other texts, other points
+    assert run(TEXTS[:4], again, ["magnitude"]) != results[:3]
+    assert len(again) == 3  # other texts, other points
     (directory / "vocab.txt").unlink()
     with pytest.raises(InputError, match="has no tokenizer"):
         run(TEXTS, [])

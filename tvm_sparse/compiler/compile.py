@@ -109,5 +109,14 @@ def replace_weights(build: Build, mod: tvm.IRModule, params: Mapping[str, np.nda
     return replace(build, lowered=replace(lowered, params=weights))
 
 
+def without_weights(build: Build) -> Build:
+    """Return a build that knows its weights' shapes alone, for `replace_weights`."""
+    shapes = {
+        name: np.broadcast_to(np.zeros((), value.dtype), value.shape)
+        for name, value in build.lowered.params.items()
+    }
+    return replace(build, lowered=replace(build.lowered, params=shapes))
+
+
 def _types(params: Mapping[str, np.ndarray]) -> dict[str, tuple[tuple[int, ...], str]]:
     return {name: (value.shape, str(value.dtype)) for name, value in params.items()}

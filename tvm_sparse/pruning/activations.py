@@ -9,7 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.compiler.compile import compile_model
+from tvm_sparse.compiler.compile import compile_model, replace_weights, without_weights
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import PassError
 from tvm_sparse.ir.dense_layers import find_dense_weights
@@ -23,7 +23,6 @@ from tvm_sparse.ir.functions import (
     with_main,
 )
 from tvm_sparse.model.model import Model
-from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.crew import choose_threads, on_threads
 
 
@@ -70,16 +69,11 @@ def expose_dense_inputs(
 class ActivationRunner:
     """Runs a model and hands out the inputs of the dense layers with the weights `names`.
 
-    Raises PassError or BuildError from the compiler, which tells its phases to `progress`.
+    Between `load` and `unload` it holds weights, else only the code. Raises PassError or BuildError
+    from the compiler.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        names: Iterable[str],
-        threads: int | None = None,
-        progress: Progress = silent,
-    ) -> None:
+    def __init__(self, model: Model, names: Iterable[str], threads: int | None = None) -> None:
         self._mod, self.inputs = expose_dense_inputs(model.mod, names)
         func = main_function(self._mod)
         self.names = [var.name for var in parameters(func)[0]]
@@ -88,10 +82,19 @@ class ActivationRunner:
             for shape in map(static_shape, func.params[: len(self.names)])
         ]
         self._threads = choose_threads(threads)
-        spec = CompileSpec(threads=threads)
-        build = compile_model(self._mod, model.params, spec, progress=progress)
+        build = compile_model(self._mod, model.params, CompileSpec(threads=threads))
         self._machine = relax.VirtualMachine(build.executable, tvm.cpu())
-        self._weights = [tvm.runtime.tensor(value) for value in build.lowered.params.values()]
+        self._code = without_weights(build)
+        self._weights: list[tvm.runtime.Tensor] = []
+
+    def load(self, params: Mapping[str, np.ndarray]) -> None:
+        """Take the weights to run with, all of the model's by name."""
+        packed = replace_weights(self._code, self._mod, params).lowered.params
+        self._weights = [tvm.runtime.tensor(value) for value in packed.values()]
+
+    def unload(self) -> None:
+        """Let go of the weights."""
+        self._weights = []
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Return the tensors of `inputs` for one batch of the model's inputs by name."""

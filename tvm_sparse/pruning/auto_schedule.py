@@ -14,7 +14,7 @@ from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.calibration import Calibration
-from tvm_sparse.pruning.moments import collect_moments
+from tvm_sparse.pruning.moments import MomentCollector
 from tvm_sparse.pruning.prune_params import block_counts
 from tvm_sparse.sparsity.allocation import allocate
 from tvm_sparse.sparsity.prune_layer import prune_layer
@@ -32,6 +32,7 @@ def auto_zeros(
     spec: PruneSpec,
     sparsity: float,
     calibration: Calibration | None,
+    collector: MomentCollector,
     *,
     threads: int | None = None,
     progress: ShareProgress = silent,
@@ -57,9 +58,7 @@ def auto_zeros(
     if spec.needs_activations:
         # Sums of squares for all: Hessians of all layers at once may not fit into memory, and to
         # tell the layers apart Wanda's choice is as good.
-        moments = collect_moments(
-            model, names, calibration, full=False, threads=threads, progress=progress
-        )
+        moments = collector.collect(model.params, names, calibration, full=False, progress=progress)
     probe = spec if spec.method != "second-order" else spec.with_method("wanda")
     counts = block_counts(layers, spec.block_shape)
 

@@ -15,6 +15,7 @@ from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.pruning.auto_schedule import auto_zeros
 from tvm_sparse.pruning.calibration import Calibration, load_calibration, random_calibration
+from tvm_sparse.pruning.moments import MomentCollector
 from tvm_sparse.pruning.prune_params import block_counts, global_zeros, prune_params
 from tvm_sparse.pruning.report import LayerResult, PruningReport
 from tvm_sparse.sparsity.blas import single_threaded_blas
@@ -74,6 +75,7 @@ def prune_model(
     spec: PruneSpec,
     *,
     threads: int | None = None,
+    collector: MomentCollector | None = None,
     progress: ShareProgress = silent,
     say: Progress = silent,
 ) -> Pruned:
@@ -85,6 +87,8 @@ def prune_model(
         Not changed; method, sparsity, block shape, schedule.
     threads : int, optional
         Threads for the activations; every core by default.
+    collector : MomentCollector, optional
+        Of this model and these threads: who prunes it in many ways compiles its code once.
     progress, say : callable
         Receives a text and the finished share, 0..1; receives one line a step.
 
@@ -99,6 +103,7 @@ def prune_model(
     PassError, BuildError
         From the compiler.
     """
+    collector = collector or MomentCollector(model, threads)
     facts, layers = model.facts, model.layers
     check_weights(facts)
     refusals = eligible_layers(layers, spec.block_shape, spec.include, spec.exclude)
@@ -115,11 +120,11 @@ def prune_model(
     zeros, sensitivity = None, None
     counts = block_counts(chosen, spec.block_shape)
     if spec.sparsity is not None:
-        budget = (model, chosen, spec, spec.sparsity, calibration)
+        budget = (model, chosen, spec, spec.sparsity, calibration, collector)
         if spec.schedule == "auto":
             zeros, sensitivity = auto_zeros(*budget, threads=threads, progress=progress)
         elif spec.schedule == "global":
-            zeros = global_zeros(*budget, threads=threads, progress=progress)
+            zeros = global_zeros(*budget, progress)
         elif spec.schedule == "uniform":
             zeros = uniform(counts, spec.sparsity)
         else:
@@ -127,9 +132,7 @@ def prune_model(
             by_canonical = {layer.canonical_name: counts[layer.name] for layer in chosen}
             named = by_patterns(by_canonical, patterns, spec.sparsity)
             zeros = {layer.name: named[layer.canonical_name] for layer in chosen}
-    pruned, results = prune_params(
-        model, chosen, spec, zeros, calibration, threads=threads, progress=progress
-    )
+    pruned, results = prune_params(model, chosen, spec, zeros, calibration, collector, progress)
     kept = {layer.canonical_name: refusals[layer.name] for layer in layers if refusals[layer.name]}
     return Pruned(pruned, chosen, results, kept, calibration, sensitivity)
 

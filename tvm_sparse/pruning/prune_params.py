@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -12,7 +12,7 @@ from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.pruning.calibration import Calibration
-from tvm_sparse.pruning.moments import collect_moments, stages
+from tvm_sparse.pruning.moments import MomentCollector, stages
 from tvm_sparse.pruning.report import LayerResult
 from tvm_sparse.sparsity.bsr import block_grid
 from tvm_sparse.sparsity.hessian import output_error
@@ -34,8 +34,7 @@ def prune_params(
     spec: PruneSpec,
     zeros: Mapping[str, int] | None,
     calibration: Calibration | None,
-    *,
-    threads: int | None = None,
+    collector: MomentCollector,
     progress: ShareProgress = silent,
 ) -> tuple[dict[str, np.ndarray], list[LayerResult]]:
     """Return all weights with those of the given layers pruned, and what became of each layer.
@@ -46,10 +45,10 @@ def prune_params(
     SparsityError, PassError and BuildError, see `errors`.
     """
     changed = dict(model.params)
-    full = spec.method == "second-order"
+    collect = partial(_moments, collector, spec, calibration)
     moments: dict[str, InputMoments] = {}
     if spec.needs_activations and not spec.sequential:
-        moments = _moments(model, layers, calibration, full, threads, progress)
+        moments = collect(model.params, layers, progress)
     results: dict[str, LayerResult] = {}
     one = 1 / len(layers)
     for stage in stages(layers):
@@ -59,8 +58,7 @@ def prune_params(
             # The inputs as they are once everything further down is pruned.
             used = _ACTIVATIONS * len(stage) * one
             part = _part(progress, done, used)
-            so_far = replace(model, params=changed)
-            moments = _moments(so_far, stage, calibration, full, threads, part)
+            moments = collect(changed, stage, part)
         for place, layer in enumerate(stage):
             name = layer.name
             progress(_TEXT, done + used + (len(stage) * one - used) * place / len(stage))
@@ -78,8 +76,7 @@ def global_zeros(
     spec: PruneSpec,
     sparsity: float,
     calibration: Calibration | None,
-    *,
-    threads: int | None = None,
+    collector: MomentCollector,
     progress: ShareProgress = silent,
 ) -> dict[str, int]:
     """Return how many blocks of each layer go, by the scores of all their blocks together.
@@ -91,8 +88,7 @@ def global_zeros(
     scores = {}
     for stage in stages(layers):
         if spec.needs_activations:
-            full = spec.method == "second-order"
-            moments = _moments(model, stage, calibration, full, threads, progress)
+            moments = _moments(collector, spec, calibration, model.params, stage, progress)
         for layer in stage:
             values = layer_scores(layer.load(model.params), spec, moments.get(layer.name))
             scores[layer.name] = values.astype(np.float32)
@@ -105,16 +101,17 @@ def block_counts(layers: Sequence[Layer], block_shape: tuple[int, int]) -> dict[
 
 
 def _moments(
-    model: Model,
-    layers: Sequence[Layer],
+    collector: MomentCollector,
+    spec: PruneSpec,
     calibration: Calibration | None,
-    full: bool,
-    threads: int | None,
+    params: Params,
+    layers: Sequence[Layer],
     progress: ShareProgress,
 ) -> dict[str, InputMoments]:
     assert calibration is not None  # the caller loads it whenever the method needs it
     names = [layer.name for layer in layers]
-    return collect_moments(model, names, calibration, full=full, threads=threads, progress=progress)
+    full = spec.method == "second-order"
+    return collector.collect(params, names, calibration, full=full, progress=progress)
 
 
 def _part(progress: ShareProgress, start: float, length: float) -> ShareProgress:

@@ -20,6 +20,7 @@ from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.pruning.calibration import built_in_texts
+from tvm_sparse.pruning.moments import MomentCollector
 from tvm_sparse.pruning.prune_model import prune_model
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.tasks.registry import on_texts
@@ -296,6 +297,7 @@ class _Judge:
     def __init__(self, model: Model, tokens: Tokens, task: str, threads: int | None) -> None:
         self.model, self.tokens, self.task, self.threads = model, tokens, task, threads
         self.code: DenseCode = compile_dense(model, CompileSpec(threads=threads))
+        self.collector = MomentCollector(model, threads)
         self.reference = self._view(model.params)
 
     def _view(self, params: Mapping[str, Any]) -> View:
@@ -305,5 +307,5 @@ class _Judge:
 
     def measures(self, spec: PruneSpec) -> dict[str, float]:
         """Prune by a spec and return all measures."""
-        pruned = prune_model(self.model, spec, threads=self.threads)
+        pruned = prune_model(self.model, spec, threads=self.threads, collector=self.collector)
         return compare(self.task, self.reference, self._view(pruned.params))
