@@ -57,6 +57,7 @@ RESNET = {
     "depths": [1, 2],
     "layer_type": "bottleneck",
 }
+XLM = {"emb_dim": 32, "n_layers": LAYERS, "n_heads": 4, "vocab_size": 120, "pad_index": 2}
 
 
 def small_config(preset: str) -> dict[str, Any]:
@@ -64,3 +65,20 @@ def small_config(preset: str) -> dict[str, Any]:
     config = dict(load_presets()[preset].config)
     changes = {key: value for key, value in SMALL.items() if key in config}
     return {**config, **changes, "architectures": [CASES[preset]]}
+
+
+#: What TensorFlow's classes, or a config read key by key, easily get wrong: cases by name.
+VARIANTS = {
+    "roberta-padding-0": {**small_config("roberta-base"), "pad_token_id": 0},
+    "xlm-roberta-padding-3": {
+        **small_config("roberta-base"),
+        "model_type": "xlm-roberta",
+        "architectures": ["XLMRobertaModel"],
+        "pad_token_id": 3,
+    },
+    "bert-without-segments": {
+        key: value for key, value in small_config("bert-base").items() if key != "type_vocab_size"
+    },
+    "xlm": {**XLM, "model_type": "xlm", "architectures": ["XLMModel"]},
+    "flaubert": {**XLM, "model_type": "flaubert", "architectures": ["FlaubertModel"]},
+}

@@ -47,6 +47,7 @@ def import_model(
         Whatever the import worker raised, of the same class; BuildError if it died; CacheError
         if the cache cannot be written.
     """
+    find_importer(spec.importer).check(source)
     entry = _find_or_import(spec, source, cache, progress)
     # The same weights may have been asked for in other words (auto, random) when it was written.
     spec = replace(spec, micro_batch=entry.manifest["spec"]["micro_batch"])

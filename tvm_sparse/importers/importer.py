@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tvm_sparse.dependencies import Requirement
 from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.sources.source import ModelSource
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -30,12 +31,15 @@ class Importer:
         Packages it needs beside those that every model needs.
     environment : mapping of str to (str or None)
         Changes to the environment of that process.
+    check : callable
+        Raises a FrontendError for a source that it cannot import right, as far as its config says.
     """
 
     name: str
     module: str
     requirements: tuple[Requirement, ...] = ()
     environment: Mapping[str, str | None] = field(default_factory=dict)
+    check: Callable[[ModelSource], None] = lambda source: None
 
     @property
     def distributions(self) -> tuple[str, ...]:

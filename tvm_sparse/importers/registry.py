@@ -5,6 +5,7 @@ from __future__ import annotations
 from tvm_sparse.dependencies import FRONTEND
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.importers.importer import Importer
+from tvm_sparse.importers.tensorflow.unread_config import check_config
 
 #: Environment of processes in which a framework works: whatever is to be fetched is on disk
 #: already, and what a parent that runs models may have set would keep TVM's compiler out.
@@ -18,6 +19,7 @@ IMPORTERS: dict[str, Importer] = {
             "tvm_sparse.importers.tensorflow.importer",
             FRONTEND,
             OFFLINE,
+            check_config,
         ),
     )
 }

@@ -7,8 +7,15 @@ from typing import Any
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import memory_bytes
 
-# Families that count positions from `pad_token_id + 1`, which costs that many of the maximum.
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "roberta-prelayernorm", "mpnet")
+# Families whose first token has the position after that of padding, `pad_token_id`.
+_AFTER_PADDING = (
+    "camembert",
+    "esm",
+    "longformer",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+)
 
 _LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
 
@@ -24,9 +31,29 @@ def max_seq_len(config: dict[str, Any]) -> int | None:
     limit = config.get("max_position_embeddings")
     if limit is None:
         return None
-    if config.get("model_type") in _OFFSET_POSITIONS:
-        return int(limit) - (int(config.get("pad_token_id") or 0) + 1)
-    return int(limit)
+    return int(limit) - first_position(config)
+
+
+def first_position(config: dict[str, Any]) -> int:
+    """Return the position of a sequence's first token, which costs so many of the maximum.
+
+    Raises
+    ------
+    ConfigError
+        The model counts positions from its padding, and has none.
+    """
+    model_type = config.get("model_type")
+    if model_type == "mpnet":  # whatever its config says
+        return 2
+    if model_type not in _AFTER_PADDING:
+        return 0
+    padding = config.get("pad_token_id", 1)
+    if padding is None:
+        raise ConfigError(
+            f"config.json has pad_token_id null: {model_type} counts positions from it, "
+            "give the id of padding"
+        )
+    return int(padding) + 1
 
 
 def check_seq_len(name: str, config: dict[str, Any], seq_len: int) -> None:

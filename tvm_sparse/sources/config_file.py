@@ -49,7 +49,7 @@ class _Config(TypedDict, total=False):
     true_hidden_size: _Size
     intermediate_size: _Size
     hidden_dim: _Size
-    num_attention_heads: _Size
+    num_attention_heads: _Size | _Sizes
     n_heads: _Size
     n_head: _Size
     num_labels: _Size

@@ -12,6 +12,7 @@ from tvm_sparse.importers.tensorflow.graphdef import variable_name
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow, import_transformers
 from tvm_sparse.importers.tensorflow.random_weights import pruned_nonzeros, random_value
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.sources.architecture import first_position
 from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.tasks.registry import TASKS
 
@@ -48,7 +49,14 @@ def load_model(source: ModelSource, seed: int, progress: Progress = silent) -> A
     model_class = _model_class(source)
     config = _config(source)
     if source.kind == "checkpoint":
-        return _load_checkpoint(model_class, config, source, seed, progress)
+        model = _load_checkpoint(model_class, config, source, seed, progress)
+    else:
+        model = _build_random(model_class, config, source, seed)
+    _count_from_padding(model, first_position(source.config))
+    return model
+
+
+def _build_random(model_class: Any, config: Any, source: ModelSource, seed: int) -> Any:
     try:
         model = model_class(config)
         model.build_in_name_scope()
@@ -58,6 +66,13 @@ def load_model(source: ModelSource, seed: int, progress: Progress = silent) -> A
         ) from error
     _assign_random(model, model.variables, seed, source.element_sparsity)
     return model
+
+
+def _count_from_padding(model: Any, first: int) -> None:
+    """Have positions begin where PyTorch's classes begin: TensorFlow's take padding to be 1."""
+    for module in model.submodules:
+        if first and hasattr(module, "padding_idx"):
+            module.padding_idx = first - 1
 
 
 def _model_class(source: ModelSource) -> Any:
