@@ -12,7 +12,7 @@ from tiny_artifact import WEIGHT, compile_tiny, tiny_inputs, tiny_metadata, tiny
 from tvm_sparse.compiler import export
 from tvm_sparse.compiler.export import export_artifact, find_linker
 from tvm_sparse.errors import BuildError
-from tvm_sparse.records import directory
+from tvm_sparse.processes import directory
 from tvm_sparse.runtime.artifact import load
 
 pytestmark = pytest.mark.unit

@@ -8,20 +8,26 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 
+from tvm_sparse.processes.directory import place_directory
 from tvm_sparse.processes.temporary import temporary_directory
 
 pytestmark = pytest.mark.unit
 
 OWNER = """
     import os, signal, sys, time
-    from tvm_sparse.processes.temporary import temporary_directory
-    with temporary_directory() as folder:
-        (folder / "file").touch()
-        os.utime(folder, (0, 0))
-        print(folder, flush=True)
+    from tvm_sparse.processes.directory import place_directory
+from tvm_sparse.processes.temporary import temporary_directory
+    from pathlib import Path
+    out = Path(os.environ["TMPDIR"], "out")
+    with temporary_directory() as folder, temporary_directory(beside=out) as staging:
+        for path in (folder, staging):
+            (path / "file").touch()
+            os.utime(path, (0, 0))
+        print(folder, staging, flush=True)
         time.sleep(600)
 """
 
@@ -47,18 +53,18 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(place):
         env=os.environ,
         text=True,
     ) as owner:
-        left = place / owner.stdout.readline().strip()
-        for name in ("tvm_sparse-tmp-results", "tvm_sparse-out"):  # a user's, by their names
+        left = [Path(path) for path in owner.stdout.readline().split()]
+        users = ("tvm_sparse-tmp-results", "tvm_sparse-out", ".out.settings")
+        for name in users:
             (place / name).mkdir()
             os.utime(place / name, (0, 0))
         young = place / "tvm_sparse-tmp-abcd1234"
         young.mkdir()
         with temporary_directory():
-            assert left.is_dir()  # its owner lives
+            assert all(path.is_dir() for path in left)  # their owner lives
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-    with temporary_directory():
-        assert not left.exists()
-    assert sorted(path.name for path in place.iterdir()) == [
-        *("tvm_sparse-out", "tvm_sparse-tmp-abcd1234", "tvm_sparse-tmp-results"),
-    ]
+    place_directory(lambda staging: None, place / "another", "it")
+    assert not any(path.exists() for path in left)
+    names = {path.name for path in place.iterdir()}
+    assert names == {*users, "tvm_sparse-tmp-abcd1234", "another"}

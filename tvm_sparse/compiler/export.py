@@ -18,7 +18,7 @@ import numpy as np
 
 from tvm_sparse.compiler.weights_object import write_weights_object
 from tvm_sparse.errors import BuildError
-from tvm_sparse.records.directory import place_directory
+from tvm_sparse.processes.directory import place_directory
 from tvm_sparse.records.write import write_json
 from tvm_sparse.runtime.artifact import file_sha256
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, METADATA_FILE, ArtifactMetadata, FileEntry

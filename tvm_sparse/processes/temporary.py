@@ -15,23 +15,31 @@ from tvm_sparse.processes.ownership import is_owned, own_directory
 
 _PREFIX = "tvm_sparse-tmp-"
 #: What `tempfile` makes of the prefix; nothing else may be taken for one of ours.
-_NAME = re.compile(rf"{_PREFIX}[a-z0-9_]{{8}}")
+_NAME = re.compile(rf"(\..+\.)?{_PREFIX}[a-z0-9_]{{8}}")
 #: One this young may be about to be marked as in use.
 _LEAST_AGE_S = 60.0
 
 
 @contextlib.contextmanager
-def temporary_directory() -> Iterator[Path]:
+def temporary_directory(beside: Path | None = None) -> Iterator[Path]:
     """Make a directory that is removed with all it holds at the end of the block.
 
-    Those that killed processes have left behind go, too.
+    Those that killed processes have left in the same place go, too.
+
+    Parameters
+    ----------
+    beside : Path, optional
+        Make it next to this path, hidden, and not where temporary files are.
 
     Raises
     ------
     OSError
         There is no place for temporary files.
     """
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    if beside is None:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    else:
+        path = Path(tempfile.mkdtemp(prefix=f".{beside.name}.{_PREFIX}", dir=beside.parent))
     try:
         _sweep(path.parent)
         with _in_use(path):

@@ -17,7 +17,7 @@ from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.pruning.find_tensors import changed_names, find_tensors
 from tvm_sparse.pruning.report import PruningReport
 from tvm_sparse.pruning.tensor_file import stored_tensors
-from tvm_sparse.records.directory import place_directory
+from tvm_sparse.processes.directory import place_directory
 from tvm_sparse.records.read import read_json
 from tvm_sparse.records.write import write_json
 from tvm_sparse.sources.checkpoint import find_weights

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.host import detect_host
+from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.crew import choose_threads
 from tvm_sparse.runtime.loaded_model import LoadedModel
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, load_metadata
@@ -151,13 +151,11 @@ def _own_name(path: Path) -> Iterator[str]:
     It hands out a library it has loaded under the same name, even when the file was replaced
     since; under a new name it looks at the file.
     """
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="tvm_sparse-load-")
-    except OSError:
-        # No place for temporary files: right as long as the artifact is loaded once.
-        yield str(path)
-        return
-    with folder:
-        link = Path(folder.name) / path.name
-        link.symlink_to(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            link = stack.enter_context(temporary_directory()) / path.name
+            link.symlink_to(path)
+        except OSError:
+            # No place for temporary files: right as long as the artifact is loaded once.
+            link = path
         yield str(link)

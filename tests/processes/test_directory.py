@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tvm_sparse.errors import BuildError
-from tvm_sparse.records.directory import place_directory
+from tvm_sparse.processes.directory import place_directory
 
 pytestmark = pytest.mark.unit
 
@@ -51,5 +51,5 @@ def test_what_was_there_stays_when_it_fails(
 
 def test_a_place_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BuildError, match=f"^{tmp_path / 'file'} cannot be written: "):
+    with pytest.raises(BuildError, match=f"^it cannot be written to {tmp_path / 'file'}/place: "):
         place_directory(fill, tmp_path / "file" / "place", "it")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from tvm_sparse.errors import BuildError
+from tvm_sparse.processes.temporary import temporary_directory
 
 
 def place_directory(fill: Callable[[Path], object], path: Path, what: str) -> Path:
-    """Fill a directory beside its place, then rename it.
+    """Fill a directory beside its place, then rename it; what killed runs left there goes.
 
     Parameters
     ----------
@@ -34,20 +33,15 @@ def place_directory(fill: Callable[[Path], object], path: Path, what: str) -> Pa
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise BuildError(f"{path.parent} cannot be written: {error.strerror}") from None
-    try:
-        staging = workshop / "new"
-        staging.mkdir()
-        fill(staging)
-        staging.chmod(0o755)
-        replace_directory(staging, path, workshop / "old")
+        with temporary_directory(beside=path) as workshop:
+            staging = workshop / "new"
+            staging.mkdir()
+            fill(staging)
+            staging.chmod(0o755)
+            replace_directory(staging, path, workshop / "old")
     except OSError as error:
         reason = error.strerror or error
         raise BuildError(f"{what} cannot be written to {path}: {reason}") from None
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
     return path
 
 
