@@ -38,7 +38,7 @@ def write_config(directory: Path, **changes) -> Path:
 
 
 def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "tvm_sparse.cli.main", *map(str, arguments)]
+    return [sys.executable, "-m", "tvm_sparse", *map(str, arguments)]
 
 
 @dataclass

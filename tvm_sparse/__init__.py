@@ -13,8 +13,13 @@ against each other, measured side by side, and exported as a `.so` that runs wit
 Every function takes what the one before returned and changes nothing in it.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # a Ctrl-C while `typing` is imported would be a traceback of the command line's
+    from typing import Any
 
 __version__ = "0.1.0"
 

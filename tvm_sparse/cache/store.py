@@ -28,9 +28,9 @@ from typing import Any
 
 from tvm_sparse.cache import lock, manifest
 from tvm_sparse.errors import CacheError, TvmSparseError
+from tvm_sparse.processes.directory import replace_directory
 from tvm_sparse.processes.ownership import is_owned, own_directory
 from tvm_sparse.progress import Progress, silent
-from tvm_sparse.processes.directory import replace_directory
 
 KINDS = ("ir", "lib", "bench")
 SCHEMA_VERSION = 1

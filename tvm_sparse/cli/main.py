@@ -27,6 +27,7 @@ import click
 
 import tvm_sparse
 from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.host import is_lack_of_memory, memory_limit
 from tvm_sparse.processes.temporary import temporary_directory
 
 #: What `--help` says of each command: its module is imported when the command is asked for.
@@ -104,6 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.flush()
         except (SystemExit, KeyboardInterrupt, Exception) as error:
             code = _report(error, received)
+        # What is left is the end of the interpreter, which a Ctrl-C would make a death.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -158,9 +162,6 @@ def _report(error: BaseException, received: Sequence[int]) -> int:
     if os.environ.get("TVM_SPARSE_TRACEBACK") and not isinstance(error, SystemExit):
         traceback.print_exception(error)
     if received:
-        # What is left is the end of the interpreter, which another Ctrl-C would make a death.
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
         _say(_SIGNALS[signal.Signals(received[0])])
         return 128 + received[0]
     if isinstance(error, SystemExit):
@@ -182,8 +183,11 @@ def _report(error: BaseException, received: Sequence[int]) -> int:
         where = getattr(error, "filename", None) or "the output"
         _say(f"error: {where} cannot be written: the disk is full")
         return 2
-    if isinstance(error, MemoryError):
-        _say("error: out of memory: give --batch, --seq-len or --layers a smaller value")
+    if is_lack_of_memory(error):
+        _say(
+            f"error: out of memory{memory_limit()}: give --batch, --seq-len or --layers a "
+            "smaller value"
+        )
         return 1
     _say(
         f"error: {type(error).__name__}: {_one_line(error)} (this should not happen; "
@@ -208,7 +212,3 @@ def _one_line(error: BaseException) -> str:
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # stderr is closed: nobody listens
         print(line, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    main()

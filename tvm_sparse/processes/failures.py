@@ -12,6 +12,7 @@ from typing import Any
 
 from tvm_sparse import errors
 from tvm_sparse.errors import BuildError, TvmSparseError, UnsupportedOpError
+from tvm_sparse.host import is_lack_of_memory, memory_limit
 
 _MOST_CHARACTERS = 500
 _STDERR_TAIL_LINES = 5
@@ -33,14 +34,14 @@ def _identity(error: Exception) -> dict[str, Any]:
         return {"unsupported": error.unsupported}
     if isinstance(error, TvmSparseError):
         return {"class": type(error).__name__, "message": str(error)}
+    if is_lack_of_memory(error):
+        return {"how": f"ran out of memory{memory_limit()}"}
     # safetensors reports a full disk in words only.
     full = errno.ENOSPC if "No space left" in str(error) else None
     code = full or (error.errno if isinstance(error, OSError) else None)
     if code is not None:
         filename = getattr(error, "filename", None)
         return {"errno": code, "filename": filename and str(filename)}
-    if isinstance(error, MemoryError):
-        return {"how": "ran out of memory"}
     text = " ".join(str(error).split())[:_MOST_CHARACTERS]
     return {"how": f"failed in a way that should not happen: {type(error).__name__}: {text}"}
 

@@ -13,11 +13,11 @@ import numpy as np
 from tvm_sparse.errors import CheckpointError, ConfigError
 from tvm_sparse.model.model import Model
 from tvm_sparse.model.torch_checkpoint import write_torch_checkpoint
+from tvm_sparse.processes.directory import place_directory
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.pruning.find_tensors import changed_names, find_tensors
 from tvm_sparse.pruning.report import PruningReport
 from tvm_sparse.pruning.tensor_file import stored_tensors
-from tvm_sparse.processes.directory import place_directory
 from tvm_sparse.records.read import read_json
 from tvm_sparse.records.write import write_json
 from tvm_sparse.sources.checkpoint import find_weights
