@@ -12,7 +12,7 @@ import reprlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import ConfigError, check_word
 
 WeightsPolicy = Literal["auto", "checkpoint", "random"]
 PruneMethod = Literal["auto", "none", "random", "magnitude"]
@@ -77,14 +77,8 @@ class ModelSpec(_Spec):
 
     def __post_init__(self) -> None:
         _require(bool(self.model), "no model given: pass a preset, a hub id or a directory")
-        _require(
-            self.weights in get_args(WeightsPolicy),
-            f"weights {self.weights!r} given: use one of {', '.join(get_args(WeightsPolicy))}",
-        )
-        _require(
-            self.inputs in get_args(InputForm),
-            f"inputs {self.inputs!r} given: use one of {', '.join(get_args(InputForm))}",
-        )
+        check_word("weights", self.weights, get_args(WeightsPolicy))
+        check_word("inputs", self.inputs, get_args(InputForm))
         _require(self.batch >= 1, f"batch {self.batch} given: it must be at least 1")
         _require(self.seq_len >= 1, f"seq-len {self.seq_len} given: it must be at least 1")
         _require(self.seed >= 0, f"seed {self.seed} given: it must be 0 or more")
@@ -151,10 +145,7 @@ class SparsitySpec(_Spec):
             0.0 <= self.threshold <= 1.0,
             f"threshold {self.threshold:g} given: it is a fraction between 0 and 1",
         )
-        _require(
-            self.select in get_args(SelectMethod),
-            f"select {self.select!r} given: use one of {', '.join(get_args(SelectMethod))}",
-        )
+        check_word("select", self.select, get_args(SelectMethod))
         _require(
             self.sparsity_threshold is None or self.select in ("auto", "threshold"),
             f"threshold {self.threshold:g} and select {self.select} given: a threshold decides "
@@ -165,10 +156,7 @@ class SparsitySpec(_Spec):
             f"block shape {'x'.join(map(str, self.block_shape))} given: "
             "bs-r and bs-c must be at least 1",
         )
-        _require(
-            self.prune in get_args(PruneMethod),
-            f"prune {self.prune!r} given: use one of {', '.join(get_args(PruneMethod))}",
-        )
+        check_word("prune", self.prune, get_args(PruneMethod))
         _require(self.seed >= 0, f"seed {self.seed} given: it must be 0 or more")
 
     @property

@@ -113,3 +113,29 @@ class InputError(TvmSparseError):
     """A wrong name, shape or dtype given to a loaded model."""
 
     exit_code = 2
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return the one of the known words that is like the given one, as a question in brackets.
+
+    Empty when none is.
+    """
+    import difflib
+
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def check_word(what: str, given: str, known: Iterable[str]) -> None:
+    """Refuse a word that is none of those known.
+
+    Raises
+    ------
+    ConfigError
+        With the words that are known, and the one that was probably meant.
+    """
+    known = list(known)
+    if given not in known:
+        raise ConfigError(
+            f"{what} {given!r} given{did_you_mean(given, known)}: use one of {', '.join(known)}"
+        )

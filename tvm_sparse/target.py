@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import check_word
 from tvm_sparse.host import LEVEL_FEATURES, available_cores, detect_host, threads_here
 from tvm_sparse.tiles import NO_TILES, Tiles
 
@@ -92,10 +92,7 @@ def resolve_target(
     our kernels, and the artifact then runs on every CPU of that level.
     """
     isa = detect_host().isa if text == "native" else text
-    if isa not in LEVEL_FEATURES:
-        raise ConfigError(
-            f"target {text!r} given: use native or one of {', '.join(LEVEL_FEATURES)}"
-        )
+    check_word("target", isa, ("native", *LEVEL_FEATURES))
     aarch64 = isa == "aarch64"
     return CpuTarget(
         isa=isa,

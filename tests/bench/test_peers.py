@@ -84,7 +84,7 @@ def test_a_checkpoint_directory(tmp_path: Path) -> None:
 
 def test_an_unknown_engine() -> None:
     assert [engine.name for engine in find_engines(["torch", "openvino"])] == ["torch", "openvino"]
-    with pytest.raises(ConfigError, match=r"engine 'deepsparse' given: use some of onnxruntime"):
+    with pytest.raises(ConfigError, match=r"engine 'deepsparse' given: use one of onnxruntime"):
         find_engines(["torch", "deepsparse"])
 
 

@@ -28,12 +28,12 @@ FLAGS = [
     (("--time", "-1"), "time -1 given: it must be over 0 seconds"),
     (("--iterations", "0"), "iterations 0 given"),
     (("--warmup", "-1"), "warmup -1 given"),
-    (("--target", "pentium"), "target 'pentium' given: use native or one of x86-64-v2"),
+    (("--target", "pentium"), "target 'pentium' given: use one of native, x86-64-v2"),
 ]
 USAGE = [
     (("--weights", "mine"), "'mine' is not one of 'auto', 'checkpoint', 'random'"),
     (("--prune", "all"), "'all' is not one of"),
-    (("--select", "best"), "'best' is not one of 'auto', 'threshold', 'model', 'measure'"),
+    (("--select", "meassure"), "'auto', 'threshold', 'model', 'measure'. (did you mean measure?)"),
     (("--sparsity", "half"), "'half' is not a valid float"),
     (("--atol", "-1"), "-1 given: it must be 0 or more"),
     (("--rtol", "nan"), "nan given: it must be 0 or more"),

@@ -52,7 +52,7 @@ def test_an_artifact_beside_another_engine(artifact, tiny, invoke, tmp_path) -> 
 
 def test_wrong_use_is_one_line(artifact, tiny, invoke, tmp_path) -> None:
     for arguments, message in (
-        ((artifact, "--against", "deepsparse"), "engine 'deepsparse' given: use some of"),
+        ((artifact, "--against", "deepsparse"), "engine 'deepsparse' given: use one of"),
         ((tmp_path / "none",), "no artifact directory"),
         ((artifact, "--time", "0"), "time 0 given"),
         ((artifact, "--json", tmp_path / "no" / "file"), "make it first"),

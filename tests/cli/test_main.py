@@ -42,9 +42,10 @@ def test_version(invoke) -> None:
 
 
 def test_unknown_command_is_wrong_use(invoke) -> None:
-    result = invoke("walk")
-    assert result.code == 2
-    assert "No such command 'walk'" in result.err
+    for word, hint in (("walk", ""), ("rnu", " (did you mean run?)")):
+        result = invoke(word)
+        assert result.code == 2
+        assert f"No such command {word!r}{hint}." in result.err
 
 
 @pytest.fixture

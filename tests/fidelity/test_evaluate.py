@@ -70,9 +70,9 @@ def test_pairs_that_cannot_be_compared(dense_side):
 def test_the_tokenizer_is_that_of_either_model(dense_side, dense_dir, tmp_path):
     elsewhere = replace(dense_side.weights, source=str(tmp_path))
     without = replace(dense_side, weights=elsewhere)
-    assert find_tokenizer(without, dense_side) == str(dense_dir)
+    assert find_tokenizer([without.directory, dense_side.directory]) == str(dense_dir)
     with pytest.raises(InputError, match="--tokenizer"):
-        find_tokenizer(without)
+        find_tokenizer([without.directory])
     record = evaluate(without, without, Texts(TEXTS), 1, tokenizer_dir=str(dense_dir))
     assert record.measures["loss"] == 0
 

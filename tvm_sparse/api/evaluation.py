@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.host import threads_here
 from tvm_sparse.progress import ShareProgress, silent, steps
 
@@ -56,15 +56,26 @@ def evaluate(
     TvmSparseError
         From importing, compiling or loading them.
     """
-    from tvm_sparse.fidelity.evaluate import Texts, check_pair
+    from tvm_sparse.fidelity.evaluate import Texts, check_pair, find_tokenizer
     from tvm_sparse.fidelity.evaluate import evaluate as compare
-    from tvm_sparse.fidelity.sides import artifact_shape, open_side
+    from tvm_sparse.fidelity.sides import artifact_shape, is_artifact, open_side
+    from tvm_sparse.sources.source import resolve_source
+    from tvm_sparse.text.tokens import load_tokenizer
 
     texts = Texts.read(texts) if isinstance(texts, str) else texts
     own = [found for side in (against, model) if (found := artifact_shape(side))]
     shape = {**dict(zip(("batch", "seq_len"), own[0] if own else _SHAPE, strict=True)), **shape}
     spec, say = CompileSpec(threads=threads), steps(progress)
-    reference = open_side(against, spec, cache_dir, None, say, **shape)
-    candidate = open_side(model, spec, cache_dir, reference, say, **shape)
+    sources = {
+        side: resolve_source(ModelSpec(side, **shape), say)
+        for side in (against, model)
+        if not is_artifact(side)
+    }
+    if tokenizer is not None:
+        load_tokenizer(tokenizer)
+    elif {against, model} == set(sources):
+        load_tokenizer(find_tokenizer(source.directory for source in sources.values()))
+    reference = open_side(against, spec, cache_dir, None, say, sources.get(against), **shape)
+    candidate = open_side(model, spec, cache_dir, reference, say, sources.get(model), **shape)
     check_pair(candidate, reference)
     return compare(candidate, reference, texts, threads_here(threads), tokenizer, progress)

@@ -22,6 +22,7 @@ def load_model(
     *,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
+    for_texts: bool = False,
     **spec: Any,
 ) -> Model:
     """Import a model, or take it from the cache.
@@ -34,18 +35,24 @@ def load_model(
         Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
     progress : callable
         Receives one line a step.
+    for_texts : bool
+        Refuse a checkpoint without a tokenizer before the import.
     **spec
         Fields of `ModelSpec`: weights, batch, seq_len, seed, num_layers, inputs, micro_batch.
 
     Raises
     ------
-    ConfigError, FrontendError, CacheError, BuildError
+    ConfigError, FrontendError, InputError, CacheError, BuildError
         See `errors`.
     """
     from tvm_sparse.importers import load_model as importer
+    from tvm_sparse.sources.source import resolve_source
 
     model_spec = model if isinstance(model, ModelSpec) else ModelSpec(model, **spec)
-    return importer.load_model(model_spec, Cache(cache_dir, on_warning=progress), progress)
+    source = resolve_source(model_spec, progress)
+    if for_texts:
+        source.check_reads_texts()
+    return importer.load_model(model_spec, Cache(cache_dir, on_warning=progress), progress, source)
 
 
 def load_cached_model(

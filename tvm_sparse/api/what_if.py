@@ -65,6 +65,8 @@ def what_if(
     spec = model if isinstance(model, ModelSpec) else ModelSpec(model, seed=question.fill.seed)
     cache = Cache(cache_dir, on_warning=progress)
     subject, records = Subject(spec, cache, question.fill, progress), Records(cache, progress)
+    if question.fidelity is not None and question.fidelity.text is not None:
+        subject.source(question.grid.settings[0]).check_reads_texts()
     for line in describe_cost(question.grid, plan_study(subject, question, records)):
         progress(line)
     return run_study(subject, question, records, progress)

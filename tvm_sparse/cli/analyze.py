@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tvm_sparse.analysis.layers import Analysis
     from tvm_sparse.cache.store import CacheEntry
     from tvm_sparse.model.model import Model
-    from tvm_sparse.progress import Progress
 
 _KEY = re.compile(r"(?P<kind>ir|lib)/(?P<key>[0-9a-f]+)|[0-9a-f]{6,}")
 _METADATA_FILE = "metadata.json"
@@ -105,7 +104,14 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -
         else:
             check_dependencies()
             display.step("starting the compiler")
-            subject = _load_model(model_spec, entry, flags["cache_dir"], display.step)
+            from tvm_sparse.api.models import load_cached_model, load_model
+
+            ways = {"cache_dir": flags["cache_dir"], "progress": display.step}
+            if entry is not None:
+                subject = load_cached_model(entry.key, **ways)
+            else:
+                for_texts = flags["sensitivity_text"] is not None
+                subject = load_model(model_spec, for_texts=for_texts, **ways)
         from tvm_sparse.api.analysis import analyze
 
         analysis = analyze(
@@ -140,16 +146,6 @@ def _artifact(model: str, entry: CacheEntry | None) -> Path | None:
     return entry.path / "artifact" if entry is not None and entry.kind == "lib" else None
 
 
-def _load_model(
-    spec: ModelSpec, entry: CacheEntry | None, cache_dir: str | None, say: Progress
-) -> Model:
-    from tvm_sparse.api.models import load_cached_model, load_model
-
-    if entry is None:
-        return load_model(spec, cache_dir=cache_dir, progress=say)
-    return load_cached_model(entry.key, cache_dir=cache_dir, progress=say)
-
-
 def _refuse_given(names: Sequence[str]) -> None:
     """Refuse flags that an analysis of something finished cannot follow."""
     context = click.get_current_context()
@@ -163,14 +159,21 @@ def _refuse_given(names: Sequence[str]) -> None:
 
 def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> None:
     """Write the files that were asked for, then print the table and the sentences."""
-    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.cli.results import deliver
     from tvm_sparse.records.write import write_json, write_text
-    from tvm_sparse.report.analysis_table import analysis_csv, describe_analysis, render_layers
+    from tvm_sparse.report.analysis_table import analysis_csv
 
-    if json_path is not None:
-        write_json(json_path, analysis)
-    if csv_path is not None:
-        write_text(csv_path, analysis_csv(analysis))
+    deliver(
+        lambda: _print_analysis(analysis),
+        (json_path, lambda path: write_json(path, analysis)),
+        (csv_path, lambda path: write_text(path, analysis_csv(analysis))),
+    )
+
+
+def _print_analysis(analysis: Analysis) -> None:
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.analysis_table import describe_analysis, render_layers
+
     print_wide(render_layers(analysis))
     for line in describe_analysis(analysis):
         print_wide(f"{line}.")

@@ -9,13 +9,14 @@ import click
 
 from tvm_sparse.cache import manifest
 from tvm_sparse.cache.store import KINDS, Cache, CacheEntry
+from tvm_sparse.cli.options.choice import Choice
 from tvm_sparse.cli.options.output import cache_option
 from tvm_sparse.errors import CacheError
 from tvm_sparse.model.facts import ModelFacts
 
 _kind_option = click.option(
     "--kind",
-    type=click.Choice(KINDS),
+    type=Choice(KINDS),
     help="Only imported models (ir), builds (lib) or measurements (bench).",
 )
 

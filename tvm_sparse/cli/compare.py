@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tvm_sparse.cli.options.builds import threads_option
+from tvm_sparse.cli.options.model import complete_model
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.dependencies import check_dependencies
+
+if TYPE_CHECKING:
+    from tvm_sparse.bench.peers.record import PeersRecord
 
 #: The fp32 engines people deploy with; others are a matter of `--against`.
 _USUAL = "onnxruntime,openvino,torch"
@@ -30,6 +34,7 @@ _USUAL = "onnxruntime,openvino,torch"
 @click.option(
     "--model",
     metavar="NAME|HUB_ID|DIR",
+    shell_complete=complete_model,
     help="The model DIR was made from, if it is no longer where it was.",
 )
 @threads_option
@@ -86,18 +91,27 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
             cache_dir=flags["cache_dir"],
             progress=display.measure,
         )
+    from tvm_sparse.cli.results import deliver
+    from tvm_sparse.records.write import write_json
+
+    deliver(
+        lambda: _print_record(record),
+        (flags["json_path"], lambda path: write_json(path, record)),
+        (flags["chart"], lambda path: _draw(record, Path(path))),
+    )
+
+
+def _draw(record: PeersRecord, path: Path) -> None:
+    from tvm_sparse.report.charts.peers import peers_chart, peers_title
+    from tvm_sparse.report.charts.render import save_chart
+
+    save_chart(peers_chart(record), path, peers_title(record))
+
+
+def _print_record(record: PeersRecord) -> None:
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
 
-    if flags["json_path"] is not None:
-        from tvm_sparse.records.write import write_json
-
-        write_json(flags["json_path"], record)
-    if flags["chart"] is not None:
-        from tvm_sparse.report.charts.peers import peers_chart, peers_title
-        from tvm_sparse.report.charts.render import save_chart
-
-        save_chart(peers_chart(record), Path(flags["chart"]), peers_title(record))
     count = record.threads[0]
     print_wide(render_peers(record, count))
     for line in (*describe_engines(record, count), describe_rival(record, count)):

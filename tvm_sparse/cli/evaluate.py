@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tvm_sparse.cli.options.builds import threads_option
+from tvm_sparse.cli.options.model import complete_model
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.host import threads_here
 
+if TYPE_CHECKING:
+    from tvm_sparse.fidelity.record import EvaluationRecord
+
 
 @click.command("evaluate")
-@click.argument("model", metavar="DIR|NAME|HUB_ID")
+@click.argument("model", metavar="DIR|NAME|HUB_ID", shell_complete=complete_model)
 @click.option(
     "--against",
     required=True,
     metavar="DENSE",
+    shell_complete=complete_model,
     help="The dense model: directory, preset, hub id or exported build.",
 )
 @click.option(
@@ -86,12 +91,19 @@ def command(model: str, against: str, **flags: Any) -> None:
             progress=display.measure,
             **{n: flags[n] for n in ("batch", "seq_len") if flags[n] is not None},
         )
-    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.cli.results import deliver
     from tvm_sparse.records.write import write_json
+
+    deliver(
+        lambda: _print_record(record),
+        (flags["json_path"], lambda path: write_json(path, record)),
+    )
+
+
+def _print_record(record: EvaluationRecord) -> None:
+    from tvm_sparse.cli.results import print_wide
     from tvm_sparse.report.fidelity_table import describe_evaluation, render_evaluation
 
-    if flags["json_path"] is not None:
-        write_json(flags["json_path"], record)
     print_wide(render_evaluation(record))
     print_wide(describe_evaluation(record))
     for role, side in (("dense", record.reference), ("pruned", record.candidate)):

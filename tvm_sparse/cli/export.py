@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from tvm_sparse.cli.options.builds import compile_options
+from tvm_sparse.cli.options.choice import Choice
 from tvm_sparse.cli.options.model import model_options
 from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_directory
@@ -29,7 +30,7 @@ from tvm_sparse.formats.builds import BUILDS, DENSE, SPARSE
 )
 @click.option(
     "--build",
-    type=click.Choice(tuple(reversed(BUILDS))),
+    type=Choice(tuple(reversed(BUILDS))),
     default=SPARSE.name,
     show_default=True,
     help="dense: the same weights, zeros included, in dense kernels; "

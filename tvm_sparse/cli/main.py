@@ -26,7 +26,7 @@ from typing import Any
 import click
 
 import tvm_sparse
-from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.errors import TvmSparseError, did_you_mean
 from tvm_sparse.host import is_lack_of_memory, memory_limit
 from tvm_sparse.processes.temporary import temporary_directory
 
@@ -43,6 +43,7 @@ _COMMANDS = {
     "evaluate": "Compare a pruned model with the dense one on texts.",
     "cache": "List, explain and remove what is kept on disk.",
     "models": "List the models known by a short name.",
+    "completion": "Complete commands, options and presets in your shell.",
 }
 _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 #: A second Ctrl-C so soon after the first must not stop the cleaning up.
@@ -61,6 +62,14 @@ class _Commands(click.Group):
         module = importlib.import_module(f"tvm_sparse.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in _COMMANDS and not word.startswith("-"):
+            raise click.UsageError(f"No such command {word!r}{did_you_mean(word, _COMMANDS)}.", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -11,7 +11,13 @@ import click
 
 from tvm_sparse.cli.options.blocks import block_option, exclude_option, include_option
 from tvm_sparse.cli.options.builds import threads_option
-from tvm_sparse.cli.options.model import batch_option, seed_option, seq_len_option
+from tvm_sparse.cli.options.choice import Choice
+from tvm_sparse.cli.options.model import (
+    batch_option,
+    complete_model,
+    seed_option,
+    seq_len_option,
+)
 from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.output_paths import check_output_directory
 from tvm_sparse.config import ModelSpec
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command("prune")
-@click.argument("model", metavar="NAME|HUB_ID|DIR")
+@click.argument("model", metavar="NAME|HUB_ID|DIR", shell_complete=complete_model)
 @click.option(
     "-o",
     "--output",
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--method",
-    type=click.Choice(METHODS),
+    type=Choice(METHODS),
     default="second-order",
     show_default=True,
     help="magnitude: drop the blocks of least L2 norm; wanda: of least norm times inputs; "
@@ -92,7 +98,7 @@ if TYPE_CHECKING:
 @exclude_option
 @click.option(
     "--weights",
-    type=click.Choice(("checkpoint", "random")),
+    type=Choice(("checkpoint", "random")),
     default="checkpoint",
     show_default=True,
     help="random: prune seeded weights, to try things out.",
@@ -101,7 +107,7 @@ if TYPE_CHECKING:
 @seq_len_option
 @click.option(
     "--finetune",
-    type=click.Choice(("distill",)),
+    type=Choice(("distill",)),
     help="distill: train the pruned model on unlabelled text to give the dense one's outputs "
     "again, its zeros held fixed. An interrupted training goes on when the command is repeated.",
 )
@@ -177,7 +183,12 @@ def command(model: str, output: str, **flags: Any) -> None:
         from tvm_sparse.pruning.write_checkpoint import check_output
 
         check_output(Path(output).absolute())
-        loaded = load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
+        loaded = load_model(
+            model_spec,
+            cache_dir=flags["cache_dir"],
+            progress=display.step,
+            for_texts=spec.reads_texts or finetune is not None,
+        )
         state_dir = _state_dir(output) if finetune is not None else None
         pruned = pruning.prune(
             loaded,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,43 @@ def report_record(record: BenchRecord, verbose: bool, json_path: str | None) -> 
     json_path : str or None
         File for the JSON.
     """
-    # First: whoever reads our output may close the pipe before its end.
-    if json_path is not None:
-        write_json(json_path, record)
+    deliver(
+        lambda: _print_record(record, verbose),
+        (json_path, lambda path: write_json(path, record)),
+    )
+
+
+def deliver(show: Callable[[], None], *files: tuple[str | None, Callable[[str], None]]) -> None:
+    """Print a result and write the files that were asked for, whatever fails of it.
+
+    What took minutes to find is not lost because a file cannot be written, or because whoever reads
+    our output has seen enough of it.
+
+    Parameters
+    ----------
+    show : callable
+        Prints it.
+    *files : tuple of path and callable
+        What writes each; None was not asked for.
+
+    Raises
+    ------
+    Exception
+        What failed first, after all was tried.
+    """
+    steps: list[Callable[[], None]]
+    steps = [show, *(partial(write, path) for path, write in files if path is not None)]
+    failures = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _print_record(record: BenchRecord, verbose: bool) -> None:
     if verbose and record.decisions:
         print_wide(render_decisions(record.decisions))
     if any(build.calls for build in record.builds.values()):

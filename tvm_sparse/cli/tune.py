@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,9 @@ from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.formats.builds import build_spec
+
+if TYPE_CHECKING:
+    from tvm_sparse.tuning.tuned_build import TunedBuild
 
 
 @click.command("tune")
@@ -63,13 +67,20 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
             bench=bench_spec,
             progress=display.measure,
         )
-    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.cli.results import deliver
     from tvm_sparse.records.write import write_json
-    from tvm_sparse.report.tiles_table import describe_build, render_tiles
     from tvm_sparse.tuning.tuned_build import TuningRecord
 
-    if flags["json_path"] is not None:
-        write_json(flags["json_path"], TuningRecord(tuple(tuned)))
+    deliver(
+        lambda: _print_tiles(tuned),
+        (flags["json_path"], lambda path: write_json(path, TuningRecord(tuple(tuned)))),
+    )
+
+
+def _print_tiles(tuned: Sequence[TunedBuild]) -> None:
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.tiles_table import describe_build, render_tiles
+
     for build in tuned:
         print_wide(render_tiles(build))
     for build in tuned:

@@ -10,7 +10,8 @@ import click
 from click.core import ParameterSource
 
 from tvm_sparse.cli.options.blocks import block_list_option, exclude_option, include_option
-from tvm_sparse.cli.options.model import layers_option, seed_option, weights_option
+from tvm_sparse.cli.options.choice import Choice
+from tvm_sparse.cli.options.model import complete_model, layers_option, seed_option, weights_option
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec
@@ -24,7 +25,7 @@ STUDY_FILE = "study.json"
 
 
 @click.command("what-if", short_help="Tell at which sparsity and block shape pruning pays.")
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", shell_complete=complete_model)
 @click.option(
     "--sparsity",
     metavar="LIST",
@@ -101,7 +102,7 @@ STUDY_FILE = "study.json"
 @click.option(
     "--fidelity-method",
     "fidelity_methods",
-    type=click.Choice(METHODS),
+    type=Choice(METHODS),
     multiple=True,
     help="How to prune for --fidelity; may be given more than once.  [default: magnitude]",
 )
@@ -207,27 +208,29 @@ def command(model: str, **flags: Any) -> None:
 
 
 def _report(study: Study, flags: dict[str, Any]) -> None:
-    """Write what was asked for, then print the tables and the answers."""
-    from tvm_sparse.cli.results import print_wide
+    """Print the tables and the answers, and write what was asked for."""
+    from tvm_sparse.cli.results import deliver
     from tvm_sparse.records.write import write_json, write_text
-    from tvm_sparse.report.economy_table import render_economy
     from tvm_sparse.report.markdown import render_markdown
     from tvm_sparse.report.study_rows import rows_csv
-    from tvm_sparse.report.study_table import LEGEND, render_study
     from tvm_sparse.report.study_view import view_of
+
+    deliver(
+        lambda: _print_study(study),
+        (flags["json_path"], lambda path: write_json(path, study)),
+        (flags["csv_path"], lambda path: write_text(path, rows_csv(view_of(study).rows))),
+        (flags["markdown_path"], lambda path: write_text(path, render_markdown(study))),
+        (flags["output"], lambda path: write_json(Path(path) / STUDY_FILE, study)),
+        (flags["output"], lambda path: _write_report(study, path)),
+    )
+
+
+def _print_study(study: Study) -> None:
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.economy_table import render_economy
+    from tvm_sparse.report.study_table import LEGEND, render_study
     from tvm_sparse.whatif.verdict import verdict_of
 
-    if flags["json_path"] is not None:
-        write_json(flags["json_path"], study)
-    if flags["csv_path"] is not None:
-        write_text(flags["csv_path"], rows_csv(view_of(study).rows))
-    if flags["markdown_path"] is not None:
-        write_text(flags["markdown_path"], render_markdown(study))
-    if flags["output"] is not None:
-        from tvm_sparse.report.html import write_report
-
-        write_json(Path(flags["output"]) / STUDY_FILE, study)
-        write_report(study, flags["output"])
     # What cannot be relied on comes before what would be taken at its word.
     first = [answer for answer in study.answers if answer.topic in ("reliability", "verdict")]
     for answer in first:
@@ -238,8 +241,14 @@ def _report(study: Study, flags: dict[str, Any]) -> None:
     others = (answer.text for answer in study.answers if answer not in first)
     for line in (*others, *study.refused):
         print_wide(line)
-    if flags["output"] is not None:
-        print_wide(f"report: {Path(flags['output']) / 'report.html'}")
+
+
+def _write_report(study: Study, output: str) -> None:
+    from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.html import write_report
+
+    write_report(study, output)
+    print_wide(f"report: {Path(output) / 'report.html'}")
 
 
 def _command_line() -> str:

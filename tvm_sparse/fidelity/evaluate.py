@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +79,9 @@ def evaluate(
         There is no tokenizer, or texts and models do not fit.
     """
     check_pair(candidate, reference)
-    tokenizer = load_tokenizer(tokenizer_dir or find_tokenizer(candidate, reference))
+    tokenizer = load_tokenizer(
+        tokenizer_dir or find_tokenizer([candidate.directory, reference.directory])
+    )
     vocab_size = reference.description.config.get("vocab_size")
     tokens = tokenizer.encode(texts.texts, reference.seq_len, vocab_size)
     start = time.perf_counter()
@@ -132,9 +134,9 @@ def check_pair(candidate: Side, reference: Side) -> None:
         )
 
 
-def find_tokenizer(*sides: Side) -> str:
-    """Return the first directory of the models that holds a tokenizer; InputError if none does."""
-    directories = [side.directory for side in sides if side.directory]
+def find_tokenizer(places: Iterable[str | None]) -> str:
+    """Return the first of some directories that holds a tokenizer; InputError if none does."""
+    directories = [place for place in places if place]
     for directory in directories:
         if any((Path(directory) / name).is_file() for name in (TOKENIZER_FILE, VOCABULARY_FILE)):
             return directory

@@ -15,6 +15,7 @@ from tvm_sparse.fidelity.record import EvaluatedModel
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.sources.source import ModelSource
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def open_side(
     cache_dir: str | os.PathLike[str] | None = None,
     like: Side | None = None,
     progress: Progress = silent,
+    source: ModelSource | None = None,
     **shape: Any,
 ) -> Side:
     """Open a model for a comparison.
@@ -105,6 +107,8 @@ def open_side(
         Threads; cache of imported models; receives one line a step.
     like : Side, optional
         A side that is open already: its code is used again if the architecture is the same.
+    source : ModelSource, optional
+        As `resolve_source` returned it for this model and shape.
     **shape
         batch, seq_len to import it at; an artifact has its own.
 
@@ -117,7 +121,7 @@ def open_side(
         return _open_artifact(model, compile_spec)
     from tvm_sparse.importers.load_model import load_model
 
-    loaded = load_model(ModelSpec(model, **shape), Cache(cache_dir, progress), progress)
+    loaded = load_model(ModelSpec(model, **shape), Cache(cache_dir, progress), progress, source)
     import tvm_ffi  # after TVM, which `load_model` keeps PyTorch away from
 
     code = None

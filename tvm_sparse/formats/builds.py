@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import check_word
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,5 @@ def build_spec(name: str) -> BuildSpec:
     ConfigError
         There is none.
     """
-    if name not in BUILDS:
-        raise ConfigError(f"build {name!r} given: use one of {', '.join(BUILDS)}")
+    check_word("build", name, BUILDS)
     return BUILDS[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tvm_sparse.dependencies import FRONTEND
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import check_word
 from tvm_sparse.importers.importer import Importer
 from tvm_sparse.importers.tensorflow.unread_config import check_config
 
@@ -33,6 +33,5 @@ def find_importer(name: str) -> Importer:
     ConfigError
         There is none.
     """
-    if name not in IMPORTERS:
-        raise ConfigError(f"importer {name!r} given: use one of {', '.join(IMPORTERS)}")
+    check_word("importer", name, IMPORTERS)
     return IMPORTERS[name]

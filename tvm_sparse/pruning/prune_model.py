@@ -114,7 +114,7 @@ def prune_model(
             f"{next(iter(refusals.values()), 'the model has none')}"
         )
     calibration = None
-    if spec.needs_activations or spec.schedule == "auto":
+    if spec.reads_texts:
         calibration = _calibration(spec, facts)
         say(f"calibrating on {calibration.facts}")
     zeros, sensitivity = None, None

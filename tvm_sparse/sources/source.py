@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.errors import CheckpointError, ModelNotFoundError
+from tvm_sparse.errors import CheckpointError, ModelNotFoundError, did_you_mean
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import (
     architecture_of,
@@ -32,6 +31,7 @@ from tvm_sparse.sources.hub import (
 )
 from tvm_sparse.sources.presets import Preset, find_preset, load_presets, preset_names
 from tvm_sparse.tasks.registry import task_of
+from tvm_sparse.text.tokens import load_tokenizer
 
 # Part of every fingerprint of seeded weights: raise it when `random_weights` draws differently.
 RANDOM_WEIGHTS_VERSION = 1
@@ -75,6 +75,11 @@ class ModelSource:
     fingerprint: str
     weights_format: str | None = None
     element_sparsity: float | None = None
+
+    def check_reads_texts(self) -> None:
+        """Raise an InputError when a checkpoint has no tokenizer, or one that cannot be read."""
+        if self.directory is not None:
+            load_tokenizer(self.directory)
 
 
 @dataclass(frozen=True)
@@ -187,8 +192,7 @@ def _find_on_hub(spec: ModelSpec, preset: Preset | None, progress: Progress) -> 
 
 
 def _not_found(model: str, reason: str) -> ModelNotFoundError:
-    close = difflib.get_close_matches(model, load_presets(), n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
+    hint = did_you_mean(model, load_presets())
     return ModelNotFoundError(
         f"model {model!r} given{hint}: no preset or directory has this name, and {reason}; "
         f"presets are {preset_names()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
-from tvm_sparse.errors import SparsityError
+from tvm_sparse.errors import SparsityError, did_you_mean
 from tvm_sparse.model.layer import Layer
 
 #: Roles that never run sparse, in words. Heads are a small share of the work, and pruning them
@@ -33,9 +33,10 @@ def select_layers(
     for option, patterns in (("include", include), ("exclude", exclude)):
         for pattern in patterns:
             if not any(_matches(layer, pattern) for layer in layers):
+                hint = did_you_mean(pattern, {layer.role for layer in layers})
                 raise SparsityError(
-                    f"--{option} {pattern!r} given, which matches none of the {len(layers)} dense "
-                    f"layers; they are named like {_examples(layers)}"
+                    f"--{option} {pattern!r} given{hint}, which matches none of the "
+                    f"{len(layers)} dense layers; they are named like {_examples(layers)}"
                 )
     return {layer.name: _refusal(layer, include, exclude) for layer in layers}
 

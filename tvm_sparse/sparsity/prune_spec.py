@@ -9,7 +9,7 @@ import reprlib
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import ConfigError, check_word, did_you_mean
 from tvm_sparse.sparsity.schedule import load_patterns
 
 NM = tuple[int, int]
@@ -68,14 +68,14 @@ class PruneSpec:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ConfigError(f"method {self.method!r} given: use one of {', '.join(METHODS)}")
+        check_word("method", self.method, METHODS)
         if self.sparsity is None and self.n_m is None:
             raise ConfigError("no sparsity given: pass --sparsity FRACTION or --n-m N:M")
         if self.schedule not in SCHEDULES:
             if not os.path.isfile(self.schedule):
                 raise ConfigError(
-                    f"schedule {self.schedule!r} given: use {', '.join(SCHEDULES)} or a YAML file"
+                    f"schedule {self.schedule!r} given{did_you_mean(self.schedule, SCHEDULES)}: "
+                    f"use {', '.join(SCHEDULES)} or a YAML file"
                 )
             load_patterns(self.schedule)
         if self.sparsity is not None and self.n_m is not None:
@@ -108,6 +108,11 @@ class PruneSpec:
     def needs_activations(self) -> bool:
         """Whether the method looks at what the layers multiply."""
         return self.method != "magnitude"
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the model has to be run on texts."""
+        return self.needs_activations or self.schedule == "auto"
 
     def with_method(self, method: Method) -> PruneSpec:
         """Return a copy with another method."""

@@ -7,7 +7,7 @@ from typing import get_args
 
 from tvm_sparse.bench.peers.engine import find_engines
 from tvm_sparse.config import BenchSpec
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import check_word
 from tvm_sparse.sources.architecture import estimate_weights
 from tvm_sparse.tuning.calibrate import count_missing
 from tvm_sparse.tuning.kernel_job import KernelJob
@@ -70,8 +70,7 @@ class Question:
     command: str = ""
 
     def __post_init__(self) -> None:
-        if self.mode not in get_args(Mode):
-            raise ConfigError(f"mode {self.mode!r} given: use one of {', '.join(get_args(Mode))}")
+        check_word("mode", self.mode, get_args(Mode))
         find_engines(self.against)
 
 

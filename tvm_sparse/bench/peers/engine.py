@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import check_word
 
 Inputs = Mapping[str, NDArray[Any]]
 
@@ -111,11 +111,8 @@ def find_engines(names: Iterable[str]) -> list[Engine]:
         If there is no engine of a name.
     """
     names = list(names)
-    unknown = [name for name in names if name not in ENGINES]
-    if unknown:
-        raise ConfigError(
-            f"engine {', '.join(map(repr, unknown))} given: use some of {', '.join(ENGINES)}"
-        )
+    for name in names:
+        check_word("engine", name, ENGINES)
     return [ENGINES[name] for name in names]
 
 

@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 import click
 
+from tvm_sparse.cli.options.choice import Choice
+
 Command = Callable[..., Any]
 Option = Callable[[Command], Command]
 
@@ -26,7 +28,7 @@ def optional(flag: str, kind: type, metavar: str, described: str, **more: Any) -
 
 def chosen(flag: str, choices: Any, default: str, described: str) -> Option:
     """Return what adds a choice of the values of a `Literal`."""
-    kind = click.Choice(get_args(choices))
+    kind = Choice(get_args(choices))
     return click.option(flag, type=kind, default=default, show_default=True, help=described)
 
 

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tvm_sparse.cli.options.blocks import (
     block_option,
@@ -22,6 +23,17 @@ from tvm_sparse.config import (
     SparsitySpec,
     WeightsPolicy,
 )
+
+
+def complete_model(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return what a shell offers for a model: presets, and directories where none fits."""
+    from tvm_sparse.sources.presets import load_presets
+
+    names = [name for name in load_presets() if name.startswith(incomplete)]
+    return [CompletionItem(incomplete, type="dir"), *map(CompletionItem, names)]
+
 
 weights_option = chosen(
     *("--weights", WeightsPolicy, "auto"),
@@ -68,6 +80,7 @@ def model_options(command: Command) -> Command:
             "--model",
             required=True,
             metavar="NAME|HUB_ID|DIR",
+            shell_complete=complete_model,
             help="Preset (see "
             "`tvm-sparse models`), hub id, or directory with config.json and weights.",
         ),
@@ -105,7 +118,9 @@ def model_argument(command: Command) -> Command:
         model_spec = _model_spec(flags)
         return command(model_spec=model_spec, **flags)
 
-    return add(with_spec, click.argument("model", metavar="MODEL"), *_SOURCE)
+    return add(
+        with_spec, click.argument("model", metavar="MODEL", shell_complete=complete_model), *_SOURCE
+    )
 
 
 def _model_spec(flags: dict[str, Any]) -> ModelSpec:
