@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from tvm_sparse.compiler.export import export_artifact
+from tvm_sparse.config import CompileSpec, ModelSpec
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
 from tvm_sparse.provenance import TVM, versions_of
-from tvm_sparse.runtime.metadata import ArtifactMetadata, KernelCall
+from tvm_sparse.records.checksum import checksum
+from tvm_sparse.runtime.metadata import METADATA_FILE, ArtifactMetadata, KernelCall
 
-INPUTS = (TensorSpec("ids", (2, 4), "int32"), TensorSpec("x", (2, 4, 16), "float32"))
+INPUTS = (TensorSpec("ids", (2, 4), "int32", 9), TensorSpec("x", (2, 4, 16), "float32"))
 OUTPUTS = (TensorSpec("hidden", (2, 4, 8), "float32"), TensorSpec("pooled", (2, 8), "float32"))
 WEIGHT = np.linspace(-1, 1, 128, dtype=np.float32).reshape(16, 8)
 
@@ -56,7 +60,11 @@ def tiny_metadata(build: str = "dense", **changes) -> ArtifactMetadata:
         "build": build,
         "model": ModelDescription("tiny", "TinyModel", "encoder", {}),
         "weights": WeightsFacts("random", "00", "seed 0", "a ramp"),
-        "spec": {"model": {"model": "tiny", "batch": 2, "seq_len": 4}},
+        "spec": {
+            "model": asdict(ModelSpec("tiny", batch=2, seq_len=4)),
+            "sparsity": None,
+            "compile": asdict(CompileSpec()),
+        },
         "isa": "x86-64-v2",
         "required_features": ("sse4_2",),
         "threads": 2,
@@ -73,6 +81,15 @@ def tiny_metadata(build: str = "dense", **changes) -> ArtifactMetadata:
         **changes,
     }
     return ArtifactMetadata(**fields)
+
+
+def edit_metadata(directory: Path, **changes) -> Path:
+    """Change fields of an artifact's metadata, as somebody would who keeps the checksum right."""
+    path = directory / METADATA_FILE
+    document = {**json.loads(path.read_text()), **changes}
+    path.unlink()  # it may be a link to another artifact's
+    path.write_text(json.dumps({**document, "checksum": checksum(document)}))
+    return directory
 
 
 def build_tiny_artifact(

@@ -75,6 +75,19 @@ def last_line(result) -> str:
     return line
 
 
+def test_control_characters_in_a_name_are_written_out(invoke, tmp_path) -> None:
+    for arguments in (
+        ("run", "--model", "./x\x1b[2J"),
+        ("bench", "no\x1b[2J"),
+        ("run", "--weights", "\x1b[2J"),
+        ("\x1b[2J",),
+    ):
+        result = invoke(*arguments)
+        assert result.code == 2
+        assert r"\x1b[2J" in result.err
+        assert "\x1b" not in result.err
+
+
 def test_unknown_model(invoke, tmp_path) -> None:
     result = invoke("run", "--model", "bert-minii", "--cache-dir", tmp_path / "cache")
     assert last_line(result).startswith(

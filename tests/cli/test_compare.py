@@ -6,6 +6,7 @@ import json
 
 import pytest
 from command_line import write_config
+from tiny_artifact import edit_metadata
 
 from tvm_sparse.api.builds import compile, export
 from tvm_sparse.api.comparison import compare
@@ -14,7 +15,7 @@ from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.bench.peers.record import load_peers_record
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import ArtifactError
-from tvm_sparse.runtime.metadata import METADATA_FILE
+from tvm_sparse.runtime.metadata import METADATA_FILE, load_metadata
 
 pytestmark = pytest.mark.e2e
 
@@ -73,13 +74,12 @@ def test_another_model_is_refused(artifact, tiny, tmp_path) -> None:
 
 def test_an_artifact_that_computes_something_else_is_refused(artifact, tiny, tmp_path) -> None:
     """Its metadata names the model's own weights, which it was pruned from."""
-    metadata = json.loads((artifact / METADATA_FILE).read_text())
-    metadata["spec"]["sparsity"]["seed"] += 1
+    spec = load_metadata(artifact).spec
+    spec["sparsity"]["seed"] += 1
     changed = tmp_path / "changed"
     changed.mkdir()
     for file in artifact.iterdir():
         (changed / file.name).symlink_to(file)
-    (changed / METADATA_FILE).unlink()
-    (changed / METADATA_FILE).write_text(json.dumps(metadata))
+    edit_metadata(changed, spec=spec)
     with pytest.raises(ArtifactError, match="computes something else than"):
         compare(*(changed, ()), bench=BenchSpec(iterations=1), threads=1, cache_dir=tiny.cache_dir)

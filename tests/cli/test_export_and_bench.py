@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import tvm_sparse
 from tvm_sparse.bench.inputs import random_inputs
 from tvm_sparse.bench.record import load_record
 from tvm_sparse.host import detect_host
-from tvm_sparse.runtime.metadata import load_metadata
+from tvm_sparse.runtime.metadata import load_metadata, save_metadata
 
 pytestmark = pytest.mark.e2e
 
@@ -85,9 +86,9 @@ def test_bench_against_another_kind_of_build(exported, invoke) -> None:
 
 
 def test_bench_against_another_shape(exported, invoke, tiny, tmp_path) -> None:
-    document = json.loads((exported / "dense" / "metadata.json").read_text())
-    document["inputs"][0]["shape"] = [1, 8]
-    (tmp_path / "metadata.json").write_text(json.dumps(document))
+    metadata = load_metadata(exported / "dense")
+    inputs = tuple(replace(spec, shape=(1, 8)) for spec in metadata.inputs)
+    save_metadata(tmp_path, replace(metadata, inputs=inputs))
     result = invoke("bench", exported / "sparse", "--against", tmp_path)
     assert result.code == 2
     assert "give builds of one model and shape" in result.err

@@ -38,11 +38,11 @@ def test_an_artifact_is_two_files_that_know_each_other(executable, tmp_path: Pat
     assert [path.name for path in out_dir.parent.iterdir()] == ["artifact"]
     document = json.loads((out_dir / "metadata.json").read_text())
     content = (out_dir / "model.so").read_bytes()
-    assert document["schema_version"] == 2
+    assert document["schema_version"] == 3
     assert document["files"] == {
         "model.so": {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
     }
-    assert document["inputs"][0] == {"name": "ids", "shape": [2, 4], "dtype": "int32"}
+    assert document["inputs"][0] == {"name": "ids", "shape": [2, 4], "dtype": "int32", "below": 9}
 
 
 def test_an_older_artifact_and_an_empty_directory_are_replaced(executable, tmp_path: Path) -> None:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from tvm_sparse.compiler.weights_object import write_weights_object
-from tvm_sparse.runtime.weights import ALIGNMENT_BYTES, map_weights, weight_offsets, weight_table
+from tvm_sparse.runtime.weights import (
+    ALIGNMENT_BYTES,
+    map_weights,
+    read_signature,
+    weight_offsets,
+    weight_table,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -24,7 +30,7 @@ WEIGHTS = [
 
 
 def link(weights: list[np.ndarray], folder: Path, command: str = "gcc") -> ctypes.CDLL:
-    write_weights_object(weights, "x86-64-v3", folder / "w.o")
+    write_weights_object(weights, "x86-64-v3", folder / "w.o", "main(é int32[1]) -> y")
     subprocess.run([command, "-shared", "-o", folder / "w.so", folder / "w.o"], check=True)
     return ctypes.CDLL(str(folder / "w.so"))
 
@@ -34,6 +40,7 @@ def test_a_library_gives_back_what_went_in(tmp_path: Path, command: str) -> None
     library = link(WEIGHTS, tmp_path, command)
     mapped = map_weights(library._name)
     assert len(mapped) == len(WEIGHTS)
+    assert read_signature(library._name) == "main(é int32[1]) -> y"
     for found, wanted in zip(mapped, WEIGHTS, strict=True):
         assert found.dtype == wanted.dtype
         np.testing.assert_array_equal(found, wanted)
@@ -71,6 +78,7 @@ def test_binutils_read_the_object(tmp_path: Path, isa: str, machine: str, sectio
     words = {line.split()[-1]: line.split() for line in done.stdout.splitlines() if line.strip()}
     assert words["tvm_sparse_weights"][3:5] == ["OBJECT", "GLOBAL"]
     assert words["tvm_sparse_weight_table"][3:5] == ["OBJECT", "GLOBAL"]
+    assert words["tvm_sparse_signature"][3:5] == ["OBJECT", "GLOBAL"]
     row = next(line for line in done.stdout.splitlines() if f" {section} " in line)
     # Allocated, and neither writable nor executable.
     flags = row.split("PROGBITS")[1].split()[4]

@@ -72,6 +72,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
             {"files": {"model.so": {"size_bytes": 1, "shares": {"a": None, "b.c": "1"}}}},
             ": files.model.so.shares.b.c: Expected float | null, got str",
         ),
+        ({"files": {"": None}}, ": files.: Expected object, got null"),
         ({"files": {"a": {"size_bytes": 1}}}, ": files.a.shares: field is missing"),
         ({"files": {"a": {"size_bytes": 1, "shares": {}, "s": 0}}}, ": files.a.s: unknown field"),
         ({"surprise": 1}, ": surprise: unknown field"),

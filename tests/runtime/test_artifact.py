@@ -13,6 +13,7 @@ from tiny_artifact import (
     WEIGHT,
     build_tiny_artifact,
     compile_tiny,
+    edit_metadata,
     tiny_inputs,
     tiny_metadata,
     tiny_reference,
@@ -31,12 +32,6 @@ pytestmark = pytest.mark.unit
 @pytest.fixture
 def copy_dir(dense_dir: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(dense_dir, tmp_path / "copy"))
-
-
-def edit_metadata(directory: Path, **changes) -> Path:
-    path = directory / "metadata.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    return directory
 
 
 def refusal(directory: Path, kind=ArtifactError) -> str:
@@ -169,20 +164,72 @@ def test_other_versions(copy_dir: Path, key: str) -> None:
     assert "unknown" in refusal(copy_dir)
 
 
-def test_metadata_that_lists_other_inputs(copy_dir: Path) -> None:
-    inputs = json.loads((copy_dir / "metadata.json").read_text())["inputs"]
-    edit_metadata(copy_dir, inputs=inputs[::-1])
-    assert "lists the inputs x, ids" in refusal(copy_dir)
+def first(directory: Path, side: str, **changes) -> list[dict]:
+    """Return the inputs or outputs in the metadata, the first one changed."""
+    one, *others = json.loads((directory / "metadata.json").read_text())[side]
+    return [{**one, **changes}, *others]
 
 
-def test_an_entry_that_is_not_there(copy_dir: Path) -> None:
-    assert "no function 'forward'" in refusal(edit_metadata(copy_dir, entry="forward"))
+@pytest.mark.parametrize(
+    ("side", "changes", "said"),
+    [
+        ("inputs", {"name": "idz"}, "main(idz int32[2, 4], x float32[2, 4, 16]) -> "),
+        ("inputs", {"shape": [2, 5]}, "main(ids int32[2, 5], "),
+        ("inputs", {"dtype": "int64"}, "main(ids int64[2, 4], "),
+        ("outputs", {"shape": [2, 4, 9]}, " -> hidden float32[2, 4, 9], pooled float32[2, 8], "),
+        ("outputs", {"name": "pooled"}, " -> pooled float32[2, 4, 8], pooled float32[2, 8], "),
+        ("outputs", {"dtype": "complex64"}, "outputs[0].dtype: Expected str matching regex"),
+        ("outputs", {"name": "a int32[1], b"}, "outputs[0].name: Expected str matching regex"),
+        ("inputs", {"shape": [2, -4]}, "inputs[0].shape[1]: Expected int >= 0, got -4"),
+        ("inputs", {"shape": [10**400]}, "a number in it has more than 64 bits"),
+    ],
+)
+def test_a_signature_that_lies(copy_dir: Path, side: str, changes: dict, said: str) -> None:
+    assert said in refusal(edit_metadata(copy_dir, **{side: first(copy_dir, side, **changes)}))
+
+
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_a_signature_in_another_order(copy_dir: Path, side: str) -> None:
+    edit_metadata(copy_dir, **{side: first(copy_dir, side)[::-1]})
+    assert "model.so is main(ids int32[2, 4], x float32[2, 4, 16]) -> " in refusal(copy_dir)
+
+
+def test_an_entry_that_is_not_there(copy_dir: Path, tmp_path: Path) -> None:
+    assert "says forward(ids " in refusal(edit_metadata(copy_dir, entry="forward"))
+    metadata = tiny_metadata(entry="forward")
+    directory = export_artifact(compile_tiny(), {"w": WEIGHT}, metadata, tmp_path / "a")
+    assert "no function 'forward'" in refusal(directory)
 
 
 def test_other_weights_than_the_code_takes(tmp_path: Path) -> None:
     for weights in ({}, {"w": WEIGHT, "v": WEIGHT}):
         directory = export_artifact(compile_tiny(), weights, tiny_metadata(), tmp_path / "a")
-        assert "lists the inputs ids, x, model.so takes ids" in refusal(directory)
+        said = f"model.so takes 3 tensors, there are 2 inputs and {len(weights)} weights"
+        assert said in refusal(directory)
+
+
+def test_any_edit_of_the_metadata_is_noticed(copy_dir: Path) -> None:
+    path = copy_dir / "metadata.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document, indent=8))
+    load(copy_dir)  # spaces are nobody's business
+    path.write_text(json.dumps({**document, "compile_s": 0.26}))
+    assert "does not match its checksum: it was changed after the export" in refusal(copy_dir)
+
+
+@pytest.mark.parametrize(("bad", "place"), [(-1, (0, 0)), (9, (1, 3)), (2**31 - 1, (1, 0))])
+def test_ids_the_model_has_no_row_for_are_refused(dense_dir: Path, bad: int, place) -> None:
+    inputs = tiny_inputs()
+    inputs["ids"][place] = bad
+    message = rf"^input ids holds {bad} at \[{place[0]}, {place[1]}\], the model has 0 to 8: "
+    with pytest.raises(InputError, match=message):
+        load(dense_dir).run(**inputs)
+    # Of any strides, too.
+    wide = np.zeros((2, 8), np.int32)
+    wide[:, ::2] = inputs["ids"]
+    with pytest.raises(InputError, match="input ids holds"):
+        load(dense_dir).run(**{**inputs, "ids": wide[:, ::2]})
+    check_outputs(load(dense_dir, check_ids=False).run(**inputs), inputs)
 
 
 def test_the_weights_are_read_where_the_library_lies(dense_dir: Path) -> None:

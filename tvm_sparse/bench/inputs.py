@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ def random_inputs(metadata: ArtifactMetadata, seed: int = 0) -> dict[str, np.nda
     Parameters
     ----------
     metadata : ArtifactMetadata
-        For the inputs' names, shapes and dtypes, and the model's `vocab_size`.
+        For the inputs' names, shapes, dtypes and values.
     seed : int
         Seed of all inputs.
 
@@ -35,22 +34,17 @@ def random_inputs(metadata: ArtifactMetadata, seed: int = 0) -> dict[str, np.nda
     if seed < 0:
         raise ConfigError(f"seed {seed} given: it must be 0 or more")
     rng = np.random.default_rng(seed)
-    config = metadata.model.config
-    return {spec.name: _random_input(spec, config, rng) for spec in metadata.inputs}
+    return {spec.name: _random_input(spec, rng) for spec in metadata.inputs}
 
 
-def _random_input(
-    spec: TensorSpec, config: Mapping[str, Any], rng: np.random.Generator
-) -> np.ndarray[Any, Any]:
+def _random_input(spec: TensorSpec, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     if np.dtype(spec.dtype).kind == "f":
         return rng.standard_normal(spec.shape).astype(spec.dtype)
     if spec.name == "attention_mask":
         return np.ones(spec.shape, spec.dtype)
-    sizes = {"input_ids": "vocab_size", "token_type_ids": "type_vocab_size"}
-    limit = config.get(sizes.get(spec.name, ""))
-    if not limit:
+    if spec.below is None:
         raise ConfigError(
             f"the artifact's metadata does not say what values {spec} takes: run it with "
             "tvm_sparse.load and inputs of your own"
         )
-    return rng.integers(0, int(limit), spec.shape).astype(spec.dtype)
+    return rng.integers(0, spec.below, spec.shape).astype(spec.dtype)

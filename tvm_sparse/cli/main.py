@@ -26,6 +26,7 @@ from typing import Any
 import click
 
 import tvm_sparse
+from tvm_sparse.cli.printable import printable
 from tvm_sparse.errors import TvmSparseError, did_you_mean
 from tvm_sparse.host import is_lack_of_memory, memory_limit
 from tvm_sparse.processes.temporary import temporary_directory
@@ -180,6 +181,7 @@ def _report(error: BaseException, received: Sequence[int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     if isinstance(error, click.ClickException):
+        error.message = printable(error.message)
         error.show()
         return error.exit_code
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
@@ -220,4 +222,4 @@ def _one_line(error: BaseException) -> str:
 
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # stderr is closed: nobody listens
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)

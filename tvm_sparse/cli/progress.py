@@ -7,8 +7,9 @@ import time
 from types import TracebackType
 from typing import TextIO
 
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from tvm_sparse.cli.console import PrintableConsole
 
 #: On a terminal, a step that took at least this long leaves a line behind.
 _WORTH_A_LINE_S = 1.0
@@ -28,7 +29,7 @@ class ProgressDisplay:
     """
 
     def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
-        self._console = Console(file=stream or sys.stderr, highlight=False, quiet=quiet)
+        self._console = PrintableConsole(file=stream or sys.stderr, highlight=False, quiet=quiet)
         self._live: Progress | None = None
         if self._console.is_terminal and not quiet:
             self._live = Progress(

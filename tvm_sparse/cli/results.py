@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from tvm_sparse.bench.record import BenchRecord
+from tvm_sparse.cli.console import PrintableConsole
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.table import (
     describe_decisions,
@@ -111,7 +112,7 @@ def print_wide(what: RenderableType) -> None:
     # Without a terminal rich takes 80 columns, which break the names of layers.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
     soft_wrap = isinstance(what, str)
-    Console(width=width, highlight=False).print(what, markup=False, soft_wrap=soft_wrap)
+    PrintableConsole(width=width, highlight=False).print(what, markup=False, soft_wrap=soft_wrap)
 
 
 def print_artifact(directory: Path, verbose: bool) -> None:

@@ -19,9 +19,14 @@ import numpy as np
 from tvm_sparse.compiler.weights_object import write_weights_object
 from tvm_sparse.errors import BuildError
 from tvm_sparse.processes.directory import place_directory
-from tvm_sparse.records.write import write_json
 from tvm_sparse.runtime.artifact import file_sha256
-from tvm_sparse.runtime.metadata import LIBRARY_FILE, METADATA_FILE, ArtifactMetadata, FileEntry
+from tvm_sparse.runtime.metadata import (
+    LIBRARY_FILE,
+    METADATA_FILE,
+    ArtifactMetadata,
+    FileEntry,
+    save_metadata,
+)
 
 #: Tried in this order after $CXX and $CC; all that is needed is a linker of shared libraries.
 _LINKERS = ("g++", "gcc", "clang++", "clang", "cc", "ld", "ld.lld")
@@ -36,8 +41,8 @@ def export_artifact(
 ) -> Path:
     """Write the artifact directory of a compiled model, as `place_artifact` does.
 
-    The function of `executable` takes the inputs, then the weights, in their order. `files` of the
-    metadata is filled in here.
+    The function of `executable` takes the inputs, then the weights, in their order. `files` and
+    `checksum` of the metadata are filled in here.
 
     Raises
     ------
@@ -47,18 +52,21 @@ def export_artifact(
 
     def fill(staging: Path) -> None:
         library = staging / LIBRARY_FILE
-        link_library(executable, list(weights.values()), library, metadata.isa)
+        signature = metadata.signature
+        link_library(executable, list(weights.values()), library, metadata.isa, signature)
         entry = FileEntry(file_sha256(library), library.stat().st_size)
-        write_json(staging / METADATA_FILE, replace(metadata, files={LIBRARY_FILE: entry}))
+        save_metadata(staging, replace(metadata, files={LIBRARY_FILE: entry}))
 
     return place_artifact(fill, out_dir)
 
 
-def link_library(executable: Any, weights: Sequence[np.ndarray], library: Path, isa: str) -> None:
+def link_library(
+    executable: Any, weights: Sequence[np.ndarray], library: Path, isa: str, signature: str = ""
+) -> None:
     """Link a compiled module and weights into a shared library.
 
     The weights are in order of its function's parameters; without them the library has the code
-    alone. Its directory needs room for another copy of the weights.
+    alone. Its directory needs room for another copy of the weights. `signature` is for who loads it.
 
     Raises
     ------
@@ -73,7 +81,7 @@ def link_library(executable: Any, weights: Sequence[np.ndarray], library: Path, 
         wanted = _AARCH64_LINKERS[0] if _is_foreign(isa) else native
         raise BuildError(f"no linker for {isa} found: install {wanted}")
     weights_object = library.with_name("weights.o")
-    write_weights_object(weights, isa, weights_object)
+    write_weights_object(weights, isa, weights_object, signature)
     executable.export_library(str(library), fcompile=_linker_call(linker, weights_object))
     weights_object.unlink()
 

@@ -1,9 +1,10 @@
 """Write weights as an object file that any linker can put into a library.
 
-An ELF64 relocatable file with two sections, the weights and their table, each under a symbol of
-its own. Written by hand because the alternatives are slow or missing: weights as constants of the
-compiled module are serialised, copied and linked several times over, and an assembler's `.incbin`
-is not there where only a linker is. The bytes go straight from the arrays to the file.
+An ELF64 relocatable file with three sections, the weights, their table and the signature of the
+function that takes them, each under a symbol of its own. Written by hand because the alternatives
+are slow or missing: weights as constants of the compiled module are serialised, copied and linked
+several times over, and an assembler's `.incbin` is not there where only a linker is. The bytes go
+straight from the arrays to the file.
 
 Source: System V ABI, chapter 4 "Object Files"; its AMD64 supplement for the large section.
 """
@@ -20,6 +21,7 @@ import numpy as np
 
 from tvm_sparse.runtime.weights import (
     ALIGNMENT_BYTES,
+    SIGNATURE_SYMBOL,
     TABLE_SYMBOL,
     WEIGHTS_SYMBOL,
     weight_offsets,
@@ -49,21 +51,22 @@ class _Section:
     offset: int = 0
 
 
-def write_weights_object(weights: Sequence[np.ndarray], isa: str, path: Path) -> None:
+def write_weights_object(
+    weights: Sequence[np.ndarray], isa: str, path: Path, signature: str = ""
+) -> None:
     """Write an object file with the symbols of `runtime.weights`.
 
-    The weights are in order of the function's parameters, `isa` is `aarch64`, or a level of x86-64.
-    Raises OSError if the file cannot be written.
+    The weights are in order of the function's parameters, `isa` is `aarch64`, or a level of x86-64,
+    `signature` the function's. Raises OSError if the file cannot be written.
     """
     foreign = isa == "aarch64"
-    table = weight_table(weights).tobytes()
+    table, text = weight_table(weights).tobytes(), signature.encode() + b"\0"
     offsets, weights_bytes = weight_offsets(weights)
-    names = b"\0".join((b"", WEIGHTS_SYMBOL.encode(), TABLE_SYMBOL.encode(), b""))
+    sizes = {WEIGHTS_SYMBOL: weights_bytes, TABLE_SYMBOL: len(table), SIGNATURE_SYMBOL: len(text)}
+    names = b"\0".join((b"", *(name.encode() for name in sizes), b""))
     symbols = bytes(_SYMBOL.size) + b"".join(
-        _SYMBOL.pack(names.index(name.encode()), _GLOBAL_OBJECT, 0, section, 0, size)
-        for section, (name, size) in enumerate(
-            ((WEIGHTS_SYMBOL, weights_bytes), (TABLE_SYMBOL, len(table))), start=1
-        )
+        _SYMBOL.pack(names.index(name.encode() + b"\0"), _GLOBAL_OBJECT, 0, section, 0, size)
+        for section, (name, size) in enumerate(sizes.items(), start=1)
     )
     # A linker puts the large section of x86-64 behind everything else, where gigabytes do not
     # come between code and its data, which reach each other over 2 GB at most.
@@ -75,9 +78,10 @@ def write_weights_object(weights: Sequence[np.ndarray], isa: str, path: Path) ->
             ".lrodata", _PROGBITS, weights_bytes, ALIGNMENT_BYTES, _ALLOC | _X86_64_LARGE
         ),
         _Section(".rodata.table", _PROGBITS, len(table), 8, _ALLOC),
+        _Section(".rodata.signature", _PROGBITS, len(text), 1, _ALLOC),
         # Without this note a linker takes the stack for executable.
         _Section(".note.GNU-stack", _PROGBITS, 0, 1),
-        _Section(".symtab", _SYMTAB, len(symbols), 8, link=5, info=1, entry_size=_SYMBOL.size),
+        _Section(".symtab", _SYMTAB, len(symbols), 8, link=6, info=1, entry_size=_SYMBOL.size),
         _Section(".strtab", _STRTAB, len(names), 1),
         _Section(".shstrtab", _STRTAB, 0, 1),
     ]
@@ -97,7 +101,9 @@ def write_weights_object(weights: Sequence[np.ndarray], isa: str, path: Path) ->
         stream.write(header)
         _write_weights(stream, weights, [sections[1].offset + offset for offset in offsets])
         for section, content in zip(
-            (sections[2], *sections[4:]), (table, symbols, names, section_names), strict=True
+            (*sections[2:4], *sections[5:]),
+            (table, text, symbols, names, section_names),
+            strict=True,
         ):
             _pad(stream, section.offset)
             stream.write(content)

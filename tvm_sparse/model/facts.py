@@ -7,20 +7,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from math import prod
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CacheError
 from tvm_sparse.records.read import check_record
 
+# `$` alone would allow a line break behind them.
+_Name = Annotated[str, Meta(pattern=r"^(?!.*\n)[\w.:/-]{1,200}$")]
+_Extent = Annotated[int, Meta(ge=0, le=1 << 40)]
+_DType = Annotated[str, Meta(pattern=r"^(?!.*\n)(bool|u?int(8|16|32|64)|float(16|32|64))$")]
+
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name, static shape and numpy dtype name of one input or output."""
+    """One input or output.
 
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
+    Attributes
+    ----------
+    name : str
+        As the model calls it.
+    shape : tuple of int
+        Static.
+    dtype : str
+        numpy's name.
+    below : int or None
+        Values are 0 to `below` - 1, the rows of the table they look up; None if anything goes.
+    """
+
+    name: _Name
+    shape: Annotated[tuple[_Extent, ...], Meta(max_length=8)]
+    dtype: _DType
+    below: Annotated[int, Meta(ge=1, le=1 << 31)] | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of such a tensor."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def __str__(self) -> str:
         return f"{self.name} {self.dtype}[{', '.join(map(str, self.shape))}]"

@@ -26,6 +26,7 @@ Record = TypeVar("Record", bound="DataclassInstance")
 _MOST_BYTES = 64 << 20
 #: What every reader of JSON agrees on: an integer has 64 bits.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+_LONGEST_FAULT = 400
 # What may be a number beyond those: there is seldom one, and only then are all numbers looked at.
 _LONG = re.compile(rb"\d{19}")
 # A step of a path in msgspec's messages: a field, a position, or some key of a mapping.
@@ -103,7 +104,7 @@ def read_bytes(
         reason = getattr(fault, "strerror", None) or fault
         raise error(f"{path} cannot be read: {reason}") from None
     if len(data) > most_bytes:
-        raise error(_line(f"{path} is larger than {most_bytes >> 20} MB", advice))
+        raise error(one_line(f"{path} is larger than {most_bytes >> 20} MB", advice))
     return data
 
 
@@ -136,7 +137,7 @@ def parse_json(
         reason = "it is nested too deeply"
     except ValueError as fault:
         reason = str(fault)
-    raise error(_line(f"{origin} is not valid JSON ({reason})", advice))
+    raise error(one_line(f"{origin} is not valid JSON ({reason})", advice))
 
 
 def check_record(
@@ -163,11 +164,11 @@ def check_record(
         found = document.get("schema_version") if isinstance(document, dict) else None
         if found != needed:
             fault = f"{origin} has schema version {found}, {needed} is needed"
-            raise error(_line(fault, advice))
+            raise error(one_line(fault, advice))
     record: Record = check_types(document, kind, origin, error, advice)
     fault = next(_strays(document, record, ""), "")
     if fault:
-        raise error(_line(f"{origin}: {fault}", advice))
+        raise error(one_line(f"{origin}: {fault}", advice))
     return record
 
 
@@ -197,7 +198,10 @@ def check_types(
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as invalid:
-        raise error(_line(f"{origin}: {_explain(invalid, document, kind)}", advice)) from None
+        fault = _explain(invalid, document, kind)
+    except TvmSparseError as invalid:  # what a dataclass says of its own values
+        fault = str(invalid)
+    raise error(one_line(f"{origin}: {fault}", advice))
 
 
 def holds_long(document: Any) -> bool:
@@ -214,13 +218,17 @@ def holds_long(document: Any) -> bool:
     return False
 
 
+def one_line(fault: str, advice: str) -> str:
+    """Return a message that stays short: names in files of others may have any length."""
+    if len(fault) > _LONGEST_FAULT:
+        half = _LONGEST_FAULT // 2
+        fault = f"{fault[:half]}...{fault[-half:]}"
+    return f"{fault}: {advice}" if advice else fault
+
+
 def schema_version(kind: type[DataclassInstance]) -> Any:
     """Return the schema version of a record's class, None if it has none."""
     return next((f.default for f in fields(kind) if f.name == "schema_version"), None)
-
-
-def _line(fault: str, advice: str) -> str:
-    return f"{fault}: {advice}" if advice else fault
 
 
 def _explain(invalid: msgspec.ValidationError, document: Any, kind: Any) -> str:
@@ -229,19 +237,22 @@ def _explain(invalid: msgspec.ValidationError, document: Any, kind: Any) -> str:
     document = here = copy.copy(document)
     path = ""
     for name, index in _STEP.findall(where):
+        step: str | int | None = int(index) if index.isdigit() else name
         if index == "...":
             # The key that fails in the same way when it is alone.
+            step = None
             members = dict(here)
             for key, value in members.items():
                 here.clear()
                 here[key] = value
                 if _fault(document, kind) == str(invalid):
-                    name = key
+                    step = key
                     break
-        step = name or int(index)
+        if step is None:
+            break
         here[step] = copy.copy(here[step])
         here = here[step]
-        path += f".{name}" if name else f"[{index}]"
+        path += f"[{step}]" if isinstance(step, int) else f".{step}"
     what = what.replace("`", "")
     if what.startswith("Expected") and ", got" not in what:
         what += f", got {reprlib.repr(here)}"

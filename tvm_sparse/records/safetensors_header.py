@@ -15,7 +15,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from tvm_sparse.errors import CheckpointError
-from tvm_sparse.records.read import check_types, parse_json
+from tvm_sparse.records.read import check_types, one_line, parse_json
 
 #: Bits of a value by dtype, in the format's own spelling.
 DTYPE_BITS = {
@@ -120,5 +120,5 @@ def _check_layout(tensors: dict[str, HeaderEntry], origin: str) -> int:
         else:
             position = end
             continue
-        raise CheckpointError(f"{origin}: {name} {fault}: {_AGAIN}")
+        raise CheckpointError(one_line(f"{origin}: {name} {fault}", _AGAIN))
     return position

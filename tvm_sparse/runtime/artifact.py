@@ -21,11 +21,16 @@ from tvm_sparse.runtime.crew import choose_threads
 from tvm_sparse.runtime.loaded_model import LoadedModel
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, load_metadata
 from tvm_sparse.runtime.tvm_runtime import check_versions, first_line, load_tvm_ffi
-from tvm_sparse.runtime.weights import map_weights
+from tvm_sparse.runtime.weights import map_weights, read_signature
 
 
-def load(directory: str | os.PathLike[str], threads: int | None = None) -> LoadedModel:
+def load(
+    directory: str | os.PathLike[str], threads: int | None = None, check_ids: bool = True
+) -> LoadedModel:
     """Load an artifact that `export` wrote.
+
+    Its library is native code, which runs with all that the calling process may do: load only what
+    you trust. Checksums tell damage, and not an attacker, who would change them too.
 
     Parameters
     ----------
@@ -33,6 +38,9 @@ def load(directory: str | os.PathLike[str], threads: int | None = None) -> Loade
         The artifact directory.
     threads : int or None
         Threads to run on; None takes every available core, or `TVM_NUM_THREADS` if that is less.
+    check_ids : bool
+        Whether every run refuses ids that the model has no row for; without, they are read as the
+        nearest that it has.
 
     Returns
     -------
@@ -53,8 +61,13 @@ def load(directory: str | os.PathLike[str], threads: int | None = None) -> Loade
     check_versions(metadata.versions)
     threads = choose_threads(threads)
     check_files(path, metadata)
-    module, weights = _load_library(path / LIBRARY_FILE)
-    return LoadedModel(metadata, module, weights, threads)
+    module, weights, signature = _load_library(path / LIBRARY_FILE)
+    if signature != metadata.signature:
+        raise ArtifactError(
+            f"the metadata in {path} says {metadata.signature}, {LIBRARY_FILE} is {signature}: "
+            "the artifact is damaged, export it again"
+        )
+    return LoadedModel(metadata, module, weights, threads, check_ids)
 
 
 def check_cpu(metadata: ArtifactMetadata, features: frozenset[str] | None = None) -> None:
@@ -130,13 +143,13 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _load_library(path: Path) -> tuple[Any, list[np.ndarray[Any, Any]]]:
-    """Return the TVM module in a shared library, and the weights in it."""
+def _load_library(path: Path) -> tuple[Any, list[np.ndarray[Any, Any]], str]:
+    """Return the TVM module in a shared library, the weights in it, and what it says it takes."""
     tvm_ffi = load_tvm_ffi()
     with _own_name(path.resolve()) as name:
         try:
             module = tvm_ffi.load_module(name, keep_module_alive=False)
-            return module, map_weights(name)
+            return module, map_weights(name), read_signature(name)
         except (RuntimeError, ValueError, AttributeError, OSError) as error:
             reason = first_line(error).rpartition(name)[2].strip(" :")
             raise ArtifactError(

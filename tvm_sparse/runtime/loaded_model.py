@@ -45,13 +45,15 @@ class LoadedModel:
         module: Any,
         weights: list[np.ndarray[Any, Any]],
         threads: int,
+        check_ids: bool = True,
     ) -> None:
         self.metadata = metadata
         self.threads = threads
+        self._check_ids = check_ids
         self._module = module
         self._weights = [load_tvm_ffi().from_dlpack(weight) for weight in weights]
         machine = self._new_machine()
-        self._check_signature(machine)
+        self._check_arity(machine)
         # Virtual machines that nobody runs, each with its function.
         self._idle = [(machine, machine[metadata.entry])]
 
@@ -85,7 +87,7 @@ class LoadedModel:
         Raises
         ------
         InputError
-            If a name, shape or dtype is not the model's.
+            If a name, shape or dtype is not the model's, or an id is none of its.
         """
         return self._bind(inputs, self._read)()
 
@@ -138,7 +140,7 @@ class LoadedModel:
         Raises
         ------
         InputError
-            If a name, shape or dtype is not the model's.
+            If a name, shape or dtype is not the model's, or an id is none of its.
         """
         return self._bind(inputs, lambda _result: None)
 
@@ -164,11 +166,6 @@ class LoadedModel:
     def _read(self, result: Any) -> dict[str, np.ndarray[Any, Any]]:
         """Return copies of the outputs by name."""
         values = [result] if isinstance(result, load_tvm_ffi().Tensor) else list(result)
-        if len(values) != len(self.outputs):
-            raise ArtifactError(
-                f"the model returned {len(values)} outputs, the metadata lists "
-                f"{len(self.outputs)}: the artifact is damaged, export it again"
-            )
         return {
             spec.name: np.array(np.from_dlpack(value))
             for spec, value in zip(self.outputs, values, strict=True)
@@ -199,6 +196,8 @@ class LoadedModel:
     def _arguments(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> list[Any]:
         """Return what the function takes: the checked inputs as aligned tensors, the weights."""
         check_inputs(self.inputs, inputs)
+        if self._check_ids:
+            check_ids(self.inputs, inputs)
         tvm_ffi = load_tvm_ffi()
         tensors = [tvm_ffi.from_dlpack(align(inputs[spec.name])) for spec in self.inputs]
         return [*tensors, *self._weights]
@@ -214,23 +213,20 @@ class LoadedModel:
             ) from None
         return machine
 
-    def _check_signature(self, machine: Any) -> None:
-        """Compare the metadata with the compiled function: no input may land in a wrong slot."""
+    def _check_arity(self, machine: Any) -> None:
+        """Refuse a function that takes another number of inputs and weights than there are."""
         entry = self.metadata.entry
         try:
             arity = int(machine["get_function_arity"](entry))
-            count = max(arity - len(self._weights), 0)
-            names = [str(machine["get_function_param_name"](entry, i)) for i in range(count)]
         except (RuntimeError, ValueError, AttributeError) as error:
             raise ArtifactError(
                 f"{LIBRARY_FILE} has no function {entry!r} ({first_line(error)}): "
                 "export the model again"
             ) from None
-        expected = [spec.name for spec in self.inputs]
-        if names != expected:
+        if arity != len(self.inputs) + len(self._weights):
             raise ArtifactError(
-                f"the metadata lists the inputs {', '.join(expected)}, {LIBRARY_FILE} takes "
-                f"{', '.join(names)}: the artifact is damaged, export it again"
+                f"{LIBRARY_FILE} takes {arity} tensors, there are {len(self.inputs)} inputs and "
+                f"{len(self._weights)} weights: the artifact is damaged, export it again"
             )
 
 
@@ -276,6 +272,34 @@ def check_inputs(specs: tuple[TensorSpec, ...], inputs: Mapping[str, Any]) -> No
             raise InputError(
                 f"input {spec.name} is {value.dtype}, {spec.dtype} is needed: "
                 f"convert it with .astype(np.{spec.dtype})"
+            )
+
+
+def check_ids(specs: tuple[TensorSpec, ...], inputs: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Refuse ids that a model has no row for: it would take another one in silence.
+
+    Parameters
+    ----------
+    specs : tuple of TensorSpec
+        The signature.
+    inputs : mapping of str to numpy.ndarray
+        What `check_inputs` found right.
+
+    Raises
+    ------
+    InputError
+        If an id is negative or too large.
+    """
+    for spec in specs:
+        if spec.below is None:
+            continue
+        value = inputs[spec.name]
+        # As unsigned numbers negative ones are the largest: one look tells both.
+        if value.view(f"u{value.itemsize}").max(initial=0) >= spec.below:
+            where = tuple(map(int, np.argwhere((value < 0) | (value >= spec.below))[0]))
+            raise InputError(
+                f"input {spec.name} holds {value[where]} at {list(where)}, the model has 0 to "
+                f"{spec.below - 1}: use the tokenizer that belongs to it"
             )
 
 

@@ -5,15 +5,19 @@ Free of TVM, so that reports and the command line can read an artifact they do n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError
+from tvm_sparse.host import memory_bytes
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
-from tvm_sparse.records.read import read_record
+from tvm_sparse.records.checksum import checksum
+from tvm_sparse.records.read import check_record, read_json
+from tvm_sparse.records.write import write_json
 
 METADATA_FILE = "metadata.json"
 LIBRARY_FILE = "model.so"
@@ -100,9 +104,11 @@ class ArtifactMetadata:
         Name of the compiled function.
     files : dict of str to FileEntry
         Checksums of the artifact's other files; filled in when it is exported.
+    checksum : str
+        SHA-256 of all the other fields, see `records.checksum`; filled in when it is exported.
     """
 
-    schema_version: Literal[2] = field(default=2, kw_only=True)
+    schema_version: Literal[3] = field(default=3, kw_only=True)
     name: str
     build: str
     model: ModelDescription
@@ -121,6 +127,34 @@ class ArtifactMetadata:
     compile_s: float = 0.0
     entry: str = "main"
     files: dict[str, FileEntry] = field(default_factory=dict)
+    checksum: str = ""
+
+    @property
+    def signature(self) -> str:
+        """The function's name, inputs and outputs in one line, as the library holds it too."""
+        inputs, outputs = (", ".join(map(str, specs)) for specs in (self.inputs, self.outputs))
+        return f"{self.entry}({inputs}) -> {outputs}"
+
+
+@dataclass(frozen=True)
+class _Specs:
+    """What `ArtifactMetadata.spec` holds."""
+
+    model: ModelSpec
+    sparsity: SparsitySpec | None
+    compile: CompileSpec
+
+
+def save_metadata(directory: Path, metadata: ArtifactMetadata) -> None:
+    """Write the metadata of an artifact, with its checksum.
+
+    Raises
+    ------
+    BuildError
+        If the file cannot be written.
+    """
+    document = asdict(metadata)
+    write_json(directory / METADATA_FILE, {**document, "checksum": checksum(document)})
 
 
 def load_metadata(directory: str | Path) -> ArtifactMetadata:
@@ -129,7 +163,7 @@ def load_metadata(directory: str | Path) -> ArtifactMetadata:
     Raises
     ------
     ArtifactError
-        If there is no artifact, or its metadata is damaged or of another schema version.
+        If there is no artifact, or its metadata is damaged, edited or of another schema version.
     """
     directory = Path(directory)
     path = directory / METADATA_FILE
@@ -141,9 +175,16 @@ def load_metadata(directory: str | Path) -> ArtifactMetadata:
         raise ArtifactError(
             f"{directory} has no {METADATA_FILE}: give a directory that `tvm-sparse export` wrote"
         )
-    return read_record(
-        path,
-        ArtifactMetadata,
-        ArtifactError,
-        "the artifact is damaged, or of another version of tvm_sparse: export the model again",
-    )
+    advice = "the artifact is damaged, or of another version of tvm_sparse: export the model again"
+    document = read_json(path, ArtifactError, advice)
+    metadata = check_record(document, ArtifactMetadata, str(path), ArtifactError, advice)
+    check_record(metadata.spec, _Specs, f"{path}: spec", ArtifactError, advice)
+    for spec in (*metadata.inputs, *metadata.outputs):
+        if spec.size_bytes > memory_bytes():
+            raise ArtifactError(f"{path}: {spec} does not fit into this machine's memory: {advice}")
+    if metadata.checksum != checksum(document):
+        raise ArtifactError(
+            f"{path} does not match its checksum: it was changed after the export, copy or export "
+            "the artifact again"
+        )
+    return metadata

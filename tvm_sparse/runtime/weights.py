@@ -5,6 +5,8 @@ table is a list of 64-bit integers that C reads as well as Python:
 
     count, then for each weight in the order of the function's parameters:
     offset in the section in bytes, DLPack type code, bits, number of dimensions, each dimension
+
+Beside them lies the signature of the function, a text that ends with a zero byte.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 ALIGNMENT_BYTES = 64
 WEIGHTS_SYMBOL = "tvm_sparse_weights"
 TABLE_SYMBOL = "tvm_sparse_weight_table"
+SIGNATURE_SYMBOL = "tvm_sparse_signature"
 #: DLPack's type codes by numpy's kinds.
 _TYPE_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
 _KINDS = {code: kind for kind, code in _TYPE_CODES.items()}
@@ -78,14 +81,27 @@ def map_weights(library: str) -> list[np.ndarray[Any, Any]]:
     ValueError
         If it has no weights.
     """
+    section, table = _addresses(library, WEIGHTS_SYMBOL, TABLE_SYMBOL)
+    words = _words(table)
+    return [_map_weight(section, words) for _ in range(next(words))]
+
+
+def read_signature(library: str) -> str:
+    """Return the signature in a library that TVM has loaded.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    (text,) = _addresses(library, SIGNATURE_SYMBOL)
+    return ctypes.string_at(text).decode()
+
+
+def _addresses(library: str, *symbols: str) -> list[int]:
     handle = ctypes.CDLL(library)
     try:
-        section, table = (
-            ctypes.addressof(ctypes.c_byte.in_dll(handle, name))
-            for name in (WEIGHTS_SYMBOL, TABLE_SYMBOL)
-        )
-        words = _words(table)
-        return [_map_weight(section, words) for _ in range(next(words))]
+        return [ctypes.addressof(ctypes.c_byte.in_dll(handle, name)) for name in symbols]
     finally:
         # TVM's own reference keeps the library; this one would keep it for ever.
         _ctypes.dlclose(handle._handle)

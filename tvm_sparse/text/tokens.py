@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
@@ -121,10 +122,8 @@ class TextTokenizer:
 
     def _encode(self, text: str) -> Any:
         first, separator, second = text.partition(PAIR_SEPARATOR)
-        try:
+        with _refusing("the tokenizer fails on a text"):
             encoded = self._tokenizer.encode(first, second if separator else None)
-        except Exception as error:  # the library raises plain Exception
-            raise InputError(f"the tokenizer fails on a text: {_reason(error)}") from None
         if not encoded.ids:
             raise InputError(f"the tokenizer makes no tokens of {reprlib.repr(text)}")
         return encoded
@@ -140,7 +139,7 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
     """
     folder = Path(directory)
     file, vocabulary = folder / TOKENIZER_FILE, folder / VOCABULARY_FILE
-    try:
+    with _refusing(f"the tokenizer in {folder} cannot be read"):
         if file.is_file():
             from tokenizers import Tokenizer
 
@@ -154,16 +153,19 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
                 f"{folder} has no tokenizer: {TOKENIZER_FILE} or {VOCABULARY_FILE} is needed "
                 "beside the model (--tokenizer names another directory)"
             )
-    except InputError:
-        raise
-    except Exception as error:  # the library raises plain Exception
-        raise InputError(f"the tokenizer in {folder} cannot be read: {_reason(error)}") from None
     found = (tokenizer.token_to_id(token) for token in _PADDING_TOKENS)
     return TextTokenizer(tokenizer, next((i for i in found if i is not None), 0))
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Turn whatever the library raises into one line."""
+    try:
+        yield
+    except (InputError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # plain Exception, and panics of Rust, which are not even that
+        raise InputError(f"{what}: {' '.join(str(error).split())[:200]}") from None
 
 
 class _Settings(TypedDict, total=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import asdict, dataclass, field
+from math import prod
 from typing import Any, Literal
 
 from tvm_sparse.config import block_name, choose_micro_batch
@@ -14,6 +15,8 @@ from tvm_sparse.tuning.setting import Setting
 Mode = Literal["decide", "predict", "measure"]
 #: The sparsities people ask about (SparseML's grid).
 DEFAULT_SPARSITIES = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
+#: A year's work on most machines.
+_MOST_POINTS = 100_000
 DEFAULT_BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1))
 
 
@@ -73,6 +76,9 @@ class Grid:
                     raise ConfigError(f"{name} {number} given: it must be at least 1")
         for number in self.threads:
             threads_here(number)
+        points = prod(len(set(values)) for values in self.to_json().values())
+        if points > _MOST_POINTS:
+            raise ConfigError(f"a grid of {points} points given: {_MOST_POINTS} are the most")
 
     @property
     def settings(self) -> list[Setting]:

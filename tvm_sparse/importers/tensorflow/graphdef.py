@@ -15,6 +15,9 @@ from tvm_sparse.model.facts import TensorSpec
 # The order in which a module's inputs stand, whatever order the model's `call` has.
 INPUT_ORDER = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
 
+# What a configuration calls the number of rows that ids look up.
+_ROWS = {"input_ids": "vocab_size", "token_type_ids": "type_vocab_size"}
+
 # Switched off where a model's `call` knows them: their outputs are not part of the result.
 _CALL_SWITCHES = ("output_attentions", "output_hidden_states", "use_cache")
 
@@ -88,7 +91,8 @@ def input_signature(
         names += [name for name in ("attention_mask", "token_type_ids") if name in accepted]
         if int(config.get("type_vocab_size", 0) or 0) < 2 and "token_type_ids" in names:
             names.remove("token_type_ids")
-    return tuple(TensorSpec(name, (batch, seq_len), "int32") for name in names)
+    rows = {name: getattr(model.config, key, None) for name, key in _ROWS.items()}
+    return tuple(TensorSpec(name, (batch, seq_len), "int32", rows.get(name)) for name in names)
 
 
 def freeze(model: Any, inputs: tuple[TensorSpec, ...]) -> FrozenGraph:
