@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import reprlib
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Literal, get_args
 
 from tvm_sparse.errors import ConfigError, check_word
@@ -20,6 +21,8 @@ SelectMethod = Literal["auto", "threshold", "model", "measure"]
 InputForm = Literal["full", "single"]
 
 _DEFAULT_THRESHOLD = 0.5
+#: No size, count or seed is as large; whoever reckons with them may take them for 64-bit integers.
+_TOO_MANY = 1 << 40
 
 #: Tokens that a micro-batch has for each core, at least.
 _MICRO_BATCH_TOKENS = 192
@@ -30,6 +33,11 @@ _MOST_MICRO_BATCHES = 16
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
+
+
+def _require_whole(name: str, value: int, least: int = 1) -> None:
+    _require(value >= least, f"{name} {value} given: it must be at least {least}")
+    _require(value < _TOO_MANY, f"{name} {value} given: it must be less than {_TOO_MANY}")
 
 
 class _Spec:
@@ -79,13 +87,11 @@ class ModelSpec(_Spec):
         _require(bool(self.model), "no model given: pass a preset, a hub id or a directory")
         check_word("weights", self.weights, get_args(WeightsPolicy))
         check_word("inputs", self.inputs, get_args(InputForm))
-        _require(self.batch >= 1, f"batch {self.batch} given: it must be at least 1")
-        _require(self.seq_len >= 1, f"seq-len {self.seq_len} given: it must be at least 1")
-        _require(self.seed >= 0, f"seed {self.seed} given: it must be 0 or more")
-        _require(
-            self.num_layers is None or self.num_layers >= 1,
-            f"layers {self.num_layers} given: it must be at least 1",
-        )
+        _require_whole("batch", self.batch)
+        _require_whole("seq-len", self.seq_len)
+        _require_whole("seed", self.seed, least=0)
+        if self.num_layers is not None:
+            _require_whole("layers", self.num_layers)
         _require(
             self.micro_batch is None
             or (self.micro_batch >= 1 and self.batch % self.micro_batch == 0),
@@ -152,12 +158,14 @@ class SparsitySpec(_Spec):
             "only with --select threshold; leave one of them out",
         )
         _require(
-            len(self.block_shape) == 2 and min(self.block_shape) >= 1,
+            len(self.block_shape) == 2
+            and min(self.block_shape) >= 1
+            and max(self.block_shape) < _TOO_MANY,
             f"block shape {'x'.join(map(str, self.block_shape))} given: "
-            "bs-r and bs-c must be at least 1",
+            "bs-r and bs-c must be at least 1 and divide the weights",
         )
         check_word("prune", self.prune, get_args(PruneMethod))
-        _require(self.seed >= 0, f"seed {self.seed} given: it must be 0 or more")
+        _require_whole("seed", self.seed, least=0)
 
     @property
     def threshold(self) -> float:
@@ -210,12 +218,16 @@ class BenchSpec(_Spec):
     warmup_s: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(self.time_s > 0, f"time {self.time_s:g} given: it must be over 0 seconds")
         _require(
-            self.iterations is None or self.iterations >= 1,
-            f"iterations {self.iterations} given: it must be at least 1",
+            self.time_s > 0 and isfinite(self.time_s),
+            f"time {self.time_s:g} given: it must be over 0 seconds, and finite",
         )
-        _require(self.warmup_s >= 0, f"warmup {self.warmup_s:g} given: it must be 0 or more")
+        if self.iterations is not None:
+            _require_whole("iterations", self.iterations)
+        _require(
+            self.warmup_s >= 0 and isfinite(self.warmup_s),
+            f"warmup {self.warmup_s:g} given: it must be 0 or more, and finite",
+        )
 
 
 def parse_block_shape(text: str) -> tuple[int, int]:

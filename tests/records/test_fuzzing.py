@@ -9,7 +9,7 @@ from fuzzing import TARGETS, faults, mutant
 
 pytestmark = pytest.mark.unit
 
-_MUTANTS = 200
+_MUTANTS = 100
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from tvm_sparse.errors import ArtifactError
-from tvm_sparse.records.read import check_record, parse_json, read_json, read_record
+from tvm_sparse.errors import ArtifactError, BuildError
+from tvm_sparse.records.read import check_record, check_types, parse_json, read_json, read_record
 from tvm_sparse.records.write import write_json
 
 pytestmark = pytest.mark.unit
@@ -90,6 +90,25 @@ def test_integers_of_more_than_64_bits_are_refused() -> None:
             parse_json(f'{{"a": [{number}]}}', "a.json", ArtifactError)
     text = '{"a": 9223372036854775807, "b": 0.12345678901234567890123, "c": "12345678901234567890"}'
     assert parse_json(text, "a.json", ArtifactError)["a"] == 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Ratio:
+    over: float
+    under: float
+
+    def __post_init__(self) -> None:
+        if self.over / self.under < 0:
+            raise BuildError(f"{self.over} / {self.under} given: it must be 0 or more")
+
+
+@pytest.mark.parametrize(
+    ("over", "under", "said"),
+    [(-1.0, 1.0, "-1.0 / 1.0 given"), (1.0, 0.0, "float division by zero")],
+)
+def test_what_a_dataclass_says_of_its_values(over: float, under: float, said: str) -> None:
+    with pytest.raises(ArtifactError, match=f"^a.json: {said}"):
+        check_types({"over": over, "under": under}, Ratio, "a.json", ArtifactError)
 
 
 @pytest.mark.parametrize("name", document())

@@ -15,7 +15,7 @@ from tvm_sparse.cli.printable import printable
 class PrintableConsole(Console):
     """Escapes control characters in all it prints; its own commands, such as colours, stay."""
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """Return a text in the form that is laid out."""
         return super().render_str(printable(text), **options)
 

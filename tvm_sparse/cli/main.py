@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import math
 import os
 import signal
@@ -181,8 +182,9 @@ def _report(error: BaseException, received: Sequence[int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     if isinstance(error, click.ClickException):
-        error.message = printable(error.message)
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        _say(shown.getvalue().rstrip())
         return error.exit_code
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         _say("interrupted")

@@ -66,7 +66,8 @@ def link_library(
     """Link a compiled module and weights into a shared library.
 
     The weights are in order of its function's parameters; without them the library has the code
-    alone. Its directory needs room for another copy of the weights. `signature` is for who loads it.
+    alone. Its directory needs room for another copy of the weights. `signature` is for who loads
+    the library.
 
     Raises
     ------

@@ -199,7 +199,10 @@ def check_types(
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as invalid:
         fault = _explain(invalid, document, kind)
-    except TvmSparseError as invalid:  # what a dataclass says of its own values
+    except (
+        TvmSparseError,
+        ArithmeticError,
+    ) as invalid:  # from a dataclass that looks at its values
         fault = str(invalid)
     raise error(one_line(f"{origin}: {fault}", advice))
 
