@@ -21,6 +21,7 @@ from tvm_sparse.config import BenchSpec, parse_block_shapes
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.study_table import LEGEND, render_study
+from tvm_sparse.whatif.doubts import TOLERANCE
 from tvm_sparse.whatif.grid_file import parse_axes
 from tvm_sparse.whatif.study import Study
 
@@ -44,7 +45,7 @@ def judge(study: Study, within: float, at_least: int) -> str:
 @click.option("--block", default="1x1,4x1,16x1,32x1", show_default=True)
 @click.option("--seq-len", default="128", show_default=True)
 @click.option("--time", "time_s", default=3.0, show_default=True, help="Seconds per build.")
-@click.option("--within", default=0.15, show_default=True, help="Allowed error, 0..1.")
+@click.option("--within", default=TOLERANCE, show_default=True, help="Allowed error, 0..1.")
 @click.option("--at-least", default=10, show_default=True, help="Undisturbed points needed.")
 @click.option("--predict-only", is_flag=True, help="Time a prediction of the default grid alone.")
 @click.option("--cache-dir", envvar="TVM_SPARSE_CACHE")

@@ -19,9 +19,8 @@ from tvm_sparse.report.charts.elements import (
 )
 from tvm_sparse.report.charts.palette import NEUTRAL
 from tvm_sparse.report.study_rows import StudyRow, blocks_of
+from tvm_sparse.whatif.doubts import TOLERANCE
 
-#: Predictions are meant to be within this share of a measurement.
-TOLERANCE = 0.15
 #: A logarithmic axis is read with less ease: only where the values span more than this.
 _WIDE_SPAN = 8
 

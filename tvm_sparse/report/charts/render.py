@@ -31,7 +31,7 @@ def theme(font: str) -> dict[str, Any]:
         "background": "transparent",
         "view": {"stroke": None},
         "axis": {**axis, "gridColor": INK, "gridOpacity": 0.14, "domainOpacity": 0.5},
-        "axisX": {"grid": False},
+        "axisX": {"grid": False, "labelOverlap": "greedy", "labelSeparation": 6},
         "axisY": {"minExtent": 30},
         "legend": {
             **text,
