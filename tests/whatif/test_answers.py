@@ -198,6 +198,12 @@ def test_a_measurement_outweighs_a_busy_dense_build_and_stands_where_nothing_els
     assert "What was measured undisturbed stands: 4x1 at 90.0%: 1.25x dense." in text
 
 
+def test_measured_speed_ups_that_fall_with_the_sparsity_are_distrusted():
+    fell = {((4, 1), 0.8): make_measurement(5.8), ((4, 1), 0.9): make_measurement(7.0)}
+    text = answer("reliability", make_curves(fell, {(4, 1): 2.0})).text
+    assert "1.72x dense was measured at 80.0% and 1.43x at 90.0%" in text
+
+
 def test_kernels_whose_times_stay_out_of_order_are_distrusted():
     curves = make_curves(factors={(4, 1): 2.0})
     kernels = tuple(replace(kernel, disorder=8.7) for kernel in curves.dense.kernels)

@@ -11,7 +11,7 @@ from tvm_sparse.config import block_name
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.economy import Pricing
 from tvm_sparse.whatif.point_results import Doubt
-from tvm_sparse.whatif.study import Answer, FidelityPoint, Study, StudyFidelity
+from tvm_sparse.whatif.study import Alternative, Answer, FidelityPoint, Study, StudyFidelity
 from tvm_sparse.whatif.verdict import verdict_answer, verdict_of
 
 pytestmark = pytest.mark.unit
@@ -63,7 +63,8 @@ def test_where_todays_engine_is_faster_nothing_is_to_be_pruned():
 
 
 def test_without_a_fidelity_the_usual_sparsity_is_told_and_that_accuracy_is_unknown():
-    verdict = verdict_of(make_study(alternatives=(), pricing=Pricing()))
+    missing = Alternative("ONNX Runtime INT8", 128, 1, 2, "not installed", "needs onnxruntime")
+    verdict = verdict_of(make_study(alternatives=(missing,), pricing=Pricing()))
     assert verdict.text == (
         "Pruned to 90 % in 16x1 it would be 2.5x faster (predicted) than our dense build, and "
         "save 59 % of core time; what that costs in accuracy is not known yet."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from tvm_sparse.config import block_name
 from tvm_sparse.tuning.plausible import NOISE
@@ -98,6 +99,12 @@ def _reason(
 ) -> str:
     """Return why the predictions of one block shape are in doubt, empty if they are not."""
     quiet = [r for r in results if r.measured and not r.measured.disturbed]
+    for less, more in pairwise(sorted(quiet, key=lambda result: result.point.sparsity)):
+        if NOISE * more.speedup < less.speedup:
+            return (
+                f"{less.speedup:.2f}x dense was measured at {less.point.sparsity:.1%} and "
+                f"{more.speedup:.2f}x at {more.point.sparsity:.1%}"
+            )
     confirmed = any(abs(r.error or 0.0) <= TOLERANCE for r in quiet)
     for result in quiet if confirmed else results:
         if result.measured and abs(result.error or 0.0) > 2 * TOLERANCE:

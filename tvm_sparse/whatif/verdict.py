@@ -130,7 +130,8 @@ def _text(
         return "Whether to prune cannot be told from this study."
     gain, what = point.speedup / engine_speedup, _recipe(point)
     known = "" if point.measured else " (predicted)"
-    best = f"{engine}, the fastest engine measured here" if study.alternatives else engine
+    others = alternatives_at(study, point.point.setting)
+    best = f"{engine}, the fastest engine measured here" if others else engine
     if gain < _LEAST_GAIN:
         return (
             f"Do not prune for speed: {what} is {gain:.2f}x as fast{known} as {best}, and pruning "
