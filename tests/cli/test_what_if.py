@@ -31,7 +31,7 @@ def test_a_wrong_grid_file_is_refused_in_one_line(invoke, tmp_path, text, messag
     [
         (("--price-per-core-hour", "0"), "per_core_hour 0 given: it must be a number over 0"),
         (("--requests-per-day", "nan"), "requests_per_day nan given"),
-        (("--against", "tensorrt"), "engine 'tensorrt' given: use some of onnxruntime"),
+        (("--against", "tensorrt"), "engine 'tensorrt' given"),
         (("--no-fidelity", "--fidelity-method", "wanda"), "--no-fidelity given with"),
         (("--markdown", "no/such/file.md"), "no/such"),
     ],
