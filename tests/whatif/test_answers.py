@@ -171,7 +171,7 @@ def test_an_unreliable_study_says_so_first_and_answers_that_it_cannot_tell(name)
     measured, disturbed, reason = UNRELIABLE[name]
     curves = make_curves(measured, {(4, 1): 2.0}, disturbed)
     first, *others = make_answers([curves], Targets(latency_ms=6.5))
-    assert first.text.startswith("This study cannot tell whether pruning pays: ")
+    assert first.text.startswith("This study cannot tell whether pruning pays (4x1: ")
     assert reason in first.text
     told = {found.topic: found.text for found in others}
     assert "4x1 cannot be told" in told["break_even"]

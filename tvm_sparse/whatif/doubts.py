@@ -71,14 +71,13 @@ def reliability_answer(results: Sequence[PointResult], doubts: Sequence[Doubt]) 
     doubted = {(doubt.setting, doubt.block_shape) for doubt in doubts}
     advice = "Measure again when the machine is quiet (--measure-again)."
     facts = {"doubted": sorted({doubt.block_shape for doubt in doubts})}
+    reasons = "; ".join(f"{', '.join(sorted(names))}: {why}" for why, names in blocks.items())
     if everything <= doubted:
-        reasons = "; ".join(blocks)
-        text = f"This study cannot tell whether pruning pays: {reasons}. {advice}"
+        text = f"This study cannot tell whether pruning pays ({reasons}). {advice}"
         if measured := [r for r in tellable(results, doubts) if r.measured]:
             listed = ", ".join(f"{describe_point(r)}: {r.speedup:.2f}x dense" for r in measured)
             text += f" What was measured undisturbed stands: {listed}."
         return Answer("reliability", text, facts)
-    reasons = "; ".join(f"{', '.join(sorted(names))}: {why}" for why, names in blocks.items())
     text = f"Not all of this study can be relied on, and what cannot is left out ({reasons})."
     return Answer("reliability", f"{text} {advice}", facts)
 

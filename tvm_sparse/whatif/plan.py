@@ -17,6 +17,8 @@ _START_S, _START_S_PER_WEIGHT = 2.5, 3.0e-8
 _KERNEL_S, _KERNEL_S_PER_WEIGHT = 0.5, 4.0e-9
 _KERNELS_START_S, _CEILINGS_S = 4.0, 6.0
 _ENGINE_S, _ENGINE_S_PER_WEIGHT = 20.0, 4.0e-7
+#: How much longer all takes beside a neighbour that wants the same cores.
+_SHARED = 2.0
 #: Kernels a transformer's layer has: Q, K and V in one, attention's output, two of feed-forward.
 _PRODUCTS = 4
 #: Points that the default mode measures per block shape, and besides.
@@ -131,7 +133,7 @@ def estimate_cost(
         engines=there.engines,
         reused_points=reused,
         minutes=(once_s + builds_s + kernels_s) / 60,
-        busy_minutes=(once_s + ATTEMPTS * builds_s + TRIES * kernels_s) / 60,
+        busy_minutes=_SHARED * (once_s + ATTEMPTS * builds_s + TRIES * kernels_s) / 60,
         disk_bytes=_disk_bytes(points, weights, imports, dense, sparse - reused, keep_builds),
     )
 
