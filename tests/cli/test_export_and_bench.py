@@ -12,6 +12,7 @@ from command_line import QUICK, Sandbox
 import tvm_sparse
 from tvm_sparse.bench.inputs import random_inputs
 from tvm_sparse.bench.record import load_record
+from tvm_sparse.errors import InputError
 from tvm_sparse.host import detect_host
 from tvm_sparse.runtime.metadata import load_metadata, save_metadata
 
@@ -54,6 +55,16 @@ def test_exported_builds_agree(exported) -> None:
     sparse, dense = (tvm_sparse.load(exported / b).run(**inputs) for b in ("sparse", "dense"))
     for name, values in dense.items():
         np.testing.assert_allclose(sparse[name], values, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "bad"), [("input_ids", 96), ("token_type_ids", 2)])
+def test_ids_beyond_the_tables_of_a_model_are_refused(name, bad, exported) -> None:
+    model = tvm_sparse.load(exported / "dense")
+    inputs = random_inputs(model.metadata)
+    inputs[name][0, 1] = bad
+    message = rf"input {name} holds {bad} at \[0, 1\], the model has 0 to {bad - 1}: "
+    with pytest.raises(InputError, match=message):
+        model.run(**inputs)
 
 
 def test_bench_imports_no_compiler(exported, tmp_path) -> None:
