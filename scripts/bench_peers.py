@@ -22,6 +22,7 @@ from tvm_sparse.errors import DependencyError, TvmSparseError
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.charts.peers import peers_chart, peers_title
 from tvm_sparse.report.charts.render import save_chart
+from tvm_sparse.report.figures import describe_disturbance
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
 
 console = Console()
@@ -82,6 +83,8 @@ def main(
         )
         record = record if label is None else renamed(record, label)
         for count in record.threads:
+            if warning := describe_disturbance(record.disturbance_at(count)):
+                console.print(warning, highlight=False, markup=False)
             console.print(render_peers(record, count))
             for line in (*describe_engines(record, count), describe_rival(record, count)):
                 console.print(line, highlight=False, markup=False)

@@ -28,6 +28,7 @@ from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.records.write import write_json
+from tvm_sparse.report.figures import describe_disturbance
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
 from tvm_sparse.sparsity.patterns import fill_random
 
@@ -152,6 +153,8 @@ def main(
                 environment=environment,
             )
             for count in counts:
+                if warning := describe_disturbance(record.disturbance_at(count)):
+                    console.print(warning, highlight=False, markup=False)
                 console.print(render_peers(record, count))
                 for line in (*describe_engines(record, count), describe_rival(record, count)):
                     console.print(line, highlight=False, markup=False)

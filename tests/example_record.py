@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tvm_sparse.bench.disturbance import Disturbance
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
 from tvm_sparse.model.decision import Decision
@@ -11,10 +12,13 @@ from tvm_sparse.runtime.metadata import CallTime
 
 MODEL = ModelDescription("bert-base", "BertModel", "encoder", {})
 WEIGHTS = WeightsFacts("random", source="seed 0")
+QUIET = Disturbance(waiting=0.0, slowness=1.0, spread=1.05, skew=1.0)
 LAYER = "encoder/layer_._0/attention/self/query"
 
 
-def example_record(dense_ms: float = 100.0, sparse_ms: float = 25.0) -> BenchRecord:
+def example_record(
+    dense_ms: float = 100.0, sparse_ms: float = 25.0, disturbance: Disturbance = QUIET
+) -> BenchRecord:
     return BenchRecord(
         created="2026-01-02T03:04:05+00:00",
         model=MODEL,
@@ -39,7 +43,9 @@ def example_record(dense_ms: float = 100.0, sparse_ms: float = 25.0) -> BenchRec
             python="3.11.0",
             versions={"tvm": "0.27.0", "ffi": "0.1.14", "numpy": "2.0", "tvm_sparse": "0.1.0"},
         ),
+        disturbance=disturbance,
         speedup=dense_ms / sparse_ms,
+        undisturbed_speedup=dense_ms / sparse_ms,
         speedup_p10=0.9 * dense_ms / sparse_ms,
         speedup_p90=1.1 * dense_ms / sparse_ms,
         decisions=(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from placed_layers import placed
 
+from tvm_sparse.bench.disturbance import Disturbance
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
@@ -20,6 +21,8 @@ from tvm_sparse.whatif.cost import CostModel
 from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.predict import Predictor
 
+QUIET = Disturbance(waiting=0.0, slowness=1.0, spread=1.0, skew=1.0)
+BUSY = Disturbance(waiting=0.5, slowness=1.0, spread=1.0, skew=1.0)
 SETTING = Setting(seq_len=8, batch=1, threads=1, micro_batch=1)
 LAYER = "bert/encoder/layer_._0"
 #: (layer, N, K) of the dense layers.
@@ -88,6 +91,7 @@ def make_record(latency_ms: float = LATENCY_MS, calls=CALLS) -> BenchRecord:
         spec={"model": {"batch": 1}},
         builds={"dense": build},
         environment=detect_environment(1),
+        disturbance=QUIET,
     )
 
 

@@ -164,8 +164,9 @@ def test_a_profile_never_exceeds_the_latency(layers) -> None:
 def test_measurement(layers) -> None:
     record = example_record(dense_ms=11.0)
     record = replace(record, builds={"dense": replace(record.builds["dense"], calls=CALLS)})
-    found = analysis.add_measurement(analysed(layers), "dense", record, disturbed=True)
-    assert (found.timed_build, found.latency_ms, found.disturbed) == ("dense", 11.0, True)
+    found = analysis.add_measurement(analysed(layers), "dense", record)
+    assert (found.timed_build, found.latency_ms) == ("dense", 11.0)
+    assert found.disturbance == record.disturbance
     assert found.environment == record.environment
     assert found.totals.latency_ms == 7.5
 

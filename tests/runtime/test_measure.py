@@ -25,7 +25,7 @@ def test_statistics_are_numpys() -> None:
     stats = measure_summary(samples)
     assert (stats.mean, stats.median, stats.min, stats.max) == (4.0, 2.5, 1.0, 10.0)
     assert stats.std == pytest.approx(np.std(samples, ddof=1))
-    assert stats.p90 == pytest.approx(7.9)
+    assert (stats.p10, stats.p90) == pytest.approx((1.3, 7.9))
     assert stats.p95 == pytest.approx(np.percentile(samples, 95))
     assert stats.p99 == pytest.approx(np.percentile(samples, 99))
     assert stats.samples == tuple(samples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from study_parts import DENSE_BYTES, SETTING, make_baseline, make_measurement, make_predictors
+from study_parts import BUSY, DENSE_BYTES, SETTING, make_baseline, make_measurement, make_predictors
 
 from tvm_sparse.tuning.machine import LEVELS, Ceilings
 from tvm_sparse.whatif.answers import RANDOM_FILL, make_answers
@@ -33,7 +33,9 @@ def make_curves(measured=None, factors=FACTORS, disturbed=False) -> Curves:
     points = [
         Point(SETTING, block_shape, sparsity) for block_shape in factors for sparsity in SPARSITIES
     ]
-    baseline = replace(make_baseline(), disturbed=disturbed)
+    baseline = make_baseline()
+    if disturbed:
+        baseline = replace(baseline, record=replace(baseline.record, disturbance=BUSY))
     dense = setting_result(
         baseline, predictors, Fill(), Ceilings(1, 1.0, dict.fromkeys(LEVELS, 1.0))
     )

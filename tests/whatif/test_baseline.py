@@ -10,7 +10,7 @@ from study_parts import CALLS, LATENCY_MS, LAYER, SETTING, make_baseline, make_r
 from tvm_sparse.errors import SparsityError
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.tuning.kernel_job import KernelJob
-from tvm_sparse.whatif.baseline import Baseline, pooled, slowness, undisturbed_ms
+from tvm_sparse.whatif.baseline import Baseline, pooled
 
 pytestmark = pytest.mark.unit
 
@@ -27,12 +27,12 @@ def test_a_latency_is_that_of_the_quiet_rounds():
     noisy = replace(
         build, calls=(), round_median_ms=(10.0, 15.0, 15.2, 15.4, 10.1, 15.0, 15.2, 15.3)
     )
-    assert undisturbed_ms(noisy) == pytest.approx(10.07)
-    assert slowness(noisy) == pytest.approx(1.007)
+    assert noisy.undisturbed_ms == pytest.approx(10.07)
+    assert noisy.timed.slowness == pytest.approx(1.007)
     mostly = replace(noisy, round_median_ms=(10.0, *[15.0] * 7))
-    assert slowness(mostly) == pytest.approx(1.35)
+    assert mostly.timed.slowness == pytest.approx(1.35)
     # The profile was taken at a better moment than all rounds.
-    assert slowness(replace(build, round_median_ms=(15.0,) * 5)) == pytest.approx(1.5)
+    assert replace(build, round_median_ms=(15.0,) * 5).timed.slowness == pytest.approx(1.5)
 
 
 def test_a_profile_slower_than_the_build_is_scaled_to_it():

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from tvm_sparse.bench.disturbance import Disturbance
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
@@ -111,8 +112,8 @@ class Analysis:
         The build whose times these are, `dense` or `sparse`; None if nothing was measured.
     latency_ms, parts_ms
         Its median latency, and its time by part, adding up to that; None if not measured.
-    disturbed
-        Whether something else kept the machine busy during the measurement.
+    disturbance
+        What tells of something else on the machine; None if nothing was measured.
     predicted_latency_ms
         Predicted latency with all eligible layers sparse; None if not predicted.
     environment
@@ -123,7 +124,7 @@ class Analysis:
         Sums over the layers.
     """
 
-    schema_version: Literal[2] = field(default=2, kw_only=True)
+    schema_version: Literal[3] = field(default=3, kw_only=True)
     model: ModelDescription
     weights: WeightsFacts
     spec: dict[str, Any]
@@ -133,7 +134,7 @@ class Analysis:
     timed_build: str | None = None
     latency_ms: float | None = None
     parts_ms: dict[str, float] | None = None
-    disturbed: bool = False
+    disturbance: Disturbance | None = None
     predicted_latency_ms: float | None = None
     environment: Environment | None = None
     sensitivity: Sensitivity | None = None
@@ -207,9 +208,7 @@ def add_times(
     return timed, latency_by_part(calls, latency_ms)
 
 
-def add_measurement(
-    analysis: Analysis, build: str, record: BenchRecord, disturbed: bool = False
-) -> Analysis:
+def add_measurement(analysis: Analysis, build: str, record: BenchRecord) -> Analysis:
     """Return the analysis with what was measured, with profiling, of one of its builds."""
     measured = record.builds[build]
     latency_ms = measured.latency_ms.median
@@ -220,7 +219,7 @@ def add_measurement(
         timed_build=build,
         latency_ms=latency_ms,
         parts_ms=parts_ms,
-        disturbed=disturbed,
+        disturbance=record.disturbance,
         environment=record.environment,
     )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tvm_sparse.analysis.layers import Analysis
 
 _BENCH = BenchSpec(time_s=2.0, warmup_s=0.5)
+_PROFILE_REPEATS = 20
 
 
 def analyze(
@@ -75,8 +76,8 @@ def _analyze_artifact(
 ) -> Analysis:
     from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_decisions
     from tvm_sparse.bench.inputs import random_inputs
+    from tvm_sparse.bench.runner import benchmark
     from tvm_sparse.runtime.metadata import load_metadata
-    from tvm_sparse.whatif.measuring import measure_quietly
 
     directory, say = Path(directory), steps(progress)
     say("reading the artifact")
@@ -96,10 +97,15 @@ def _analyze_artifact(
     )
     if not timed:
         return analysis
-    say(f"measuring the {metadata.build} build")
-    inputs, builds = random_inputs(metadata), {metadata.build: directory}
-    record, disturbed = measure_quietly(builds, inputs, _BENCH, threads, say)
-    return add_measurement(analysis, metadata.build, record, disturbed)
+    record = benchmark(
+        {metadata.build: directory},
+        random_inputs(metadata),
+        _BENCH,
+        threads,
+        profile_repeats=_PROFILE_REPEATS,
+        progress=progress,
+    )
+    return add_measurement(analysis, metadata.build, record)
 
 
 def _analyze_model(
@@ -112,11 +118,11 @@ def _analyze_model(
 ) -> Analysis:
     from tvm_sparse.analysis.layer_prediction import predict_layers
     from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_weights
+    from tvm_sparse.bench.runner import benchmark
     from tvm_sparse.fidelity.model_sensitivity import sensitivity
     from tvm_sparse.tuning.records import Records
     from tvm_sparse.tuning.setting import Setting
     from tvm_sparse.whatif.baseline import Baseline
-    from tvm_sparse.whatif.measuring import measure_quietly
     from tvm_sparse.whatif.predict import make_predictors
 
     say = steps(progress)
@@ -144,12 +150,16 @@ def _analyze_model(
     if not timed:
         return analysis
     builds = compile(model, builds=(DENSE.name,), threads=threads, progress=say)
-    say("measuring the dense build")
-    inputs = model.reference.inputs
-    record, disturbed = measure_quietly(builds.directories, inputs, _BENCH, threads, say)
-    analysis = add_measurement(analysis, DENSE.name, record, disturbed)
-    setting = Setting.of(model.spec, threads)
-    baseline = Baseline.from_record(setting, record, model.layers, disturbed)
+    record = benchmark(
+        builds.directories,
+        model.reference.inputs,
+        _BENCH,
+        threads,
+        profile_repeats=_PROFILE_REPEATS,
+        progress=progress,
+    )
+    analysis = add_measurement(analysis, DENSE.name, record)
+    baseline = Baseline.from_record(Setting.of(model.spec, threads), record, model.layers)
     predictors = make_predictors(
         baseline,
         [spec.block_shape],

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.api.builds import Builds, compile
+from tvm_sparse.bench.disturbance import until_quiet
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec, CompileSpec
 from tvm_sparse.formats.builds import DENSE, SPARSE, build_spec
 from tvm_sparse.host import threads_here
 from tvm_sparse.model.model import Model
-from tvm_sparse.progress import ShareProgress, silent
+from tvm_sparse.progress import ShareProgress, silent, steps
 from tvm_sparse.runtime.metadata import load_metadata
 from tvm_sparse.tiles import Tiles
 from tvm_sparse.tuning.records import Records
@@ -134,7 +135,7 @@ def _medians(
             progress(f"loading {name}", 0.0)
             workers[name] = stack.enter_context(WorkerProcess(directory, threads))
             workers[name].bind(inputs)
-        measured = measure_rounds(workers, bench, progress)
+        measured, _ = until_quiet(lambda: measure_rounds(workers, bench, progress), steps(progress))
     return {name: float(np.median(taken.samples_ms)) for name, taken in measured.items()}
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tvm_sparse.bench.disturbance import Disturbance, Timed, tenth_percentile
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import DENSE
@@ -57,6 +58,20 @@ class BuildRecord:
     peak_memory_bytes: int
     calls: tuple[CallTime, ...] = ()
 
+    @property
+    def undisturbed_ms(self) -> float:
+        """Its latency as if nothing else ran, see `tenth_percentile`."""
+        return tenth_percentile(self.round_median_ms)
+
+    @property
+    def timed(self) -> Timed:
+        """What tells how disturbed the measurement was.
+
+        Watching calls takes time, so that a profile still faster is of a better moment.
+        """
+        profile_ms = sum(call.latency_ms for call in self.calls) or float("inf")
+        return Timed(self.latency_ms.samples, self.round_median_ms, profile_ms)
+
 
 @dataclass(frozen=True)
 class BenchRecord:
@@ -76,6 +91,8 @@ class BenchRecord:
         By name of the build, the dense one first.
     speedup : float or None
         Median latency of dense over that of the other; None unless both were measured.
+    undisturbed_speedup : float or None
+        The same ratio of the tenth percentiles, which a busy machine falsifies less.
     speedup_p10, speedup_p90 : float or None
         Percentiles of the same ratio taken round by round, which cancels what slowed both.
     decisions : tuple of Decision
@@ -84,18 +101,22 @@ class BenchRecord:
         Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
     environment : Environment
         Where and with what it ran.
+    disturbance : Disturbance
+        What tells of something else on the machine.
     check : dict or None
         Result of comparing the builds' outputs beforehand, None when that was not done.
     """
 
-    schema_version: Literal[2] = field(default=2, kw_only=True)
+    schema_version: Literal[3] = field(default=3, kw_only=True)
     created: str
     model: ModelDescription
     weights: WeightsFacts
     spec: dict[str, Any]
     builds: dict[str, BuildRecord]
     environment: Environment
+    disturbance: Disturbance
     speedup: float | None = None
+    undisturbed_speedup: float | None = None
     speedup_p10: float | None = None
     speedup_p90: float | None = None
     decisions: tuple[Decision, ...] = ()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tvm_sparse.bench.contention import Contention
+from tvm_sparse.bench.disturbance import Disturbance, Timed, judge
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.progress import ShareProgress
@@ -43,11 +45,18 @@ class RoundSamples:
             return len(self.samples_ms) / spec.iterations
         return sum(self.samples_ms) / 1e3 / spec.time_s
 
+    @property
+    def timed(self) -> Timed:
+        """What tells how disturbed the measurement was."""
+        return Timed(self.samples_ms, self.round_median_ms)
+
 
 def measure_rounds(
     workers: Mapping[str, WorkerProcess], spec: BenchSpec, report: ShareProgress
-) -> dict[str, RoundSamples]:
+) -> tuple[dict[str, RoundSamples], Disturbance]:
     """Warm up every worker, then measure them in turns until each has what `spec` asks for.
+
+    Once; `until_quiet` measures again if the result is disturbed.
 
     Parameters
     ----------
@@ -67,6 +76,7 @@ def measure_rounds(
         if spec.warmup_s:
             report(f"warming up {name}", 0.0)
             worker.measure(spec.warmup_s)
+    contention = Contention([worker.pid for worker in workers.values()])
     few = len(workers) <= _NAMES_SHOWN
     text = f"measuring {' and '.join(workers) if few else f'{len(workers)} in turns'}"
     measured = {name: RoundSamples() for name in workers}
@@ -85,4 +95,5 @@ def measure_rounds(
             samples.round_median_ms.append(float(np.median(taken)))
         share = min(samples.share(spec) for samples in measured.values())
         report(text, min(share, 1.0))
-    return measured
+    timed = {name: samples.timed for name, samples in measured.items()}
+    return measured, judge(timed, contention.share)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
+from tvm_sparse.bench.disturbance import Disturbance, judge, until_quiet
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, paired_speedups
 from tvm_sparse.bench.rounds import RoundSamples, measure_rounds
@@ -19,7 +20,7 @@ from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.host import threads_here
-from tvm_sparse.progress import ShareProgress, silent
+from tvm_sparse.progress import ShareProgress, silent, steps
 from tvm_sparse.runtime.measure import measure_summary
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, CallTime, load_metadata
 
@@ -34,9 +35,10 @@ def benchmark(
     threads: int | None = None,
     *,
     profile_repeats: int = 0,
+    pace_ms: float | None = None,
     progress: ShareProgress = silent,
 ) -> BenchRecord:
-    """Measure one or two builds of a model side by side.
+    """Measure one or two builds of a model side by side; again if something disturbs it.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ def benchmark(
     profile_repeats : int
         Runs over which every kernel call is timed afterwards; 0 leaves that out. Up to four times
         as many where something slows them.
+    pace_ms : float, optional
+        What the dense build takes on the quiet machine, if that is known.
     progress : callable or None
         Called as the measurement goes on with a line of text and the finished share, 0..1.
 
@@ -77,17 +81,29 @@ def benchmark(
             progress(f"loading {name}", 0.0)
             workers[name] = stack.enter_context(WorkerProcess(directory, threads))
             workers[name].bind(inputs)
-        measured = measure_rounds(workers, spec, progress)
         metadata = {name: load_metadata(worker.artifact) for name, worker in workers.items()}
-        builds = {}
-        for name, worker in workers.items():
-            # Asked before profiling, which needs memory of its own.
-            build = _build_record(metadata[name], measured[name], worker)
-            if profile_repeats:
-                progress(f"profiling {name}", 1.0)
-                best_ms = min(build.round_median_ms)
-                build = replace(build, calls=_profile(worker, profile_repeats, best_ms))
-            builds[name] = build
+        memory: dict[str, int] = {}
+
+        def measure() -> tuple[dict[str, BuildRecord], Disturbance]:
+            measured, found = measure_rounds(workers, spec, progress)
+            builds = {}
+            for name, worker in workers.items():
+                # Asked before profiling, which needs memory of its own.
+                if name not in memory:
+                    memory[name] = worker.peak_memory_bytes()
+                build = _build_record(metadata[name], measured[name], worker.load_s, memory[name])
+                if profile_repeats:
+                    progress(f"profiling {name}", 1.0)
+                    best_ms = min(build.round_median_ms)
+                    build = replace(build, calls=_profile(worker, profile_repeats, best_ms))
+                builds[name] = build
+            timed = {name: build.timed for name, build in builds.items()}
+            if pace_ms is not None:
+                dense = timed[DENSE.name]
+                timed[DENSE.name] = replace(dense, best_ms=min(dense.best_ms, pace_ms))
+            return builds, judge(timed, found.waiting)
+
+        builds, disturbance = until_quiet(measure, steps(progress))
     # What runs sparse is the other build's to tell.
     others = (found for name, found in metadata.items() if name != DENSE.name)
     described = next(others, next(iter(metadata.values())))
@@ -98,6 +114,7 @@ def benchmark(
         spec={**described.spec, "bench": asdict(spec)},
         builds=builds,
         environment=environment,
+        disturbance=disturbance,
         decisions=described.decisions,
         sparse_flops_share=described.sparse_flops_share,
     )
@@ -105,7 +122,7 @@ def benchmark(
 
 
 def _build_record(
-    metadata: ArtifactMetadata, samples: RoundSamples, worker: WorkerProcess
+    metadata: ArtifactMetadata, samples: RoundSamples, load_s: float, peak_memory_bytes: int
 ) -> BuildRecord:
     latency = measure_summary(samples.samples_ms)
     batch = int(metadata.spec.get("model", {}).get("batch", metadata.inputs[0].shape[0]))
@@ -117,8 +134,8 @@ def _build_record(
         weights_bytes=metadata.weights_bytes,
         size_on_disk_bytes=metadata.files[LIBRARY_FILE].size_bytes,
         compile_s=metadata.compile_s,
-        load_s=worker.load_s,
-        peak_memory_bytes=worker.peak_memory_bytes(),
+        load_s=load_s,
+        peak_memory_bytes=peak_memory_bytes,
     )
 
 
@@ -146,6 +163,7 @@ def _with_speedup(record: BenchRecord) -> BenchRecord:
     return replace(
         record,
         speedup=dense.latency_ms.median / other.latency_ms.median,
+        undisturbed_speedup=dense.latency_ms.p10 / other.latency_ms.p10,
         speedup_p10=low,
         speedup_p90=high,
     )

@@ -173,7 +173,10 @@ def _report(analysis: Analysis, json_path: str | None, csv_path: str | None) -> 
 def _print_analysis(analysis: Analysis) -> None:
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.report.analysis_table import describe_analysis, render_layers
+    from tvm_sparse.report.figures import describe_disturbance
 
+    if warning := describe_disturbance(analysis.disturbance):
+        print_wide(warning)
     print_wide(render_layers(analysis))
     for line in describe_analysis(analysis):
         print_wide(f"{line}.")

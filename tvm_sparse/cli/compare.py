@@ -110,9 +110,12 @@ def _draw(record: PeersRecord, path: Path) -> None:
 
 def _print_record(record: PeersRecord) -> None:
     from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.figures import describe_disturbance
     from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
 
     count = record.threads[0]
+    if warning := describe_disturbance(record.disturbance_at(count)):
+        print_wide(warning)
     print_wide(render_peers(record, count))
     for line in (*describe_engines(record, count), describe_rival(record, count)):
         print_wide(line)

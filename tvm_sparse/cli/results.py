@@ -14,6 +14,7 @@ from rich.console import RenderableType
 from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.cli.console import PrintableConsole
 from tvm_sparse.records.write import write_json
+from tvm_sparse.report.figures import describe_disturbance
 from tvm_sparse.report.table import (
     describe_decisions,
     describe_environment,
@@ -78,6 +79,8 @@ def deliver(show: Callable[[], None], *files: tuple[str | None, Callable[[str], 
 
 
 def _print_record(record: BenchRecord, verbose: bool) -> None:
+    if warning := describe_disturbance(record.disturbance):
+        print_wide(warning)
     if verbose and record.decisions:
         print_wide(render_decisions(record.decisions))
     if any(build.calls for build in record.builds.values()):

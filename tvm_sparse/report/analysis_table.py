@@ -86,8 +86,6 @@ def describe_analysis(analysis: Analysis) -> list[str]:
             f"the {analysis.timed_build} build takes {_number(analysis.latency_ms)} ms (median): "
             f"{parts}"
         )
-    if analysis.disturbed:
-        lines.append("something else kept the machine busy: the times vary and may be too long")
     if totals.predicted_sparse_ms is not None:
         lines.append(_describe_prediction(analysis))
     if any(layer.timed_with for layer in analysis.layers):

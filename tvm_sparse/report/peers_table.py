@@ -9,13 +9,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tvm_sparse.bench.peers.record import EngineResult, PeersRecord, best_rival
+from tvm_sparse.bench.peers.record import EngineResult, Latency, PeersRecord, best_rival
+from tvm_sparse.report.figures import figure, spread_of
 
 #: Operators whose counts tell whether attention, GELU and layer norm were fused.
 _TELLING = (
     *("Attention", "QAttention", "ScaledDotProductAttention", "BiasGelu"),
     *("SkipLayerNormalization", "FullyConnected", "MatMul", "Softmax", "Subgraph"),
 )
+#: Ratios have two digits after the point, at most.
+_FINEST_RATIO = 0.01
 
 
 def render_peers(record: PeersRecord, threads: int) -> Table:
@@ -33,11 +36,13 @@ def render_peers(record: PeersRecord, threads: int) -> Table:
     plural = "s" if threads != 1 else ""
     title = f"{record.subject}{_shape(record.spec)}, {threads} thread{plural}"
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    # Many columns: one space between two of them, not two.
+    table.padding = (0, 1, 0, 0)
     # At least as wide as its title, which rich would wrap otherwise.
     table.min_width = len(title)
     table.add_column("engine", no_wrap=True)
-    for name in ("median ms", "p10 ms", "p90 ms", "vs best", "max error"):
-        table.add_column(name, justify="right")
+    for name in ("median ms", "p10 ms", "p90 ms", "vs best", "(p10)", "max error"):
+        table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         table.add_row(Text(result.label), *_numbers(result, rival))
     return table
@@ -56,7 +61,8 @@ def describe_rival(record: PeersRecord, threads: int) -> str:
     plural = "s" if threads != 1 else ""
     return (
         f"vs best: the median of the best open dense engine with {threads} thread{plural}, "
-        f"{rival.label} {rival.version}, over that of the row."
+        f"{rival.label} {rival.version}, over that of the row; (p10): the same ratio of tenth "
+        "percentiles."
     )
 
 
@@ -65,15 +71,25 @@ def _numbers(result: EngineResult, rival: EngineResult | None) -> list[str]:
     shown_error = "-" if error is None else f"{error:.1e}"
     latency = result.latency_ms
     if latency is None:
-        return [result.status, "-", "-", "-", shown_error]
-    over = rival.latency_ms.median if rival and rival.latency_ms else None
+        return [*["-"] * 5, shown_error]
+    over = rival.latency_ms if rival else None
     return [
-        f"{latency.median:.3f}",
-        f"{latency.p10:.3f}",
-        f"{latency.p90:.3f}",
-        "-" if over is None else f"{over / latency.median:.2f}x",
+        *(_milliseconds(latency, value) for value in (latency.median, latency.p10, latency.p90)),
+        "-" if over is None else _ratio(over, latency, over.median / latency.median),
+        "-" if over is None else _ratio(over, latency, over.p10 / latency.p10),
         shown_error,
     ]
+
+
+def _milliseconds(latency: Latency, value: float) -> str:
+    return figure(value, spread_of(latency.round_median))
+
+
+def _ratio(over: Latency, latency: Latency, ratio: float) -> str:
+    """Return a ratio with the digits that the paired rounds agree on."""
+    pairs = zip(over.round_median, latency.round_median, strict=False)
+    spread = spread_of([one / other for one, other in pairs])
+    return f"{figure(ratio, max(spread, _FINEST_RATIO))}x"
 
 
 def _note(result: EngineResult) -> str:

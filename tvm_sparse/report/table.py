@@ -11,6 +11,7 @@ from rich.text import Text
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
 from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.model.decision import Decision
+from tvm_sparse.report.figures import figure, spread_of
 from tvm_sparse.runtime.metadata import CallTime
 
 #: Within this factor of 1, two medians of one machine are not told apart.
@@ -19,6 +20,8 @@ _SAME_SPEED = 1.02
 
 def render_benchmark(record: BenchRecord) -> Table:
     """Return the table of a benchmark, one column per build.
+
+    Latencies have no more digits than the rounds agree on.
 
     Parameters
     ----------
@@ -34,10 +37,10 @@ def render_benchmark(record: BenchRecord) -> Table:
     def row(label: str, values: Iterable[str]) -> None:
         table.add_row(label, *values)
 
-    for statistic in ("mean", "median", "std", "min", "max", "p90", "p95", "p99"):
+    for statistic in ("mean", "median", "std", "min", "max", "p10", "p90", "p95", "p99"):
         row(
             f"latency {statistic} (ms)",
-            (_milliseconds(getattr(build.latency_ms, statistic)) for build in builds),
+            (_milliseconds(build, getattr(build.latency_ms, statistic)) for build in builds),
         )
     row("items per second", (f"{build.items_per_s:.2f}" for build in builds))
     row("iterations", (str(build.iterations) for build in builds))
@@ -59,27 +62,33 @@ def describe_result(record: BenchRecord) -> str:
     """
     if record.speedup is None or record.other is None:
         (name, build), *_ = record.builds.items()
+        calm = f"{_milliseconds(build, build.latency_ms.p10)} ms by the tenth percentile, "
         return (
-            f"The {name} build takes {_milliseconds(build.latency_ms.median)} ms (median); there "
-            "is no other build to compare it with."
+            f"The {name} build takes {calm if record.disturbance.is_high else ''}{_median(build)} "
+            "ms (median); there is no other build to compare it with."
         )
     dense, sparse = record.builds[DENSE.name], record.builds[record.other]
-    medians = (
-        f"{_milliseconds(dense.latency_ms.median)} ms {DENSE.name}, "
-        f"{_milliseconds(sparse.latency_ms.median)} ms {record.other} (medians)"
-    )
-    span = f"{record.speedup_p10:.2f} to {record.speedup_p90:.2f} in 80 % of the paired rounds"
-    share = f"{record.sparse_flops_share:.1%} of the dense layers' FLOPs run sparse"
-    if record.speedup >= _SAME_SPEED:
-        verdict = f"Pruning makes this model {record.speedup:.2f}x faster: {medians}; {span}."
-    elif record.speedup > 1 / _SAME_SPEED:
-        verdict = f"Pruning buys no speed here: {medians}; {record.speedup:.2f}x, {span}."
-    else:
-        verdict = (
-            f"Pruning makes this model {1 / record.speedup:.2f}x slower: {medians}; "
-            f"speed-up {span}."
+    medians = f"{_median(dense)} ms {DENSE.name}, {_median(sparse)} ms {record.other} (medians)"
+    return f"{_verdict(record, medians)}{_describe_size(dense, sparse)}"
+
+
+def _verdict(record: BenchRecord, medians: str) -> str:
+    speedup, low, high = record.speedup or 1.0, record.speedup_p10 or 1.0, record.speedup_p90 or 1.0
+    spread = max((high - low) / 2, 0.01)
+    ratio = figure(speedup, spread)
+    span = f"{figure(low, spread)} to {figure(high, spread)} in 80 % of the paired rounds"
+    if record.disturbance.is_high:
+        calm = figure(record.undisturbed_speedup or 1.0, spread)
+        return (
+            f"Cannot tell what pruning buys: {calm}x by the tenth percentiles, {ratio}x by the "
+            f"medians, {span}; {medians}."
         )
-    return f"{verdict} {_describe_size(dense, sparse)}{share}."
+    if speedup >= _SAME_SPEED:
+        return f"Pruning makes this model {ratio}x faster: {medians}; {span}."
+    if speedup > 1 / _SAME_SPEED:
+        return f"Pruning buys no speed here: {medians}; {ratio}x, {span}."
+    slower = figure(1 / speedup, spread / speedup**2)
+    return f"Pruning makes this model {slower}x slower: {medians}; speed-up {span}."
 
 
 def describe_environment(record: BenchRecord) -> str:
@@ -218,8 +227,12 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _milliseconds(value: float) -> str:
-    return f"{value:.2f}" if value >= 1 else f"{value:.4f}"
+def _milliseconds(build: BuildRecord, value: float) -> str:
+    return figure(value, spread_of(build.round_median_ms))
+
+
+def _median(build: BuildRecord) -> str:
+    return _milliseconds(build, build.latency_ms.median)
 
 
 def describe_size(size_bytes: int) -> str:
@@ -237,4 +250,4 @@ def _describe_size(dense: BuildRecord, sparse: BuildRecord) -> str:
         describe_size(sparse.weights_bytes),
         describe_size(dense.weights_bytes),
     )
-    return f"The weights take {sparse_size} instead of {dense_size}; "
+    return f" The weights take {sparse_size} instead of {dense_size}."

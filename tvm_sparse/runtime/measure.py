@@ -19,7 +19,7 @@ class LatencyStats:
         Of all samples.
     std : float
         Sample standard deviation (divisor n - 1); 0 for a single sample.
-    p90, p95, p99 : float
+    p10, p90, p95, p99 : float
         Percentiles, interpolated linearly between the two nearest samples.
     samples : tuple of float
         The raw samples in the order they were taken.
@@ -30,6 +30,7 @@ class LatencyStats:
     std: float
     min: float
     max: float
+    p10: float
     p90: float
     p95: float
     p99: float
@@ -52,13 +53,14 @@ def measure_summary(samples_ms: Sequence[float]) -> LatencyStats:
     if not len(samples_ms):
         raise ValueError("no samples to summarise")
     values = np.asarray(samples_ms, dtype=np.float64)
-    p90, p95, p99 = np.percentile(values, [90, 95, 99])
+    p10, p90, p95, p99 = np.percentile(values, [10, 90, 95, 99])
     return LatencyStats(
         mean=float(values.mean()),
         median=float(np.median(values)),
         std=float(values.std(ddof=1)) if values.size > 1 else 0.0,
         min=float(values.min()),
         max=float(values.max()),
+        p10=float(p10),
         p90=float(p90),
         p95=float(p95),
         p99=float(p99),

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tvm
 
+from tvm_sparse.bench.contention import Contention
 from tvm_sparse.bench.machine import measure_roofline
 from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
 from tvm_sparse.formats.weight_format import ProductShape
@@ -29,7 +30,6 @@ from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.ops.registry import product_operator
 from tvm_sparse.processes.serve import Report, serve
 from tvm_sparse.target import CpuTarget, resolve_target
-from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.kernel_job import KernelJob, read_jobs
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.tuning.pace import Pace, make_reference

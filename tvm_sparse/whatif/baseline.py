@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median_low
 
-import numpy as np
-
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
-from tvm_sparse.bench.record import BenchRecord, BuildRecord
+from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec
 from tvm_sparse.formats.registry import weights_of
 from tvm_sparse.formats.token_layout import choose_layout
@@ -38,7 +36,6 @@ class KeptBaseline:
 
     record: BenchRecord
     layers: tuple[Layer, ...]
-    disturbed: bool
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class Baseline:
     setting : Setting
         Where it was measured.
     latency_ms : float
-        One inference, see `undisturbed_ms`; at most what its calls take together.
+        One inference, see `BuildRecord.undisturbed_ms`; at most what its calls take together.
     weights_bytes : int
         Its weights in memory.
     calls : tuple of CallTime
@@ -59,8 +56,6 @@ class Baseline:
         All dense layers of the model.
     record : BenchRecord
         The measurement.
-    disturbed : bool
-        Whether something else kept the machine busy meanwhile.
     tiles : Tiles
         The tuned tiles it was built with.
     """
@@ -71,7 +66,6 @@ class Baseline:
     calls: tuple[CallTime, ...]
     layers: tuple[Layer, ...]
     record: BenchRecord
-    disturbed: bool = False
     tiles: Tiles = NO_TILES
 
     @classmethod
@@ -80,14 +74,13 @@ class Baseline:
         setting: Setting,
         record: BenchRecord,
         layers: Sequence[Layer],
-        disturbed: bool = False,
         tiles: Tiles = NO_TILES,
     ) -> Baseline:
         """Return the baseline of a benchmark with a profile of its dense build."""
         build = record.builds[DENSE.name]
         calls = pooled(build.calls)
         # Were it over the sum of its calls, the difference would pass for a part that stays.
-        latency_ms = min(undisturbed_ms(build), sum(call.latency_ms for call in calls))
+        latency_ms = min(build.undisturbed_ms, sum(call.latency_ms for call in calls))
         return cls(
             setting,
             latency_ms,
@@ -95,9 +88,13 @@ class Baseline:
             calls,
             tuple(layers),
             record,
-            disturbed,
             tiles,
         )
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether something else kept the machine busy meanwhile."""
+        return self.record.disturbance.is_high
 
     @property
     def parts_ms(self) -> dict[str, float]:
@@ -227,25 +224,3 @@ def pooled(calls: Sequence[CallTime]) -> tuple[CallTime, ...]:
         times[call.kernel].append(call.latency_ms)
     usual = {kernel: median_low(found) for kernel, found in times.items()}
     return tuple(replace(call, latency_ms=usual[call.kernel]) for call in calls)
-
-
-def undisturbed_ms(build: BuildRecord) -> float:
-    """Return the latency of a build in milliseconds, as if nothing else ran.
-
-    It is the tenth percentile of its rounds' medians: on a quiet machine next to the median. On a
-    shared one neighbours come and go by the second, and slow sparse kernels more than dense ones.
-    Four of five rounds may suffer, and it is still of those that did not.
-    """
-    return float(np.percentile(build.round_median_ms, 10))
-
-
-def slowness(build: BuildRecord) -> float:
-    """Return how much slower `undisturbed_ms` is than the build at its best: 1 and a little more.
-
-    Its best is the fastest round, or the profile: watching calls takes time, so that what is still
-    faster was measured at a better moment.
-    """
-    best_ms = min(build.round_median_ms)
-    if build.calls:
-        best_ms = min(best_ms, sum(call.latency_ms for call in build.calls))
-    return undisturbed_ms(build) / best_ms

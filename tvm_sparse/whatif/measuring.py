@@ -5,37 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tvm_sparse.bench.disturbance import AGAIN
 from tvm_sparse.bench.parts import latency_by_part
 from tvm_sparse.bench.record import BenchRecord, paired_speedups
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.formats.builds import DENSE, SPARSE
-from tvm_sparse.progress import Progress, silent
+from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.provenance import code_fingerprint
-from tvm_sparse.tuning.contention import Contention
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
-from tvm_sparse.whatif.baseline import (
-    Baseline,
-    KeptBaseline,
-    slowness,
-    undisturbed_ms,
-)
+from tvm_sparse.whatif.baseline import Baseline, KeptBaseline
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.subject import Subject
 
 #: Runs over which the median of every kernel call is taken.
 _PROFILE_REPEATS = 20
-#: Measurements of one thing until an undisturbed one is found, at most.
-ATTEMPTS = 4
-#: Quiet machines repeat themselves, within a measurement and from one to the next of a build.
-_QUIET_RATIO = 1.1
 
 
 def load_baseline(subject: Subject, records: Records, setting: Setting) -> Baseline | None:
@@ -43,7 +33,7 @@ def load_baseline(subject: Subject, records: Records, setting: Setting) -> Basel
     kept = records.load("baseline", _baseline_identity(subject, setting), KeptBaseline)
     if kept is None:
         return None
-    return Baseline.from_record(setting, kept.record, kept.layers, kept.disturbed, subject.tiles)
+    return Baseline.from_record(setting, kept.record, kept.layers, subject.tiles)
 
 
 def measured_baseline(
@@ -82,13 +72,18 @@ def measured_baseline(
     model = subject.load(setting)
     directory = subject.build_dense(setting)
     progress(f"measuring the dense build, {setting}")
-    record, disturbed = measure_quietly(
-        {DENSE.name: directory}, model.reference.inputs, bench, setting.threads, progress
+    record = benchmark(
+        {DENSE.name: directory},
+        model.reference.inputs,
+        bench,
+        setting.threads,
+        profile_repeats=_PROFILE_REPEATS,
+        progress=repetitions(progress),
     )
-    kept = KeptBaseline(record, tuple(model.layers), disturbed)
+    kept = KeptBaseline(record, tuple(model.layers))
     spec = {"model": asdict(subject.model_spec(setting))}
     records.save("baseline", _baseline_identity(subject, setting), kept, spec)
-    return Baseline.from_record(setting, record, kept.layers, disturbed, subject.tiles)
+    return Baseline.from_record(setting, record, kept.layers, subject.tiles)
 
 
 def point_identity(subject: Subject, bench: BenchSpec) -> Callable[[Point], Mapping[str, Any]]:
@@ -138,68 +133,27 @@ def measure_point(
     dense = subject.build_dense(point.setting)
     with subject.built_sparse(point, keep_build) as sparse:
         artifacts = {DENSE.name: dense, SPARSE.name: sparse}
-        record, disturbed = measure_quietly(
-            artifacts, inputs, bench, point.setting.threads, progress, pace_ms
+        record = benchmark(
+            artifacts,
+            inputs,
+            bench,
+            point.setting.threads,
+            profile_repeats=_PROFILE_REPEATS,
+            pace_ms=pace_ms,
+            progress=repetitions(progress),
         )
-    return make_measurement(record, disturbed, time.monotonic() - start)
+    return make_measurement(record, time.monotonic() - start)
 
 
-def measure_quietly(
-    artifacts: Mapping[str, Path],
-    inputs: Mapping[str, np.ndarray[Any, Any]],
-    bench: BenchSpec,
-    threads: int,
-    progress: Progress,
-    pace_ms: float | None = None,
-) -> tuple[BenchRecord, bool]:
-    """Measure builds with a profile; again, if something disturbs it.
-
-    Parameters
-    ----------
-    artifacts : mapping of str to Path
-        Directories by name of the build.
-    inputs : mapping of str to ndarray
-        Of all builds.
-    bench : BenchSpec
-        How long.
-    threads : int
-        To run on.
-    progress : callable
-        Receives a line where it measures again.
-    pace_ms : float, optional
-        What the dense build takes on the quiet machine.
-
-    Returns
-    -------
-    record : BenchRecord
-        The first that nothing disturbed, or else the least disturbed one.
-    disturbed : bool
-        Whether it was.
-    """
-    best: tuple[float, BenchRecord, bool] | None = None
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            progress("something else keeps the machine busy: measuring again")
-        contention = Contention()
-        record = benchmark(artifacts, inputs, bench, threads, profile_repeats=_PROFILE_REPEATS)
-        slow = max(slowness(build) for build in record.builds.values())
-        if pace_ms is not None:
-            slow = max(slow, undisturbed_ms(record.builds[DENSE.name]) / pace_ms)
-        disturbed = slow > _QUIET_RATIO or contention.is_high
-        # Slow rounds tell of other machines on the same cores, waiting of processes of this one.
-        badness = slow + contention.share
-        if best is None or badness < best[0]:
-            best = badness, record, disturbed
-        if not disturbed:
-            break
-    assert best is not None  # there is at least one attempt
-    return best[1:]
+def repetitions(progress: Progress) -> ShareProgress:
+    """Return what hears all of a measurement, and tells only that it is made again."""
+    return lambda text, _share: progress(text) if text == AGAIN else None
 
 
-def make_measurement(record: BenchRecord, disturbed: bool, duration_s: float) -> Measurement:
+def make_measurement(record: BenchRecord, duration_s: float) -> Measurement:
     """Return what a benchmark of a dense and a sparse build, both profiled, says about a point."""
     dense, sparse = record.builds[DENSE.name], record.builds[SPARSE.name]
-    dense_ms, sparse_ms = undisturbed_ms(dense), undisturbed_ms(sparse)
+    dense_ms, sparse_ms = dense.undisturbed_ms, sparse.undisturbed_ms
     low, high = paired_speedups(dense.round_median_ms, sparse.round_median_ms)
     return Measurement(
         latency_ms=sparse_ms,
@@ -214,7 +168,7 @@ def make_measurement(record: BenchRecord, disturbed: bool, duration_s: float) ->
         dense_round_ms=tuple(np.round(dense.round_median_ms, 4).tolist()),
         sparse_round_ms=tuple(np.round(sparse.round_median_ms, 4).tolist()),
         sparse_flops_share=record.sparse_flops_share,
-        disturbed=disturbed,
+        disturbed=record.disturbance.is_high,
         duration_s=round(duration_s, 2),
         created=record.created,
     )

@@ -36,7 +36,7 @@ class Measurement:
     Attributes
     ----------
     latency_ms, dense_latency_ms : float
-        In milliseconds, tenth percentiles of the rounds; see `baseline.undisturbed_ms`.
+        In milliseconds, tenth percentiles of the rounds; see `BuildRecord.undisturbed_ms`.
     speedup : float
         Dense over sparse.
     speedup_p10, speedup_p90 : float
@@ -50,7 +50,7 @@ class Measurement:
     sparse_flops_share : float
         Share of the dense layers' FLOPs that runs sparse, 0..1.
     disturbed : bool
-        Whether something else kept the machine busy: the runs differ too much from each other.
+        Whether something else kept the machine busy, see `bench.disturbance`.
     duration_s : float
         Seconds that building and measuring took.
     created : str
@@ -194,7 +194,7 @@ class SettingResult:
     setting : Setting
         Where.
     latency_ms : float
-        Latency of the dense build, see `baseline.undisturbed_ms`.
+        Latency of the dense build, see `BuildRecord.undisturbed_ms`.
     weights_bytes : int
         Its weights in memory.
     parts_ms : dict of str to float

@@ -10,6 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tvm_sparse.bench.disturbance import until_quiet
 from tvm_sparse.bench.peers.contender import Arrays, Contender
 from tvm_sparse.bench.peers.engine import Engine
 from tvm_sparse.bench.peers.process import PeerProcess
@@ -18,7 +19,7 @@ from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import BuildError, TvmSparseError
-from tvm_sparse.progress import ShareProgress
+from tvm_sparse.progress import ShareProgress, steps
 from tvm_sparse.runtime.compare import difference
 
 #: fp32 engines add in different orders; INT8 is not held to this, its error is shown.
@@ -53,7 +54,7 @@ def compare(
     """Check every contender against its reference, then measure all that passed in turns.
 
     Results and rounds are in the order of the contenders, which have so many threads each and never
-    run at the same time.
+    run at the same time. What something disturbs is measured again.
     """
     results = {
         contender.result.label: replace(contender.result, threads=threads)
@@ -77,12 +78,17 @@ def compare(
                 workers[label] = worker
             else:
                 worker.close()
-        measured = measure_rounds(workers, spec, report) if workers else {}
+        if not workers:
+            return list(results.values())
+        measured, disturbance = until_quiet(
+            lambda: measure_rounds(workers, spec, report), steps(report)
+        )
         for label, samples in measured.items():
             results[label] = replace(
                 results[label],
                 latency_ms=summarise(samples.samples_ms, samples.round_median_ms),
                 peak_memory_bytes=workers[label].peak_memory_bytes(),
+                disturbance=disturbance,
             )
     return list(results.values())
 

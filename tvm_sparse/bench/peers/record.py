@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tvm_sparse.bench.disturbance import Disturbance
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.records.read import read_record
@@ -76,6 +77,9 @@ class EngineResult:
         Largest resident memory of its process.
     facts
         How it runs: operator counts and the like.
+    disturbance : Disturbance or None
+        What tells of something else on the machine, of all that took turns together; None unless
+        measured, and in records from before it was judged.
     """
 
     name: str
@@ -94,6 +98,7 @@ class EngineResult:
     load_s: float | None = None
     peak_memory_bytes: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    disturbance: Disturbance | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class PeersRecord:
         Where it ran; its `threads` is the largest number used.
     """
 
-    schema_version: Literal[1] = field(default=1, kw_only=True)
+    schema_version: Literal[2] = field(default=2, kw_only=True)
     created: str
     subject: str
     spec: dict[str, Any]
@@ -130,6 +135,10 @@ class PeersRecord:
     def at(self, threads: int) -> list[EngineResult]:
         """Return the results at a number of threads."""
         return [result for result in self.results if result.threads == threads]
+
+    def disturbance_at(self, threads: int) -> Disturbance | None:
+        """Return how disturbed the measurement at a number of threads was, None if unknown."""
+        return next((r.disturbance for r in self.at(threads) if r.disturbance), None)
 
 
 def load_peers_record(path: str | Path) -> PeersRecord:

@@ -38,7 +38,7 @@ def peers_chart(record: PeersRecord) -> Chart:
         "description": "Whiskers: 10th to 90th percentile. In brackets: times faster than the "
         "best open dense engine.",
         "vconcat": [
-            _panel(results, f"{threads} thread{'s' if threads != 1 else ''}", kinds)
+            _panel(results, _panel_title(record, threads), kinds)
             for threads, results in panels.items()
         ],
     }
@@ -49,6 +49,12 @@ def peers_title(record: PeersRecord) -> str:
     model = record.spec.get("model", {})
     shape = f", batch {model['batch']}, {model['seq_len']} tokens" if "batch" in model else ""
     return f"{record.subject}{shape} on {record.environment.cpu_model}"
+
+
+def _panel_title(record: PeersRecord, threads: int) -> str:
+    found = record.disturbance_at(threads)
+    doubt = "; busy machine: unreliable" if found and found.is_high else ""
+    return f"{threads} thread{'s' if threads != 1 else ''}{doubt}"
 
 
 def _panel(results: list[EngineResult], title: str, kinds: set[str]) -> Chart:
