@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import re
 import shutil
 
@@ -23,7 +24,7 @@ def test_ls(invoke, tiny) -> None:
     entries = Cache(tiny.cache_dir).ls()
     for entry in entries:
         assert f"{entry.kind}/{entry.key}" in result.out
-    assert re.search(rf"^{len(entries)} entries, [\d.]+ [kM]B$", result.out, re.MULTILINE)
+    assert re.search(rf"^{len(entries)} entr(?:y|ies), [\d.]+ [kM]B$", result.out, re.MULTILINE)
     # Other tests may have left measurements, which widen the table: look at the builds alone.
     builds = invoke("cache", "ls", "--kind", "lib", "--cache-dir", tiny.cache_dir).out
     assert "sparse, x86-64" in builds or "sparse, aarch64" in builds
@@ -90,17 +91,61 @@ def test_info_of_nothing(invoke, tiny) -> None:
 
 def test_clear_one_kind_then_all(invoke, copied) -> None:
     builds = len(Cache(copied).ls("lib"))
-    result = invoke("cache", "clear", "--kind", "lib", "--cache-dir", copied)
-    assert re.match(rf"removed {builds} entries, [\d.]+ [kM]B, from ", result.out)
+    result = invoke("cache", "clear", "--kind", "lib", "--yes", "--cache-dir", copied)
+    assert re.match(rf"removed {builds} entr(y|ies), [\d.]+ [kM]B, from ", result.out)
     assert "lib" not in {entry.kind for entry in Cache(copied).ls()}
     assert Cache(copied).ls("ir")
-    assert invoke("cache", "clear", "--cache-dir", copied).code == 0
+    assert invoke("cache", "clear", "--yes", "--cache-dir", copied).code == 0
     assert Cache(copied).ls() == []
 
 
 def test_clear_one_entry(invoke, copied) -> None:
     doomed, *others = Cache(copied).ls()
     prefix = f"{doomed.kind}/{doomed.key}"
-    result = invoke("cache", "clear", prefix, "--cache-dir", copied)
-    assert result.out.startswith("removed 1 entries")
+    result = invoke("cache", "clear", prefix, "-y", "--cache-dir", copied)
+    assert result.out.startswith("removed 1 entry, ")
     assert [entry.key for entry in Cache(copied).ls()] == [entry.key for entry in others]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "answer", "code", "said"),
+    [
+        (False, "y\n", 2, "error: removing "),
+        (True, "y\n", 0, "? [y/N]: "),
+        (True, "n\n", 1, "? [y/N]: "),
+        (True, "\n", 1, "? [y/N]: "),
+    ],
+)
+def test_clear_asks_where_somebody_is(
+    invoke, copied, monkeypatch, terminal, answer, code, said
+) -> None:
+    stdin = io.StringIO(answer)
+    stdin.isatty = lambda: terminal
+    monkeypatch.setattr("sys.stdin", stdin)
+    before = Cache(copied).ls()
+    result = invoke("cache", "clear", "--cache-dir", copied)
+    assert result.code == code
+    assert said in result.err
+    assert str(copied) in result.err
+    assert Cache(copied).ls() == ([] if code == 0 else before)
+
+
+def test_clear_of_nothing_asks_nobody(invoke, copied) -> None:
+    result = invoke("cache", "clear", "--older-than", "9w", "--cache-dir", copied)
+    assert (result.code, result.out) == (0, f"removed 0 entries, 0 B, from {copied}\n")
+    size = invoke("cache", "clear", "--max-size", "1TB", "--cache-dir", copied)
+    assert (size.code, size.out) == (0, result.out)
+
+
+def test_clear_down_to_a_size(invoke, copied) -> None:
+    entries = sorted(Cache(copied).ls(), key=lambda entry: entry.manifest["created"])
+    most = sum(entry.size_bytes for entry in entries[1:])
+    size = f"{most / 1e6 + 1e-3:.3f}MB"
+    assert invoke("cache", "clear", "--max-size", size, "-y", "--cache-dir", copied).code == 0
+    assert entries[0].key not in {entry.key for entry in Cache(copied).ls()}
+
+
+def test_an_age_that_is_none(invoke, copied) -> None:
+    result = invoke("cache", "clear", "--older-than", "old", "--cache-dir", copied)
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert result.err.startswith("error: age 'old' given: write 90m")

@@ -19,7 +19,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.cache import lock, manifest
+from tvm_sparse.cache.root import cache_root
 from tvm_sparse.errors import CacheError, TvmSparseError
 from tvm_sparse.processes.directory import replace_directory
 from tvm_sparse.processes.ownership import is_owned, own_directory
@@ -63,6 +64,10 @@ class CacheEntry:
         """Return the path of the entry's file `name`."""
         return self.path / name
 
+    def matches(self, prefix: str) -> bool:
+        """Whether its `key` or `kind/key` begins so."""
+        return self.key.startswith(prefix) or f"{self.kind}/{self.key}".startswith(prefix)
+
 
 @dataclass
 class Staging:
@@ -79,8 +84,7 @@ class Cache:
     Parameters
     ----------
     root : path-like or None
-        Directory of the cache, created when first written to; None means `$TVM_SPARSE_CACHE`
-        or `./cache`.
+        Directory of the cache, see `cache_root`; created when first written to.
     on_warning : callable or None
         Receives one line for each entry found damaged; None sends it to the log.
     """
@@ -88,8 +92,7 @@ class Cache:
     def __init__(
         self, root: str | os.PathLike[str] | None = None, on_warning: Progress | None = None
     ) -> None:
-        chosen = root or os.environ.get("TVM_SPARSE_CACHE") or "cache"
-        self.root = Path(chosen).expanduser().absolute()
+        self.root = cache_root(root)
         self._warn = on_warning or log.warning
 
     @staticmethod
@@ -198,7 +201,7 @@ class Cache:
         CacheError
             No entry matches, or more than one.
         """
-        matches = [entry for entry in self.ls() if _matches(entry, prefix)]
+        matches = [entry for entry in self.ls() if entry.matches(prefix)]
         if len(matches) == 1:
             return matches[0]
         names = ", ".join(f"{e.kind}/{e.key}" for e in matches)
@@ -209,12 +212,16 @@ class Cache:
 
     def clear(self, kind: str | None = None, prefix: str = "") -> list[CacheEntry]:
         """Remove the entries of `kind` that match `prefix`, all by default, and return them."""
-        doomed = [entry for entry in self.ls(kind) if _matches(entry, prefix)]
+        doomed = [entry for entry in self.ls(kind) if entry.matches(prefix)]
+        self.remove(doomed)
+        return doomed
+
+    def remove(self, entries: Iterable[CacheEntry]) -> None:
+        """Remove entries, and what writers that died left behind."""
         if self.root.is_dir():
             self.sweep()
-        for entry in doomed:
+        for entry in entries:
             self._discard(entry.path, manifest.generation(entry.path))
-        return doomed
 
     def sweep(self) -> int:
         """Remove what writers that died left behind; return how many directories that were."""
@@ -302,10 +309,6 @@ def _checked_kind(kind: str) -> str:
     if kind not in KINDS:
         raise CacheError(f"cache kind {kind!r} given: use one of {', '.join(KINDS)}")
     return kind
-
-
-def _matches(entry: CacheEntry, prefix: str) -> bool:
-    return entry.key.startswith(prefix) or f"{entry.kind}/{entry.key}".startswith(prefix)
 
 
 def _beside(path: Path) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 import click
@@ -11,8 +13,9 @@ from tvm_sparse.cache import manifest
 from tvm_sparse.cache.store import KINDS, Cache, CacheEntry
 from tvm_sparse.cli.options.choice import Choice
 from tvm_sparse.cli.options.output import cache_option
-from tvm_sparse.errors import CacheError
+from tvm_sparse.errors import CacheError, ConfigError
 from tvm_sparse.model.facts import ModelFacts
+from tvm_sparse.words import counted
 
 _kind_option = click.option(
     "--kind",
@@ -26,7 +29,8 @@ def command() -> None:
     """List, explain and remove what is kept on disk.
 
     Everything in it can be made again: imported models (ir), compiled builds (lib) and what
-    studies measured (bench).
+    studies measured (bench). It is in ./cache unless --cache-dir or TVM_SPARSE_CACHE name another
+    directory, or say `user`: the one in your home directory that all projects share.
     """
 
 
@@ -35,28 +39,28 @@ def command() -> None:
 @cache_option
 def ls(kind: str | None, cache_dir: str | None) -> None:
     """List the entries, oldest first."""
-    from rich.text import Text
-
     from tvm_sparse.cli.results import print_wide
-    from tvm_sparse.report.table import describe_size, make_table
+    from tvm_sparse.report.fitted_table import FittedTable
+    from tvm_sparse.report.table import describe_size
 
     cache = Cache(cache_dir)
     entries = cache.ls(kind)
     if not entries:
         print_wide(f"{cache.root} is empty")
         return
-    table = make_table(str(cache.root))
-    for column in ("entry", "what", "created"):
-        table.add_column(column, overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
+    table = FittedTable(str(cache.root))
+    table.add_column("entry")
+    table.add_column("what", wraps=True)
+    table.add_column("created", spare=1)
+    table.add_column("size", right=True)
     for entry in entries:
         what = f"damaged: {entry.problem}" if entry.problem else _describe(entry)
         created = str(entry.manifest.get("created", "-"))[:16].replace("T", " ")
         size = describe_size(entry.size_bytes)
-        table.add_row(f"{entry.kind}/{entry.key}", Text(what), created, size)
+        table.add_row(f"{entry.kind}/{entry.key}", what, created, size)
     print_wide(table)
     total = sum(entry.size_bytes for entry in entries)
-    print_wide(f"{len(entries)} entries, {describe_size(total)}")
+    print_wide(f"{counted(len(entries), 'entry')}, {describe_size(total)}")
 
 
 @command.command("info")
@@ -86,20 +90,57 @@ def info(entry: str, cache_dir: str | None) -> None:
 @command.command("clear")
 @click.argument("entry", default="")
 @_kind_option
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    help="Only what was made that long ago or before: 90m, 12h, 30d, 4w.",
+)
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    help="Only the oldest, until the others take no more than this: 500MB, 2.5GB.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @cache_option
-def clear(entry: str, kind: str | None, cache_dir: str | None) -> None:
-    """Remove ENTRY, or everything.
+def clear(
+    entry: str,
+    kind: str | None,
+    older_than: str | None,
+    max_size: str | None,
+    yes: bool,
+    cache_dir: str | None,
+) -> None:
+    """Remove ENTRY, or everything, after asking.
 
     ENTRY is the beginning of one key or of several, with or without the kind.
     """
+    from tvm_sparse.cache import selection
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.report.table import describe_size
 
+    age = None if older_than is None else selection.parse_age(older_than)
+    size = None if max_size is None else selection.parse_size(max_size)
     cache = Cache(cache_dir)
-    freed = {e.path: e.size_bytes for e in cache.ls(kind)}
-    removed = cache.clear(kind, entry)
-    total = describe_size(sum(freed.get(e.path, 0) for e in removed))
-    print_wide(f"removed {len(removed)} entries, {total}, from {cache.root}")
+    doomed = [found for found in cache.ls(kind) if found.matches(entry)]
+    if age is not None:
+        doomed = selection.older_than(doomed, age, datetime.now(timezone.utc))
+    if size is not None:
+        doomed = selection.beyond_size(doomed, size)
+    total = describe_size(sum(found.size_bytes for found in doomed))
+    what = f"{counted(len(doomed), 'entry')}, {total}, from {cache.root}"
+    if doomed and not yes:
+        _ask(what)
+    cache.remove(doomed)
+    print_wide(f"removed {what}")
+
+
+def _ask(what: str) -> None:
+    """Ask whether to remove something, and end the command with exit code 1 if not."""
+    if not sys.stdin.isatty():
+        raise ConfigError(f"removing {what}: nobody is there to ask, give --yes to go on")
+    if not click.confirm(f"remove {what}?", err=True):
+        click.echo("nothing is removed", err=True)
+        sys.exit(1)
 
 
 def _describe(entry: CacheEntry) -> str:
@@ -120,7 +161,7 @@ def _describe(entry: CacheEntry) -> str:
 
 
 def _model_shape(spec: Mapping[str, Any]) -> str:
-    layers = f", {spec['num_layers']} layers" if spec.get("num_layers") else ""
+    layers = f", {counted(spec['num_layers'], 'layer')}" if spec.get("num_layers") else ""
     return f"{spec.get('model')}{layers}, batch {spec.get('batch')}, {spec.get('seq_len')} tokens"
 
 

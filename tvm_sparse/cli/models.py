@@ -12,14 +12,15 @@ def command() -> None:
     --model takes any of these, the hub id of another encoder, or a directory.
     """
     from tvm_sparse.cli.results import print_wide
-    from tvm_sparse.report.table import make_table
+    from tvm_sparse.report.fitted_table import FittedTable
     from tvm_sparse.sources.presets import load_presets
 
-    table = make_table("Presets")
-    for column in ("name", "hub id", "builds"):
-        table.add_column(column, overflow="fold")
-    for column in ("layers", "hidden", "heads", "vocabulary", "max tokens"):
-        table.add_column(column, justify="right")
+    table = FittedTable("Presets")
+    table.add_column("name")
+    table.add_column("hub id")
+    table.add_column("builds", spare=9)
+    for rank, column in enumerate(("layers", "hidden", "max tokens", "vocabulary", "heads")):
+        table.add_column(column, right=True, spare=2 + rank)
     for preset in load_presets().values():
         facts = preset.config
         row = [
@@ -27,9 +28,9 @@ def command() -> None:
             for name, other in (
                 ("num_hidden_layers", "n_layers"),
                 ("hidden_size", "dim"),
-                ("num_attention_heads", "n_heads"),
-                ("vocab_size", ""),
                 ("max_position_embeddings", ""),
+                ("vocab_size", ""),
+                ("num_attention_heads", "n_heads"),
             )
         ]
         table.add_row(preset.name, preset.hub_id, preset.architecture, *map(str, row))

@@ -10,6 +10,7 @@ from typing import TextIO
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tvm_sparse.cli.console import PrintableConsole
+from tvm_sparse.cli.terminal import width_of
 
 #: On a terminal, a step that took at least this long leaves a line behind.
 _WORTH_A_LINE_S = 1.0
@@ -29,7 +30,9 @@ class ProgressDisplay:
     """
 
     def __init__(self, quiet: bool = False, stream: TextIO | None = None) -> None:
-        self._console = PrintableConsole(file=stream or sys.stderr, highlight=False, quiet=quiet)
+        stream = stream or sys.stderr
+        width = width_of(stream)
+        self._console = PrintableConsole(file=stream, width=width, highlight=False, quiet=quiet)
         self._live: Progress | None = None
         if self._console.is_terminal and not quiet:
             self._live = Progress(

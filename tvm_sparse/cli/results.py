@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,6 +12,7 @@ from rich.console import RenderableType
 
 from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.cli.console import PrintableConsole
+from tvm_sparse.cli.terminal import width_of
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.figures import describe_disturbance
 from tvm_sparse.report.table import (
@@ -25,9 +25,6 @@ from tvm_sparse.report.table import (
     render_profile,
 )
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, load_metadata
-
-#: Columns of a pipe or a file, which have none.
-_PLAIN_WIDTH = 160
 
 
 def report_record(record: BenchRecord, verbose: bool, json_path: str | None) -> None:
@@ -111,11 +108,13 @@ def describe_pruning(spec: Mapping[str, Any]) -> str:
 
 
 def print_wide(what: RenderableType) -> None:
-    """Print on stdout, in a pipe as on a wide terminal; names are no markup."""
-    # Without a terminal rich takes 80 columns, which break the names of layers.
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
-    soft_wrap = isinstance(what, str)
-    PrintableConsole(width=width, highlight=False).print(what, markup=False, soft_wrap=soft_wrap)
+    """Print on stdout, in a pipe as on a wide terminal; names are no markup.
+
+    Sentences are broken between words on a terminal, and not at all elsewhere.
+    """
+    console = PrintableConsole(width=width_of(sys.stdout), highlight=False)
+    plain = isinstance(what, str) and not sys.stdout.isatty()
+    console.print(what, markup=False, soft_wrap=plain)
 
 
 def print_artifact(directory: Path, verbose: bool) -> None:

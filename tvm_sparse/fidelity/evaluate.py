@@ -17,6 +17,7 @@ from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
 from tvm_sparse.text.texts import read_labels, read_texts, take_evenly
 from tvm_sparse.text.tokens import TOKENIZER_FILE, VOCABULARY_FILE, Tokens, load_tokenizer
+from tvm_sparse.words import counted
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def evaluate(
     views: list[View] = []
     described: list[EvaluatedModel] = []
     for side, role in ((reference, "dense"), (candidate, "pruned")):
-        line = f"running the {role} model on {len(tokens)} texts"
+        line = f"running the {role} model on {counted(len(tokens), 'text')}"
         progress(line, 0.0)
         views.append(run_side(side, tokens, lambda share, line=line: progress(line, share)))  # type: ignore[misc]
         scores = {}

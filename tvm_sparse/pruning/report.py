@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.facts import WeightsFacts
 from tvm_sparse.training.facts import TrainingFacts
+from tvm_sparse.words import counted
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class CalibrationFacts:
 
     def __str__(self) -> str:
         cut = f", {self.truncated} cut at {self.seq_len} tokens" if self.truncated else ""
-        return f"{self.source}: {self.passages} passages, {self.tokens} tokens{cut}"
+        passages, tokens = counted(self.passages, "passage"), counted(self.tokens, "token")
+        return f"{self.source}: {passages}, {tokens}{cut}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 
 # numpydoc: names, a type nobody needs here, and an indented text.
-_ATTRIBUTES = re.compile(r"^(\w+(?:, \w+)*) : .*\n((?:    .*(?:\n|$)|\n(?=    ))+)", re.M)
+_ATTRIBUTES = re.compile(r"^(\w+(?:, \w+)*)(?: : .*)?\n((?:    .*(?:\n|$)|\n(?=    ))+)", re.M)
 
 
 def json_schema(kind: type) -> dict[str, Any]:

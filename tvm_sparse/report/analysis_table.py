@@ -7,17 +7,18 @@ import io
 import os
 import re
 
-from rich.table import Table
 from rich.text import Text
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
 from tvm_sparse.config import block_name
-from tvm_sparse.report.table import describe_size, make_table
+from tvm_sparse.report.fitted_table import FittedTable
+from tvm_sparse.report.table import describe_size
+from tvm_sparse.words import counted
 
 _UNKNOWN = "-"
 
 
-def render_layers(analysis: Analysis) -> Table:
+def render_layers(analysis: Analysis) -> FittedTable:
     """Return one row per dense layer, and their sums.
 
     Parameters
@@ -28,34 +29,33 @@ def render_layers(analysis: Analysis) -> Table:
     blocks = _blocks(analysis)
     timed = analysis.timed_build is not None
     predicted = any(layer.predicted_sparse_ms is not None for layer in analysis.layers)
-    table = make_table(f"Dense layers, and their zeros in blocks of {', '.join(blocks)}")
-    # Many columns: one space between two of them, not two.
-    table.padding = (0, 1, 0, 0)
-    table.add_column("layer", overflow="fold")
-    for column in ("shape", "params", "MFLOP", *blocks):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = FittedTable(f"Dense layers, and their zeros in blocks of {', '.join(blocks)}")
+    table.add_column("layer")
+    for rank, column in enumerate(("shape", "MFLOP", "params")):
+        table.add_column(column, right=True, spare=6 + rank)
+    for block in blocks:
+        decides = block == block_name(analysis.block_shape)
+        table.add_column(block, right=True, spare=1 if decides else 5)
     if timed:
-        table.add_column(f"{analysis.timed_build}\nms", justify="right", no_wrap=True)
-        table.add_column("share", justify="right", no_wrap=True)
+        table.add_column(f"{analysis.timed_build}\nms", right=True, spare=3)
+        table.add_column("share", right=True, spare=4)
     if predicted:
-        table.add_column("predicted\nms", justify="right", no_wrap=True)
-    table.add_column(
-        "runs" if analysis.origin.startswith("artifact") else "would run", overflow="fold"
-    )
+        table.add_column("predicted\nms", right=True, spare=2)
+    table.add_column("runs" if analysis.origin.startswith("artifact") else "would run", wraps=True)
     prefix = _common_path([layer.weight for layer in analysis.layers])
     for layer in analysis.layers:
         table.add_row(*_row(layer, prefix, blocks, timed, predicted))
     totals = analysis.totals
     table.add_section()
     table.add_row(
-        f"all {totals.layers} layers",
+        f"all {counted(totals.layers, 'layer')}",
         "",
-        _count(totals.num_params),
         _mega(totals.flops),
+        _count(totals.num_params),
         *_total_zeros(analysis, blocks),
         *([_number(totals.latency_ms), _share(totals.latency_share)] if timed else []),
         *([_number(totals.predicted_sparse_ms)] if predicted else []),
-        f"{totals.sparse} sparse, {totals.sparse_flops_share:.1%} of FLOPs",
+        f"{totals.sparse} sparse",
     )
     return table
 
@@ -70,7 +70,7 @@ def describe_analysis(analysis: Analysis) -> list[str]:
     """
     totals = analysis.totals
     lines = [
-        f"{_count(totals.num_params)} parameters in {totals.layers} dense layers, "
+        f"{_count(totals.num_params)} parameters in {counted(totals.layers, 'dense layer')}, "
         f"{describe_size(totals.size_bytes)}, {totals.element_sparsity:.1%} of them zero; "
         f"{totals.eligible} of the layers can run sparse, {totals.sparse} "
         f"{'do' if analysis.origin.startswith('artifact') else 'would'}, "
@@ -130,8 +130,8 @@ def _describe_prediction(analysis: Analysis) -> str:
     ends = dict.fromkeys(f"{end:.1%}" for end in (min(assumed), max(assumed)))
     span = " to ".join(ends)
     line = (
-        f"predicted at {span} zero blocks of {block_name(analysis.block_shape)}: the "
-        f"{len(layers)} eligible layers take {_number(sparse_ms)} ms"
+        f"predicted at {span} zero blocks of {block_name(analysis.block_shape)}: "
+        f"the times of {counted(len(layers), 'eligible layer')} add up to {_number(sparse_ms)} ms"
     )
     if analysis.latency_ms is not None and analysis.predicted_latency_ms is not None:
         dense_ms = sum(layer.latency_ms or 0.0 for layer in layers)
@@ -150,8 +150,8 @@ def _row(
     row: list[str | Text] = [
         Text(layer.weight.removeprefix(prefix).removesuffix("/kernel")),
         "x".join(map(str, layer.shape)),
-        _count(layer.num_params),
         _mega(layer.flops),
+        _count(layer.num_params),
         *(_share(layer.block_sparsities.get(block)) for block in blocks),
     ]
     if timed:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
-from tvm_sparse.report.table import make_table
+from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.whatif.economy import Economy
 
 
@@ -32,12 +30,13 @@ def economy_cells(economies: Sequence[Economy]) -> tuple[list[str], list[list[st
     return list(shown), [list(line) for line in zip(*shown.values(), strict=True)]
 
 
-def render_economy(economies: Sequence[Economy]) -> Table:
+def render_economy(economies: Sequence[Economy]) -> FittedTable:
     """Return the table for a terminal."""
     header, lines = economy_cells(economies)
-    table = make_table("What it costs")
+    table = FittedTable("What it costs")
     for index, name in enumerate(header):
-        table.add_column(name, justify="right" if index else "left")
+        # The first columns are what the others follow from.
+        table.add_column(name, right=bool(index), spare=index if index > 1 else 0)
     for line in lines:
         table.add_row(*line)
     return table

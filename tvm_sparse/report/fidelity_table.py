@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from tvm_sparse.fidelity.record import EvaluationRecord
-from tvm_sparse.report.table import make_table
+from tvm_sparse.report.fitted_table import FittedTable
+from tvm_sparse.words import counted
 
 _MEANINGS = {
     "cosine_mean": "cosine of embeddings, mean",
@@ -26,16 +25,16 @@ _LABEL_MEANINGS = {**_MEANINGS, "exact_match": "exact match"}
 _SHARES = {"neighbour_agreement", "agreement", "exact_match", "overlap_f1", "accuracy", "f1"}
 
 
-def render_evaluation(record: EvaluationRecord) -> Table:
+def render_evaluation(record: EvaluationRecord) -> FittedTable:
     """Return the table of an evaluation: measures, and scores against labels if there are any."""
-    table = make_table(
-        f"{record.candidate.name} against {record.reference.name}, {record.texts} texts"
+    table = FittedTable(
+        f"{record.candidate.name} against {record.reference.name}, {counted(record.texts, 'text')}"
     )
     scores = record.reference.scores
-    table.add_column("", style="bold")
+    table.add_column(bold=True)
     for column in ("dense", "pruned") if scores else ():
-        table.add_column(column, justify="right")
-    table.add_column("pruned against dense", justify="right")
+        table.add_column(column, right=True)
+    table.add_column("pruned\nagainst dense", right=True)
     blank = [""] * (2 if scores else 0)
     for name, value in record.measures.items():
         if name in _MEANINGS:
@@ -71,7 +70,10 @@ def describe_evaluation(record: EvaluationRecord) -> str:
         said = f"The mean squared difference is {measures['mean_squared_error']:.4g}"
     sentences = [f"{said}."]
     if record.truncated:
-        sentences.append(f"{record.truncated} texts were cut to {record.seq_len} tokens.")
+        were = "was" if record.truncated == 1 else "were"
+        sentences.append(
+            f"{counted(record.truncated, 'text')} {were} cut to {record.seq_len} tokens."
+        )
     seeded = [side.name for side in (record.reference, record.candidate) if side.seeded]
     if seeded:
         sentences.append(

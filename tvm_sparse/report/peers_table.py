@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from tvm_sparse.bench.peers.record import EngineResult, Latency, PeersRecord, best_rival
 from tvm_sparse.report.figures import figure, spread_of
+from tvm_sparse.report.fitted_table import FittedTable
+from tvm_sparse.words import counted
 
 #: Operators whose counts tell whether attention, GELU and layer norm were fused.
 _TELLING = (
@@ -21,7 +19,7 @@ _TELLING = (
 _FINEST_RATIO = 0.01
 
 
-def render_peers(record: PeersRecord, threads: int) -> Table:
+def render_peers(record: PeersRecord, threads: int) -> FittedTable:
     """Return the table of a record at one number of threads.
 
     Parameters
@@ -33,18 +31,15 @@ def render_peers(record: PeersRecord, threads: int) -> Table:
     """
     results = record.at(threads)
     rival = best_rival(results)
-    plural = "s" if threads != 1 else ""
-    title = f"{record.subject}{_shape(record.spec)}, {threads} thread{plural}"
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    # Many columns: one space between two of them, not two.
-    table.padding = (0, 1, 0, 0)
-    # At least as wide as its title, which rich would wrap otherwise.
-    table.min_width = len(title)
-    table.add_column("engine", no_wrap=True)
-    for name in ("median ms", "p10 ms", "p90 ms", "vs best", "(p10)", "max error"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = FittedTable(f"{record.subject}{_shape(record.spec)}, {counted(threads, 'thread')}")
+    table.add_column("engine")
+    for name, spare in (
+        *(("median ms", 0), ("p10 ms", 2), ("p90 ms", 3)),
+        *(("vs best", 0), ("(p10)", 0), ("max error", 1)),
+    ):
+        table.add_column(name, right=True, spare=spare)
     for result in results:
-        table.add_row(Text(result.label), *_numbers(result, rival))
+        table.add_row(result.label, *_numbers(result, rival))
     return table
 
 
@@ -58,9 +53,8 @@ def describe_rival(record: PeersRecord, threads: int) -> str:
     rival = best_rival(record.at(threads))
     if rival is None:
         return "No open dense engine was measured: there is nothing to compare with."
-    plural = "s" if threads != 1 else ""
     return (
-        f"vs best: the median of the best open dense engine with {threads} thread{plural}, "
+        f"vs best: the median of the best open dense engine with {counted(threads, 'thread')}, "
         f"{rival.label} {rival.version}, over that of the row; (p10): the same ratio of tenth "
         "percentiles."
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from tvm_sparse.pruning.report import PruningReport
-from tvm_sparse.report.table import make_table
+from tvm_sparse.report.fitted_table import FittedTable
+from tvm_sparse.words import counted
 
 
-def render_pruning(report: PruningReport) -> Table:
+def render_pruning(report: PruningReport) -> FittedTable:
     """Return a table with one row per pruned layer.
 
     Parameters
@@ -16,10 +15,13 @@ def render_pruning(report: PruningReport) -> Table:
     report : PruningReport
         Contents of `pruning.json`.
     """
-    table = make_table("Pruned layers")
-    table.add_column("layer", overflow="fold")
-    for column in ("N x K", "zero blocks", "block sparsity", "element sparsity", "output error"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = FittedTable("Pruned layers")
+    table.add_column("layer")
+    for column, spare in (
+        *(("N x K", 3), ("zero blocks", 4), ("block\nsparsity", 0)),
+        *(("element\nsparsity", 2), ("output\nerror", 1)),
+    ):
+        table.add_column(column, right=True, spare=spare)
     for layer in report.layers:
         error = layer.output_error
         table.add_row(
@@ -49,13 +51,16 @@ def describe_pruning(report: PruningReport, directory: str) -> str:
     if spec["n_m"]:
         pattern = f"{spec['n_m'][0]}:{spec['n_m'][1]} of {pattern}"
     lines = [
-        f"{report.model}: {len(report.layers)} layers pruned by {spec['method']}, {pattern}, "
-        f"block sparsity {report.block_sparsity:.4f} (element sparsity "
-        f"{report.element_sparsity:.4f}); {len(report.kept_dense)} dense layers kept as "
-        "they were"
+        f"{report.model}: {counted(len(report.layers), 'layer')} pruned by {spec['method']}, "
+        f"{pattern}, block sparsity {report.block_sparsity:.4f} (element sparsity "
+        f"{report.element_sparsity:.4f}); {counted(len(report.kept_dense), 'dense layer')} kept as "
+        "before"
     ]
     if text := report.calibration:
-        lines.append(f"calibrated on {text.source}: {text.passages} passages, {text.tokens} tokens")
+        lines.append(
+            f"calibrated on {text.source}: {counted(text.passages, 'passage')}, "
+            f"{counted(text.tokens, 'token')}"
+        )
     errors = [e for layer in report.layers if (e := layer.output_error) is not None]
     if errors:
         lines.append(
@@ -65,8 +70,9 @@ def describe_pruning(report: PruningReport, directory: str) -> str:
     if finetune := report.finetune:
         training = finetune.training
         lines.append(
-            f"trained for {training.steps} steps on {finetune.text.source}: loss on texts held out "
-            f"{training.held_out_loss_before:.4f} before, {training.held_out_loss_after:.4f} after"
+            f"trained for {counted(training.steps, 'step')} on {finetune.text.source}: loss on "
+            f"texts held out {training.held_out_loss_before:.4f} before, "
+            f"{training.held_out_loss_after:.4f} after"
         )
     lines.append(f"written to {directory}")
     return "\n".join(lines)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
 from tvm_sparse.config import block_name
 from tvm_sparse.fidelity.sensitivity_record import LayerSensitivity, Sensitivity
-from tvm_sparse.report.table import make_table
+from tvm_sparse.report.fitted_table import FittedTable
+from tvm_sparse.words import counted
 
 _MEASURES = {
     "cosine_mean": "cosine of embeddings",
@@ -16,7 +15,7 @@ _MEASURES = {
 }
 
 
-def render_sensitivity(analysis: Analysis, found: Sensitivity) -> Table:
+def render_sensitivity(analysis: Analysis, found: Sensitivity) -> FittedTable:
     """Return one row per layer, the cheapest to prune first.
 
     Parameters
@@ -27,18 +26,19 @@ def render_sensitivity(analysis: Analysis, found: Sensitivity) -> Table:
     found : Sensitivity
         What was measured.
     """
-    table = make_table(
+    table = FittedTable(
         f"{_MEASURES.get(found.measure, found.measure)} when one layer alone is pruned in "
-        f"{block_name(found.block_shape)} blocks, on {found.texts} texts"
+        f"{block_name(found.block_shape)} blocks, on {counted(found.texts, 'text')}"
     )
-    table.add_column("layer", overflow="fold")
+    table.add_column("layer")
     layers = _ordered(analysis, found)
     for sparsity in layers[0].sparsities if layers else ():
-        table.add_column(f"{sparsity:.0%}", justify="right", no_wrap=True)
+        # The highest tells most.
+        table.add_column(f"{sparsity:.0%}", right=True, spare=round(100 * (1 - sparsity)))
     saved = {layer.weight: _saved_ms(layer) for layer in analysis.layers}
     timed = any(value is not None for value in saved.values())
     if timed:
-        table.add_column("ms saved", justify="right", no_wrap=True)
+        table.add_column("ms saved", right=True)
     for layer in layers:
         won = saved.get(layer.weight)
         table.add_row(

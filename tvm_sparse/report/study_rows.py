@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from tvm_sparse.formats.builds import DENSE
+from tvm_sparse.words import counted
 
 
 @dataclass(frozen=True, order=True)
@@ -19,8 +20,8 @@ class Shape:
     threads: int
 
     def __str__(self) -> str:
-        threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
-        tokens = f", {self.seq_len} tokens" if self.seq_len else ""
+        threads = counted(self.threads, "thread")
+        tokens = f", {counted(self.seq_len, 'token')}" if self.seq_len else ""
         return f"batch {self.batch}{tokens}, {threads}"
 
 

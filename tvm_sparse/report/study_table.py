@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from rich.table import Table
-
 from tvm_sparse.config import block_name
-from tvm_sparse.report.table import make_table
+from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.whatif.point_results import PointResult, SettingResult
 from tvm_sparse.whatif.study import Study
 
@@ -18,7 +16,7 @@ LEGEND = (
 )
 
 
-def render_study(study: Study) -> list[Table]:
+def render_study(study: Study) -> list[FittedTable]:
     """Return a table for each input shape and number of threads.
 
     Parameters
@@ -39,13 +37,13 @@ def render_study(study: Study) -> list[Table]:
 
 def _render_setting(
     name: str, setting: SettingResult, results: Sequence[PointResult], doubted: Collection[str]
-) -> Table:
+) -> FittedTable:
     mark = " !" if setting.disturbed else ""
-    table = make_table(f"{name}, {setting.setting}: dense takes {setting.latency_ms:.3g} ms{mark}")
-    table.add_column("sparsity", justify="right", style="bold")
+    table = FittedTable(f"{name}, {setting.setting}: dense takes {setting.latency_ms:.3g} ms{mark}")
+    table.add_column("sparsity", right=True, bold=True)
     shapes = sorted({result.point.block_shape for result in results})
     for shape in shapes:
-        table.add_column(block_name(shape), justify="left", no_wrap=True)
+        table.add_column(block_name(shape), wraps=True)
     cells = {(r.point.sparsity, r.point.block_shape): point_cell(r, doubted) for r in results}
     for sparsity in sorted({result.point.sparsity for result in results}):
         table.add_row(f"{sparsity:.1%}", *(cells.get((sparsity, shape), "") for shape in shapes))

@@ -18,6 +18,7 @@ from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.point_results import PointResult, SettingResult
 from tvm_sparse.whatif.study import FidelityPoint, Study
 from tvm_sparse.whatif.verdict import Verdict, verdict_of
+from tvm_sparse.words import counted
 
 #: Layers are shown at the sparsity of the grid next to this.
 _LAYER_SPARSITY = 0.95
@@ -94,7 +95,7 @@ def view_of(study: Study) -> StudyView:
     measured = sum(point.measured is not None for point in study.points)
     return StudyView(
         name=study.model.name,
-        summary=f"{len(study.points)} builds predicted, {measured} of them measured, on "
+        summary=f"{counted(len(study.points), 'build')} predicted, {measured} of them measured, on "
         f"{environment.cpu_model} ({environment.isa}, {environment.cores} cores), "
         f"{study.created[:16].replace('T', ' ')} UTC. "
         f"Weights: {study.weights.detail}.",

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
 from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.report.figures import figure, spread_of
+from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.runtime.metadata import CallTime
+from tvm_sparse.words import counted
 
 #: Within this factor of 1, two medians of one machine are not told apart.
 _SAME_SPEED = 1.02
 
 
-def render_benchmark(record: BenchRecord) -> Table:
+def render_benchmark(record: BenchRecord) -> FittedTable:
     """Return the table of a benchmark, one column per build.
 
     Latencies have no more digits than the rounds agree on.
@@ -28,10 +28,10 @@ def render_benchmark(record: BenchRecord) -> Table:
     record : BenchRecord
         What was measured.
     """
-    table = make_table(f"{_model_name(record)}, batch {record.batch}{_seq_len(record)}")
-    table.add_column("", style="bold")
+    table = FittedTable(f"{_model_name(record)}, batch {record.batch}{_seq_len(record)}")
+    table.add_column(bold=True)
     for name in record.builds:
-        table.add_column(name, justify="right")
+        table.add_column(name, right=True)
     builds = list(record.builds.values())
 
     def row(label: str, values: Iterable[str]) -> None:
@@ -42,7 +42,7 @@ def render_benchmark(record: BenchRecord) -> Table:
             f"latency {statistic} (ms)",
             (_milliseconds(build, getattr(build.latency_ms, statistic)) for build in builds),
         )
-    row("items per second", (f"{build.items_per_s:.2f}" for build in builds))
+    row("items per second", map(_items_per_s, builds))
     row("iterations", (str(build.iterations) for build in builds))
     row("weights in memory", (describe_size(build.weights_bytes) for build in builds))
     row("model.so on disk", (describe_size(build.size_on_disk_bytes) for build in builds))
@@ -94,13 +94,13 @@ def _verdict(record: BenchRecord, medians: str) -> str:
 def describe_environment(record: BenchRecord) -> str:
     """Return one line on where and with what the record was measured."""
     env = record.environment
-    threads = f"{env.threads} thread{'s' if env.threads != 1 else ''} on {env.cores} cores"
+    threads = f"{counted(env.threads, 'thread')} on {counted(env.cores, 'core')}"
     versions = ", ".join(f"{key} {env.versions[key]}" for key in ("tvm", "numpy", "tvm_sparse"))
     load = "" if env.load_average_1m is None else f", load {env.load_average_1m:.2f}"
     return f"{env.cpu_model} ({env.isa}), {threads}{load}, Python {env.python}, {versions}"
 
 
-def render_decisions(decisions: Sequence[Decision]) -> Table:
+def render_decisions(decisions: Sequence[Decision]) -> FittedTable:
     """Return the table of what runs sparse, and why what does not.
 
     Parameters
@@ -108,14 +108,14 @@ def render_decisions(decisions: Sequence[Decision]) -> Table:
     decisions : sequence of Decision
         One per dense layer.
     """
-    table = make_table("Layers: eligible, converted, and why not")
-    table.add_column("weight", overflow="fold")
-    table.add_column("shape", justify="right", no_wrap=True)
-    table.add_column("zeros", justify="right")
-    table.add_column("zero blocks", justify="right")
-    table.add_column("eligible")
+    table = FittedTable("Layers: eligible, converted, and why not")
+    table.add_column("weight")
+    table.add_column("shape", right=True, spare=3)
+    table.add_column("zeros", right=True, spare=2)
+    table.add_column("zero blocks", right=True, spare=1)
+    table.add_column("eligible", spare=4)
     table.add_column("runs")
-    table.add_column("why", overflow="fold")
+    table.add_column("why", wraps=True)
     for decision in decisions:
         sparse = decision.action == "sparse"
         table.add_row(
@@ -143,16 +143,17 @@ def describe_decisions(decisions: Sequence[Decision], sparse_flops_share: float)
     eligible = sum(decision.eligible for decision in decisions)
     converted = sum(decision.action == "sparse" for decision in decisions)
     return (
-        f"{converted} of {len(decisions)} layers run sparse ({eligible} eligible), "
+        f"{converted} of {counted(len(decisions), 'layer')} run sparse ({eligible} eligible), "
         f"{sparse_flops_share:.1%} of the dense layers' FLOPs"
     )
 
 
-def render_profile(record: BenchRecord) -> Table:
+def render_profile(record: BenchRecord) -> FittedTable:
     """Return the per-layer times of a profiled benchmark, its builds side by side.
 
-    Calls that work for no layer are summed by kernel. The times are medians of single calls, so
-    their sum is close to a build's latency and not equal to it.
+    Below a layer stand the kernels it runs in. Calls that work for no layer are summed by kernel.
+    The times are medians of single calls, so their sum is close to a build's latency and not equal
+    to it.
 
     Parameters
     ----------
@@ -160,54 +161,35 @@ def render_profile(record: BenchRecord) -> Table:
         Measured with profiling.
     """
     profiled = {name: build.calls for name, build in record.builds.items() if build.calls}
-    rows: dict[str, dict[str, tuple[list[str], float]]] = {}
+    kernels: dict[str, list[str]] = {}
+    times: dict[str, dict[str, float]] = {}
     for build, calls in profiled.items():
         for call in calls:
             label = call.layer or f"({call.kernel})"
-            kernels, latency_ms = rows.setdefault(label, {}).get(build, ([], 0.0))
-            if call.kernel not in kernels:
-                kernels = [*kernels, call.kernel]
-            rows[label][build] = (kernels, latency_ms + call.latency_ms)
-    table = make_table("Time per layer (median of each kernel call)")
-    table.add_column("layer", overflow="fold")
+            named = kernels.setdefault(label, [])
+            if call.layer and call.kernel not in named:
+                named.append(call.kernel)
+            by_build = times.setdefault(label, {})
+            by_build[build] = by_build.get(build, 0.0) + call.latency_ms
+    table = FittedTable("Time per layer (median of each kernel call)")
+    table.add_column("layer and its kernels")
     for build in profiled:
-        table.add_column(f"{build} kernel", overflow="fold")
-        table.add_column("ms", justify="right")
-        table.add_column("share", justify="right")
+        table.add_column(f"{build} ms", right=True)
+        table.add_column("share", right=True, spare=1)
     totals = {build: _total(calls) for build, calls in profiled.items()}
-    for label, by_build in rows.items():
-        cells: list[str | Text] = []
+    for label, by_build in times.items():
+        cells: list[str] = []
         for build in profiled:
-            kernels, latency_ms = by_build.get(build, ([], 0.0))
+            taken = by_build.get(build)
             cells += (
-                [Text(", ".join(kernels)), f"{latency_ms:.3f}", f"{latency_ms / totals[build]:.1%}"]
-                if kernels
-                else ["-", "-", "-"]
+                ["-", "-"] if taken is None else [f"{taken:.3f}", f"{taken / totals[build]:.1%}"]
             )
-        table.add_row(Text(label), *cells)
+        table.add_row("\n  ".join([label, *kernels[label]]), *cells)
     table.add_section()
     table.add_row(
-        "all", *(cell for total in totals.values() for cell in ("", f"{total:.3f}", "100.0%"))
+        "all", *(cell for total in totals.values() for cell in (f"{total:.3f}", "100.0%"))
     )
     return table
-
-
-def make_table(title: str) -> Table:
-    """Return an empty table in the style of all tables here.
-
-    Parameters
-    ----------
-    title : str
-        Printed above it, as it stands.
-    """
-    # At least as wide as its title, which rich would wrap otherwise; names are no markup.
-    return Table(
-        title=Text(title),
-        title_justify="left",
-        min_width=len(title),
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
 
 
 def _total(calls: Sequence[CallTime]) -> float:
@@ -229,6 +211,11 @@ def _share(value: float | None) -> str:
 
 def _milliseconds(build: BuildRecord, value: float) -> str:
     return figure(value, spread_of(build.round_median_ms))
+
+
+def _items_per_s(build: BuildRecord) -> str:
+    share = spread_of(build.round_median_ms) / build.latency_ms.median
+    return figure(build.items_per_s, share * build.items_per_s)
 
 
 def _median(build: BuildRecord) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
-from tvm_sparse.report.table import make_table
+from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.tiles import Tiles
 from tvm_sparse.tuning.tuned_build import TunedBuild
 
 
-def render_tiles(build: TunedBuild) -> Table:
+def render_tiles(build: TunedBuild) -> FittedTable:
     """Return the products of a build with their tiles before and after."""
-    table = make_table(f"{build.name} products")
+    table = FittedTable(f"{build.name} products")
     table.add_column("N x K")
     for name in ("calls", "ms", "tuned ms", "gain"):
-        table.add_column(name, justify="right")
-    table.add_column("tiles")
-    table.add_column("tuned tiles")
+        table.add_column(name, right=True)
+    table.add_column("tiles", wraps=True, spare=1)
+    table.add_column("tuned tiles", wraps=True)
     for product in build.products:
         table.add_row(
             f"{product.units} x {product.depth}",

@@ -90,6 +90,19 @@ def with_num_layers(name: str, config: dict[str, Any], num_layers: int | None) -
     return {**config, key: num_layers}
 
 
+def check_input(name: str, config: dict[str, Any], task: str, batch: int, seq_len: int) -> None:
+    """Refuse an input that a model does not take, or that this machine's memory cannot hold.
+
+    Raises
+    ------
+    ConfigError
+        From `check_seq_len` and `check_size`.
+    """
+    if task != "image-classification":
+        check_seq_len(name, config, seq_len)
+    check_size(name, config, batch, seq_len)
+
+
 def check_size(name: str, config: dict[str, Any], batch: int, seq_len: int) -> None:
     """Refuse what this machine's memory cannot hold, before anything of it is made.
 

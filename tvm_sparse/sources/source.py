@@ -17,8 +17,7 @@ from tvm_sparse.errors import CheckpointError, ModelNotFoundError, did_you_mean
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import (
     architecture_of,
-    check_seq_len,
-    check_size,
+    check_input,
     with_num_layers,
 )
 from tvm_sparse.sources.checkpoint import find_weights, hash_files
@@ -128,9 +127,7 @@ def resolve_source(spec: ModelSpec, progress: Progress = silent) -> ModelSource:
     architecture = preset.architecture if preset and by_name else architecture_of(found.config)
     task = task_of(architecture).name
     config = with_num_layers(spec.model, found.config, spec.num_layers)
-    if task != "image-classification":
-        check_seq_len(spec.model, config, spec.seq_len)
-    check_size(spec.model, config, spec.batch, spec.seq_len)
+    check_input(spec.model, config, task, spec.batch, spec.seq_len)
     if found.directory is not None:
         return _checkpoint_source(spec, found, found.directory, config, architecture, task)
     sparsity = preset.element_sparsity if preset else None

@@ -17,6 +17,7 @@ from tvm_sparse.tuning.plausible import doubtful_jobs
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_tiles import load_tiles
+from tvm_sparse.words import counted
 
 _MODULE = "micro_benchmark"
 #: Timings of a kernel until its times are plausible, at most.
@@ -63,7 +64,7 @@ def measured_ceilings(records: Records, threads: int, progress: Progress = silen
     identity = {"threads": threads, "code": code_fingerprint("machine")}
     found = records.load("machine", identity, Ceilings)
     if found is None:
-        progress(f"measuring what this machine can do at most, {_threads(threads)}")
+        progress(f"measuring what this machine can do at most, {counted(threads, 'thread')}")
         answer = time_kernels(_MODULE, {"ceilings": threads}, threads)
         found = check_record(answer, Ceilings, "the measurement", BuildError)
         records.save("machine", identity, found)
@@ -110,7 +111,7 @@ def measured_kernels(
         else:
             found[job] = kept
     if missing:
-        progress(f"timing {_count(missing)}, {_threads(threads)}")
+        progress(f"timing {counted(len(missing), 'kernel')}, {counted(threads, 'thread')}")
         found |= _timed(records, missing, threads)
     while True:
         times = _at_best_pace(asked, found)
@@ -118,7 +119,7 @@ def measured_kernels(
         left = [job for job in found if job in doubtful and found[job].tries < TRIES]
         if not left:
             return times
-        progress(f"timing {_count(left)} again: their times contradict each other")
+        progress(f"timing {counted(len(left), 'kernel')} again: their times contradict each other")
         found |= _timed(records, left, threads, found)
 
 
@@ -168,11 +169,3 @@ def _at_best_pace(
 
 def _identity(job: KernelJob, threads: int) -> dict[str, Any]:
     return {**asdict(job), "threads": threads, "code": code_fingerprint("kernel")}
-
-
-def _count(jobs: list[KernelJob]) -> str:
-    return f"{len(jobs)} kernel{'s' if len(jobs) != 1 else ''}"
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count != 1 else ''}"

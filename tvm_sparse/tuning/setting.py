@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tvm_sparse.config import ModelSpec
+from tvm_sparse.words import counted
 
 
 @dataclass(frozen=True, order=True)
@@ -25,5 +26,5 @@ class Setting:
         return cls(spec.seq_len, spec.batch, threads, spec.micro_batch or spec.batch)
 
     def __str__(self) -> str:
-        threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"
-        return f"batch {self.batch}, {self.seq_len} tokens, {threads}"
+        tokens, threads = counted(self.seq_len, "token"), counted(self.threads, "thread")
+        return f"batch {self.batch}, {tokens}, {threads}"

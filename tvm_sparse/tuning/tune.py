@@ -33,6 +33,7 @@ from tvm_sparse.tuning.kernel_job import KernelJob
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_build import TunedProduct
+from tvm_sparse.words import counted
 
 #: What is faster by less is noise.
 _LEAST_GAIN = 0.02
@@ -192,7 +193,7 @@ def _race(
     if found is None:
         facts = job.kernel
         kind = "dense" if facts.kind == "packed_dense" else "{}x{}".format(*facts.block_shape)
-        progress(f"trying {len(jobs)} tiles of {kind} {facts.units} x {facts.depth}")
+        progress(f"trying {counted(len(jobs), 'tile')} of {kind} {facts.units} x {facts.depth}")
         request = {"jobs": identity["jobs"], "density": density}
         found = RaceTimes(tuple(time_kernels("race", request, threads)))
         records.save("race", identity, found)

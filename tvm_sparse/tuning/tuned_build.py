@@ -73,7 +73,13 @@ class TunedBuild:
 
 @dataclass(frozen=True)
 class TuningRecord:
-    """What one tuning found, build by build."""
+    """What one tuning found.
+
+    Attributes
+    ----------
+    builds
+        What it found for each build.
+    """
 
     schema_version: Literal[1] = field(default=1, kw_only=True)
     builds: tuple[TunedBuild, ...]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tvm_sparse.bench.disturbance import ATTEMPTS
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.tuning.calibrate import TRIES
 from tvm_sparse.whatif.grid import Grid, Mode, Point
-from tvm_sparse.whatif.measuring import ATTEMPTS
+from tvm_sparse.words import counted
 
 #: Seconds, from measurements on two cores of a server; a busy machine takes longer.
 _IMPORT_S, _IMPORT_S_PER_WEIGHT = 12.0, 2.0e-7
@@ -142,20 +143,20 @@ def describe_cost(grid: Grid, cost: Cost) -> list[str]:
     """Return the plan and its cost in lines to print before the work."""
     builds = cost.dense_builds + cost.sparse_builds
     lines = [
-        f"plan: {_plural(len(grid.points), 'point')}: "
-        f"{_plural(len(set(grid.sparsities)), 'sparsity', 'sparsities')} x "
-        f"{_plural(len(set(grid.block_shapes)), 'block shape')} x "
-        f"{_plural(len(grid.settings), 'combination')} of input shape and threads",
-        f"cost: {_plural(cost.imports, 'import')}, {_plural(builds, 'build')} "
+        f"plan: {counted(len(grid.points), 'point')}: "
+        f"{counted(len(set(grid.sparsities)), 'sparsity')} x "
+        f"{counted(len(set(grid.block_shapes)), 'block shape')} x "
+        f"{counted(len(grid.settings), 'combination')} of input shape and threads",
+        f"cost: {counted(cost.imports, 'import')}, {counted(builds, 'build')} "
         f"({cost.dense_builds} dense, {cost.sparse_builds} sparse), "
-        f"{_plural(cost.kernels, 'kernel')} to time, {_plural(cost.engines, 'other engine')}; "
+        f"{counted(cost.kernels, 'kernel')} to time, {counted(cost.engines, 'other engine')}; "
         f"about {_minutes(cost.minutes)}, up to {_minutes(cost.busy_minutes)} on a machine so busy "
         f"that all is measured again, and {cost.disk_bytes / 1e6:.0f} MB of disk",
     ]
     if cost.reused_points:
         taken = "is" if cost.reused_points == 1 else "are"
         lines.append(
-            f"{_plural(cost.reused_points, 'measured point')} {taken} taken from the cache"
+            f"{counted(cost.reused_points, 'measured point')} {taken} taken from the cache"
         )
     return lines
 
@@ -190,10 +191,6 @@ def _disk_bytes(
     )
     at_once = largest[:sparse] if keep_builds else largest[: min(sparse, 1)]
     return round(4 * weights * (imports + dense) + sum(at_once))
-
-
-def _plural(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
 def _minutes(minutes: float) -> str:

@@ -15,7 +15,7 @@ from tvm_sparse.importers.import_model import ir_key
 from tvm_sparse.importers.load_model import load_model
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
-from tvm_sparse.sources.architecture import check_size
+from tvm_sparse.sources.architecture import check_input
 from tvm_sparse.sources.source import ModelSource, resolve_source
 from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.tuning.records import Records
@@ -82,7 +82,7 @@ class Subject:
     ) -> None:
         self.spec, self.cache, self.fill, self._progress = spec, cache, fill, progress
         self.tiles = load_tiles(Records(cache, progress))
-        self._sources: dict[int, ModelSource] = {}
+        self._source: ModelSource | None = None
         self._loaded: tuple[ModelSpec, Model] | None = None
 
     def model_spec(self, setting: Setting) -> ModelSpec:
@@ -96,11 +96,10 @@ class Subject:
 
     def source(self, setting: Setting) -> ModelSource:
         """Return where the model comes from; checks that it allows the sizes of the input."""
-        if setting.seq_len not in self._sources:
-            spec = self.model_spec(setting)
-            self._sources[setting.seq_len] = resolve_source(spec, self._progress)
-        source = self._sources[setting.seq_len]
-        check_size(source.name, source.config, setting.batch, setting.seq_len)
+        if self._source is None:
+            self._source = resolve_source(self.model_spec(setting), self._progress)
+        source = self._source
+        check_input(source.name, source.config, source.task, setting.batch, setting.seq_len)
         return source
 
     def import_key(self, setting: Setting) -> str:

@@ -12,7 +12,8 @@ cache_option = click.option(
     metavar="DIR",
     envvar="TVM_SPARSE_CACHE",
     show_envvar=True,
-    help="Where imported models and builds are kept; ./cache by default.",
+    help="Where imported models and builds are kept: a directory, or `user` for the one in your "
+    "home directory; ./cache by default.",
 )
 quiet_option = click.option(
     "-q", "--quiet", is_flag=True, help="No progress: print the result only."

@@ -8,6 +8,7 @@ from tvm_sparse.bench.peers.record import EngineResult, PeersRecord, best_rival
 from tvm_sparse.errors import BuildError
 from tvm_sparse.report.charts.elements import Chart, axis, layer
 from tvm_sparse.report.charts.palette import INK
+from tvm_sparse.words import counted
 
 # Told apart in greyscale and by colour-blind readers too (Okabe and Ito's palette).
 _COLOURS = {
@@ -54,7 +55,7 @@ def peers_title(record: PeersRecord) -> str:
 def _panel_title(record: PeersRecord, threads: int) -> str:
     found = record.disturbance_at(threads)
     doubt = "; busy machine: unreliable" if found and found.is_high else ""
-    return f"{threads} thread{'s' if threads != 1 else ''}{doubt}"
+    return f"{counted(threads, 'thread')}{doubt}"
 
 
 def _panel(results: list[EngineResult], title: str, kinds: set[str]) -> Chart:
