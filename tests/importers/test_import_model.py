@@ -101,29 +101,14 @@ POISONED = """
 """
 
 
-def test_a_second_run_imports_neither_tensorflow_nor_transformers(config_dir, store):
-    directory = config_dir()
-    spec = spec_of(directory)
-    entry = import_model(spec, resolve_source(spec), store)
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(POISONED), str(directory)],
-        env={**os.environ, "TVM_SPARSE_CACHE": str(store.root)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{len(load_cached_model(entry.key, store).params)}\n"
-
-
-def test_an_installed_pytorch_is_never_imported(config_dir, store, tmp_path, monkeypatch):
-    """Its CUDA build would abort the process; this one aborts it too."""
+def test_pytorch_is_never_imported_and_tensorflow_once(config_dir, store, tmp_path, monkeypatch):
+    """PyTorch's CUDA build would abort the process; this one aborts it too."""
     package = tmp_path / "site" / "torch"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("import os; os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     spec = spec_of(config_dir())
-    import_model(spec, resolve_source(spec), store)
+    entry = import_model(spec, resolve_source(spec), store)
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(POISONED), spec.model],
         env={**os.environ, "TVM_SPARSE_CACHE": str(store.root)},
@@ -132,6 +117,7 @@ def test_an_installed_pytorch_is_never_imported(config_dir, store, tmp_path, mon
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{len(load_cached_model(entry.key, store).params)}\n"
 
 
 def test_a_damaged_entry_is_imported_again(config_dir, cache_dir):
