@@ -170,7 +170,11 @@ def edit_manifest(entry: CacheEntry) -> None:
         ),
         (
             lambda entry: (entry.path / "manifest.json").write_text("[]"),
-            "is no JSON object",
+            "Expected object, got array",
+        ),
+        (
+            lambda entry: (entry.path / "manifest.json").write_text('{"files": {"a": [1]}}'),
+            "files.a: Expected object, got array",
         ),
         (lambda entry: (entry.path / "manifest.json").unlink(), "manifest.json is missing"),
     ],

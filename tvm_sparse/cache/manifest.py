@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from tvm_sparse.errors import CacheError
-from tvm_sparse.records.read import read_json
+from tvm_sparse.records.read import check_types, read_json
 from tvm_sparse.records.write import json_text
 
 MANIFEST = "manifest.json"
@@ -30,6 +30,16 @@ _STAMPS = ".verified.json"
 _STAMP_AGE_NS = 2_000_000_000
 _HASH_THREADS = 4
 _HASH_CHUNK_BYTES = 1 << 20
+
+
+class _File(TypedDict):
+    sha256: str
+    size_bytes: int
+
+
+class _Manifest(TypedDict):
+    files: dict[str, _File]
+    manifest_sha256: str
 
 
 def seal(directory: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,10 +69,9 @@ def read(directory: Path) -> tuple[dict[str, Any], str]:
         return {}, f"{MANIFEST} is missing"
     try:
         manifest = read_json(path, CacheError)
+        check_types(manifest, _Manifest, str(path), CacheError)
     except CacheError as error:
         return {}, str(error).removeprefix(f"{directory}/")
-    if not isinstance(manifest, dict):
-        return {}, f"{MANIFEST} is no JSON object"
     intact = manifest.get("manifest_sha256") == _own_sha256(manifest)
     return manifest, "" if intact else f"{MANIFEST} was edited"
 
