@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import resource
-
 import pytest
 
 from tvm_sparse import host
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.host import available_cores, is_lack_of_memory, memory_limit, threads_here
+from tvm_sparse.host import available_cores, threads_here
 
 pytestmark = pytest.mark.unit
 
@@ -59,22 +56,3 @@ def test_threads_to_run_on_are_no_more_than_the_cores(monkeypatch):
     for threads in (0, 5, "2"):
         with pytest.raises(ConfigError, match=f"threads {threads} given: use 1 to 4 on this"):
             threads_here(threads)
-
-
-@pytest.mark.parametrize(
-    ("error", "short"),
-    [
-        (MemoryError(), True),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
-        (ImportError("libx.so: failed to map segment from shared object"), True),
-        (AttributeError("module 'x' has no attribute 'y'"), False),
-    ],
-)
-def test_a_lack_of_memory_has_many_faces(error, short, monkeypatch):
-    assert is_lack_of_memory(error) is short
-    assert memory_limit() == ""
-    for megabytes in (1 << 30, 1):  # nowhere near what this process uses, and below it
-        limit = (megabytes << 20, resource.RLIM_INFINITY)
-        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: limit)
-        assert is_lack_of_memory(error) is (short or megabytes == 1)
-        assert memory_limit() == f" (ulimit -v allows {megabytes} MB)"

@@ -29,7 +29,7 @@ import click
 import tvm_sparse
 from tvm_sparse.cli.printable import printable
 from tvm_sparse.errors import TvmSparseError, did_you_mean
-from tvm_sparse.host import is_lack_of_memory, memory_limit
+from tvm_sparse.processes.memory import is_lack_of_memory, memory_limit
 from tvm_sparse.processes.temporary import temporary_directory
 
 #: What `--help` says of each command: its module is imported when the command is asked for.

@@ -12,7 +12,7 @@ from typing import Any
 
 from tvm_sparse import errors
 from tvm_sparse.errors import BuildError, TvmSparseError, UnsupportedOpError
-from tvm_sparse.host import is_lack_of_memory, memory_limit
+from tvm_sparse.processes.memory import is_lack_of_memory, memory_limit
 
 _MOST_CHARACTERS = 500
 _STDERR_TAIL_LINES = 5
