@@ -105,3 +105,41 @@ def test_batches_are_full_and_say_how_many_rows_count():
     assert [b["input_ids"].ravel().tolist() for b, _ in batches] == [[0, 1], [2, 3], [4, 4]]
     with pytest.raises(InputError, match="pixel_values"):
         list(tokens.batches(["pixel_values"], 2))
+
+
+def vocabulary_with(directory, dense_dir, **files):
+    """Write the vocabulary with [MASK] behind it, and JSON files by name."""
+    (directory / "vocab.txt").write_text((dense_dir / "vocab.txt").read_text() + "[MASK]\n")
+    for name, content in files.items():
+        (directory / f"{name}.json").write_text(json.dumps(content))
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("files", "ids"),
+    [
+        # What transformers' BertTokenizerFast makes of the same files.
+        ({}, [2, 5, 22, 9, 7, 1, 9, 3]),
+        ({"added_tokens": {"Blue_Bird": 23}}, [2, 5, 22, 9, 23, 3]),
+        (
+            {"tokenizer_config": {"added_tokens_decoder": {"23": {"content": "Blue_Bird"}}}},
+            [2, 5, 22, 9, 23, 3],
+        ),
+        (
+            {"special_tokens_map": {"mask_token": {"content": "fish"}}},
+            [2, 5, 1, 1, 1, 9, 7, 1, 9, 3],
+        ),
+    ],
+    ids=["mask", "added", "decoder", "renamed"],
+)
+def test_tokens_that_are_no_pieces_stay_whole(files, ids, tmp_path, dense_dir):
+    tokenizer = load_tokenizer(vocabulary_with(tmp_path, dense_dir, **files))
+    tokens = tokenizer.encode(["the [MASK] bird Blue_Bird"], 12)
+    found = tokens.arrays["input_ids"][0][tokens.arrays["attention_mask"][0] == 1].tolist()
+    assert found == ids
+
+
+def test_an_added_token_has_the_next_id(tmp_path, dense_dir):
+    vocabulary_with(tmp_path, dense_dir, added_tokens={"Blue_Bird": 40})
+    with pytest.raises(InputError, match=r"'Blue_Bird' with the id 40, which follows .* as 23"):
+        load_tokenizer(tmp_path)

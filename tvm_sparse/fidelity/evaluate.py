@@ -16,7 +16,8 @@ from tvm_sparse.progress import ShareProgress, silent
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
 from tvm_sparse.text.texts import read_labels, read_texts, take_evenly
-from tvm_sparse.text.tokens import TOKENIZER_FILE, VOCABULARY_FILE, Tokens, load_tokenizer
+from tvm_sparse.text.tokens import TOKENIZER_FILE, Tokens, load_tokenizer
+from tvm_sparse.text.word_pieces import VOCABULARY_FILE
 from tvm_sparse.words import counted
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import InputError
-from tvm_sparse.records.read import check_types, read_json
 from tvm_sparse.text.texts import PAIR_SEPARATOR
+from tvm_sparse.text.word_pieces import VOCABULARY_FILE, load_word_pieces
 
 TOKENIZER_FILE = "tokenizer.json"
-VOCABULARY_FILE = "vocab.txt"
 _MOST = 1 << 31  # what a model takes are 32-bit integers
 _PADDING_TOKENS = ("[PAD]", "<pad>")
 
@@ -138,7 +137,7 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
         There is none, or it is damaged.
     """
     folder = Path(directory)
-    file, vocabulary = folder / TOKENIZER_FILE, folder / VOCABULARY_FILE
+    file = folder / TOKENIZER_FILE
     with _refusing(f"the tokenizer in {folder} cannot be read"):
         if file.is_file():
             from tokenizers import Tokenizer
@@ -146,8 +145,8 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
             tokenizer = Tokenizer.from_file(str(file))
             tokenizer.no_padding()
             tokenizer.no_truncation()
-        elif vocabulary.is_file():
-            tokenizer = _word_pieces(vocabulary, _settings(folder))
+        elif (folder / VOCABULARY_FILE).is_file():
+            tokenizer = load_word_pieces(folder)
         else:
             raise InputError(
                 f"{folder} has no tokenizer: {TOKENIZER_FILE} or {VOCABULARY_FILE} is needed "
@@ -166,45 +165,3 @@ def _refusing(what: str) -> Iterator[None]:
         raise
     except BaseException as error:  # plain Exception, and panics of Rust, which are not even that
         raise InputError(f"{what}: {' '.join(str(error).split())[:200]}") from None
-
-
-class _Settings(TypedDict, total=False):
-    do_lower_case: bool
-    tokenize_chinese_chars: bool
-    strip_accents: bool | None
-
-
-def _settings(folder: Path) -> Mapping[str, Any]:
-    path = folder / "tokenizer_config.json"
-    if not path.is_file():
-        return {}
-    settings: Mapping[str, Any] = check_types(
-        read_json(path, InputError), _Settings, str(path), InputError
-    )
-    return settings
-
-
-def _word_pieces(vocabulary: Path, settings: Mapping[str, Any]) -> Any:
-    """Return BERT's tokenizer: a basic split, then the longest pieces of the vocabulary."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-
-    tokens = vocabulary.read_text(encoding="utf-8").split("\n")
-    vocab = {token.rstrip("\r"): i for i, token in enumerate(tokens) if token}
-    missing = [token for token in ("[UNK]", "[CLS]", "[SEP]") if token not in vocab]
-    if missing:
-        raise InputError(f"{vocabulary} lacks {', '.join(missing)}: it is no vocabulary of BERT's")
-    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
-    tokenizer.add_special_tokens([t for t in ("[UNK]", "[CLS]", "[SEP]", "[PAD]") if t in vocab])
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        lowercase=bool(settings.get("do_lower_case", True)),
-        handle_chinese_chars=bool(settings.get("tokenize_chinese_chars", True)),
-        strip_accents=settings.get("strip_accents"),
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, vocab[token]) for token in ("[CLS]", "[SEP]")],
-    )
-    return tokenizer
