@@ -44,4 +44,5 @@ def make_model(
         if arrays is not None
     }
     reference = Reference(params, inputs or {}, outputs or {})
-    return Model(replace(FACTS, **signature, **facts), mod, params, list(layers), reference)
+    flops = sum(layer.flops for layer in layers)
+    return Model(replace(FACTS, **signature, **facts), mod, params, list(layers), flops, reference)

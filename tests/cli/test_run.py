@@ -57,7 +57,7 @@ def test_json_holds_what_was_asked_for(invoke, tiny, tmp_path) -> None:
         assert len(build["latency_ms"]["samples"]) == build["iterations"] == 5
         assert build["latency_ms"]["median"] > 0
     assert document["speedup"] > 0
-    assert document["sparse_flops_share"] > 0.9
+    assert document["sparse_flops_share"] > 0.8
     assert document["environment"]["threads"] == 1
     converted = [d for d in document["decisions"] if d["action"] == "sparse"]
     assert len(converted) == 6

@@ -36,7 +36,7 @@ def test_benchmark(check_golden) -> None:
 def test_decisions(check_golden) -> None:
     record = example_record()
     line = describe_decisions(record.decisions, record.sparse_flops_share)
-    assert line == "1 of 3 layers run sparse (1 eligible), 87.5% of the dense layers' FLOPs"
+    assert line == "1 of 3 layers run sparse (1 eligible), 87.5% of the model's FLOPs"
     check_golden("decisions-table.txt", render(render_decisions(record.decisions)) + line + "\n")
 
 

@@ -47,7 +47,7 @@ def test_a_dense_build_tells_its_zeros_and_runs_nothing_sparse():
     assert query.reason == output.reason == "dense build"
     assert (query.eligible, pooler.eligible) == (True, False)
     assert pooler.reason == "head (pooler): always dense"
-    assert sparse_flops_share(found) == 0
+    assert sparse_flops_share(found, 100) == 0
 
 
 def test_threshold_is_on_block_sparsity():
@@ -60,7 +60,10 @@ def test_threshold_is_on_block_sparsity():
     assert (pooler.action, pooler.eligible) == ("dense", False)
     assert pooler.reason == "head (pooler): always dense"
     assert query.size_bytes == 16 * 8 * 4
-    assert sparse_flops_share([query, output, pooler]) == pytest.approx(1 / 3)
+    # What is no layer, attention's products say, counts too.
+    flops = query.flops + output.flops + pooler.flops
+    assert sparse_flops_share([query, output, pooler], flops) == pytest.approx(1 / 3)
+    assert sparse_flops_share([query, output, pooler], 2 * flops) == pytest.approx(1 / 6)
 
 
 def test_many_zero_elements_do_not_make_zero_blocks():
@@ -133,8 +136,8 @@ def test_a_model_without_eligible_layers_is_no_error():
     layers, params = weights(pooler=1.0)
     (decision,) = decide(layers[2:], params, (5, 3), 0.5)
     assert (decision.action, decision.block_sparsity) == ("dense", None)
-    assert sparse_flops_share([decision]) == 0.0
-    assert sparse_flops_share([]) == 0.0
+    assert sparse_flops_share([decision], 10) == 0.0
+    assert sparse_flops_share([], 0) == 0.0
 
 
 def test_json_round_trip():

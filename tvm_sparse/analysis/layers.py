@@ -75,8 +75,8 @@ class LayerAnalysis:
 class Totals:
     """Sums over all layers of a model; times where they are known, None where of none.
 
-    `eligible` may run sparse, `sparse` do; the shares are those of zero weights, and of FLOPs in
-    sparse layers, 0..1.
+    `eligible` may run sparse, `sparse` do; the shares are those of zero weights, and of the
+    model's FLOPs in sparse layers, 0..1.
     """
 
     layers: int
@@ -108,6 +108,8 @@ class Analysis:
         Blocks (bs_r, bs_c) that decide what runs sparse.
     layers
         In the order in which the model runs them.
+    flops
+        Of all the model's products; 0 if not known, those of the layers then stand for them.
     timed_build
         The build whose times these are, `dense` or `sparse`; None if nothing was measured.
     latency_ms, parts_ms
@@ -131,6 +133,7 @@ class Analysis:
     origin: str
     block_shape: tuple[int, int]
     layers: tuple[LayerAnalysis, ...]
+    flops: int = 0
     timed_build: str | None = None
     latency_ms: float | None = None
     parts_ms: dict[str, float] | None = None
@@ -141,7 +144,7 @@ class Analysis:
     totals: Totals = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "totals", _totals(self.layers))
+        object.__setattr__(self, "totals", _totals(self.layers, self.flops))
 
 
 def analyze_weights(model: Model, spec: SparsitySpec) -> tuple[LayerAnalysis, ...]:
@@ -252,17 +255,18 @@ def _order(block_shape: tuple[int, int]) -> tuple[int, int]:
     return block_shape[1], block_shape[0]
 
 
-def _totals(layers: Sequence[LayerAnalysis]) -> Totals:
+def _totals(layers: Sequence[LayerAnalysis], flops: int) -> Totals:
     total = sum(layer.num_params for layer in layers)
     zeros = sum(layer.element_sparsity * layer.num_params for layer in layers)
-    flops = sum(layer.flops for layer in layers)
+    dense_flops = sum(layer.flops for layer in layers)
+    flops = max(flops, dense_flops)
     sparse = [layer for layer in layers if layer.action == "sparse"]
     return Totals(
         layers=len(layers),
         eligible=sum(layer.eligible for layer in layers),
         sparse=len(sparse),
         num_params=total,
-        flops=flops,
+        flops=dense_flops,
         size_bytes=sum(layer.size_bytes for layer in layers),
         element_sparsity=zeros / total if total else 0.0,
         sparse_flops_share=sum(layer.flops for layer in sparse) / flops if flops else 0.0,

@@ -94,6 +94,7 @@ def _analyze_artifact(
         origin=f"artifact {directory}",
         block_shape=metadata.decisions[0].block_shape,
         layers=analyze_decisions(metadata.decisions),
+        flops=metadata.flops,
     )
     if not timed:
         return analysis
@@ -134,6 +135,7 @@ def _analyze_model(
         origin=f"model {model.spec.model}",
         block_shape=spec.block_shape,
         layers=analyze_weights(model, spec),
+        flops=model.flops,
     )
     if sensitivity_text is not None:
         say("compiling the dense code")

@@ -98,7 +98,7 @@ class BenchRecord:
     decisions : tuple of Decision
         One per weight, from the build that is compared with the dense one.
     sparse_flops_share : float
-        Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
+        Share of the model's FLOPs that runs in sparse kernels, 0..1.
     environment : Environment
         Where and with what it ran.
     disturbance : Disturbance

@@ -78,6 +78,7 @@ def _load_entry(entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
     from safetensors.numpy import load_file
 
     from tvm_sparse.ir.dense_layers import dense_layers
+    from tvm_sparse.ir.flops import product_flops
 
     with np.load(entry.file(REFERENCE_FILE), allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
@@ -88,6 +89,7 @@ def _load_entry(entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
         mod=mod,
         params=params,
         layers=dense_layers(mod, params.keys()),
+        flops=product_flops(mod),
         reference=Reference(
             params,
             inputs=_select(values, "inputs/"),

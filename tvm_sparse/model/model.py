@@ -45,6 +45,8 @@ class Model:
         Weights by parameter name, as they are to run.
     layers : sequence of Layer
         Its dense layers, in the order of their first use.
+    flops : int
+        Operations of all its products in one inference, those of `layers` among them.
     reference : Reference
         The weights as imported, and what TensorFlow computed with them.
     sparsity : SparsitySpec or None
@@ -57,6 +59,7 @@ class Model:
     mod: Any
     params: Arrays
     layers: Sequence[Layer]
+    flops: int
     reference: Reference
     sparsity: SparsitySpec | None = None
     cache: Cache = field(default_factory=Cache)

@@ -138,13 +138,13 @@ def describe_decisions(decisions: Sequence[Decision], sparse_flops_share: float)
     decisions : sequence of Decision
         One per dense layer.
     sparse_flops_share : float
-        Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
+        Share of the model's FLOPs that runs in sparse kernels, 0..1.
     """
     eligible = sum(decision.eligible for decision in decisions)
     converted = sum(decision.action == "sparse" for decision in decisions)
     return (
         f"{converted} of {counted(len(decisions), 'layer')} run sparse ({eligible} eligible), "
-        f"{sparse_flops_share:.1%} of the dense layers' FLOPs"
+        f"{sparse_flops_share:.1%} of the model's FLOPs"
     )
 
 

@@ -94,8 +94,10 @@ class ArtifactMetadata:
         Versions of `tvm`, `ffi` and `tvm_sparse` that made the build.
     decisions : tuple of Decision
         One record per weight: sparse or dense, and why.
+    flops : int
+        Of all the model's products in one inference; 0 if not known.
     sparse_flops_share : float
-        Share of the dense layers' FLOPs that runs in sparse kernels, 0..1.
+        Share of the model's FLOPs that runs in sparse kernels, 0..1.
     calls : tuple of KernelCall
         Kernel calls of one inference in order.
     weights_bytes, compile_s : int, float
@@ -121,6 +123,7 @@ class ArtifactMetadata:
     outputs: tuple[TensorSpec, ...]
     versions: dict[str, str]
     decisions: tuple[Decision, ...] = ()
+    flops: int = 0
     sparse_flops_share: float = 0.0
     calls: tuple[KernelCall, ...] = ()
     weights_bytes: int = 0

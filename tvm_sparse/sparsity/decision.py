@@ -141,12 +141,18 @@ def keep_dense(layers: Sequence[Layer], params: Mapping[str, NDArray[Any]]) -> l
     ]
 
 
-def sparse_flops_share(decisions: Iterable[Decision]) -> float:
-    """Return the share of all dense layers' FLOPs that runs sparse, 0..1; 0 without layers."""
-    decisions = list(decisions)
-    total = sum(decision.flops for decision in decisions)
+def sparse_flops_share(decisions: Iterable[Decision], flops: int) -> float:
+    """Return the share of a model's FLOPs that runs sparse, 0..1.
+
+    Parameters
+    ----------
+    decisions : iterable of Decision
+        One per dense layer.
+    flops : int
+        Of all the model's products.
+    """
     sparse = sum(decision.flops for decision in decisions if decision.action == "sparse")
-    return sparse / total if total else 0.0
+    return sparse / flops if flops else 0.0
 
 
 def _reaches(value: float, threshold: float, layer: Layer, block_shape: tuple[int, int]) -> bool:

@@ -48,7 +48,7 @@ class Measurement:
     dense_round_ms, sparse_round_ms : tuple of float
         Median of each round; round i of one ran next to round i of the other.
     sparse_flops_share : float
-        Share of the dense layers' FLOPs that runs sparse, 0..1.
+        Share of the model's FLOPs that runs sparse, 0..1.
     disturbed : bool
         Whether something else kept the machine busy, see `bench.disturbance`.
     duration_s : float
