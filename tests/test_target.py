@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tvm_sparse.errors import ConfigError
@@ -35,3 +37,17 @@ def test_only_what_runs_here_is_held_to_the_cores_of_this_machine():
     check_threads("native", available_cores())
     with pytest.raises(ConfigError, match=f"threads {many} given: use 1 to {many - 1} on this"):
         check_threads("native", many)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (frozenset(), "/proc/cpuinfo does not say what this CPU can do"),
+        (frozenset({"sse2"}), "supports none of them"),
+    ],
+)
+def test_a_cpu_without_a_level_is_told_so(features, message, monkeypatch):
+    host = replace(detect_host(), isa="unknown", features=features)
+    monkeypatch.setattr("tvm_sparse.target.detect_host", lambda: host)
+    with pytest.raises(ConfigError, match=message):
+        resolve_target()

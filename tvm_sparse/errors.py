@@ -6,7 +6,7 @@
     ├── FrontendError               2  a model that cannot be imported
     │   ├── ModelNotFoundError      2  no preset, directory or reachable hub id of that name
     │   ├── CheckpointError         2  files that are missing, truncated or inconsistent
-    │   └── UnsupportedOpError      1  TensorFlow ops without a converter, all of them at once
+    │   └── UnsupportedOpError      2  TensorFlow ops without a converter, all of them at once
     ├── CacheError                  2  a cache that cannot be read, written or locked
     ├── SparsityError               2  a sparsity or block shape the weights do not allow
     ├── PassError                   1  a compiler pass met a graph it must not guess about
@@ -64,8 +64,6 @@ class UnsupportedOpError(FrontendError):
     unsupported : iterable of (str, str)
         Pairs of TF op type and node name; every pair is listed in the message.
     """
-
-    exit_code = 1
 
     def __init__(self, unsupported: Iterable[tuple[str, str]]) -> None:
         self.unsupported = sorted(set(unsupported))

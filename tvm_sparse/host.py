@@ -26,6 +26,8 @@ LEVEL_FEATURES: dict[str, tuple[str, ...]] = {
     ),
     "aarch64": ("asimd",),
 }
+#: Where there are no flags at all, the CPU is not what is wrong.
+UNKNOWN_CPU = "/proc/cpuinfo does not say what this CPU can do"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class HostCpu:
     model : str
         Marketing name.
     isa : str
-        Highest level of `x86-64-v2`, `-v3`, `-v4` or `aarch64` that it supports.
+        Highest level of `x86-64-v2`, `-v3`, `-v4` or `aarch64` that it supports; `unknown` if none.
     features : frozenset of str
         Flags in /proc/cpuinfo's spelling.
     l1d_bytes, l2_bytes, l3_bytes : int
@@ -142,7 +144,7 @@ def _host_isa(features: frozenset[str]) -> str:
         for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4")
         if features.issuperset(LEVEL_FEATURES[level])
     ]
-    return supported[-1] if supported else "x86-64"
+    return supported[-1] if supported else "unknown"
 
 
 def _cache_bytes(level: int) -> int:

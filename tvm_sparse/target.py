@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tvm_sparse.errors import check_word
-from tvm_sparse.host import LEVEL_FEATURES, available_cores, detect_host, threads_here
+from tvm_sparse.errors import ConfigError, check_word
+from tvm_sparse.host import LEVEL_FEATURES, UNKNOWN_CPU, available_cores, detect_host, threads_here
 from tvm_sparse.tiles import NO_TILES, Tiles
 
 _LEVEL_VECTOR_BITS = {"x86-64-v2": 128, "x86-64-v3": 256, "x86-64-v4": 512, "aarch64": 128}
@@ -91,17 +91,21 @@ def resolve_target(
     `native` is the host's level, not its model: LLVM's generic tuning of a level was as fast on
     our kernels, and the artifact then runs on every CPU of that level.
     """
-    isa = detect_host().isa if text == "native" else text
+    host = detect_host()
+    isa = host.isa if text == "native" else text
+    if text == "native" and isa not in LEVEL_FEATURES:
+        lack = f"this CPU ({host.model}) supports none of them" if host.features else UNKNOWN_CPU
+        raise ConfigError(f"target native given, of {', '.join(LEVEL_FEATURES)}: {lack}")
     check_word("target", isa, ("native", *LEVEL_FEATURES))
     aarch64 = isa == "aarch64"
     return CpuTarget(
         isa=isa,
         mcpu="generic" if aarch64 else isa,
-        mtriple="aarch64-linux-gnu" if aarch64 and detect_host().isa != "aarch64" else None,
+        mtriple="aarch64-linux-gnu" if aarch64 and host.isa != "aarch64" else None,
         vector_bits=_LEVEL_VECTOR_BITS[isa],
         num_registers=_LEVEL_REGISTERS[isa],
         threads=max(_LEAST_THREADS, 1 << ((threads or available_cores()) - 1).bit_length()),
-        tiles=tiles if tiles is not None and isa == detect_host().isa else NO_TILES,
+        tiles=tiles if tiles is not None and isa == host.isa else NO_TILES,
     )
 
 

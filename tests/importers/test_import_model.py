@@ -54,6 +54,8 @@ def test_an_import_is_written_once_and_loads(config_dir, store):
     facts = model.facts
     assert facts.architecture == "BertForQuestionAnswering"
     assert facts.task == "question-answering"
+    # The classes' defaults stand for keys that config.json lacks.
+    assert facts.config["layer_norm_eps"] == 1e-12
     assert facts.weights.kind == "random"
     assert facts.weights.fingerprint == source.fingerprint
     assert facts.spec == spec.with_(micro_batch=1)

@@ -8,8 +8,8 @@ from pytorch_truth import read_truth, sample, write_checkpoint
 from small_models import CASES, VARIANTS
 
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.importers.tensorflow.graphdef import run_reference
-from tvm_sparse.importers.tensorflow.huggingface import load_model
+from tvm_sparse.importers.tensorflow.graphdef import input_signature, run_reference
+from tvm_sparse.importers.tensorflow.huggingface import full_config, load_model
 from tvm_sparse.sources.source import resolve_source
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -22,7 +22,11 @@ def test_tensorflow_matches_pytorch(case, tmp_path):
     inputs = {name: np.array(value, np.int32) for name, value in truth["inputs"].items()}
     batch, seq_len = inputs["input_ids"].shape
     spec = ModelSpec(str(tmp_path), batch=batch, seq_len=seq_len)
-    results = run_reference(load_model(resolve_source(spec), 0), inputs)
+    model = load_model(resolve_source(spec), 0)
+    # Those that the model's own tokenizer gives.
+    taken = input_signature(model, full_config(model), batch, seq_len)
+    assert [tensor.name for tensor in taken] == list(inputs)
+    results = run_reference(model, inputs)
     assert results.keys() == truth["outputs"].keys()
     for name, wanted in truth["outputs"].items():
         assert list(results[name].shape) == wanted["shape"]

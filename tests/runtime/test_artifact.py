@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from tiny_artifact import (
 
 from tvm_sparse.compiler.export import export_artifact
 from tvm_sparse.errors import ArtifactError, ConfigError, InputError
+from tvm_sparse.host import detect_host
 from tvm_sparse.runtime.artifact import load
 from tvm_sparse.runtime.loaded_model import align
 from tvm_sparse.runtime.metadata import load_metadata
@@ -153,6 +157,20 @@ def test_a_cpu_without_the_features(copy_dir: Path) -> None:
     message = refusal(copy_dir)
     assert "built for x86-64-v9" in message
     assert "lacks avx9000: export the model with --target" in message
+
+
+def test_a_cpu_that_does_not_say_what_it_can(copy_dir: Path, monkeypatch) -> None:
+    host = replace(detect_host(), isa="unknown", features=frozenset())
+    monkeypatch.setattr("tvm_sparse.runtime.artifact.detect_host", lambda: host)
+    edit_metadata(copy_dir, required_features=["sse4_2"])
+    assert "/proc/cpuinfo does not say what this CPU can do: make it readable" in refusal(copy_dir)
+
+
+def test_a_file_system_that_runs_nothing(copy_dir: Path, monkeypatch) -> None:
+    (copy_dir / "model.so").write_text("as good as no library")
+    relabel(copy_dir)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=os.ST_NOEXEC))
+    assert "its file system is mounted noexec, put it on another" in refusal(copy_dir)
 
 
 @pytest.mark.parametrize("key", ["tvm", "ffi"])

@@ -68,6 +68,7 @@ def _find_or_import(
         with cache.create("ir", key, needed_bytes=_weight_bytes(source)) as staging:
             facts = _import(spec, source, staging.path, progress)
             spec = replace(spec, micro_batch=facts.pop("micro_batch"))
+            facts["config"] |= source.config
             staging.manifest.update(_manifest(spec, source), **facts)
     assert staging.entry is not None  # `create` sets it or raises
     return staging.entry
@@ -113,7 +114,6 @@ def _manifest(spec: ModelSpec, source: ModelSource) -> dict[str, Any]:
         "name": source.name,
         "architecture": source.architecture,
         "task": source.task,
-        "config": source.config,
         "weights": {
             "kind": source.kind,
             "source": source.directory or "seeded",

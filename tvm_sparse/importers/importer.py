@@ -67,6 +67,8 @@ class Imported:
         What its layer norms gave, by layer, in the order of the calls.
     micro_batch : int
         How many sequences `main` takes at once.
+    config : mapping of str to Any
+        What stands for keys that the model's `config.json` lacks; JSON-ready.
     """
 
     mod: Any
@@ -77,3 +79,4 @@ class Imported:
     output_values: Arrays
     layer_outputs: Arrays
     micro_batch: int
+    config: Mapping[str, Any] = field(default_factory=dict)

@@ -1,8 +1,8 @@
 """The process that imports a model: all work with another framework happens here.
 
 Its request is {importer, spec, source, directory}: it fills the directory, and the result is the
-signature of the module, {"inputs": [...], "outputs": [...], "micro_batch": N}. Events are lines of
-progress.
+signature of the module with the model's config, {"inputs": [...], "outputs": [...],
+"micro_batch": N, "config": {...}}. Events are lines of progress.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def _import(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "inputs": [asdict(spec) for spec in imported.inputs],
         "outputs": [asdict(spec) for spec in imported.outputs],
         "micro_batch": imported.micro_batch,
+        "config": dict(imported.config),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.errors import ArtifactError
-from tvm_sparse.host import detect_host
+from tvm_sparse.host import LEVEL_FEATURES, UNKNOWN_CPU, detect_host
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.crew import choose_threads
 from tvm_sparse.runtime.loaded_model import LoadedModel
@@ -89,10 +89,13 @@ def check_cpu(metadata: ArtifactMetadata, features: frozenset[str] | None = None
     available = host.features if features is None else features
     missing = [name for name in metadata.required_features if name not in available]
     if missing:
-        raise ArtifactError(
-            f"the artifact was built for {metadata.isa}, this CPU ({host.model}) lacks "
-            f"{', '.join(missing)}: export the model with --target {host.isa}"
-        )
+        lack = f"this CPU ({host.model}) lacks {', '.join(missing)}"
+        advice = f"export the model with --target {host.isa}"
+        if not available:
+            lack, advice = UNKNOWN_CPU, "make it readable"
+        elif host.isa not in LEVEL_FEATURES:
+            advice = "no target runs here"
+        raise ArtifactError(f"the artifact was built for {metadata.isa}, {lack}: {advice}")
 
 
 def check_files(directory: Path, metadata: ArtifactMetadata) -> None:
@@ -152,9 +155,10 @@ def _load_library(path: Path) -> tuple[Any, list[np.ndarray[Any, Any]], str]:
             return module, map_weights(name), read_signature(name)
         except (RuntimeError, ValueError, AttributeError, OSError) as error:
             reason = first_line(error).rpartition(name)[2].strip(" :")
-            raise ArtifactError(
-                f"{path} cannot be loaded ({reason}): export the model again"
-            ) from None
+            advice = "export the model again"
+            if os.statvfs(path).f_flag & os.ST_NOEXEC:
+                advice = "its file system is mounted noexec, put it on another"
+            raise ArtifactError(f"{path} cannot be loaded ({reason}): {advice}") from None
 
 
 @contextlib.contextmanager

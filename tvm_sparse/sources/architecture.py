@@ -56,8 +56,20 @@ def first_position(config: dict[str, Any]) -> int:
     return int(padding) + 1
 
 
-def check_seq_len(name: str, config: dict[str, Any], seq_len: int) -> None:
-    """Raise a ConfigError when `seq_len` is over the model's maximum."""
+def check_texts(name: str, config: dict[str, Any], seq_len: int) -> None:
+    """Refuse a padding that the vocabulary lacks and texts that are too long.
+
+    Raises
+    ------
+    ConfigError
+        `pad_token_id` is no id, or `seq_len` is over the model's maximum.
+    """
+    padding, vocab_size = config.get("pad_token_id"), config.get("vocab_size")
+    if padding is not None and vocab_size is not None and not 0 <= padding < vocab_size:
+        raise ConfigError(
+            f"config.json of {name} has pad_token_id {padding}: its vocabulary has the ids 0 to "
+            f"{vocab_size - 1}"
+        )
     limit = max_seq_len(config)
     if limit is not None and seq_len > limit:
         raise ConfigError(
@@ -96,10 +108,10 @@ def check_input(name: str, config: dict[str, Any], task: str, batch: int, seq_le
     Raises
     ------
     ConfigError
-        From `check_seq_len` and `check_size`.
+        From `check_texts` and `check_size`.
     """
     if task != "image-classification":
-        check_seq_len(name, config, seq_len)
+        check_texts(name, config, seq_len)
     check_size(name, config, batch, seq_len)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.errors import FrontendError, UnsupportedOpError
+from tvm_sparse.errors import FrontendError, TvmSparseError, UnsupportedOpError
 from tvm_sparse.importers.raising.pipeline import raise_patterns
 from tvm_sparse.importers.tensorflow.converters.node import Emitter, Node, Value, as_expr
 from tvm_sparse.importers.tensorflow.converters.table import CONVERTERS
@@ -104,7 +104,9 @@ def _convert(emitter: Emitter, node: Node, values: dict[tuple[str, int], Value])
                 results = converter.fold(node, *operands)
         else:
             results = converter.emit(emitter, node, *operands)
-    except (tvm.error.InternalError, TypeError, ValueError, KeyError) as error:
+    except (TvmSparseError, MemoryError):
+        raise
+    except Exception as error:  # of TVM's operators, which have dozens of ways to refuse
         raise node.error(f"its inputs cannot be converted: {error}") from error
     for i, result in enumerate(results if isinstance(results, list) else [results]):
         known = isinstance(result, np.ndarray | np.generic)

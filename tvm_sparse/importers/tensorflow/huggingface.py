@@ -5,17 +5,21 @@ Runs in the import worker only.
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 from tvm_sparse.errors import CheckpointError, FrontendError
 from tvm_sparse.importers.tensorflow.graphdef import variable_name
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow, import_transformers
 from tvm_sparse.importers.tensorflow.random_weights import pruned_nonzeros, random_value
+from tvm_sparse.importers.tensorflow.refusal import reason
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import first_position
 from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.tasks.registry import TASKS
 
+_MOST_TENSOR_BYTES = 2**31 - 1
 #: Variables to the one that PyTorch's class ties them to, where TensorFlow's has two.
 _TIED = {
     "predictions___cls/predictions/decoder/weight": "mobilebert/embeddings/word_embeddings/weight"
@@ -52,8 +56,21 @@ def load_model(source: ModelSource, seed: int, progress: Progress = silent) -> A
         model = _load_checkpoint(model_class, config, source, seed, progress)
     else:
         model = _build_random(model_class, config, source, seed)
-    _count_from_padding(model, first_position(source.config))
+    check_tensors(model)
+    _count_from_padding(model, first_position(full_config(model)))
     return model
+
+
+def full_config(model: Any) -> dict[str, Any]:
+    """Return a model's config with what its class takes for keys that config.json lacks.
+
+    Whatever a family calls them, its sizes stand there by their common names too.
+    """
+    config = model.config
+    facts = json.loads(config.to_json_string(use_diff=False))
+    facts |= {name: getattr(config, name, None) for name in config.attribute_map}
+    # What begins so is transformers' own, the path of the files among it.
+    return {name: value for name, value in facts.items() if not name.startswith("_")}
 
 
 def _build_random(model_class: Any, config: Any, source: ModelSource, seed: int) -> Any:
@@ -62,7 +79,7 @@ def _build_random(model_class: Any, config: Any, source: ModelSource, seed: int)
         model.build_in_name_scope()
     except Exception as error:  # whatever a config's values make the layers raise
         raise FrontendError(
-            f"{model_class.__name__} cannot be built from this config.json: {_line(error)}"
+            f"{model_class.__name__} cannot be built from this config.json: {reason(error)}"
         ) from error
     _assign_random(model, model.variables, seed, source.element_sparsity)
     return model
@@ -76,7 +93,14 @@ def _count_from_padding(model: Any, first: int) -> None:
 
 
 def _model_class(source: ModelSource) -> Any:
+    """Return the class that config.json names, else the one of its type for the task."""
     transformers = import_transformers()
+    named = getattr(transformers, f"TF{source.architecture}", None)
+    # Pretraining heads are left out, and a class of another type would misread the config.
+    pretraining = source.architecture.endswith("ForPreTraining")
+    read_type = getattr(getattr(named, "config_class", None), "model_type", None)
+    if not pretraining and read_type == source.config["model_type"]:
+        return named
     from transformers.models.auto import modeling_tf_auto
 
     table = getattr(modeling_tf_auto, f"TF_{TASKS[source.task].auto_class}_MAPPING_NAMES")
@@ -99,7 +123,23 @@ def _config(source: ModelSource) -> Any:
     try:
         return transformers.AutoConfig.for_model(model_type, **facts)
     except Exception as error:  # values of a wrong type surface as many classes
-        raise FrontendError(f"config.json of {source.name} is refused: {_line(error)}") from error
+        raise FrontendError(f"config.json of {source.name} is refused: {reason(error)}") from error
+
+
+def check_tensors(model: Any) -> None:
+    """Refuse a weight that no node of a GraphDef can hold.
+
+    Raises
+    ------
+    FrontendError
+        It is larger than 2 GB.
+    """
+    for variable in model.variables:
+        if math.prod(variable.shape) * variable.dtype.size > _MOST_TENSOR_BYTES:
+            raise FrontendError(
+                f"weight {variable_name(model, variable)} has the shape {tuple(variable.shape)}: "
+                "TensorFlow's graphs hold at most 2 GB in one tensor"
+            )
 
 
 def _load_checkpoint(
@@ -119,7 +159,7 @@ def _load_checkpoint(
     except Exception as error:  # mismatched shapes, damaged HDF5, unreadable tensors
         raise CheckpointError(
             f"the weights in {source.directory} do not load as {model_class.__name__}: "
-            f"{_line(error)}"
+            f"{reason(error)}"
         ) from error
     # Keys come in PyTorch's style or TensorFlow's, whatever the file was written by.
     missing = sorted(str(key) for key in info["missing_keys"])
@@ -149,9 +189,3 @@ def _assign_random(
         name = variable_name(model, variable)
         values = random_value(_TIED.get(name, name), shapes[name], seed, nonzeros.get(name))
         variable.assign(values)
-
-
-def _line(error: Exception) -> str:
-    """Return an error's text as one short line: those of TensorFlow run over pages."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."

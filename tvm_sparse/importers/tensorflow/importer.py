@@ -9,12 +9,14 @@ import numpy as np
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, run_reference
-from tvm_sparse.importers.tensorflow.huggingface import load_model
+from tvm_sparse.importers.tensorflow.huggingface import full_config, load_model
 from tvm_sparse.importers.tensorflow.layer_reference import recorded_layer_norms
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_transformers
 from tvm_sparse.importers.tensorflow.reference import reference_inputs
+from tvm_sparse.importers.tensorflow.refusal import refusing
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.progress import Progress
+from tvm_sparse.sources.architecture import check_input
 from tvm_sparse.sources.source import ModelSource
 
 
@@ -38,14 +40,17 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
     progress("starting TensorFlow")
     import_transformers()
     progress(f"building the TensorFlow model of {source.name} ({source.kind} weights)")
-    model = load_model(source, spec.seed, progress)
-    inputs = input_signature(model, source.config, spec.batch, spec.seq_len, spec.inputs)
-    progress("running TensorFlow for the reference outputs")
-    values = reference_inputs(inputs, source.config, spec.seed)
-    with recorded_layer_norms(model) as layers:
-        results = run_reference(model, values)
-    progress("freezing the graph")
-    frozen = freeze(model, _micro_batch_inputs(inputs, results, spec))
+    with refusing(f"{source.name} ({source.architecture}) cannot be imported"):
+        model = load_model(source, spec.seed, progress)
+        config = full_config(model)
+        inputs = input_signature(model, config, spec.batch, spec.seq_len, spec.inputs)
+        check_input(source.name, config, source.task, spec.batch, spec.seq_len)
+        progress("running TensorFlow for the reference outputs")
+        values = reference_inputs(inputs, config, spec.seed)
+        with recorded_layer_norms(model) as layers:
+            results = run_reference(model, values)
+        progress("freezing the graph")
+        frozen = freeze(model, _micro_batch_inputs(inputs, results, spec))
     # Copies of the weights pile up on this way: drop each holder as soon as it has served.
     del model
     progress(f"importing {len(frozen.graph_def.node)} graph nodes into Relax")
@@ -67,6 +72,7 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
         output_values=results,
         layer_outputs=layers,
         micro_batch=size,
+        config=config,
     )
 
 

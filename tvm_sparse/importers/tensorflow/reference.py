@@ -25,7 +25,7 @@ def reference_inputs(
     inputs : iterable of TensorSpec
         Names, shapes and dtypes: ids are (batch, seq_len) int32, images (batch, C, H, W) float32.
     config : dict
-        The model's `config.json`, for `vocab_size` and `pad_token_id`.
+        The model's config, for `vocab_size` and `pad_token_id`.
     seed : int
         Seed of all of them.
     """
