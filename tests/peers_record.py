@@ -5,6 +5,7 @@ from __future__ import annotations
 from example_record import example_record
 
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord, summarise
+from tvm_sparse.model.facts import WeightsFacts
 
 
 def engine_result(name: str, threads: int, median_ms: float | None, **changes) -> EngineResult:
@@ -59,7 +60,7 @@ def peers_record() -> PeersRecord:
         created="2026-01-02T03:04:05+00:00",
         subject="bert-base",
         spec={"model": {"model": "bert-base", "batch": 1, "seq_len": 128}, "threads": [1, 2]},
-        weights={"kind": "random", "source": "seed 0"},
+        weights=WeightsFacts("random", source="seed 0"),
         results=tuple(results),
         environment=example_record().environment,
     )

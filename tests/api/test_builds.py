@@ -134,6 +134,19 @@ def test_own_weights_are_built_as_they_are(model, builds):
     assert directories[0] != directories[1]
 
 
+@pytest.mark.parametrize(("zeros", "prune"), [(0.45, "none"), (0.01, "random")])
+def test_weights_with_a_notable_share_of_zeros_are_not_replaced(model, zeros, prune):
+    rng = np.random.default_rng(0)
+    weights = {
+        name: np.where(rng.random(value.shape) < zeros, 0, value).astype(np.float32)
+        for name, value in model.params.items()
+    }
+    own = replace(model, params=weights, reference=replace(model.reference, params=weights))
+    found = tvm_sparse.sparsify(own, block_shape=(4, 1))
+    assert found.sparsity.prune == prune
+    assert (zero_share(found) == zero_share(own)) is (prune == "none")
+
+
 def test_prunebert_keeps_its_own_zeros(cache_dir):
     model = tvm_sparse.load_model(
         "prunebert", seq_len=16, num_layers=1, weights="random", cache_dir=cache_dir

@@ -33,7 +33,6 @@ def ask(command: click.Command, flags: str) -> str:
 @pytest.mark.parametrize(
     ("flags", "shape"),
     [
-        ("", (1, 1)),
         ("--bs-r 4", (4, 1)),
         ("--bs-c 2", (1, 2)),
         ("--bs-r 4 --bs-c 2", (4, 2)),
@@ -44,7 +43,12 @@ def ask(command: click.Command, flags: str) -> str:
 )
 def test_one_flag_or_two_say_the_same(flags, shape):
     assert ask(one, flags) == str(shape)
-    assert ask(several, flags) == ("" if not flags else str((shape,)))
+    assert ask(several, flags) == str((shape,))
+
+
+@pytest.mark.parametrize("command", [one, several])
+def test_none_given_is_left_to_the_command(command):
+    assert ask(command, "") == ""
 
 
 def test_a_list_of_block_shapes():

@@ -8,20 +8,22 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, FrontendError
 from tvm_sparse.importers.tensorflow.graphdef import variable_name
-from tvm_sparse.importers.tensorflow.huggingface import load_model
+from tvm_sparse.importers.tensorflow.huggingface import load_model, load_with_gaps
 from tvm_sparse.importers.tensorflow.random_weights import pruned_nonzeros, random_value
 from tvm_sparse.sources.source import resolve_source
 
 pytestmark = pytest.mark.e2e
 
+PARTS = ("kernel", "bias")
 
-def load(directory, seed: int = 0, progress=lambda line: None):
-    source = resolve_source(ModelSpec(str(directory), seed=seed))
-    return load_model(source, seed, progress)
+
+def load(directory, seed: int = 0):
+    return load_model(resolve_source(ModelSpec(str(directory), seq_len=8, seed=seed)), seed)
 
 
 def weights_of(model) -> dict[str, np.ndarray]:
@@ -158,30 +160,47 @@ def change_config(directory, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_checkpoint_of_another_head(saved):
-    directory, _, _ = saved
-    change_config(directory, architectures=["BertForMaskedLM"])
-    with pytest.raises(CheckpointError, match="lacks 5 weights of TFBertForMaskedLM"):
-        load(directory)
-
-
-def test_missing_pooler_is_seeded_and_said(saved):
+def test_gaps_are_named_and_stay_nan(saved):
     directory, weights, _ = saved
-    change_config(directory, architectures=["BertModel"])
-    lines: list[str] = []
-    first = weights_of(load(directory, progress=lines.append))
-    assert lines == ["the checkpoint has no pooler: seeded weights stand in for it"]
-    assert_same_weights(weights_of(load(directory)), first)
-    name = "bert/encoder/layer_._0/output/dense/kernel"
-    np.testing.assert_array_equal(first[name], weights[name])
+    change_config(directory, architectures=["BertForSequenceClassification"])
+    found = load_with_gaps(resolve_source(ModelSpec(str(directory))), 0)
+    head = [f"{path}/{part}" for path in ("bert/pooler/dense", "classifier") for part in PARTS]
+    assert list(found.missing) == head
+    assert sorted(found.unused) == ["qa_outputs/bias", "qa_outputs/kernel"]
+    loaded = weights_of(found.model)
+    assert all(np.isnan(loaded[name]).all() for name in head)
+    body = {name: value for name, value in loaded.items() if name not in head}
+    assert_same_weights(body, {name: weights[name] for name in body})
 
 
-def test_checkpoint_of_another_width(saved):
-    directory, _, _ = saved
-    change_config(directory, hidden_size=64)
-    with pytest.raises(
-        CheckpointError, match="do not load as TFBertForQuestionAnswering"
-    ) as caught:
+def change_tensor(directory, name: str, change) -> None:
+    path = directory / "model.safetensors"
+    tensors = load_file(path)
+    tensors[name] = np.ascontiguousarray(change(tensors[name]))
+    save_file(tensors, path)
+
+
+def with_nan(value):
+    value[-1] = np.nan
+    return value
+
+
+INTERMEDIATE = "encoder.layer.0.intermediate.dense.weight"
+WORDS = "embeddings.word_embeddings.weight"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (INTERMEDIATE, np.transpose, f"{INTERMEDIATE} is 32x64 .* 64x32 .* stored transposed"),
+        (INTERMEDIATE, with_nan, f"{INTERMEDIATE} holds 32 values that are not finite"),
+        (WORDS, lambda value: value[:-1], f"{WORDS} is 31x32 .* 32x32 .* another vocab_size"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(tmp_path, name, change, message):
+    directory = write_checkpoint(tmp_path / "model", bert_tensors(CONFIG), CONFIG)
+    change_tensor(directory, name, change)
+    with pytest.raises(CheckpointError, match=message) as caught:
         load(directory)
     assert "\n" not in str(caught.value)
 

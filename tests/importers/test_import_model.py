@@ -168,7 +168,7 @@ def test_an_error_of_the_child_is_raised_here(config_dir, store, tmp_path):
     tensors = {"bert.embeddings.word_embeddings.weight": np.zeros((96, 32), np.float32)}
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     spec = spec_of(directory)
-    with pytest.raises(CheckpointError, match=r"lacks \d+ weights of TFBertForMaskedLM") as caught:
+    with pytest.raises(CheckpointError, match=r"lacks \d+ weights that logits of TFBert") as caught:
         import_model(spec, resolve_source(spec), store)
     assert "\n" not in str(caught.value)
     assert left_behind(store) == []

@@ -69,3 +69,11 @@ def test_exp2(isa):
     edges = np.array([-np.inf, -1e30, -1e4, -127, -126, -1, -0.0, 0] * 2, np.float32)
     values = evaluate(["exp2"], edges, isa)["exp2"]
     np.testing.assert_array_equal(values[:8], [2.0**-126] * 5 + [0.5, 1, 1])
+
+
+@pytest.mark.parametrize("isa", RUNNABLE)
+def test_nan_stays_nan(isa):
+    """Bounds must not make a number of it: outputs would look sound."""
+    x = np.resize(np.array([np.nan, -np.nan, 0.0], np.float32), 48)
+    for name, values in evaluate(sorted(FUNCTIONS), x, isa).items():
+        np.testing.assert_array_equal(np.isnan(values), np.isnan(x), err_msg=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tvm_sparse.model.names import torch_name, torch_value, torch_weights
+from tvm_sparse.model.names import tensorflow_value, torch_name, torch_value, torch_weights
 
 pytestmark = pytest.mark.unit
 
@@ -71,3 +71,18 @@ def test_what_pytorch_has_under_two_names():
     weights = torch_weights({"predictions/decoder/bias": bias}, "AlbertForMaskedLM")
     assert list(weights) == ["predictions.decoder.bias", "predictions.bias"]
     assert all(value is bias for value in weights.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "turned"),
+    [
+        ("convbert/conv/depthwise_kernel", "convbert.conv.depthwise.weight", True),
+        ("funnel/attention/r_kernel", "funnel.attention.r_kernel", False),
+        ("bert/pooler/dense/kernel", "bert.pooler.dense.weight", True),
+    ],
+)
+def test_values_turn_with_their_names(name, theirs, turned):
+    value = np.zeros((2, 3, 1))
+    assert torch_name(name) == theirs
+    assert torch_value(name, value).shape == ((1, 3, 2) if turned else (2, 3, 1))
+    assert tensorflow_value(name, torch_value(name, value)).shape == value.shape

@@ -66,6 +66,20 @@ def test_values(name):
     )
 
 
+def test_nan_stays_nan():
+    """Through every operator: bounds must not make a number of it."""
+    x = np.array([[np.nan, 0.0, 1.0], [0.0, 1.0, 2.0]], np.float32)
+
+    def everything(emit, x):
+        return relax.Tuple([*(emit(f(x)) for f, _ in OPERATORS.values()), op.nn.softmax(x, -1)])
+
+    mod = make_module({"x": x.shape}, {}, everything)
+    *found, softmax = evaluate(fast_math.legalize()(mod), {}, {"x": x})
+    for name, values in zip(OPERATORS, found, strict=True):
+        np.testing.assert_array_equal(np.isnan(values), np.isnan(x), err_msg=name)
+    np.testing.assert_array_equal(np.isnan(softmax), [[True] * 3, [False] * 3])
+
+
 @pytest.mark.parametrize("axis", [-1, 1])
 def test_softmax(axis):
     x = 30 * np.random.default_rng(0).standard_normal((2, 5, 7), dtype=np.float32)

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.model.names import torch_value
 from tvm_sparse.pruning.find_tensors import changed_names, find_tensors
-from tvm_sparse.pruning.tensor_file import stored_tensors
+from tvm_sparse.sources.stored_tensors import stored_tensors
 
 pytestmark = pytest.mark.unit
 RNG = np.random.default_rng(0)

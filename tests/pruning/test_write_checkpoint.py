@@ -14,9 +14,9 @@ from safetensors.numpy import load_file, save_file
 
 from tvm_sparse.errors import CheckpointError, ConfigError
 from tvm_sparse.pruning.report import PruningReport
-from tvm_sparse.pruning.tensor_file import stored_tensors
-from tvm_sparse.pruning.write_checkpoint import check_output, write_checkpoint
+from tvm_sparse.pruning.write_checkpoint import check_output, check_source, write_checkpoint
 from tvm_sparse.records.read import read_record
+from tvm_sparse.sources.stored_tensors import stored_tensors
 
 pytestmark = pytest.mark.unit
 
@@ -68,10 +68,24 @@ def test_only_the_pruned_tensors_change(tmp_path, dtype):
         assert new[name].dtype == values.dtype
     assert (source / "model.safetensors").read_bytes() == before
     report = read_record(out / "pruning.json", PruningReport, ConfigError, "")
-    assert report == replace(REPORT, files=("config.json", "model.safetensors"))
+    assert report == replace(REPORT, files=("README.md", "config.json", "model.safetensors"))
     # The header, metadata included, is the same.
     length = struct.unpack("<Q", before[:8])[0]
     assert (out / "model.safetensors").read_bytes()[: 8 + length] == before[: 8 + length]
+
+
+@pytest.mark.parametrize("card", [None, "---\nlicense: mit\n---\n# Tiny\n\nThe best.\n"])
+def test_the_model_card_says_what_was_done(tmp_path, card):
+    source = checkpoint(tmp_path / "source")
+    if card is not None:
+        (source / "README.md").write_text(card)
+    out = write_checkpoint(source, tmp_path / "out", PARAMS, PRUNED, REPORT)
+    begun, _, added = (out / "README.md").read_text().partition("\n## Pruning\n")
+    assert begun == ("# tiny, pruned\n" if card is None else card)
+    assert "tvm_sparse 0.1.0 pruned tiny" in added
+    assert "- method: second-order, on text.txt: 8 passages" in added
+    assert "- blocks: 4x1" in added
+    assert "50.0% of the elements" in added
 
 
 def test_bfloat16_is_rounded_to_nearest(tmp_path):
@@ -99,6 +113,14 @@ def test_a_value_too_large_for_the_dtype_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
+@pytest.mark.parametrize("part", ["weight_orig", "mask_scores"])
+def test_weights_in_two_parts_are_refused_before_the_work(tmp_path, part):
+    name = f"encoder.layer.0.attention.self.query.{part}"
+    save_file({name: np.ones((2, 2), np.float32)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=f"holds {name}.*made permanent"):
+        check_source(tmp_path)
+
+
 def test_shards(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
@@ -110,6 +132,7 @@ def test_shards(tmp_path):
     (source / "pytorch_model.bin.index.json").write_text("{}")
     out = write_checkpoint(source, tmp_path / "out", PARAMS, PRUNED, REPORT)
     assert sorted(path.name for path in out.iterdir()) == [
+        "README.md",
         "model-1.safetensors",
         "model-2.safetensors",
         "model.safetensors.index.json",

@@ -34,11 +34,12 @@ def test_difference_of_arrays() -> None:
     assert difference(reference * 1.01, reference, 0, 0.02).mismatched == 0
 
 
-def test_what_is_not_finite_differs_unless_it_is_the_same() -> None:
-    reference = np.array([np.nan, np.inf, 1.0])
-    assert difference(reference, reference, 0, 0).mismatched == 0
-    assert difference(reference, reference, 0, 0).max_absolute == 0
-    gap = difference(np.array([np.nan, np.inf, np.nan]), reference, 1, 1)
+def test_what_is_not_finite_differs_unless_it_is_the_same_infinity() -> None:
+    reference = np.array([np.inf, -np.inf, 1.0])
+    same = difference(reference, reference, 0, 0)
+    assert (same.max_absolute, same.mismatched) == (0, 0)
+    gap = difference(np.array([np.inf, np.inf, np.nan]), reference, 1, 1)
     assert gap.max_absolute == np.inf
-    assert gap.mismatched == pytest.approx(1 / 3)
+    assert gap.mismatched == pytest.approx(2 / 3)
+    assert difference(np.array([np.nan]), np.array([np.nan]), 1, 1).mismatched == 1
     assert difference(np.zeros((0,)), np.zeros((0,)), 0, 0).mismatched == 0

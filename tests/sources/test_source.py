@@ -129,11 +129,38 @@ def test_hdf5_weights(checkpoint):
         resolve(checkpoint)
 
 
-def test_pytorch_pickle_asks_for_safetensors(checkpoint):
-    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="convert it to safetensors"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pytorch_model.bin", "convert it to safetensors"),
+        ("pytorch_model-00001-of-00002.bin", "convert it to safetensors"),
+        ("model.fp16.safetensors", r"name it model\.safetensors"),
+        ("checkpoint-500/model.safetensors", "give its own directory"),
+        ("adapter_model.safetensors", "an adapter, no model"),
+        ("flax_model.msgpack", "Flax's format"),
+        ("saved_model/1/saved_model.pb", "a SavedModel"),
+        ("onnx/model.onnx", "the checkpoint it was made from"),
+        ("my_model.h5", r"name it tf_model\.h5"),
+    ],
+)
+def test_weights_in_a_form_that_is_not_read_are_named(checkpoint, name, message):
+    path = checkpoint / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (checkpoint / "model.safetensors").rename(path)
+    (checkpoint / "training_args.bin").write_bytes(b"no weights")
+    with pytest.raises(CheckpointError, match=f"only in {name}.*{message}"):
         resolve(checkpoint)
     assert resolve(checkpoint, weights="random").kind == "random"
+    (checkpoint / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=rf"no config\.json, but {name}"):
+        resolve(checkpoint)
+
+
+def test_quantised_weights_are_refused_by_their_config(tmp_path):
+    config = {**CONFIG, "quantization_config": {"quant_method": "bitsandbytes"}}
+    directory = make_checkpoint(tmp_path / "int4", config)
+    with pytest.raises(CheckpointError, match=r"weights are quantised \(bitsandbytes\)"):
+        resolve(directory)
 
 
 def test_directory_without_weights(checkpoint):
@@ -200,12 +227,27 @@ def test_short_name_is_the_bare_encoder_and_hub_id_has_its_head():
     assert resolve("bert-base-uncased", weights="random").task == "masked-lm"
 
 
-def test_cached_hub_checkpoint_is_used_without_network(empty_hub_cache):
-    preset = load_presets()["bert-tiny"]
-    repo = empty_hub_cache / f"models--{preset.hub_id.replace('/', '--')}"
+def cache_on_hub(cache: Path, preset) -> Path:
+    """A preset's checkpoint in the hub's cache; return its directory."""
+    repo = cache / f"models--{preset.hub_id.replace('/', '--')}"
     snapshot = make_checkpoint(repo / "snapshots" / "abc")
     (repo / "refs").mkdir()
     (repo / "refs" / "main").write_text("abc")
+    return snapshot
+
+
+@pytest.mark.parametrize("policy", ["auto", "checkpoint"])
+def test_cached_hub_pickle_is_refused_as_in_a_directory(empty_hub_cache, policy):
+    snapshot = cache_on_hub(empty_hub_cache, load_presets()["bert-tiny"])
+    (snapshot / "model.safetensors").rename(snapshot / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"only in pytorch_model\.bin.*convert it"):
+        resolve("bert-tiny", weights=policy)
+    assert resolve("bert-tiny", weights="random").kind == "random"
+
+
+def test_cached_hub_checkpoint_is_used_without_network(empty_hub_cache):
+    preset = load_presets()["bert-tiny"]
+    snapshot = cache_on_hub(empty_hub_cache, preset)
     source = resolve("bert-tiny")
     assert (source.kind, source.directory) == ("checkpoint", str(snapshot))
     assert preset.hub_id in source.detail
@@ -280,8 +322,9 @@ def test_hub_model_is_downloaded_once(served, empty_hub_cache, monkeypatch):
 
 def test_hub_model_with_pickled_weights_only(served):
     served["pytorch_model.bin"] = served.pop("model.safetensors")
-    with pytest.raises(CheckpointError, match=r"only pytorch_model\.bin"):
-        resolve("someone/tiny", weights="checkpoint")
+    for policy in ("auto", "checkpoint"):
+        with pytest.raises(CheckpointError, match=r"only in pytorch_model\.bin"):
+            resolve("someone/tiny", weights=policy)
     source = resolve("someone/tiny", weights="random")
     assert source.kind == "random"
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from tvm_sparse.errors import SparsityError
-from tvm_sparse.sparsity.stats import block_sparsities, block_sparsity, element_sparsity
+from tvm_sparse.sparsity.stats import (
+    block_sparsities,
+    block_sparsity,
+    come_pruned,
+    element_sparsity,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -44,3 +49,10 @@ def test_many_shapes_at_once(weight):
 def test_indivisible_is_refused(weight):
     with pytest.raises(SparsityError, match="block 3x1 given for a weight of shape 8x8"):
         block_sparsity(weight, (3, 1))
+
+
+@pytest.mark.parametrize(("zeros", "pruned"), [(0, False), (9, False), (11, True), (100, True)])
+def test_one_layer_with_a_notable_share_of_zeros_says_that_weights_come_pruned(zeros, pruned):
+    weights = [np.ones((10, 10)), np.ones((10, 10))]
+    weights[1].flat[:zeros] = 0
+    assert come_pruned(weights) is pruned

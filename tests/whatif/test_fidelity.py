@@ -1,5 +1,6 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 
@@ -8,7 +9,12 @@ from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
-from tvm_sparse.whatif.fidelity import FidelityQuestion, fidelity_answer, fidelity_points
+from tvm_sparse.whatif.fidelity import (
+    FidelityQuestion,
+    check_judged,
+    fidelity_answer,
+    fidelity_points,
+)
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.study import FidelityPoint
 from tvm_sparse.whatif.subject import Fill, Subject
@@ -74,6 +80,11 @@ def test_points_are_pruned_judged_and_kept(tmp_path):
     identity = {"ir": subject.import_key(SETTING), "fill": {}}
     points = [((1, 1), 0.0), ((1, 1), 0.3), ((1, 1), 0.9), ((4, 1), 0.3)]
     before = {name: value.copy() for name, value in model.params.items()}
+    check_judged(model)
+    pruned = {n: np.where(v < 0, 0, v) if "encoder" in n else v for n, v in before.items()}
+    message = r"is pruned already \(\d+\.\d% of its encoder's weights are zero\)"
+    with pytest.raises(ConfigError, match=message):
+        check_judged(replace(model, params=pruned))
 
     def run(texts, lines, methods=("magnitude", "wanda")):
         return fidelity_points(model, methods, points, texts, records, identity, 1, lines.append)

@@ -29,6 +29,7 @@ from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec, build_spec
 from tvm_sparse.host import threads_here
+from tvm_sparse.model.facts import WeightsFacts
 from tvm_sparse.model.model import Model
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import ShareProgress, silent
@@ -182,7 +183,7 @@ def _model_of(
     if model.facts.weights.fingerprint != metadata.weights.fingerprint:
         raise ArtifactError(
             f"{directory} was made from other weights than {spec.model} has now "
-            f"({metadata.weights.detail}): say with --model where "
+            f"({metadata.weights}): say with --model where "
             "the model is, or export it again"
         )
     sparsity = metadata.spec.get("sparsity")
@@ -277,7 +278,7 @@ def _record(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         subject=model.facts.name,
         spec={"model": asdict(model.spec), "bench": asdict(bench), "threads": threads},
-        weights=asdict(model.facts.weights),
+        weights=model.facts.weights,
         results=tuple(results),
         environment=environment,
     )
@@ -289,5 +290,5 @@ def renamed(record: PeersRecord, label: str) -> PeersRecord:
         record,
         subject=label,
         spec={**record.spec, "model": {**record.spec["model"], "model": label}},
-        weights={key: record.weights[key] for key in ("kind", "fingerprint")},
+        weights=replace(record.weights, source="", detail=WeightsFacts.detail),
     )

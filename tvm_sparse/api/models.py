@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import ModelSpec, SparsitySpec
-from tvm_sparse.model.layer import Layer
-from tvm_sparse.model.model import Arrays, Model
+from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
-
-#: A share of zeros in the encoder's dense weights from which on they count as pruned already.
-_PRUNED_ALREADY = 0.5
 
 
 def load_model(
@@ -92,8 +87,8 @@ def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> M
     spec : SparsitySpec, optional
         A whole spec.
     **fields
-        Fields of `SparsitySpec`: sparsity, block_shape, sparsity_threshold, select, prune,
-        seed, include, exclude.
+        Fields of `SparsitySpec`: sparsity, block_shape (that in which `prune` made the model's
+        directory, if it did), sparsity_threshold, select, prune, seed, include, exclude.
 
     Raises
     ------
@@ -101,24 +96,20 @@ def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> M
         A value out of range, a pattern that matches nothing, a block that divides no layer.
     """
     from tvm_sparse.sources.presets import find_preset
+    from tvm_sparse.sources.pruned_blocks import pruned_blocks
     from tvm_sparse.sparsity.decision import eligible_layers
     from tvm_sparse.sparsity.sparsify import sparsify as sparsify_params
+    from tvm_sparse.sparsity.stats import come_pruned
 
-    spec = spec or SparsitySpec(**fields)
+    if spec is None:
+        fields.setdefault("block_shape", pruned_blocks(model.spec.model) or (1, 1))
+        spec = SparsitySpec(**fields)
     preset = find_preset(model.spec.model)
     comes_pruned = preset is not None and preset.element_sparsity is not None
     if spec.prune == "auto":
         refusals = eligible_layers(model.layers, spec.block_shape, spec.include, spec.exclude)
         eligible = [layer for layer in model.layers if not refusals[layer.name]]
-        comes_pruned = comes_pruned or _zero_share(eligible, model.params) >= _PRUNED_ALREADY
+        comes_pruned = comes_pruned or come_pruned(layer.load(model.params) for layer in eligible)
         spec = replace(spec, prune="none" if comes_pruned else "random")
     params = sparsify_params(model.reference.params, model.layers, spec, comes_pruned)
     return replace(model, params=params, sparsity=spec)
-
-
-def _zero_share(layers: Iterable[Layer], params: Arrays) -> float:
-    import numpy as np
-
-    weights = [layer.load(params) for layer in layers]
-    total = sum(weight.size for weight in weights)
-    return 1 - sum(int(np.count_nonzero(w)) for w in weights) / total if total else 0.0

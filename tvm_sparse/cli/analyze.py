@@ -25,6 +25,7 @@ from tvm_sparse.config import ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import RUNTIME, check_dependencies
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
+from tvm_sparse.sources.pruned_blocks import pruned_blocks
 
 if TYPE_CHECKING:
     from tvm_sparse.analysis.layers import Analysis
@@ -66,7 +67,7 @@ _METADATA_FILE = "metadata.json"
 )
 @cache_option
 @quiet_option
-def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -> None:
+def command(model_spec: ModelSpec, block_shape: tuple[int, int] | None, **flags: Any) -> None:
     """Tell of every dense layer of MODEL what it costs and whether it would run sparse.
 
     MODEL is a preset, a hub id, a directory with config.json and weights, the key of an imported
@@ -78,7 +79,7 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int], **flags: Any) -
     check_output_file("--csv", flags["csv_path"])
     spec = SparsitySpec(
         sparsity=flags["sparsity"],
-        block_shape=block_shape,
+        block_shape=block_shape or pruned_blocks(model_spec.model) or (1, 1),
         sparsity_threshold=flags["threshold"],
         include=flags["include"],
         exclude=flags["exclude"],
@@ -185,4 +186,4 @@ def _print_analysis(analysis: Analysis) -> None:
 
         print_wide(render_sensitivity(analysis, analysis.sensitivity))
         print_wide(f"{describe_sensitivity(analysis, analysis.sensitivity)}.")
-    print_wide(f"weights: {analysis.weights.detail}")
+    print_wide(f"weights: {analysis.weights}")

@@ -172,7 +172,7 @@ def _facts_of_import(entry: CacheEntry) -> dict[str, Any]:
         return {"model": str(error)}
     return {
         "model": f"{facts.architecture} ({facts.task})",
-        "weights": facts.weights.detail,
+        "weights": str(facts.weights),
         "inputs": list(map(str, facts.inputs)),
         "outputs": list(map(str, facts.outputs)),
     }

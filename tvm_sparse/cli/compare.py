@@ -119,4 +119,4 @@ def _print_record(record: PeersRecord) -> None:
     print_wide(render_peers(record, count))
     for line in (*describe_engines(record, count), describe_rival(record, count)):
         print_wide(line)
-    print_wide(f"weights: {record.weights.get('detail', 'of unknown origin')}")
+    print_wide(f"weights: {record.weights}")

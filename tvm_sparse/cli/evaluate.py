@@ -107,4 +107,4 @@ def _print_record(record: EvaluationRecord) -> None:
     print_wide(render_evaluation(record))
     print_wide(describe_evaluation(record))
     for role, side in (("dense", record.reference), ("pruned", record.candidate)):
-        print_wide(f"{role} weights: {side.weights.detail}")
+        print_wide(f"{role} weights: {side.weights}")

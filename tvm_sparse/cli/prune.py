@@ -22,6 +22,7 @@ from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.output_paths import check_output_directory
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.sources.pruned_blocks import pruned_blocks
 from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec, parse_n_m
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def command(model: str, output: str, **flags: Any) -> None:
     spec = PruneSpec(
         method=flags["method"],
         sparsity=flags["sparsity"],
-        block_shape=flags["block_shape"],
+        block_shape=flags["block_shape"] or pruned_blocks(model) or (1, 1),
         n_m=None if n_m is None else parse_n_m(n_m),
         schedule=flags["schedule"],
         calibration=flags["calibration"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.cli.console import PrintableConsole
 from tvm_sparse.cli.terminal import width_of
+from tvm_sparse.model.decision import Decision
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.figures import describe_disturbance
 from tvm_sparse.report.table import (
@@ -78,6 +79,9 @@ def deliver(show: Callable[[], None], *files: tuple[str | None, Callable[[str], 
 def _print_record(record: BenchRecord, verbose: bool) -> None:
     if warning := describe_disturbance(record.disturbance):
         print_wide(warning)
+    # Before any number: it says what they are of.
+    if pruning := describe_pruning(record.spec, record.decisions):
+        print_wide(f"sparsity: {pruning}")
     if verbose and record.decisions:
         print_wide(render_decisions(record.decisions))
     if any(build.calls for build in record.builds.values()):
@@ -86,14 +90,20 @@ def _print_record(record: BenchRecord, verbose: bool) -> None:
     if record.decisions:
         print_wide(f"{describe_decisions(record.decisions, record.sparse_flops_share)}.")
     print_wide(describe_result(record))
-    print_wide(f"weights: {record.weights.detail}")
-    if pruning := describe_pruning(record.spec):
-        print_wide(f"sparsity: {pruning}")
+    print_wide(f"weights: {record.weights}")
     print_wide(f"machine: {describe_environment(record)}")
 
 
-def describe_pruning(spec: Mapping[str, Any]) -> str:
-    """Return one line on where a build's zeros come from; empty when its specs do not say."""
+def describe_pruning(spec: Mapping[str, Any], decisions: Sequence[Decision]) -> str:
+    """Return one line on where a build's zeros come from; empty when its specs do not say.
+
+    Parameters
+    ----------
+    spec : mapping
+        The specs it was made from.
+    decisions : sequence of Decision
+        Its dense layers, with the zeros that are there.
+    """
     sparsity = spec.get("sparsity")
     if not sparsity:
         return ""
@@ -101,10 +111,24 @@ def describe_pruning(spec: Mapping[str, Any]) -> str:
     blocks, share = f"{rows}x{columns} blocks", f"{sparsity['sparsity']:.1%}"
     random = f"{share} of all {blocks} are zero, at random (seed {sparsity['seed']})"
     return {
-        "none": f"the zeros the weights came with, in {blocks}",
+        "none": f"the zeros the weights came with{_found(decisions, blocks)}",
         "random": f"{random}: right for speed, meaningless for accuracy",
         "magnitude": f"the {share} of all {blocks} with the least L2 norm are removed",
     }.get(str(sparsity["prune"]), "")
+
+
+def _found(decisions: Sequence[Decision], blocks: str) -> str:
+    """Return how sparse the layers that may run sparse are, all of them together."""
+    layers = [decision for decision in decisions if decision.eligible]
+    total = sum(layer.size_bytes for layer in layers)
+    if not total:
+        return ""
+    elements = sum(layer.element_sparsity * layer.size_bytes for layer in layers) / total
+    whole = sum((layer.block_sparsity or 0.0) * layer.size_bytes for layer in layers) / total
+    return (
+        f": {elements:.1%} of the elements and {whole:.1%} of the {blocks} of the {len(layers)} "
+        "layers that may run sparse"
+    )
 
 
 def print_wide(what: RenderableType) -> None:
@@ -129,6 +153,8 @@ def print_artifact(directory: Path, verbose: bool) -> None:
     """
     metadata = load_metadata(directory)
     decisions = metadata.decisions
+    if pruning := describe_pruning(metadata.spec, decisions):
+        print_wide(f"sparsity: {pruning}")
     if verbose and decisions:
         print_wide(render_decisions(decisions))
     size = describe_size(metadata.files[LIBRARY_FILE].size_bytes)
@@ -137,6 +163,4 @@ def print_artifact(directory: Path, verbose: bool) -> None:
         print_wide(f"{describe_decisions(decisions, metadata.sparse_flops_share)}.")
     print_wide(f"inputs: {', '.join(map(str, metadata.inputs))}")
     print_wide(f"outputs: {', '.join(map(str, metadata.outputs))}")
-    print_wide(f"weights: {metadata.weights.detail}")
-    if pruning := describe_pruning(metadata.spec):
-        print_wide(f"sparsity: {pruning}")
+    print_wide(f"weights: {metadata.weights}")

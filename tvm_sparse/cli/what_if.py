@@ -241,6 +241,7 @@ def _print_study(study: Study) -> None:
     others = (answer.text for answer in study.answers if answer not in first)
     for line in (*others, *study.refused):
         print_wide(line)
+    print_wide(f"weights: {study.weights}")
 
 
 def _write_report(study: Study, output: str) -> None:

@@ -68,7 +68,7 @@ def sensitivity(
     if not facts.weights.trained:
         raise ConfigError(
             f"--sensitivity given, but the weights of {facts.name} are made up "
-            f"({facts.weights.detail}): only trained weights tell which layers matter"
+            f"({facts.weights}): only trained weights tell which layers matter"
         )
     refusals = eligible_layers(model.layers, block_shape, include, exclude)
     chosen = [layer for layer in model.layers if not refusals[layer.name]]

@@ -51,7 +51,8 @@ def import_model(
     entry = _find_or_import(spec, source, cache, progress)
     # The same weights may have been asked for in other words (auto, random) when it was written.
     spec = replace(spec, micro_batch=entry.manifest["spec"]["micro_batch"])
-    return replace(entry, manifest={**entry.manifest, **_manifest(spec, source)})
+    gaps = entry.manifest["weights"]["gaps"]
+    return replace(entry, manifest={**entry.manifest, **_manifest(spec, source, gaps)})
 
 
 def _find_or_import(
@@ -69,7 +70,7 @@ def _find_or_import(
             facts = _import(spec, source, staging.path, progress)
             spec = replace(spec, micro_batch=facts.pop("micro_batch"))
             facts["config"] |= source.config
-            staging.manifest.update(_manifest(spec, source), **facts)
+            staging.manifest.update(_manifest(spec, source, facts.pop("gaps")), **facts)
     assert staging.entry is not None  # `create` sets it or raises
     return staging.entry
 
@@ -109,7 +110,7 @@ def ir_key(spec: ModelSpec, source: ModelSource) -> str:
     )
 
 
-def _manifest(spec: ModelSpec, source: ModelSource) -> dict[str, Any]:
+def _manifest(spec: ModelSpec, source: ModelSource, gaps: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": source.name,
         "architecture": source.architecture,
@@ -119,6 +120,7 @@ def _manifest(spec: ModelSpec, source: ModelSource) -> dict[str, Any]:
             "source": source.directory or "seeded",
             "detail": source.detail,
             "fingerprint": source.fingerprint,
+            "gaps": gaps,
         },
         "spec": asdict(spec),
         "versions": _versions(find_importer(spec.importer)),

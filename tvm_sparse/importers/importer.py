@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.dependencies import Requirement
-from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.model.facts import TensorSpec, WeightGaps
 from tvm_sparse.sources.source import ModelSource
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -69,6 +69,8 @@ class Imported:
         How many sequences `main` takes at once.
     config : mapping of str to Any
         What stands for keys that the model's `config.json` lacks; JSON-ready.
+    gaps : WeightGaps
+        Where the model and its checkpoint do not match.
     """
 
     mod: Any
@@ -80,3 +82,4 @@ class Imported:
     layer_outputs: Arrays
     micro_batch: int
     config: Mapping[str, Any] = field(default_factory=dict)
+    gaps: WeightGaps = field(default_factory=WeightGaps)

@@ -1,8 +1,8 @@
 """The process that imports a model: all work with another framework happens here.
 
 Its request is {importer, spec, source, directory}: it fills the directory, and the result is the
-signature of the module with the model's config, {"inputs": [...], "outputs": [...],
-"micro_batch": N, "config": {...}}. Events are lines of progress.
+signature of the module with the model's config and the gaps of its checkpoint, {"inputs": [...],
+"outputs": [...], "micro_batch": N, "config": {...}, "gaps": {...}}. Events are lines of progress.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def _import(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "outputs": [asdict(spec) for spec in imported.outputs],
         "micro_batch": imported.micro_batch,
         "config": dict(imported.config),
+        "gaps": asdict(imported.gaps),
     }
 
 

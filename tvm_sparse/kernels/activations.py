@@ -61,13 +61,23 @@ def _horner(bind: Bind, x: Expr, coefficients: tuple[float, ...]) -> Expr:
     return value
 
 
-def _clamp(bind: Bind, x: Expr, low: float, high: float) -> Expr:
-    return bind(T.max(T.min(x, bind.const(high)), bind.const(low)))
+def _at_least(bind: Bind, low: float, x: Expr) -> Expr:
+    """Return the larger of two numbers, and NaN for NaN.
+
+    The order matters: of two that do not compare, TVM's maximum and minimum, and the instructions
+    they become, return the second.
+    """
+    return bind(T.max(bind.const(low), x))
+
+
+def _at_most(bind: Bind, high: float, x: Expr) -> Expr:
+    """Return the smaller of two numbers, and NaN for NaN."""
+    return bind(T.min(bind.const(high), x))
 
 
 def exp2(bind: Bind, x: Expr) -> Expr:
     """Return 2**x for x <= 0, and 2**-126 below -126."""
-    x = bind(T.max(x, bind.const(-126.0)))
+    x = _at_least(bind, -126.0, x)
     rounded = bind(x + bind.const(_ROUNDING))
     r = bind(x - (rounded - bind.const(_ROUNDING)))
     mantissa = _horner(bind, r, _EXP2_COEFFICIENTS)
@@ -86,7 +96,7 @@ def tanh(bind: Bind, x: Expr) -> Expr:
     to FMA; GELU and SiLU would multiply those ulp by x.
     """
     x = bind(x)
-    inside = _clamp(bind, x, -_TANH_END, _TANH_END)
+    inside = _at_least(bind, -_TANH_END, _at_most(bind, _TANH_END, x))
     x2 = bind(inside * inside)
     curve = inside * _horner(bind, x2, _TANH_NUMERATOR) / _horner(bind, x2, _TANH_DENOMINATOR)
     low = T.Select(x <= bind.const(-_TANH_END), bind.const(-1.0), curve)
@@ -99,8 +109,8 @@ def _gelu(bind: Bind, x: Expr) -> Expr:
     Multiply-adds and the division decide what it takes: there are as few as that error allows.
     """
     # What Phi is off by far below, an ulp of 1/2, is not multiplied by more than the end.
-    x = bind(T.max(x, bind.const(-_GELU_END)))
-    inside = bind(T.min(x, bind.const(_GELU_END)))
+    x = _at_least(bind, -_GELU_END, x)
+    inside = _at_most(bind, _GELU_END, x)
     x2 = bind(inside * inside)
     numerator = inside * _horner(bind, x2, _GELU_NUMERATOR)
     return x * (numerator / _horner(bind, x2, _GELU_DENOMINATOR) + bind.const(0.5))
@@ -121,7 +131,7 @@ def _sigmoid(bind: Bind, x: Expr) -> Expr:
 #: Epilogue activations by the name used in op attributes.
 ACTIVATIONS: dict[str, Callable[[Bind, Expr], Expr]] = {
     "none": lambda bind, x: x,
-    "relu": lambda bind, x: T.max(x, bind.const(0.0)),
+    "relu": lambda bind, x: _at_least(bind, 0.0, x),
     "gelu": _gelu,
     "gelu_tanh": _gelu_tanh,
     "tanh": tanh,

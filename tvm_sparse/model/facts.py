@@ -6,7 +6,7 @@ The importer writes these facts to the cache; whoever loads the model reads them
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Annotated, Any, Literal
 
@@ -21,6 +21,8 @@ from tvm_sparse.records.read import check_record
 _Name = Annotated[str, Meta(pattern=r"^(?!.*\n)[\w.:/-]{1,200}$")]
 _Extent = Annotated[int, Meta(ge=0, le=1 << 40)]
 _DType = Annotated[str, Meta(pattern=r"^(?!.*\n)(bool|u?int(8|16|32|64)|float(16|32|64))$")]
+#: Of a list of names, as many are printed.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,33 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class WeightGaps:
+    """Where a model and its checkpoint do not match.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Weights that the checkpoint lacks, by the names that it would have for them.
+    left_out : tuple of str
+        Outputs that would need them, and that the imported model therefore does not have.
+    unused : tuple of str
+        Weights of the checkpoint that the model has no place for.
+    """
+
+    missing: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = []
+        if self.missing:
+            parts.append(f"{', '.join(self.left_out)} left out, for want of {_few(self.missing)}")
+        if self.unused:
+            parts.append(f"not used: {_few(self.unused)}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
 class WeightsFacts:
     """Where weights come from.
 
@@ -67,12 +96,18 @@ class WeightsFacts:
         Directory of the files, or `seeded`.
     detail : str
         One line that says which weights these are and why.
+    gaps : WeightGaps
+        Where the model and its checkpoint do not match.
     """
 
     kind: Literal["checkpoint", "random"]
     fingerprint: str = ""
     source: str = ""
     detail: str = "of unknown origin"
+    gaps: WeightGaps = field(default_factory=WeightGaps)
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (self.detail, str(self.gaps))))
 
     @property
     def trained(self) -> bool:
@@ -146,3 +181,8 @@ class ModelFacts(ModelDescription):
             CacheError,
             "another version of tvm_sparse wrote it: import the model again",
         )
+
+
+def _few(names: tuple[str, ...]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -92,7 +92,7 @@ class Model:
             "outputs": ", ".join(map(str, facts.outputs)),
             "parameters": f"{sum(value.size for value in self.params.values()):,}",
             "layers": f"{len(self.layers)} dense",
-            "weights": facts.weights.detail,
+            "weights": str(facts.weights),
         }
         if sparsity is not None:
             blocks = block_name(sparsity.block_shape)

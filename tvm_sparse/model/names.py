@@ -20,7 +20,11 @@ _LAST_PARTS = {
     "beta": "bias",
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
+    "depthwise_kernel": "depthwise.weight",
+    "pointwise_kernel": "pointwise.weight",
 }
+#: Last parts of names of what the two store in other orders of axes.
+_TURNED = ("kernel", "depthwise_kernel", "pointwise_kernel")
 
 
 def torch_name(name: str, architecture: str = "") -> str:
@@ -47,9 +51,24 @@ def torch_value(name: str, value: NDArray[Any]) -> NDArray[Any]:
     Kernels (K, N) become (N, K); those of convolutions, (length, in, out) or (height, width, in,
     out), become (out, in, length) or (out, in, height, width).
     """
-    if name.endswith("kernel"):
+    if name.rpartition("/")[2] in _TURNED:
         value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
     return np.ascontiguousarray(value)
+
+
+def tensorflow_value(name: str, value: NDArray[Any]) -> NDArray[Any]:
+    """Return a weight in TensorFlow's order of axes: undoes `torch_value`.
+
+    Parameters
+    ----------
+    name : str
+        TensorFlow's.
+    value : numpy.ndarray
+        PyTorch's.
+    """
+    if name.rpartition("/")[2] in _TURNED:
+        value = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
+    return value
 
 
 def torch_weights(params: Mapping[str, NDArray[Any]], architecture: str) -> dict[str, NDArray[Any]]:

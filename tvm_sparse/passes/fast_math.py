@@ -11,13 +11,15 @@ from collections.abc import Callable
 import tvm
 from tvm import relax, te, topi
 
+Elementwise = Callable[[te.Tensor], te.Tensor]
+
 
 def _default(bb: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     """Legalise as TVM does: the polynomials are for float32."""
     return call.op.get_attr("FLegalize")(bb, call)
 
 
-def _elementwise(compute: Callable[[te.Tensor], te.Tensor]) -> Callable[..., relax.Expr]:
+def _elementwise(compute: Elementwise) -> Callable[..., relax.Expr]:
     def legalize(bb: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
         if call.args[0].ty.dtype != "float32":
             return _default(bb, call)
@@ -26,36 +28,55 @@ def _elementwise(compute: Callable[[te.Tensor], te.Tensor]) -> Callable[..., rel
     return legalize
 
 
+def _with_nan(compute: Elementwise) -> Elementwise:
+    """Return the function with NaN for NaN: TVM's bounds make a number of it."""
+
+    def computed(x: te.Tensor) -> te.Tensor:
+        value = compute(x)
+        return te.compute(
+            x.shape, lambda *i: tvm.tirx.Select(tvm.tirx.isnan(x(*i)), x(*i), value(*i))
+        )
+
+    return computed
+
+
+_exp, _erf, _tanh = map(_with_nan, (topi.fast_exp, topi.fast_erf, topi.fast_tanh))
+
+
 def _half_plus_half(x: te.Tensor, curve: te.Tensor) -> te.Tensor:
     return te.compute(x.shape, lambda *i: x(*i) * 0.5 * (1.0 + curve(*i)))
 
 
 def _gelu(x: te.Tensor) -> te.Tensor:
-    return _half_plus_half(x, topi.fast_erf(topi.multiply(x, 1 / math.sqrt(2))))
+    return _half_plus_half(x, _erf(topi.multiply(x, 1 / math.sqrt(2))))
 
 
 def _gelu_tanh(x: te.Tensor) -> te.Tensor:
     scale = math.sqrt(2 / math.pi)
     inner = te.compute(x.shape, lambda *i: scale * (x(*i) + 0.044715 * x(*i) * x(*i) * x(*i)))
-    return _half_plus_half(x, topi.fast_tanh(inner))
+    return _half_plus_half(x, _tanh(inner))
 
 
 def _sigmoid(x: te.Tensor) -> te.Tensor:
-    return topi.multiply(topi.add(topi.fast_tanh(topi.multiply(x, 0.5)), 1.0), 0.5)
+    return topi.multiply(topi.add(_tanh(topi.multiply(x, 0.5)), 1.0), 0.5)
 
 
 def _softmax(bb: relax.BlockBuilder, call: relax.Call) -> relax.Expr:
     if call.args[0].ty.dtype != "float32":
         return _default(bb, call)
-    axis = int(call.attrs.axis)
-    return bb.call_te(topi.nn.fast_softmax, call.args[0], axis, primfunc_name_hint="softmax")
+
+    def softmax(x: te.Tensor, axis: int) -> te.Tensor:
+        powers = _exp(topi.subtract(x, topi.max(x, axis, keepdims=True)))
+        return topi.divide(powers, topi.sum(powers, axis, keepdims=True))
+
+    return bb.call_te(softmax, call.args[0], int(call.attrs.axis), primfunc_name_hint="softmax")
 
 
 #: For `LegalizeOps(customize_legalize_map=...)`.
 LEGALIZE_MAP: dict[str, Callable[..., relax.Expr]] = {
-    "relax.exp": _elementwise(topi.fast_exp),
-    "relax.erf": _elementwise(topi.fast_erf),
-    "relax.tanh": _elementwise(topi.fast_tanh),
+    "relax.exp": _elementwise(_exp),
+    "relax.erf": _elementwise(_erf),
+    "relax.tanh": _elementwise(_tanh),
     "relax.sigmoid": _elementwise(_sigmoid),
     "relax.nn.gelu": _elementwise(_gelu),
     "relax.nn.gelu_tanh": _elementwise(_gelu_tanh),

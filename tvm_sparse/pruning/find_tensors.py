@@ -9,7 +9,7 @@ import numpy as np
 
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.model.names import torch_name, torch_value
-from tvm_sparse.pruning.tensor_file import StoredTensor
+from tvm_sparse.sources.stored_tensors import StoredTensor
 
 
 @dataclass(frozen=True)

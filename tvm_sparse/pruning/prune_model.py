@@ -141,7 +141,7 @@ def check_weights(facts: ModelFacts) -> None:
     """Refuse with ConfigError to prune seeded weights unless they were asked for."""
     if not facts.weights.trained and facts.spec.weights != "random":
         raise ConfigError(
-            f"{facts.name} has no checkpoint here ({facts.weights.detail}): "
+            f"{facts.name} has no checkpoint here ({facts.weights}): "
             "pruning random weights tells nothing; give a directory or hub id with weights, or "
             "--weights random to do it all the same"
         )

@@ -16,13 +16,14 @@ from tvm_sparse.model.torch_checkpoint import write_torch_checkpoint
 from tvm_sparse.processes.directory import place_directory
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.pruning.find_tensors import changed_names, find_tensors
+from tvm_sparse.pruning.model_card import MODEL_CARD, write_model_card
 from tvm_sparse.pruning.report import PruningReport
-from tvm_sparse.pruning.tensor_file import stored_tensors
 from tvm_sparse.records.read import read_json
 from tvm_sparse.records.write import write_json
-from tvm_sparse.sources.checkpoint import find_weights
+from tvm_sparse.sources.checkpoint import CheckpointFiles, find_weights
+from tvm_sparse.sources.pruned_blocks import REPORT_FILE
+from tvm_sparse.sources.stored_tensors import FLOATS, StoredTensor, stored_tensors
 
-REPORT_FILE = "pruning.json"
 #: The same weights in other formats, which would contradict the pruned ones.
 _OTHER_WEIGHTS = (
     *(".bin", ".ckpt", ".gguf", ".h5", ".mlmodel", ".msgpack", ".onnx", ".onnx_data", ".ot"),
@@ -76,6 +77,7 @@ def write_checkpoint(
 
     def fill(staging: Path) -> None:
         _fill(staging, source, original, pruned)
+        write_model_card(staging / MODEL_CARD, report)
         names = sorted(path.relative_to(staging).as_posix() for path in _files(staging))
         write_json(staging / REPORT_FILE, replace(report, files=tuple(names)))
 
@@ -83,7 +85,13 @@ def write_checkpoint(
 
 
 def check_source(source: Path) -> None:
-    """Refuse a checkpoint whose tensors cannot be replaced: CheckpointError without safetensors."""
+    """Refuse a checkpoint whose tensors cannot be replaced.
+
+    Raises
+    ------
+    CheckpointError
+        It has no safetensors, or weights in two parts.
+    """
     files = find_weights(source)
     if files is None or files.format != "safetensors":
         held = "no weights" if files is None else files.paths[0].name
@@ -91,6 +99,16 @@ def check_source(source: Path) -> None:
             f"{source} holds {held}: model.safetensors is needed to write a pruned one "
             "(`model.save_pretrained(directory, safe_serialization=True)` makes it)"
         )
+    for tensor in _tensors(files):
+        if tensor.name.endswith(("_orig", "mask_scores")):
+            raise CheckpointError(
+                f"{source} holds {tensor.name}, a weight beside what masks it: save it with the "
+                "pruning made permanent before it is pruned further"
+            )
+
+
+def _tensors(files: CheckpointFiles) -> list[StoredTensor]:
+    return [tensor for path in files.paths for tensor in stored_tensors(path)]
 
 
 def check_output(directory: Path, source: Path | None = None) -> None:
@@ -134,7 +152,7 @@ def _fill(
             target = staging / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-    tensors = [tensor for path in weights.paths for tensor in stored_tensors(path)]
+    tensors = [tensor for tensor in _tensors(weights) if tensor.dtype in FLOATS]
     for found in find_tensors(tensors, original, changed_names(original, pruned)):
         values = found.stored(pruned[found.weight])
         found.tensor.write(values, staging / found.tensor.path.name)

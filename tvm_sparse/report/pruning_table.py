@@ -74,5 +74,5 @@ def describe_pruning(report: PruningReport, directory: str) -> str:
             f"texts held out {training.held_out_loss_before:.4f} before, "
             f"{training.held_out_loss_after:.4f} after"
         )
-    lines.append(f"written to {directory}")
+    lines += [f"weights: {report.weights}", f"written to {directory}"]
     return "\n".join(lines)

@@ -98,7 +98,7 @@ def view_of(study: Study) -> StudyView:
         summary=f"{counted(len(study.points), 'build')} predicted, {measured} of them measured, on "
         f"{environment.cpu_model} ({environment.isa}, {environment.cores} cores), "
         f"{study.created[:16].replace('T', ' ')} UTC. "
-        f"Weights: {study.weights.detail}.",
+        f"Weights: {study.weights}.",
         command=study.command,
         rows=tuple(rows),
         verdict=verdict_of(study),

@@ -13,6 +13,7 @@ from msgspec import Meta
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.records.read import check_types, read_json
 from tvm_sparse.records.safetensors_header import read_header
+from tvm_sparse.sources.other_formats import find_other_weights
 
 SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
@@ -20,7 +21,6 @@ TF_WEIGHTS = "tf_model.h5"
 TF_INDEX = "tf_model.h5.index.json"
 # In order of preference: safetensors can be checked to the byte, HDF5 cannot.
 WEIGHT_FILES = (SAFETENSORS, SAFETENSORS_INDEX, TF_WEIGHTS, TF_INDEX)
-PYTORCH_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -43,7 +43,8 @@ def find_weights(directory: Path) -> CheckpointFiles | None:
     Raises
     ------
     CheckpointError
-        A file is damaged, a shard is missing, or the only weights are PyTorch pickles.
+        A file is damaged, a shard is missing, or the only weights are in a format that is not
+        read.
     """
     for name in WEIGHT_FILES:
         path = directory / name
@@ -53,12 +54,8 @@ def find_weights(directory: Path) -> CheckpointFiles | None:
         for part in paths:
             read_header(part) if part.suffix == ".safetensors" else _check_hdf5(part)
         return CheckpointFiles("safetensors" if "safetensors" in name else "h5", paths)
-    pickle = next((name for name in PYTORCH_FILES if (directory / name).is_file()), None)
-    if pickle:
-        raise CheckpointError(
-            f"{directory} has its weights in {pickle} only, which is not read: convert it to "
-            "safetensors (PyTorch's transformers: `model.save_pretrained(directory)`)"
-        )
+    if refusal := find_other_weights(directory):
+        raise CheckpointError(f"{directory} has its weights only in {refusal}")
     return None
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.records.read import check_types, read_json
+from tvm_sparse.sources.other_formats import find_other_weights
 
 _Name = Annotated[str, Meta(min_length=1, max_length=200)]
 #: The bounds are some ten times those of the largest models there are.
@@ -72,12 +73,18 @@ def load_config(directory: Path) -> dict[str, Any]:
     """
     path = directory / "config.json"
     if not path.exists():
+        held = find_other_weights(directory)
+        but = f", but {held}" if held else ""
         raise CheckpointError(
-            f"directory {directory} has no config.json: give a directory as "
+            f"directory {directory} has no config.json{but}: give a directory as "
             "`save_pretrained` writes it (config.json and model.safetensors or tf_model.h5)"
         )
     config = read_json(path, CheckpointError)
     if not isinstance(config, dict) or not config.get("model_type"):
         raise CheckpointError(f"{path} names no model_type: it is no model's config.json")
     check_types(config, _Config, str(path), CheckpointError)
+    if config["model_type"] == "masked_bert":
+        # Movement-pruning's classes are BERT's but for their masks, which `mask_scores` applies.
+        named = [name.removeprefix("Masked") for name in config.get("architectures") or ()]
+        config |= {"model_type": "bert", "architectures": named}
     return config

@@ -15,11 +15,11 @@ from typing import Any
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.progress import Progress
 from tvm_sparse.sources.checkpoint import (
-    PYTORCH_FILES,
     WEIGHT_FILES,
     find_weights,
     shard_names,
 )
+from tvm_sparse.sources.other_formats import describe_other_weights
 
 WAIT_S = 4.0
 
@@ -33,12 +33,15 @@ class HubUnavailableError(Exception):
 
 
 def cached_checkpoint(hub_id: str) -> Path | None:
-    """Return the snapshot directory of a checkpoint that is whole in the hub's cache, or None."""
+    """Return the snapshot directory of a checkpoint that is whole in the hub's cache, or None.
+
+    Raises
+    ------
+    CheckpointError
+        What is there is incomplete, or in a format that is not read: the hub may have better.
+    """
     directory = _snapshot(hub_id)
-    try:
-        return directory if directory and find_weights(directory) else None
-    except CheckpointError:
-        return None  # Incomplete or PyTorch only: the hub may have better.
+    return directory if directory and find_weights(directory) else None
 
 
 def cached_config(hub_id: str) -> Path | None:
@@ -54,7 +57,9 @@ def fetch_checkpoint(hub_id: str, progress: Progress, config_only: bool = False)
     Raises
     ------
     HubUnavailableError
-        Offline, not reachable within `WAIT_S` seconds, no such model, or no usable weights.
+        Offline, not reachable within `WAIT_S` seconds, no such model, or no weights.
+    CheckpointError
+        There are weights, which are not read or did not arrive.
     """
     if _is_offline():
         raise HubUnavailableError("HF_HUB_OFFLINE is set")
@@ -68,9 +73,9 @@ def fetch_checkpoint(hub_id: str, progress: Progress, config_only: bool = False)
     if config_only:
         wanted = ()
     elif not wanted:
-        only = next((name for name in PYTORCH_FILES if name in sizes), None)
-        what = f"only {only}, which is not read" if only else "no weights this tool reads"
-        raise HubUnavailableError(f"the hub has {what}", answered=True)
+        if refusal := describe_other_weights(sorted(sizes)):
+            raise CheckpointError(f"{hub_id} on the hub has its weights only in {refusal}")
+        raise HubUnavailableError("the hub has no weights of it", answered=True)
     size_bytes = sum(sizes[name] or 0 for name in wanted)
     size = f"{size_bytes / 1e6:.0f} MB" if wanted else "config.json"
     progress(f"downloading {hub_id} ({size})")
@@ -82,8 +87,9 @@ def fetch_checkpoint(hub_id: str, progress: Progress, config_only: bool = False)
                 for shard in shard_names(path):
                     _download(hf_hub_download, constants, hub_id, shard)
     except Exception as error:  # any of a dozen classes of three libraries
-        raise HubUnavailableError(
-            f"the download broke off ({type(error).__name__})", answered=True
+        raise CheckpointError(
+            f"the download of {hub_id} broke off ({type(error).__name__}): start again, or use "
+            "--weights random for seeded weights"
         ) from error
     return path.parent
 

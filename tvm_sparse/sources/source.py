@@ -28,6 +28,7 @@ from tvm_sparse.sources.hub import (
     cached_config,
     fetch_checkpoint,
 )
+from tvm_sparse.sources.mask_scores import option_files
 from tvm_sparse.sources.presets import Preset, find_preset, load_presets, preset_names
 from tvm_sparse.tasks.registry import task_of
 from tvm_sparse.text.tokens import load_tokenizer
@@ -163,7 +164,11 @@ def _find_on_hub(spec: ModelSpec, preset: Preset | None, progress: Progress) -> 
     if spec.weights == "random" and preset:
         return _Found(preset.config, reason="asked for")
     wants_weights = spec.weights != "random"
-    directory = cached_checkpoint(hub_id) if wants_weights else cached_config(hub_id)
+    directory, fault = None, None
+    try:
+        directory = cached_checkpoint(hub_id) if wants_weights else cached_config(hub_id)
+    except CheckpointError as error:
+        fault = error
     origin = f"{hub_id} (in the hub's cache)"
     try:
         if directory is None:
@@ -171,6 +176,8 @@ def _find_on_hub(spec: ModelSpec, preset: Preset | None, progress: Progress) -> 
             directory = fetch_checkpoint(hub_id, progress, config_only=not wants_weights)
             origin = f"{hub_id} (downloaded)"
     except HubUnavailableError as error:
+        if fault is not None:
+            raise fault from None
         if spec.weights == "checkpoint" and (preset or error.answered):
             raise CheckpointError(
                 f"no checkpoint of {hub_id} is cached or reachable: {error}; use --weights auto "
@@ -207,6 +214,12 @@ def _checkpoint_source(
     files = find_weights(directory)
     if files is None:
         raise CheckpointError(f"the weights in {directory} vanished: start again")
+    if quantised := config.get("quantization_config"):
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        raise CheckpointError(
+            f"{directory}/config.json says that the weights are quantised ({method}), which is not "
+            "read: save the model dequantised, without quantization_config"
+        )
     return ModelSource(
         name=spec.model,
         kind="checkpoint",
@@ -215,7 +228,7 @@ def _checkpoint_source(
         architecture=architecture,
         task=task,
         detail=f"checkpoint {found.origin}",
-        fingerprint=hash_files(files.paths),
+        fingerprint=hash_files((*files.paths, *option_files(directory))),
         weights_format=files.format,
     )
 

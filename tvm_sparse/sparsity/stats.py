@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 
 from tvm_sparse.sparsity.bsr import block_mask, divides
 
+#: A layer with such a share of zeros is pruned: trained weights have hardly any.
+_NOTABLE_ZEROS = 0.1
+
 
 def element_sparsity(weight: NDArray[Any]) -> float:
     """Return the fraction of zero elements, 0..1; 0 for an empty weight."""
     return 1.0 - np.count_nonzero(weight) / weight.size if weight.size else 0.0
+
+
+def come_pruned(weights: Iterable[NDArray[Any]]) -> bool:
+    """Say whether one of some weights has a notable share of zeros, so that it was pruned."""
+    return any(element_sparsity(weight) >= _NOTABLE_ZEROS for weight in weights)
 
 
 def block_sparsity(weight: NDArray[Any], block_shape: tuple[int, int]) -> float:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.config import CompileSpec, block_name
 from tvm_sparse.errors import ConfigError, InputError
@@ -22,7 +24,9 @@ from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.pruning.calibration import built_in_texts
 from tvm_sparse.pruning.moments import MomentCollector
 from tvm_sparse.pruning.prune_model import prune_model
+from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.prune_spec import PruneSpec
+from tvm_sparse.sparsity.stats import come_pruned
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
 from tvm_sparse.text.texts import read_texts, take_evenly
@@ -86,6 +90,38 @@ class Measures:
     measures: dict[str, float]
 
 
+def check_judged(model: Model) -> None:
+    """Refuse to judge pruning on a model that it cannot be judged on.
+
+    Raises
+    ------
+    ConfigError
+        The model's weights are seeded, or pruned already.
+    """
+    facts = model.facts
+    if not facts.weights.trained:
+        raise ConfigError(
+            f"--fidelity given, but the weights of {facts.name} are made up "
+            f"({facts.weights}): only trained weights have a fidelity"
+        )
+    if share := _pruned_share(model):
+        raise ConfigError(
+            f"--fidelity given, but {facts.name} is pruned already ({share:.1%} of its encoder's "
+            "weights are zero): what pruning costs is told against a dense model; give the one it "
+            f"was pruned from, or see `tvm-sparse evaluate {facts.name} --against` that one"
+        )
+
+
+def _pruned_share(model: Model) -> float:
+    """Return the share of zeros of a model that comes pruned, 0 for one that does not."""
+    refusals = eligible_layers(model.layers, (1, 1))
+    eligible = [layer.load(model.params) for layer in model.layers if not refusals[layer.name]]
+    if not come_pruned(eligible):
+        return 0.0
+    zeros = sum(weight.size - np.count_nonzero(weight) for weight in eligible)
+    return float(zeros / sum(weight.size for weight in eligible))
+
+
 def add_fidelity(
     study: Study,
     subject: Subject,
@@ -114,18 +150,15 @@ def add_fidelity(
     Raises
     ------
     ConfigError
-        The model's weights are seeded, or its task cannot be judged on texts.
+        Its task cannot be judged on texts.
     InputError
         The text or the tokenizer cannot be used.
     TvmSparseError
         From pruning.
     """
     model = subject.load(setting)
-    if not model.facts.weights.trained:
-        raise ConfigError(
-            f"--fidelity given, but the weights of {model.facts.name} are made up "
-            f"({model.facts.weights.detail}): only trained weights have a fidelity"
-        )
+    if question.text is None and _pruned_share(model):
+        return study
     speeds = tellable(study.points, study.doubts)
     built_in = question.text is None
     texts = built_in_texts() if question.text is None else read_texts(question.text)

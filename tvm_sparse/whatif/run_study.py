@@ -16,7 +16,7 @@ from tvm_sparse.whatif.answers import make_answers
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.decisive import decisive_points
-from tvm_sparse.whatif.fidelity import add_fidelity
+from tvm_sparse.whatif.fidelity import add_fidelity, check_judged
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.measuring import (
     load_baseline,
@@ -58,6 +58,8 @@ def run_study(
         See `errors`. What was measured before is kept.
     """
     grid, fill = question.grid, subject.fill
+    if question.fidelity is not None and question.fidelity.text is not None:
+        check_judged(subject.load(grid.settings[0]))
     baselines: dict[Setting, Baseline] = {}
     predictors: dict[Setting, Predictors] = {}
     for setting in grid.settings:

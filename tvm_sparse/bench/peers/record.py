@@ -15,6 +15,7 @@ import numpy as np
 from tvm_sparse.bench.disturbance import Disturbance
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.model.facts import WeightsFacts
 from tvm_sparse.records.read import read_record
 
 # A tenth of a microsecond: finer than any clock used, and half the size on disk.
@@ -123,7 +124,7 @@ class PeersRecord:
     created: str
     subject: str
     spec: dict[str, Any]
-    weights: dict[str, Any]
+    weights: WeightsFacts
     results: tuple[EngineResult, ...]
     environment: Environment
 

@@ -35,8 +35,11 @@ exclude_option = click.option(
 
 
 def block_option(command: Command) -> Command:
-    """Add the block, as `block_shape`."""
-    described = "Weights pruned together: outputs x inputs of a layer.  [default: 1x1]"
+    """Add the block, as `block_shape`, None where there is none."""
+    described = (
+        "Weights pruned together: outputs x inputs of a layer.  [default: that of a pruned "
+        "model's pruning.json, else 1x1]"
+    )
     return _block_options("ROWSxCOLUMNS", described, "block_shape", _one)(command)
 
 
@@ -94,9 +97,9 @@ def _shape(rows: int | None, columns: int | None) -> BlockShape:
     return SparsitySpec(block_shape=given).block_shape
 
 
-def _one(shapes: tuple[BlockShape, ...] | None) -> BlockShape:
+def _one(shapes: tuple[BlockShape, ...] | None) -> BlockShape | None:
     if shapes is None:
-        return 1, 1
+        return None
     if len(shapes) != 1:
         names = ",".join(map(block_name, shapes))
         raise ConfigError(f"--block {names} given: one block shape is needed, for example 4x1")

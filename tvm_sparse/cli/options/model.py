@@ -23,6 +23,7 @@ from tvm_sparse.config import (
     SparsitySpec,
     WeightsPolicy,
 )
+from tvm_sparse.sources.pruned_blocks import pruned_blocks
 
 
 def complete_model(
@@ -63,7 +64,7 @@ def model_options(command: Command) -> Command:
     def with_specs(**flags: Any) -> Any:
         sparsity_spec = SparsitySpec(
             sparsity=flags.pop("sparsity"),
-            block_shape=flags.pop("block_shape"),
+            block_shape=flags.pop("block_shape") or pruned_blocks(flags["model"]) or (1, 1),
             sparsity_threshold=flags.pop("threshold"),
             select=flags.pop("select"),
             prune=flags.pop("prune"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,7 +117,9 @@ def _has_segments(model: Any, config: dict[str, Any]) -> bool:
     return given and int(config.get("type_vocab_size", 2)) > 1
 
 
-def freeze(model: Any, inputs: tuple[TensorSpec, ...]) -> FrozenGraph:
+def freeze(
+    model: Any, inputs: tuple[TensorSpec, ...], left_out: Collection[str] = ()
+) -> FrozenGraph:
     """Trace a model at static shapes and fold its variables into constants.
 
     Parameters
@@ -125,6 +128,8 @@ def freeze(model: Any, inputs: tuple[TensorSpec, ...]) -> FrozenGraph:
         A built TF model of transformers; its variables keep their values.
     inputs : tuple of TensorSpec
         As `input_signature` returns them.
+    left_out : collection of str
+        Outputs that the graph shall not have.
 
     Raises
     ------
@@ -135,7 +140,7 @@ def freeze(model: Any, inputs: tuple[TensorSpec, ...]) -> FrozenGraph:
     order: list[str] = []
 
     def forward(features: dict[str, Any]) -> dict[str, Any]:
-        results = _call(model, features)
+        results = {n: v for n, v in _call(model, features).items() if n not in left_out}
         order[:] = results
         return results
 

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tvm_sparse.errors import CheckpointError, FrontendError
+from tvm_sparse.importers.tensorflow.assign_weights import TIED, assign_weights
 from tvm_sparse.importers.tensorflow.graphdef import variable_name
-from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow, import_transformers
+from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_transformers
 from tvm_sparse.importers.tensorflow.random_weights import pruned_nonzeros, random_value
 from tvm_sparse.importers.tensorflow.refusal import reason
-from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import first_position
+from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sources.source import ModelSource
+from tvm_sparse.sources.weights import read_weights
 from tvm_sparse.tasks.registry import TASKS
 
 _MOST_TENSOR_BYTES = 2**31 - 1
@@ -26,39 +30,62 @@ _TIED = {
 }
 
 
-def load_model(source: ModelSource, seed: int, progress: Progress = silent) -> Any:
-    """Build the TF model of `source` with its weights.
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its weights.
+
+    Attributes
+    ----------
+    model : keras.Model
+        Built: all variables exist.
+    missing : tuple of str
+        Weights that the checkpoint lacks; their variables are NaN.
+    unused : tuple of str
+        Weights of the checkpoint that the model has no place for.
+    """
+
+    model: Any
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+def load_model(source: ModelSource, seed: int) -> Any:
+    """Return the built TF model of `source` with its weights, as `load_with_gaps` does."""
+    return load_with_gaps(source, seed).model
+
+
+def load_with_gaps(source: ModelSource, seed: int) -> Loaded:
+    """Build the TF model of `source` with its weights, and say what does not match.
 
     Parameters
     ----------
     source : ModelSource
         As `resolve_source` returns it.
     seed : int
-        Seed of random weights, and of a pooler that the checkpoint lacks.
-    progress : callable
-        Receives one line when weights had to be made up.
-
-    Returns
-    -------
-    keras.Model
-        Built: all variables exist and have their values.
+        Seed of random weights.
 
     Raises
     ------
     FrontendError
         transformers has no TF class for this model and task, or refuses the config.
     CheckpointError
-        The weights do not fit the architecture.
+        The weights cannot be read, or do not fit the architecture.
     """
     model_class = _model_class(source)
     config = _config(source)
-    if source.kind == "checkpoint":
-        model = _load_checkpoint(model_class, config, source, seed, progress)
-    else:
-        model = _build_random(model_class, config, source, seed)
+    try:
+        model = model_class(config)
+        model.build_in_name_scope()
+    except Exception as error:  # whatever a config's values make the layers raise
+        raise FrontendError(
+            f"{model_class.__name__} cannot be built from this config.json: {reason(error)}"
+        ) from error
     check_tensors(model)
     _count_from_padding(model, first_position(full_config(model)))
-    return model
+    if source.kind == "checkpoint":
+        return _assign_checkpoint(model, source)
+    _assign_random(model, seed, source.element_sparsity)
+    return Loaded(model)
 
 
 def full_config(model: Any) -> dict[str, Any]:
@@ -71,18 +98,6 @@ def full_config(model: Any) -> dict[str, Any]:
     facts |= {name: getattr(config, name, None) for name in config.attribute_map}
     # What begins so is transformers' own, the path of the files among it.
     return {name: value for name, value in facts.items() if not name.startswith("_")}
-
-
-def _build_random(model_class: Any, config: Any, source: ModelSource, seed: int) -> Any:
-    try:
-        model = model_class(config)
-        model.build_in_name_scope()
-    except Exception as error:  # whatever a config's values make the layers raise
-        raise FrontendError(
-            f"{model_class.__name__} cannot be built from this config.json: {reason(error)}"
-        ) from error
-    _assign_random(model, model.variables, seed, source.element_sparsity)
-    return model
 
 
 def _count_from_padding(model: Any, first: int) -> None:
@@ -142,50 +157,28 @@ def check_tensors(model: Any) -> None:
             )
 
 
-def _load_checkpoint(
-    model_class: Any,
-    config: Any,
-    source: ModelSource,
-    seed: int,
-    progress: Progress,
-) -> Any:
-    tf = import_tensorflow()
-    # The HDF5 loader leaves a missing tensor at its initial value without a word.
-    tf.keras.utils.set_random_seed(seed)
-    try:
-        model, info = model_class.from_pretrained(
-            source.directory, config=config, local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:  # mismatched shapes, damaged HDF5, unreadable tensors
+def _assign_checkpoint(model: Any, source: ModelSource) -> Loaded:
+    assert source.directory is not None  # `find_weights` gave its kind
+    directory = Path(source.directory)
+    files = find_weights(directory)
+    if files is None:
+        raise CheckpointError(f"the weights in {directory} vanished: start again")
+    missing, unused = assign_weights(model, read_weights(files, source.config))
+    untied = [name for name in unused if TIED.search(name) and name.endswith("weight")]
+    if untied and source.task == "masked-lm":
         raise CheckpointError(
-            f"the weights in {source.directory} do not load as {model_class.__name__}: "
-            f"{reason(error)}"
-        ) from error
-    # Keys come in PyTorch's style or TensorFlow's, whatever the file was written by.
-    missing = sorted(str(key) for key in info["missing_keys"])
-    heads = [key for key in missing if "pooler" not in key]
-    if heads:
-        raise CheckpointError(
-            f"the checkpoint in {source.directory} lacks {len(heads)} weights of "
-            f"{model_class.__name__}, first {heads[0]}: its config.json names another architecture "
-            "than its weights have"
+            f"{untied[0]} in {directory} is not the table of embeddings, which "
+            f"{type(model).__name__} uses in its place: heads of their own are not imported"
         )
-    if missing:
-        # Checkpoints of task heads often come without the pooler that the bare encoder has.
-        progress("the checkpoint has no pooler: seeded weights stand in for it")
-        poolers = [v for v in model.variables if "pooler" in variable_name(model, v)]
-        _assign_random(model, poolers, seed, None)
-    return model
+    return Loaded(model, tuple(missing), tuple(unused))
 
 
-def _assign_random(
-    model: Any, variables: list[Any], seed: int, element_sparsity: float | None
-) -> None:
-    shapes = {variable_name(model, v): tuple(v.shape) for v in variables}
+def _assign_random(model: Any, seed: int, element_sparsity: float | None) -> None:
+    shapes = {variable_name(model, v): tuple(v.shape) for v in model.variables}
     nonzeros: dict[str, int] = {}
     if element_sparsity is not None:
         nonzeros = pruned_nonzeros(shapes, element_sparsity, seed)
-    for variable in variables:
+    for variable in model.variables:
         name = variable_name(model, variable)
         values = random_value(_TIED.get(name, name), shapes[name], seed, nonzeros.get(name))
         variable.assign(values)

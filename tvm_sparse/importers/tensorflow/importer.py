@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from tvm_sparse.config import ModelSpec
+from tvm_sparse.errors import CheckpointError, FrontendError
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, run_reference
-from tvm_sparse.importers.tensorflow.huggingface import full_config, load_model
+from tvm_sparse.importers.tensorflow.huggingface import Loaded, full_config, load_with_gaps
 from tvm_sparse.importers.tensorflow.layer_reference import recorded_layer_norms
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_transformers
 from tvm_sparse.importers.tensorflow.reference import reference_inputs
 from tvm_sparse.importers.tensorflow.refusal import refusing
-from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.model.facts import TensorSpec, WeightGaps
 from tvm_sparse.progress import Progress
 from tvm_sparse.sources.architecture import check_input
 from tvm_sparse.sources.source import ModelSource
@@ -41,18 +42,20 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
     import_transformers()
     progress(f"building the TensorFlow model of {source.name} ({source.kind} weights)")
     with refusing(f"{source.name} ({source.architecture}) cannot be imported"):
-        model = load_model(source, spec.seed, progress)
-        config = full_config(model)
+        loaded = load_with_gaps(source, spec.seed)
+        model, config = loaded.model, full_config(loaded.model)
         inputs = input_signature(model, config, spec.batch, spec.seq_len, spec.inputs)
         check_input(source.name, config, source.task, spec.batch, spec.seq_len)
         progress("running TensorFlow for the reference outputs")
         values = reference_inputs(inputs, config, spec.seed)
         with recorded_layer_norms(model) as layers:
             results = run_reference(model, values)
+        gaps = _gaps(loaded, results, source)
+        results = {name: value for name, value in results.items() if name not in gaps.left_out}
         progress("freezing the graph")
-        frozen = freeze(model, _micro_batch_inputs(inputs, results, spec))
+        frozen = freeze(model, _micro_batch_inputs(inputs, results, spec), gaps.left_out)
     # Copies of the weights pile up on this way: drop each holder as soon as it has served.
-    del model
+    del model, loaded
     progress(f"importing {len(frozen.graph_def.node)} graph nodes into Relax")
     import tvm
 
@@ -73,7 +76,34 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
         layer_outputs=layers,
         micro_batch=size,
         config=config,
+        gaps=gaps,
     )
+
+
+def _gaps(loaded: Loaded, results: dict[str, np.ndarray], source: ModelSource) -> WeightGaps:
+    """Say which outputs need weights that the checkpoint lacks: those are NaN, and show it.
+
+    Raises
+    ------
+    CheckpointError
+        All of them do.
+    FrontendError
+        An output is not finite though all weights are there.
+    """
+    wrong = tuple(name for name, value in results.items() if not np.isfinite(value).all())
+    if wrong and not loaded.missing:
+        raise FrontendError(
+            f"TensorFlow gives {wrong[0]} of {source.name} values that are not finite: the weights "
+            "are too large for float32"
+        )
+    if wrong and len(wrong) == len(results):
+        raise CheckpointError(
+            f"the checkpoint in {source.directory} lacks {len(loaded.missing)} weights that "
+            f"{', '.join(wrong)} of {type(loaded.model).__name__} needs (first "
+            f"{loaded.missing[0]}): give one that was trained for this task, or --weights random "
+            "for seeded weights"
+        )
+    return WeightGaps(loaded.missing if wrong else (), wrong, loaded.unused)
 
 
 def _micro_batch_inputs(

@@ -1,4 +1,4 @@
-"""Change tensors of a safetensors file in place, leaving every other byte as it is."""
+"""The tensors of a safetensors file: read one by one, changed in place."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ import numpy as np
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.records.safetensors_header import read_header
 
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+#: Of values that mean what they say; what is stored in others (I8, U8, F8_E4M3 …) is quantised.
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_DTYPES = {
+    **FLOATS,
+    **{f"{sign}{bits}": f"<{sign.lower()}{bits // 8}" for sign in "IU" for bits in (8, 16, 32, 64)},
+    "BOOL": "|b1",
+}
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a floating-point tensor lies in a file, with name and dtype as its header has them."""
+    """Where a tensor lies in a file, with name and dtype as its header has them."""
 
     path: Path
     name: str
@@ -24,16 +30,16 @@ class StoredTensor:
     offset: int
 
     def read(self) -> np.ndarray:
-        """Return the values as float32 (float64 for F64)."""
-        raw = np.fromfile(
-            self.path, self._stored_dtype, int(np.prod(self.shape)), offset=self.offset
-        ).reshape(self.shape)
+        """Return the values; floating-point ones as float32 (float64 for F64)."""
+        dtype = _DTYPES[self.dtype]
+        raw = np.fromfile(self.path, dtype, int(np.prod(self.shape)), offset=self.offset)
+        raw = raw.reshape(self.shape)
         if self.dtype == "BF16":
             return (raw.astype(np.uint32) << 16).view(np.float32)
-        return raw if self.dtype == "F64" else raw.astype(np.float32)
+        return raw.astype(np.float32) if self.dtype == "F16" else raw
 
     def write(self, values: np.ndarray, path: Path) -> None:
-        """Write other values over the tensor in `path`, a copy of its file.
+        """Write other values over a floating-point tensor in `path`, a copy of its file.
 
         Raises CheckpointError if a value is too large for the file's dtype.
         """
@@ -43,7 +49,7 @@ class StoredTensor:
             raw = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
         else:
             with np.errstate(over="ignore"):
-                raw = values.astype(self._stored_dtype)
+                raw = values.astype(FLOATS[self.dtype])
             if not np.isfinite(raw).all():
                 raise CheckpointError(
                     f"{self.name}: a pruned weight does not fit {self.dtype}; save the checkpoint "
@@ -53,18 +59,13 @@ class StoredTensor:
             file.seek(self.offset)
             file.write(np.ascontiguousarray(raw).tobytes())
 
-    @property
-    def _stored_dtype(self) -> str:
-        return "<u2" if self.dtype == "BF16" else _DTYPES[self.dtype]
-
 
 def stored_tensors(path: Path) -> list[StoredTensor]:
-    """List the floating-point tensors of a safetensors file; CheckpointError if it is damaged."""
+    """List the tensors of a safetensors file; CheckpointError if it is damaged."""
     header = read_header(path)
     return [
         StoredTensor(
             path, name, entry.dtype, entry.shape, header.data_start + entry.data_offsets[0]
         )
         for name, entry in header.tensors.items()
-        if entry.dtype in (*_DTYPES, "BF16")
     ]

@@ -1,0 +1,36 @@
+"""A weight of a checkpoint, read when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight of a checkpoint.
+
+    Attributes
+    ----------
+    name : str
+        In PyTorch's spelling (`bert.pooler.dense.weight`) or TensorFlow's
+        (`bert/pooler/dense/kernel`), whichever the file has.
+    shape : tuple of int
+        As stored.
+    read : callable
+        Returns the values, of `shape`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    read: Callable[[], Array]
+
+    def times(self, mask: Callable[[], Array]) -> Weight:
+        """Return the weight with its values multiplied by what `mask` returns."""
+        return replace(self, read=lambda: np.asarray(self.read() * mask().astype(np.float32)))
