@@ -165,6 +165,8 @@ def add_fidelity(
     texts = take_evenly(texts, question.limit)
     asked = [p for p in speeds if p.speedup > 1] if built_in else study.points
     points = sorted({(p.point.block_shape, p.point.sparsity) for p in asked})
+    if not points:  # nothing is known to beat dense: there is no loss worth telling
+        return study
     found = fidelity_points(
         model,
         question.methods,
