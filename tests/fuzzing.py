@@ -32,13 +32,13 @@ from tvm_sparse.errors import ConfigError, TvmSparseError
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.pruning.report import PruningReport
-from tvm_sparse.pruning.tensor_file import stored_tensors
 from tvm_sparse.records.checksum import checksum
 from tvm_sparse.records.read import read_record
 from tvm_sparse.records.write import json_text
 from tvm_sparse.runtime.metadata import METADATA_FILE, FileEntry, load_metadata
 from tvm_sparse.sources.checkpoint import SAFETENSORS_INDEX, find_weights
 from tvm_sparse.sources.source import resolve_source
+from tvm_sparse.sources.stored_tensors import stored_tensors
 from tvm_sparse.sparsity.schedule import by_patterns, load_patterns
 from tvm_sparse.tasks.sequence_classification import class_names
 from tvm_sparse.text.tokens import load_tokenizer
