@@ -116,7 +116,7 @@ def _schedule(folder: Path) -> None:
 def _metadata(folder: Path) -> None:
     metadata = load_metadata(folder)
     random_inputs(metadata)
-    describe_pruning(metadata.spec)
+    describe_pruning(metadata.spec, metadata.decisions)
 
 
 def _sealed(data: bytes, random: Random) -> bytes:

@@ -31,8 +31,13 @@ class StoredTensor:
 
     def read(self) -> np.ndarray:
         """Return the values; floating-point ones as float32 (float64 for F64)."""
-        dtype = _DTYPES[self.dtype]
-        raw = np.fromfile(self.path, dtype, int(np.prod(self.shape)), offset=self.offset)
+        if self.dtype not in _DTYPES:
+            raise CheckpointError(
+                f"{self.name} in {self.path} is stored as {self.dtype}: quantised"
+            )
+        raw = np.fromfile(
+            self.path, _DTYPES[self.dtype], int(np.prod(self.shape)), offset=self.offset
+        )
         raw = raw.reshape(self.shape)
         if self.dtype == "BF16":
             return (raw.astype(np.uint32) << 16).view(np.float32)
