@@ -36,6 +36,7 @@ def imported(directory, cache_dir, monkeypatch):
             {"tie_word_embeddings": False, "architectures": ["BertForMaskedLM"]},
             "tie_word_embeddings False",
         ),
+        ("bert", {"layer_norm_type": "no_norm"}, "layer_norm_type 'no_norm'"),
         ("vit", {"qkv_bias": False}, "qkv_bias False"),
         ("resnet", {"downsample_in_bottleneck": True}, "downsample_in_bottleneck True"),
     ],
