@@ -156,6 +156,7 @@ def test_the_command_writes_a_directory_that_loads(checkpoint, folder, text, mod
     names = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
     assert names == [
         "1_Pooling/config.json",
+        "README.md",
         "config.json",
         "model.safetensors",
         "pruning.json",

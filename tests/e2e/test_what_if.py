@@ -65,7 +65,7 @@ def test_every_point_is_predicted_and_measured(study):
     assert len(csv.splitlines()) == 1 + 1 + 2
 
 
-def test_the_answers_are_printed(study):
+def test_the_answers_are_printed(sandbox, study):
     done, document, _ = study
     for answer in document["answers"]:
         assert answer["text"] in done.stdout

@@ -65,7 +65,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(option):
         chosen(QUERY, **{option: ("*qery*",)})
     message = str(caught.value)
     assert message.startswith(
-        f"--{option} '*qery*' given, which matches none of the 1 dense layers"
+        f"--{option} '*qery*' given (did you mean query?), which matches none of the 1 dense layers"
     )
     assert QUERY.name in message
 
