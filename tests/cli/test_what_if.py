@@ -60,3 +60,25 @@ def test_flags_replace_the_lists_of_a_file(invoke, tmp_path, cache_dir):
     flags = ("--grid", str(path), "--sparsity", "0.9", "--dry-run", "--weights", "random")
     result = invoke("what-if", "bert-mini", *flags)
     assert (result.code, result.out.splitlines()[0][:30]) == (0, "plan: 2 points: 1 sparsity x 2")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--block", "4by1"), "block shape '4by1' given"),
+        (("--sparsity", "0.5,95"), "sparsity 95 given"),
+        (("--threads", "4096"), "threads 4096 given: use 1 to"),
+        (("--sparsity", ","), "the grid is empty"),
+        (("--seq-len", "100000"), "100000"),
+        (("--predict", "--measure"), "exclude each other"),
+        (("--target-latency-ms", "0"), "over 0"),
+        (("--block", "5x1", "--predict", "--time", "0.1"), "block 5x1 given, which divides none"),
+    ],
+)
+def test_wrong_use_is_one_line_and_code_2(invoke, tiny, flags, message):
+    grid = {"--seq-len": 16, "--threads": 1, "--block": "4x1", "--sparsity": "0.5,0.9"}
+    small = [part for pair in grid.items() if pair[0] not in flags for part in pair]
+    result = invoke("what-if", tiny.directory, *small, "--cache-dir", tiny.cache_dir, "-q", *flags)
+    assert result.code == 2, result.err
+    assert message in result.err
+    assert "Traceback" not in result.err

@@ -12,7 +12,10 @@ from command_line import QUICK, TIMEOUT_S, Sandbox
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-MODEL = ("--model", "bert-tiny", "--layers", "1", "--seq-len", "16", "--weights", "auto")
+MODEL = (
+    *("--model", "bert-tiny", "--layers", "1", "--seq-len", "16", "--weights", "auto"),
+    *("--threshold", "0.5"),  # times no kernels
+)
 
 
 @pytest.fixture(scope="module")

@@ -144,25 +144,3 @@ def test_the_library_answers_without_measuring(sandbox, model, study):
     assert not any("measuring point" in line for line in lines)
     times = [result.predicted.latency_ms for result in found.points]
     assert times == sorted(times, reverse=True)
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (("--block", "4by1"), "block shape '4by1' given"),
-        (("--sparsity", "0.5,95"), "sparsity 95 given"),
-        (("--threads", "4096"), "threads 4096 given: use 1 to"),
-        (("--sparsity", ","), "the grid is empty"),
-        (("--seq-len", "100000"), "100000"),
-        (("--predict", "--measure"), "exclude each other"),
-        (("--target-latency-ms", "0"), "over 0"),
-        (("--block", "5x1", "--predict", "--time", "0.1"), "block 5x1 given, which divides none"),
-    ],
-)
-def test_wrong_use_is_one_line_and_code_2(sandbox, model, study, flags, message):
-    cache = ("--cache-dir", sandbox.folder / "cache")
-    small = SMALL if "--block" not in flags else SMALL[:4]
-    done = sandbox.run("what-if", model, *small, *cache, "-q", *flags)
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
