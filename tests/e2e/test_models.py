@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -105,9 +106,9 @@ def test_every_preset_is_covered():
     assert set(CASES) == set(load_presets())
 
 
-@pytest.mark.parametrize("preset", CASES)
-@pytest.mark.parametrize(("batch", "block_shape"), SHAPES, ids=["1-4x1", "3-1x1"])
-def test_preset(preset, batch, block_shape, tmp_path):
+@pytest.mark.parametrize(("preset", "shape"), zip(CASES, itertools.cycle(SHAPES), strict=False))
+def test_preset(preset, shape, tmp_path):
+    batch, block_shape = shape
     config = small_config(preset)
     model = import_small(tmp_path, config, batch)
     assert_raised(model.mod, config)

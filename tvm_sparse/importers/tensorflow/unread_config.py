@@ -72,7 +72,7 @@ UNREAD = (
     _field("enable_bias", True, "opt"),
     _field("layer_norm_elementwise_affine", True, "opt"),
     _field("rope_scaling", None, "mistral"),
-    # nn_pruning writes it for models whose layer norms it took out; PyTorch's class needs its patch.
+    # nn_pruning writes it for models without layer norms; PyTorch's class is patched for them.
     _field("layer_norm_type", "layer_norm", "bert"),
     # The other way round: PyTorch's layers take this whatever the config says.
     _field("layer_norm_epsilon", 1e-6, "ctrl"),
