@@ -106,7 +106,9 @@ def test_every_preset_is_covered():
     assert set(CASES) == set(load_presets())
 
 
-@pytest.mark.parametrize(("preset", "shape"), zip(CASES, itertools.cycle(SHAPES), strict=False))
+@pytest.mark.parametrize(
+    ("preset", "shape"), list(zip(CASES, itertools.cycle(SHAPES), strict=False))
+)
 def test_preset(preset, shape, tmp_path):
     batch, block_shape = shape
     config = small_config(preset)
