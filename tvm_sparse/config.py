@@ -50,7 +50,7 @@ class _Spec:
 
 @dataclass(frozen=True)
 class ModelSpec(_Spec):
-    """Which model, with which weights, at which static shape.
+    """Which model, with which weights, at which shape.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class ModelSpec(_Spec):
     weights : {"auto", "checkpoint", "random"}
         `auto` takes a checkpoint when one is cached or reachable and seeded weights otherwise.
     batch, seq_len : int
-        Static input shape (batch, seq_len) in sequences and tokens.
+        Input shape (batch, seq_len) in sequences and tokens; the largest where it is open.
     seed : int
         Seed of the random weights.
     num_layers : int or None
@@ -71,6 +71,8 @@ class ModelSpec(_Spec):
         machine that imports the model, see `for_cores`.
     importer : str
         A key of `importers.registry.IMPORTERS`.
+    is_open : bool
+        Whether inputs of any batch and length up to these are taken.
     """
 
     model: str
@@ -82,6 +84,7 @@ class ModelSpec(_Spec):
     inputs: InputForm = "full"
     micro_batch: int | None = None
     importer: str = "tensorflow"
+    is_open: bool = False
 
     def __post_init__(self) -> None:
         _require(bool(self.model), "no model given: pass a preset, a hub id or a directory")

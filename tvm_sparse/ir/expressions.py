@@ -8,6 +8,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.errors import PassError
+from tvm_sparse.ir.dims import Dim, dim
 
 MATMUL = tvm.ir.Op.get("relax.matmul")
 PERMUTE_DIMS = tvm.ir.Op.get("relax.permute_dims")
@@ -17,6 +18,20 @@ def op_name(expr: relax.Expr) -> str:
     """Return the name of the operator that `expr` calls, or an empty string."""
     calls = isinstance(expr, relax.Call) and isinstance(expr.op, tvm.ir.Op)
     return str(expr.op.name) if calls else ""
+
+
+def tensor_shape(expr: relax.Expr) -> tuple[Dim, ...]:
+    """Return the shape of a tensor expression; equal extents are equal and hash alike.
+
+    Raises
+    ------
+    PassError
+        If a dimension is not known, even as an expression in the batch and the length.
+    """
+    shape = expr.ty.shape
+    if shape is None or not hasattr(shape, "values"):
+        raise PassError(f"the shape of {expr} is unknown: import the model with static shapes")
+    return tuple(dim(extent) for extent in shape.values)
 
 
 def static_shape(expr: relax.Expr) -> tuple[int, ...]:

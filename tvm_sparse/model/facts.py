@@ -6,7 +6,7 @@ The importer writes these facts to the cache; whoever loads the model reads them
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Annotated, Any, Literal
 
@@ -34,25 +34,44 @@ class TensorSpec:
     name : str
         As the model calls it.
     shape : tuple of int
-        Static.
+        Where the run decides, the largest.
     dtype : str
         numpy's name.
     below : int or None
         Values are 0 to `below` - 1, the rows of the table they look up; None if anything goes.
+    axes : tuple of str
+        In an open model what decides about each axis: `batch`, `seq_len`, or nothing, "".
     """
 
     name: _Name
     shape: Annotated[tuple[_Extent, ...], Meta(max_length=8)]
     dtype: _DType
     below: Annotated[int, Meta(ge=1, le=1 << 31)] | None = None
+    axes: Annotated[tuple[Literal["batch", "seq_len", ""], ...], Meta(max_length=8)] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether each run decides about its shape."""
+        return any(self.axes)
+
+    def at(self, batch: int, seq_len: int) -> TensorSpec:
+        """Return the tensor in a run of so many sequences of so many tokens."""
+        sizes = {"batch": batch, "seq_len": seq_len}
+        named = zip(self.shape, self.axes, strict=True) if self.axes else ()
+        shape = tuple(sizes.get(axis, extent) for extent, axis in named)
+        return replace(self, shape=shape or self.shape, axes=())
 
     @property
     def size_bytes(self) -> int:
-        """Size of such a tensor."""
+        """Size of such a tensor, of the largest if it is open."""
         return prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def __str__(self) -> str:
-        return f"{self.name} {self.dtype}[{', '.join(map(str, self.shape))}]"
+        extents = list(map(str, self.shape))
+        if self.is_open:
+            named = zip(self.axes, extents, strict=True)
+            extents = [f"{axis} <= {extent}" if axis else extent for axis, extent in named]
+        return f"{self.name} {self.dtype}[{', '.join(extents)}]"
 
 
 @dataclass(frozen=True)
