@@ -6,10 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 
-from tvm_sparse.dependencies import RUNTIME, check_dependencies
+from tvm_sparse.dependencies import FRONTEND, RUNTIME, WEIGHTS, check_dependencies
 from tvm_sparse.errors import DependencyError
 
 pytestmark = pytest.mark.unit
@@ -20,6 +21,10 @@ GOOD = {
     "tensorflow": "2.21.0",
     "tf-keras": "2.21.0",
     "transformers": "4.54.1",
+    "huggingface-hub": "0.36.2",
+    "safetensors": "0.8.0",
+    "scipy": "1.17.1",
+    "threadpoolctl": "3.8.0",
 }
 
 
@@ -56,7 +61,10 @@ def test_good_versions_pass(transformers):
         ({"transformers": "4.52.4"}, "'transformers>=4.53,<4.55'"),
         ({"tf_keras": "2.20.1"}, "'tf-keras==2.21.*'"),
         ({"tensorflow": "2.22.0rc0"}, "'tensorflow==2.21.*'"),
-        ({"tensorflow": None}, "'tensorflow==2.21.*'"),
+        ({"huggingface_hub": "1.2.0"}, "'huggingface-hub>=0.30,<1'"),
+        ({"scipy": "1.11.4"}, "'scipy>=1.12'"),
+        ({"apache_tvm": None}, "'apache-tvm==0.27.0.post1'"),
+        ({"tensorflow": None}, "'tvm_sparse[tensorflow]'"),
         ({"transformers": "unknown"}, "'transformers>=4.53,<4.55'"),
     ],
 )
@@ -81,8 +89,21 @@ def test_another_distribution_of_tensorflow_will_do():
 
 
 def test_an_exported_model_needs_no_tensorflow():
-    versions = installed(tensorflow=None, tf_keras=None, transformers=None)
+    extra = {requirement.names[0]: None for requirement in FRONTEND + WEIGHTS}
+    # What tokenizers brings may be newer than what the extra takes.
+    versions = installed(**extra | {"huggingface-hub": "2.4.0"})
     check_dependencies(RUNTIME, versions)
+    with pytest.raises(DependencyError) as caught:
+        check_dependencies(installed_version=versions)
+    message = str(caught.value)
+    assert message.startswith("tensorflow, tf-keras, transformers, safetensors, scipy, ")
+    assert message.endswith("Run: python -m pip install 'tvm_sparse[tensorflow]'")
+
+
+def test_pip_is_asked_for_the_same_ranges():
+    declared = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    needed = {requirement.install for requirement in RUNTIME + FRONTEND + WEIGHTS}
+    assert {line for line in needed if f'    "{line}",\n' in declared} == needed
 
 
 def test_check_imports_none_of_what_it_checks():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -32,7 +32,9 @@ class Requirement:
     install : str
         What to give to pip.
     reason : str
-        Why a version outside the range does not work.
+        Why a version outside the range does not work, or what the package is for.
+    extra : str
+        The extra of this package that brings it; empty for what always comes with it.
     """
 
     names: tuple[str, ...]
@@ -40,6 +42,7 @@ class Requirement:
     below: Version
     install: str
     reason: str
+    extra: str = ""
 
 
 RUNTIME = (
@@ -58,6 +61,10 @@ RUNTIME = (
         "from 0.1.15 on saving a module as JSON crashes the process",
     ),
 )
+#: The extra that brings what models are imported and pruned with.
+IMPORTING = "tensorflow"
+_NO_LIMIT = (10**6,)
+#: What an import depends on.
 FRONTEND = (
     Requirement(
         ("tensorflow", "tensorflow-cpu", "intel-tensorflow"),
@@ -65,6 +72,7 @@ FRONTEND = (
         (2, 22),
         "tensorflow==2.21.*",
         "models are imported through its GraphDef",
+        IMPORTING,
     ),
     Requirement(
         ("tf-keras",),
@@ -72,6 +80,7 @@ FRONTEND = (
         (2, 22),
         "tf-keras==2.21.*",
         "it has to match TensorFlow 2.21",
+        IMPORTING,
     ),
     Requirement(
         ("transformers",),
@@ -79,12 +88,43 @@ FRONTEND = (
         (4, 55),
         "transformers>=4.53,<4.55",
         "4.55 stopped loading safetensors into TensorFlow, 5.0 removed TensorFlow",
+        IMPORTING,
+    ),
+)
+#: What reads, keeps and prunes weights, whichever importer is used.
+WEIGHTS = (
+    Requirement(
+        ("huggingface-hub",),
+        (0, 30),
+        (1,),
+        "huggingface-hub>=0.30,<1",
+        "transformers 4.54 works with no other",
+        IMPORTING,
+    ),
+    Requirement(
+        ("safetensors",),
+        (0, 4, 3),
+        _NO_LIMIT,
+        "safetensors>=0.4.3",
+        "weights are kept in it",
+        IMPORTING,
+    ),
+    Requirement(
+        ("scipy",), (1, 12), _NO_LIMIT, "scipy>=1.12", "pruning computes with it", IMPORTING
+    ),
+    Requirement(
+        ("threadpoolctl",),
+        (3, 1),
+        _NO_LIMIT,
+        "threadpoolctl>=3.1",
+        "pruning computes on one thread where that is faster",
+        IMPORTING,
     ),
 )
 
 
 def check_dependencies(
-    requirements: Iterable[Requirement] = RUNTIME + FRONTEND,
+    requirements: Iterable[Requirement] = RUNTIME + FRONTEND + WEIGHTS,
     installed_version: Callable[[str], str] = version,
 ) -> None:
     """Refuse a combination of packages that is known not to work.
@@ -92,7 +132,7 @@ def check_dependencies(
     Parameters
     ----------
     requirements : iterable of Requirement
-        `RUNTIME` is enough for an exported model, importing a model needs `FRONTEND` too.
+        `RUNTIME` is enough for an exported model; importing one needs the others too.
     installed_version : callable
         Version of a distribution; raises `PackageNotFoundError` when it is not installed.
 
@@ -102,17 +142,33 @@ def check_dependencies(
         With every package that is missing or outside its range, and the pip command that mends
         all of them, in one line.
     """
-    faults = []
-    installs = []
+    faults: dict[str, str] = {}  # by what to give to pip
+    missing: dict[str, list[str]] = {}  # by extra
+    requirements = tuple(requirements)
     for requirement in requirements:
-        fault = _fault(requirement, installed_version)
-        if fault is not None:
-            faults.append(fault)
-            installs.append(f"'{requirement.install}'")
+        name, found = _installed(requirement, installed_version)
+        if found is None and requirement.extra:
+            missing.setdefault(requirement.extra, []).append(name)
+        elif found is None:
+            faults[requirement.install] = f"{name} is not installed ({requirement.reason})"
+        elif not requirement.at_least <= _release(found) < requirement.below:
+            faults[requirement.install] = (
+                f"{name} {found} found, {requirement.install} needed ({requirement.reason})"
+            )
+    # An extra brings all its packages in versions that fit.
+    for requirement in requirements:
+        if requirement.extra in missing:
+            faults.pop(requirement.install, None)
+    intro = "installed packages do not work together: " if faults else ""
+    for extra, names in missing.items():
+        faults[f"tvm_sparse[{extra}]"] = (
+            f"{', '.join(names)} not installed (importing and pruning models needs the extra "
+            f"'{extra}', running exported ones does not)"
+        )
     if faults:
+        installs = " ".join(f"'{install}'" for install in faults)
         raise DependencyError(
-            f"installed packages do not work together: {'; '.join(faults)}. "
-            f"Run: python -m pip install {' '.join(installs)}"
+            f"{intro}{'; '.join(faults.values())}. Run: python -m pip install {installs}"
         )
 
 
@@ -136,16 +192,14 @@ def without_torch() -> Iterator[None]:
         del sys.modules["torch"]
 
 
-def _fault(requirement: Requirement, installed_version: Callable[[str], str]) -> str | None:
+def _installed(
+    requirement: Requirement, installed_version: Callable[[str], str]
+) -> tuple[str, str | None]:
+    """Return the name of the distribution and the version installed, None where none is."""
     for name in requirement.names:
-        try:
-            found = installed_version(name)
-        except PackageNotFoundError:
-            continue
-        if requirement.at_least <= _release(found) < requirement.below:
-            return None
-        return f"{name} {found} found, {requirement.install} needed ({requirement.reason})"
-    return f"{requirement.names[0]} is not installed ({requirement.reason})"
+        with suppress(PackageNotFoundError):
+            return name, installed_version(name)
+    return requirement.names[0], None
 
 
 def _release(text: str) -> Version:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import RUNTIME, check_dependencies
+from tvm_sparse.dependencies import RUNTIME, WEIGHTS, check_dependencies
 from tvm_sparse.importers.importer import Importer
 from tvm_sparse.importers.registry import find_importer
 from tvm_sparse.processes.child import call
@@ -61,7 +61,7 @@ def _find_or_import(
     key = ir_key(spec, source)
     if (entry := cache.get("ir", key)) is not None:
         return entry
-    check_dependencies(RUNTIME + find_importer(spec.importer).requirements)
+    check_dependencies(RUNTIME + WEIGHTS + find_importer(spec.importer).requirements)
     with cache.lock("ir", key, on_wait=progress):
         # Another process may have imported the model while this one waited.
         if (entry := cache.get("ir", key)) is not None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import without_torch
+from tvm_sparse.dependencies import RUNTIME, WEIGHTS, check_dependencies, without_torch
 from tvm_sparse.errors import CacheError
 from tvm_sparse.host import available_cores
 from tvm_sparse.importers.import_model import import_model
@@ -62,7 +62,10 @@ def load_cached_model(key: str, cache: Cache, progress: Progress = silent) -> Mo
     ------
     CacheError
         If no entry begins like that, or more than one does, or it is damaged.
+    DependencyError
+        If what reads it is not installed.
     """
+    check_dependencies(RUNTIME + WEIGHTS)
     found = cache.info(f"ir/{key.removeprefix('ir/')}")
     entry = cache.get("ir", found.key)
     if entry is None:
