@@ -36,17 +36,17 @@ def root(tmp_path):
 def test_the_quota_is_the_least_of_all_groups_around_the_process(root, limits, quota):
     for group, text in limits.items():
         (root / "sys/fs/cgroup" / group / "cpu.max").write_text(f"{text}\n")
-    assert host._cpu_quota(root) == quota
+    assert host.cpu_quota(root) == quota
 
 
 def test_without_cgroups_there_is_no_quota(tmp_path):
-    assert host._cpu_quota(tmp_path) is None
+    assert host.cpu_quota(tmp_path) is None
 
 
 @pytest.mark.parametrize(("quota", "cores"), [(None, 4), (0.5, 1), (1.5, 2), (9.0, 4)])
 def test_a_quota_counts_as_so_many_cores_rounded_up(monkeypatch, quota, cores):
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3})
-    monkeypatch.setattr(host, "_cpu_quota", lambda: quota)
+    monkeypatch.setattr(host, "cpu_quota", lambda: quota)
     assert available_cores() == cores
 
 

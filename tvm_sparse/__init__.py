@@ -30,6 +30,7 @@ _HOMES = {
     "benchmark": "tvm_sparse.api.benchmark",
     "compare": "tvm_sparse.api.comparison",
     "compile": "tvm_sparse.api.builds",
+    "diagnose": "tvm_sparse.diagnosis.diagnose",
     "evaluate": "tvm_sparse.api.evaluation",
     "export": "tvm_sparse.api.builds",
     "finetune": "tvm_sparse.api.pruning",

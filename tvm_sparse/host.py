@@ -26,6 +26,11 @@ LEVEL_FEATURES: dict[str, tuple[str, ...]] = {
     ),
     "aarch64": ("asimd",),
 }
+#: Products of small integers and of bfloat16, and longer vectors: worth knowing of a machine.
+_FURTHER_FEATURES = (
+    *("avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
+    *("asimddp", "i8mm", "bf16", "sve", "sve2"),
+)
 #: Where there are no flags at all, the CPU is not what is wrong.
 UNKNOWN_CPU = "/proc/cpuinfo does not say what this CPU can do"
 
@@ -85,13 +90,35 @@ def available_cores() -> int:
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
-    quota = _cpu_quota()
+    quota = cpu_quota()
     return cores if quota is None else min(cores, max(1, math.ceil(quota)))
 
 
 def memory_bytes() -> int:
-    """Return the size of this machine's memory in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Return how many bytes of memory this process may use: the machine's, less in a container."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(machine, memory_limit_bytes() or machine)
+
+
+@functools.cache
+def memory_limit_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that the cgroups of this process have, None without a limit.
+
+    Parameters
+    ----------
+    root : Path
+        Where /proc and /sys are.
+    """
+    limits = (_read(group / "memory.max").strip() for group in _cgroups(root))
+    return min((int(limit) for limit in limits if limit.isdigit()), default=None)
+
+
+def available_memory_bytes() -> int | None:
+    """Return the memory that programs can have without swapping, None where nothing tells."""
+    for line in _read(Path("/proc/meminfo")).splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
 
 
 def threads_here(threads: int | None) -> int:
@@ -111,7 +138,7 @@ def threads_here(threads: int | None) -> int:
 
 
 @functools.cache
-def _cpu_quota(root: Path = Path("/")) -> float | None:
+def cpu_quota(root: Path = Path("/")) -> float | None:
     """Return the CPU time per time that the cgroups of this process have, None without a limit.
 
     Parameters
@@ -134,6 +161,12 @@ def _cgroups(root: Path) -> Iterator[Path]:
         if line.startswith("0::/"):
             group = Path(line.removeprefix("0::/"))
             yield from (root / "sys/fs/cgroup" / path for path in (group, *group.parents))
+
+
+def known_features(features: frozenset[str]) -> tuple[str, ...]:
+    """Return the flags of a CPU that code is generated from, or may be one day."""
+    known = {flag for level in LEVEL_FEATURES.values() for flag in level} | set(_FURTHER_FEATURES)
+    return tuple(sorted(features & known))
 
 
 def _host_isa(features: frozenset[str]) -> str:

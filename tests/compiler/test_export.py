@@ -10,7 +10,8 @@ import pytest
 from tiny_artifact import WEIGHT, compile_tiny, tiny_inputs, tiny_metadata, tiny_reference
 
 from tvm_sparse.compiler import export
-from tvm_sparse.compiler.export import export_artifact, find_linker
+from tvm_sparse.compiler.export import export_artifact
+from tvm_sparse.compiler.linker import find_linker
 from tvm_sparse.errors import BuildError
 from tvm_sparse.processes import directory
 from tvm_sparse.runtime.artifact import load

@@ -45,6 +45,7 @@ _COMMANDS = {
     "evaluate": "Compare a pruned model with the dense one on texts.",
     "cache": "List, explain and remove what is kept on disk.",
     "models": "List the models known by a short name.",
+    "doctor": "Tell whether this installation works on this machine.",
     "completion": "Complete commands, options and presets in your shell.",
 }
 _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tvm_sparse.compiler.linker import find_linker, linker_to_install
 from tvm_sparse.compiler.weights_object import write_weights_object
 from tvm_sparse.errors import BuildError
 from tvm_sparse.processes.directory import place_directory
@@ -27,10 +27,6 @@ from tvm_sparse.runtime.metadata import (
     FileEntry,
     save_metadata,
 )
-
-#: Tried in this order after $CXX and $CC; all that is needed is a linker of shared libraries.
-_LINKERS = ("g++", "gcc", "clang++", "clang", "cc", "ld", "ld.lld")
-_AARCH64_LINKERS = (*(f"aarch64-linux-gnu-{name}" for name in ("g++", "gcc", "ld")), "ld.lld")
 
 
 def export_artifact(
@@ -78,9 +74,7 @@ def link_library(
     """
     linker = find_linker(isa)
     if linker is None:
-        native = "g++ (or binutils' ld), or set CXX to a compiler"
-        wanted = _AARCH64_LINKERS[0] if _is_foreign(isa) else native
-        raise BuildError(f"no linker for {isa} found: install {wanted}")
+        raise BuildError(f"no linker for {isa} found: install {linker_to_install(isa)}")
     weights_object = library.with_name("weights.o")
     write_weights_object(weights, isa, weights_object, signature)
     executable.export_library(str(library), fcompile=_linker_call(linker, weights_object))
@@ -101,18 +95,6 @@ def place_artifact(fill: Callable[[Path], object], out_dir: str | os.PathLike[st
     out_path = Path(os.path.abspath(out_dir))
     check_replaceable(out_path)
     return place_directory(fill, out_path, "the artifact")
-
-
-def find_linker(isa: str) -> str | None:
-    """Return the command that links shared libraries for `isa`, None when there is none."""
-    foreign = _is_foreign(isa)
-    named = () if foreign else (os.environ.get("CXX", ""), os.environ.get("CC", ""))
-    candidates = (*named, *(_AARCH64_LINKERS if foreign else _LINKERS))
-    return next((name for name in candidates if name and shutil.which(name)), None)
-
-
-def _is_foreign(isa: str) -> bool:
-    return isa == "aarch64" and os.uname().machine not in ("aarch64", "arm64")
 
 
 def check_replaceable(directory: str | os.PathLike[str]) -> None:

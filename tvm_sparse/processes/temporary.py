@@ -13,9 +13,10 @@ from pathlib import Path
 
 from tvm_sparse.processes.ownership import is_owned, own_directory
 
-_PREFIX = "tvm_sparse-tmp-"
+#: How their names begin.
+PREFIX = "tvm_sparse-tmp-"
 #: What `tempfile` makes of the prefix; nothing else may be taken for one of ours.
-_NAME = re.compile(rf"(\..+\.)?{_PREFIX}[a-z0-9_]{{8}}")
+_NAME = re.compile(rf"(\..+\.)?{PREFIX}[a-z0-9_]{{8}}")
 #: One this young may be about to be marked as in use.
 _LEAST_AGE_S = 60.0
 
@@ -37,9 +38,9 @@ def temporary_directory(beside: Path | None = None) -> Iterator[Path]:
         There is no place for temporary files.
     """
     if beside is None:
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        path = Path(tempfile.mkdtemp(prefix=PREFIX))
     else:
-        path = Path(tempfile.mkdtemp(prefix=f".{beside.name}.{_PREFIX}", dir=beside.parent))
+        path = Path(tempfile.mkdtemp(prefix=f".{beside.name}.{PREFIX}", dir=beside.parent))
     try:
         _sweep(path.parent)
         with _in_use(path):

@@ -10,6 +10,7 @@ from pathlib import Path
 from tvm_sparse.analysis.layers import Analysis
 from tvm_sparse.bench.peers.record import PeersRecord
 from tvm_sparse.bench.record import BenchRecord
+from tvm_sparse.diagnosis.record import Diagnosis
 from tvm_sparse.fidelity.record import EvaluationRecord
 from tvm_sparse.pruning.report import PruningReport
 from tvm_sparse.records.schema import json_schema
@@ -18,13 +19,14 @@ from tvm_sparse.runtime.metadata import ArtifactMetadata
 from tvm_sparse.tuning.tuned_build import TuningRecord
 from tvm_sparse.whatif.study import Study
 
-#: By the name of the schema: what `bench`, `compare`, `what-if`, `analyze`, `evaluate`, `tune` and
-#: `prune` write, and the metadata of an artifact.
+#: By the name of the schema: what `bench`, `compare`, `what-if`, `analyze`, `evaluate`, `tune`,
+#: `prune` and `doctor` write, and the metadata of an artifact.
 RECORDS = {
     "analysis": Analysis,
     "artifact": ArtifactMetadata,
     "benchmark": BenchRecord,
     "comparison": PeersRecord,
+    "diagnosis": Diagnosis,
     "evaluation": EvaluationRecord,
     "pruning": PruningReport,
     "study": Study,
