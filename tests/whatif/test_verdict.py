@@ -62,6 +62,13 @@ def test_where_todays_engine_is_faster_nothing_is_to_be_pruned():
         assert INT8 in text
 
 
+def test_engines_measured_on_a_busy_machine_are_named():
+    busy = replace(example_study().alternatives[0], disturbed=True)
+    caveats = verdict_of(make_study(alternatives=(busy,))).caveats
+    assert any(f"busy while {busy.engine}" in caveat for caveat in caveats)
+    assert not any("busy while" in caveat for caveat in verdict_of(make_study()).caveats)
+
+
 def test_without_a_fidelity_the_usual_sparsity_is_told_and_that_accuracy_is_unknown():
     missing = Alternative("ONNX Runtime INT8", 128, 1, 2, "not installed", "needs onnxruntime")
     verdict = verdict_of(make_study(alternatives=(missing,), pricing=Pricing()))

@@ -191,10 +191,13 @@ def _value(value: Any) -> tuple[str, str]:
     """Return a value as the text of a cell, and the kind of the cell."""
     if isinstance(value, float):
         return number(value), ""
-    return _text(value), "" if isinstance(value, int) else "text"
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return _text(value), "" if is_number else "text"
 
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {text}" for name, text in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return _UNKNOWN if value is None else str(value)

@@ -30,6 +30,7 @@ def measured_engines(
     names: Sequence[str],
     bench: BenchSpec,
     progress: Progress = silent,
+    again: bool = False,
 ) -> list[Alternative]:
     """Return what other engines give at a setting, our dense build taking turns with them.
 
@@ -47,6 +48,8 @@ def measured_engines(
         How long each of them.
     progress : callable
         Receives one line a step.
+    again : bool
+        Measure engines again that something disturbed.
 
     Raises
     ------
@@ -54,7 +57,9 @@ def measured_engines(
         There is no engine of a name.
     """
     engines = find_engines(names)
-    found = {engine.name: _known(subject, records, setting, engine, bench) for engine in engines}
+    found = {
+        engine.name: _known(subject, records, setting, engine, bench, again) for engine in engines
+    }
     if missing := [engine for engine in engines if found[engine.name] is None]:
         progress(f"measuring {', '.join(engine.label for engine in missing)}, {setting}")
         for engine, measured in zip(
@@ -69,21 +74,32 @@ def measured_engines(
 
 
 def count_unmeasured(
-    subject: Subject, records: Records, setting: Setting, names: Sequence[str], bench: BenchSpec
+    subject: Subject,
+    records: Records,
+    setting: Setting,
+    names: Sequence[str],
+    bench: BenchSpec,
+    again: bool = False,
 ) -> int:
-    """Return how many engines are left to be measured at a setting."""
-    known = [_known(subject, records, setting, one, bench) for one in find_engines(names)]
+    """Return how many engines are left to be measured at a setting; see `measured_engines`."""
+    known = [_known(subject, records, setting, one, bench, again) for one in find_engines(names)]
     return known.count(None)
 
 
 def _known(
-    subject: Subject, records: Records, setting: Setting, engine: Engine, bench: BenchSpec
+    subject: Subject,
+    records: Records,
+    setting: Setting,
+    engine: Engine,
+    bench: BenchSpec,
+    again: bool,
 ) -> Alternative | None:
     """Return what is known of an engine without measuring it, None if that is left to do."""
     if missing := engine.missing():
         needs = f"needs {', '.join(missing)}: pip install 'tvm_sparse[peers]'"
         return Alternative(*_place(engine, setting), "not installed", needs)
-    return records.load("engine", _identity(subject, setting, engine, bench), Alternative)
+    known = records.load("engine", _identity(subject, setting, engine, bench), Alternative)
+    return None if known is not None and known.disturbed and again else known
 
 
 def _identity(
@@ -144,6 +160,7 @@ def _alternative(
         dense_ms=ours.latency_ms.p10,
         speedup=ours.latency_ms.p10 / theirs.latency_ms.p10,
         max_absolute_error=theirs.max_absolute_error,
+        disturbed=theirs.disturbance is not None and theirs.disturbance.is_high,
     )
 
 

@@ -85,11 +85,8 @@ def economy_of(
         Whether the latency was measured.
     """
     core_s = latency_ms / 1e3 * setting.threads / setting.batch
-    core_hours, price, per_day = (
-        core_s * 1e6 / 3600,
-        pricing.per_core_hour,
-        pricing.requests_per_day,
-    )
+    core_hours = core_s * 1e6 / 3600
+    price, per_day = pricing.per_core_hour, pricing.requests_per_day
     per_million = core_hours * price if price else None
     per_year = per_million * per_day * _DAYS_PER_YEAR / 1e6 if per_million and per_day else None
     return Economy(

@@ -96,7 +96,14 @@ def plan_study(subject: Subject, question: Question, records: Records) -> Cost:
     measured = engines = 0
     if question.mode != "predict":
         engines = sum(
-            count_unmeasured(subject, records, setting, question.against, question.bench)
+            count_unmeasured(
+                subject,
+                records,
+                setting,
+                question.against,
+                question.bench,
+                question.measure_again,
+            )
             for setting in settings
         )
         identity = point_identity(subject, question.bench)

@@ -100,7 +100,13 @@ def run_study(
     if question.mode != "predict":
         for setting in grid.settings:
             alternatives += measured_engines(
-                subject, records, setting, question.against, question.bench, progress
+                subject,
+                records,
+                setting,
+                question.against,
+                question.bench,
+                progress,
+                question.measure_again,
             )
     record = baselines[grid.settings[0]].record
     study = Study(

@@ -57,6 +57,8 @@ class Alternative:
         measured.
     max_absolute_error : float or None
         Largest difference of its outputs from TensorFlow's.
+    disturbed : bool
+        Whether something else kept the machine busy, see `bench.disturbance`.
     """
 
     engine: str
@@ -69,6 +71,7 @@ class Alternative:
     dense_ms: float | None = None
     speedup: float | None = None
     max_absolute_error: float | None = None
+    disturbed: bool = False
 
 
 @dataclass(frozen=True)

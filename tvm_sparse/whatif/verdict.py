@@ -166,7 +166,13 @@ def _caveats(
         found.append("The speed is predicted: no build of that kind was measured.")
     if not alternatives_at(study, setting):
         found.append("No other engine was measured here: one may be faster than our dense build.")
-    elif any("INT8" in found.engine for found, _ in alternatives_at(study, setting)):
+    engines = [engine for engine, _ in alternatives_at(study, setting)]
+    if busy := [engine.engine for engine in engines if engine.disturbed]:
+        found.append(
+            f"The machine was busy while {', '.join(busy)} took turns with our dense build: "
+            "measure again when it is quiet (--measure-again)."
+        )
+    if any("INT8" in engine.engine for engine in engines):
         found.append("INT8 changes outputs too, and how much is not judged on texts here.")
     if study.fidelity is not None and fidelity is not None:
         found.append(f"Fidelity: {study.fidelity.meaning}. Pruned without training afterwards.")
