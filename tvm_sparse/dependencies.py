@@ -45,6 +45,16 @@ class Requirement:
     extra: str = ""
 
 
+#: What a standalone build needs: it carries the rest.
+FFI = (
+    Requirement(
+        ("apache-tvm-ffi",),
+        (0, 1, 14),
+        (0, 1, 15),
+        "apache-tvm-ffi==0.1.14.post1",
+        "from 0.1.15 on saving a module as JSON crashes the process",
+    ),
+)
 RUNTIME = (
     Requirement(
         ("apache-tvm",),
@@ -53,13 +63,7 @@ RUNTIME = (
         "apache-tvm==0.27.0.post1",
         "the compiler's Python names change between minor versions",
     ),
-    Requirement(
-        ("apache-tvm-ffi",),
-        (0, 1, 14),
-        (0, 1, 15),
-        "apache-tvm-ffi==0.1.14.post1",
-        "from 0.1.15 on saving a module as JSON crashes the process",
-    ),
+    *FFI,
 )
 #: The extra that brings what models are imported and pruned with.
 IMPORTING = "tensorflow"

@@ -16,6 +16,7 @@ import tvm_sparse
 
 #: Key in records, and distribution.
 TVM = {"tvm": "apache-tvm", "ffi": "apache-tvm-ffi"}
+NOT_INSTALLED = "not installed"
 #: Where the code begins that makes what is kept.
 ENTRIES = {
     # A worker imports the importer it is asked for.
@@ -94,11 +95,11 @@ def versions_of(distributions: Mapping[str, str]) -> dict[str, str]:
 
 
 def installed_version(distribution: str) -> str:
-    """Return the version of a distribution, `not installed` where there is none."""
+    """Return the version of a distribution, `NOT_INSTALLED` where there is none."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
 
 
 def _source(module: str) -> Path:

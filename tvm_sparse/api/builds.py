@@ -127,7 +127,13 @@ def compile(
     return Builds(model, directories, check)
 
 
-def export(builds: Builds, directory: str | os.PathLike[str], build: str | None = None) -> Path:
+def export(
+    builds: Builds,
+    directory: str | os.PathLike[str],
+    build: str | None = None,
+    *,
+    standalone: bool = False,
+) -> Path:
     """Copy a build out of the cache into a directory of its own.
 
     Parameters
@@ -138,6 +144,8 @@ def export(builds: Builds, directory: str | os.PathLike[str], build: str | None 
         Where `model.so` and `metadata.json` go: a new or empty directory, or an older artifact.
     build : str, optional
         Which build; the sparse one if there is one.
+    standalone : bool
+        Add TVM's runtime libraries: the build then runs where TVM is not installed.
 
     Raises
     ------
@@ -145,8 +153,11 @@ def export(builds: Builds, directory: str | os.PathLike[str], build: str | None 
         If there is no such build.
     BuildError
         If the directory cannot be written or holds something else.
+    ConfigError
+        If a build for another kind of machine would be standalone.
     """
     from tvm_sparse.compiler.export import place_artifact
+    from tvm_sparse.compiler.standalone import add_runtime
 
     sparse = (name for name in builds.directories if build_spec(name).is_sparse)
     name = build or next(sparse, DENSE.name)
@@ -157,6 +168,8 @@ def export(builds: Builds, directory: str | os.PathLike[str], build: str | None 
     def fill(staging: Path) -> None:
         for file in source.iterdir():
             shutil.copy2(file, staging)
+        if standalone:
+            add_runtime(staging)
 
     return place_artifact(fill, directory)
 

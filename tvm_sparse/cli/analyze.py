@@ -22,7 +22,7 @@ from tvm_sparse.cli.options.model import model_argument
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import ModelSpec, SparsitySpec
-from tvm_sparse.dependencies import RUNTIME, check_dependencies
+from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 from tvm_sparse.sources.pruned_blocks import pruned_blocks
@@ -100,7 +100,10 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int] | None, **flags:
         subject: Path | Model
         if artifact is not None:
             _refuse_given(("block", "bs_r", "bs_c", "threshold", "include", "exclude"))
-            check_dependencies(RUNTIME)
+            from tvm_sparse.runtime.artifact import check_packages
+            from tvm_sparse.runtime.metadata import load_metadata
+
+            check_packages(load_metadata(artifact))
             subject = artifact
         else:
             check_dependencies()

@@ -11,7 +11,6 @@ from tvm_sparse.cli.options.builds import threads_option
 from tvm_sparse.cli.options.output import output_options
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import BenchSpec
-from tvm_sparse.dependencies import RUNTIME, check_dependencies
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import DENSE
 
@@ -40,17 +39,19 @@ def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
     padding. Neither TensorFlow nor TVM's compiler is imported. Times are in milliseconds.
     """
     check_output_file("--json", flags["json_path"])
-    check_dependencies(RUNTIME)
     from tvm_sparse.bench.inputs import random_inputs
     from tvm_sparse.bench.runner import benchmark
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.cli.results import report_record
+    from tvm_sparse.runtime.artifact import check_packages
     from tvm_sparse.runtime.metadata import load_metadata
 
     metadata = load_metadata(directory)
+    check_packages(metadata)
     artifacts = {metadata.build: directory}
     if flags["against"] is not None:
         against = load_metadata(flags["against"])
+        check_packages(metadata, against)
         if against.build != DENSE.name or metadata.build == DENSE.name:
             raise ConfigError(
                 f"{directory} is a {metadata.build} build and --against {flags['against']} a "

@@ -36,6 +36,11 @@ from tvm_sparse.formats.builds import BUILDS, DENSE, SPARSE
     help="dense: the same weights, zeros included, in dense kernels; "
     "with --prune none the weights as they come.",
 )
+@click.option(
+    "--standalone",
+    is_flag=True,
+    help="Add TVM's runtime libraries, 6 MB: runs where TVM is not installed.",
+)
 @cache_option
 @output_options
 def command(
@@ -55,7 +60,10 @@ def command(
     check_dependencies()
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.compiler.export import check_replaceable
+    from tvm_sparse.compiler.standalone import check_standalone
 
+    if flags["standalone"]:
+        check_standalone(compile_spec.target)
     try:
         check_replaceable(flags["output"])
     except BuildError as error:
@@ -77,7 +85,7 @@ def command(
             progress=display.step,
         )
         display.step(f"writing {flags['output']}")
-        directory = export(builds, flags["output"], flags["build"])
+        directory = export(builds, flags["output"], flags["build"], standalone=flags["standalone"])
     from tvm_sparse.cli.results import print_artifact
 
     print_artifact(directory, flags["verbose"])

@@ -9,6 +9,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tvm_sparse.compiler.linker import find_linker, linker_to_install
 from tvm_sparse.compiler.weights_object import write_weights_object
 from tvm_sparse.errors import BuildError
 from tvm_sparse.processes.directory import place_directory
+from tvm_sparse.records.read import read_json
 from tvm_sparse.runtime.artifact import file_sha256
 from tvm_sparse.runtime.metadata import (
     LIBRARY_FILE,
@@ -116,14 +118,29 @@ def check_replaceable(directory: str | os.PathLike[str]) -> None:
         raise BuildError(
             f"{path} holds other files and no artifact: choose a new or an empty directory"
         )
-    strangers = sorted(
-        entry.name for entry in path.iterdir() if entry.name not in (LIBRARY_FILE, METADATA_FILE)
-    )
+    strangers = sorted(_files_in(path) - _files_of_artifact(path))
     if strangers:
         raise BuildError(
             f"{path} holds files that are no part of an artifact ({', '.join(strangers[:3])}): "
             "choose a new or an empty directory"
         )
+
+
+def _files_in(directory: Path) -> set[str]:
+    return {
+        path.relative_to(directory).as_posix()
+        for path in directory.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
+
+
+def _files_of_artifact(directory: Path) -> set[str]:
+    """Return the names of the files that an older artifact consists of, as its metadata says."""
+    files = None
+    with suppress(BuildError):  # damaged: it has the two files that every one has
+        document = read_json(directory / METADATA_FILE, BuildError)
+        files = document.get("files") if isinstance(document, dict) else None
+    return {LIBRARY_FILE, METADATA_FILE, *(files if isinstance(files, dict) else ())}
 
 
 def _linker_call(linker: str, weights_object: Path) -> Callable[..., None]:

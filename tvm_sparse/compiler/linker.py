@@ -12,7 +12,7 @@ _AARCH64_LINKERS = (*(f"aarch64-linux-gnu-{name}" for name in ("g++", "gcc", "ld
 
 def find_linker(isa: str) -> str | None:
     """Return the command that links shared libraries for `isa`, None when there is none."""
-    foreign = _is_foreign(isa)
+    foreign = is_foreign(isa)
     named = () if foreign else (os.environ.get("CXX", ""), os.environ.get("CC", ""))
     candidates = (*named, *(_AARCH64_LINKERS if foreign else _LINKERS))
     return next((name for name in candidates if name and shutil.which(name)), None)
@@ -22,10 +22,11 @@ def linker_to_install(isa: str) -> str:
     """Return what to install where `find_linker` finds none."""
     return (
         _AARCH64_LINKERS[0]
-        if _is_foreign(isa)
+        if is_foreign(isa)
         else "g++ (or binutils' ld), or set CXX to a compiler"
     )
 
 
-def _is_foreign(isa: str) -> bool:
+def is_foreign(isa: str) -> bool:
+    """Whether builds for `isa` are for machines of another kind than this one."""
     return isa == "aarch64" and os.uname().machine not in ("aarch64", "arm64")

@@ -9,6 +9,7 @@ import tvm_sparse
 from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.compiler.linker import find_linker, linker_to_install
 from tvm_sparse.dependencies import (
+    FFI,
     FRONTEND,
     IMPORTING,
     RUNTIME,
@@ -18,8 +19,8 @@ from tvm_sparse.dependencies import (
 )
 from tvm_sparse.diagnosis.record import Finding
 from tvm_sparse.errors import DependencyError
-from tvm_sparse.provenance import installed_version
-from tvm_sparse.runtime.tvm_runtime import load_tvm_ffi
+from tvm_sparse.provenance import NOT_INSTALLED, installed_version
+from tvm_sparse.runtime.tvm_runtime import is_tvm_installed, load_tvm_ffi
 
 #: Packages of the extras that no version is asked of, and what they are for.
 _EXTRAS = {
@@ -29,7 +30,6 @@ _EXTRAS = {
         "other engines to compare with",
     ),
 }
-_MISSING = "not installed"
 
 
 def look_at_software() -> Iterator[Finding]:
@@ -47,6 +47,14 @@ def look_at_software() -> Iterator[Finding]:
 def _look_at_runtime() -> Finding:
     """Load TVM's runtime library, as everybody does who runs a build."""
     try:
+        check_dependencies(FFI)
+        if not is_tvm_installed():
+            return Finding(
+                "runtime",
+                "note",
+                f"{_versions(r.names[0] for r in FFI)}, no apache-tvm: standalone builds alone run",
+                "python -m pip install apache-tvm, or export with --standalone",
+            )
         check_dependencies(RUNTIME)
         with without_torch():
             load_tvm_ffi()
@@ -67,7 +75,7 @@ def _look_at_importing() -> Finding:
 
 def _look_at_extra(extra: str, names: Iterable[str], purpose: str) -> Finding:
     names = tuple(names)
-    missing = [name for name in names if installed_version(name) == _MISSING]
+    missing = [name for name in names if installed_version(name) == NOT_INSTALLED]
     subject = f"extra {extra}"
     if missing:
         found = f"{', '.join(missing)} not installed ({purpose})"

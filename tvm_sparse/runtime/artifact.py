@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from tvm_sparse.dependencies import FFI, RUNTIME, check_dependencies
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.host import LEVEL_FEATURES, UNKNOWN_CPU, detect_host
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.crew import choose_threads
 from tvm_sparse.runtime.loaded_model import LoadedModel
-from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, load_metadata
-from tvm_sparse.runtime.tvm_runtime import check_versions, first_line, load_tvm_ffi
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, RUNTIME_FILE, ArtifactMetadata, load_metadata
+from tvm_sparse.runtime.tvm_runtime import RuntimeLibrary, check_versions, first_line, load_tvm_ffi
 from tvm_sparse.runtime.weights import map_weights, read_signature
 
 
@@ -58,16 +59,29 @@ def load(
     path = Path(directory)
     metadata = load_metadata(path)
     check_cpu(metadata)
-    check_versions(metadata.versions)
+    carried = _carried_runtime(path, metadata)
+    check_versions(metadata.versions, carried)
     threads = choose_threads(threads)
     check_files(path, metadata)
-    module, weights, signature = _load_library(path / LIBRARY_FILE)
+    tvm_ffi = load_tvm_ffi(carried)
+    module, weights, signature = _load_library(tvm_ffi, path / LIBRARY_FILE)
     if signature != metadata.signature:
         raise ArtifactError(
             f"the metadata in {path} says {metadata.signature}, {LIBRARY_FILE} is {signature}: "
             "the artifact is damaged, export it again"
         )
     return LoadedModel(metadata, module, weights, threads, check_ids)
+
+
+def check_packages(*artifacts: ArtifactMetadata) -> None:
+    """Refuse to run artifacts with packages that are missing or do not fit, before any work.
+
+    Raises
+    ------
+    DependencyError
+        With the pip command that mends it.
+    """
+    check_dependencies(FFI if all(a.is_standalone for a in artifacts) else RUNTIME)
 
 
 def check_cpu(metadata: ArtifactMetadata, features: frozenset[str] | None = None) -> None:
@@ -146,9 +160,15 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _load_library(path: Path) -> tuple[Any, list[np.ndarray[Any, Any]], str]:
+def _carried_runtime(directory: Path, metadata: ArtifactMetadata) -> RuntimeLibrary | None:
+    """Return the runtime library in an artifact, if it has one."""
+    if not metadata.is_standalone:
+        return None
+    return RuntimeLibrary(directory.resolve() / RUNTIME_FILE, str(metadata.versions.get("tvm")))
+
+
+def _load_library(tvm_ffi: Any, path: Path) -> tuple[Any, list[np.ndarray[Any, Any]], str]:
     """Return the TVM module in a shared library, the weights in it, and what it says it takes."""
-    tvm_ffi = load_tvm_ffi()
     with _own_name(path.resolve()) as name:
         try:
             module = tvm_ffi.load_module(name, keep_module_alive=False)

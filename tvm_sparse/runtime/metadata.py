@@ -21,6 +21,10 @@ from tvm_sparse.records.write import write_json
 
 METADATA_FILE = "metadata.json"
 LIBRARY_FILE = "model.so"
+#: What a standalone artifact carries of TVM, beside licences and what to install from Python.
+RUNTIME_FOLDER = "runtime"
+RUNTIME_FILE = f"{RUNTIME_FOLDER}/libtvm_runtime.so"
+FFI_FILE = f"{RUNTIME_FOLDER}/libtvm_ffi.so"
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,11 @@ class ArtifactMetadata:
         """The function's name, inputs and outputs in one line, as the library holds it too."""
         inputs, outputs = (", ".join(map(str, specs)) for specs in (self.inputs, self.outputs))
         return f"{self.entry}({inputs}) -> {outputs}"
+
+    @property
+    def is_standalone(self) -> bool:
+        """Whether it carries TVM's runtime libraries."""
+        return RUNTIME_FILE in self.files
 
 
 @dataclass(frozen=True)
