@@ -221,6 +221,8 @@ def test_int8_is_the_alternative_where_it_was_measured():
     found = answer("int8", alternatives=[measured])
     assert found.facts["least_sparsity"]["4x1"] == pytest.approx(0.75, abs=0.002)
     assert "1.54x our dense build" in found.text
+    slower = replace(measured, speedup=0.8)
+    assert "is as fast without pruning" in answer("int8", alternatives=[slower]).text
 
 
 def test_a_random_fill_says_nothing_about_accuracy():

@@ -225,7 +225,9 @@ def _int8(found: Alternative, curves: Sequence[Curves]) -> Answer:
         equal_ms = curve.dense_ms / found.speedup
         needed = _needed(curve, equal_ms)
         reached = [f"{name} at {s:.1%}" for name, s in needed.items() if s is not None]
-        if reached:
+        if found.speedup <= 1:
+            text += " Our dense build is as fast without pruning."
+        elif reached:
             text += f" Pruning is as fast with {', '.join(reached)}."
         elif needed:
             text += " No sparsity is as fast."
