@@ -40,7 +40,7 @@ from tvm_sparse.sources.checkpoint import SAFETENSORS_INDEX, find_weights
 from tvm_sparse.sources.source import resolve_source
 from tvm_sparse.sources.stored_tensors import stored_tensors
 from tvm_sparse.sparsity.schedule import by_patterns, load_patterns
-from tvm_sparse.tasks.sequence_classification import class_names
+from tvm_sparse.text.labels import class_names
 from tvm_sparse.text.tokens import load_tokenizer
 from tvm_sparse.whatif.grid import Grid
 from tvm_sparse.whatif.grid_file import load_grid

@@ -36,6 +36,7 @@ _HOMES = {
     "finetune": "tvm_sparse.api.pruning",
     "load": "tvm_sparse.runtime.artifact",
     "load_model": "tvm_sparse.api.models",
+    "pipeline": "tvm_sparse.api.pipelines",
     "prune": "tvm_sparse.api.pruning",
     "sensitivity": "tvm_sparse.fidelity.model_sensitivity",
     "sparsify": "tvm_sparse.api.models",

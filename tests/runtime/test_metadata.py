@@ -30,7 +30,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     [
         ({"inputs": [{"name": "x", "shape": [1, "2"]}]}, r"inputs\[0\].shape\[1\]: "),
         ({"files": {"model.so": {"sha256": "0"}}}, "files.model.so: .* required field size_bytes"),
-        ({"schema_version": 2}, "has schema version 2, 3 is needed"),
+        ({"schema_version": 3}, "has schema version 3, 4 is needed"),
     ],
 )
 def test_wrong_contents(tmp_path: Path, changes: dict, message: str) -> None:

@@ -141,7 +141,8 @@ def export(
     builds : Builds
         What `compile` returned.
     directory : path
-        Where `model.so` and `metadata.json` go: a new or empty directory, or an older artifact.
+        Where `model.so`, `metadata.json` and, if the model's directory has a tokenizer, what is
+        needed to run it on texts go: a new or empty directory, or an older artifact.
     build : str, optional
         Which build; the sparse one if there is one.
     standalone : bool
@@ -155,9 +156,12 @@ def export(
         If the directory cannot be written or holds something else.
     ConfigError
         If a build for another kind of machine would be standalone.
+    InputError
+        If the model's tokenizer, or a file that describes it, is damaged.
     """
     from tvm_sparse.compiler.export import place_artifact
     from tvm_sparse.compiler.standalone import add_runtime
+    from tvm_sparse.compiler.text_files import add_text_files
 
     sparse = (name for name in builds.directories if build_spec(name).is_sparse)
     name = build or next(sparse, DENSE.name)
@@ -168,6 +172,7 @@ def export(
     def fill(staging: Path) -> None:
         for file in source.iterdir():
             shutil.copy2(file, staging)
+        add_text_files(staging, builds.model.facts)
         if standalone:
             add_runtime(staging)
 

@@ -37,6 +37,7 @@ _COMMANDS = {
     "run": "Measure dense and sparse builds of a model side by side.",
     "export": "Write a build as a directory to deploy.",
     "bench": "Measure an exported build.",
+    "predict": "Ask an exported build about texts.",
     "compare": "Measure an exported build beside other engines.",
     "tune": "Search the fastest register tiles on this machine.",
     "analyze": "Tell what each layer costs and what would run sparse.",

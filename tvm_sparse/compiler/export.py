@@ -1,6 +1,7 @@
 """Write a compiled model as an artifact directory: `model.so` and `metadata.json`.
 
 The library holds code, the program of TVM's virtual machine, and the weights as they lie in memory.
+What a model needs to be run on texts is added by `compiler.text_files`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from tvm_sparse.compiler.weights_object import write_weights_object
 from tvm_sparse.errors import BuildError
 from tvm_sparse.processes.directory import place_directory
 from tvm_sparse.records.read import read_json
-from tvm_sparse.runtime.artifact import file_sha256
 from tvm_sparse.runtime.metadata import (
     LIBRARY_FILE,
     METADATA_FILE,
     ArtifactMetadata,
     FileEntry,
+    file_sha256,
     save_metadata,
 )
 

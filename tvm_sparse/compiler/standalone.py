@@ -12,12 +12,12 @@ from tvm_sparse.compiler.linker import is_foreign
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.provenance import TVM
 from tvm_sparse.records.write import write_text
-from tvm_sparse.runtime.artifact import file_sha256
 from tvm_sparse.runtime.metadata import (
     FFI_FILE,
     RUNTIME_FILE,
     RUNTIME_FOLDER,
     FileEntry,
+    file_sha256,
     load_metadata,
     save_metadata,
 )

@@ -33,10 +33,33 @@ def read_yaml(path: str | os.PathLike[str], error: type[TvmSparseError]) -> Any:
         Of the class `error`: the file cannot be read, is too large, no YAML, or not plain.
     """
     data = read_bytes(path, _MOST_BYTES, error)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise error(f"{path} is no YAML file: it is not in UTF-8") from None
+    return parse_yaml(text, str(path), error)
+
+
+def parse_yaml(text: str, origin: str, error: type[TvmSparseError]) -> Any:
+    """Parse YAML of anything that JSON can say.
+
+    Parameters
+    ----------
+    text : str
+        Of a length that somebody has looked at.
+    origin : str
+        Where it is from, for messages.
+    error : type
+        Raised if it cannot be parsed.
+
+    Raises
+    ------
+    TvmSparseError
+        Of the class `error`: it is no YAML, or not plain.
+    """
     import yaml
 
     try:
-        text = data.decode()
         reason = _obstacle(text)
         if not reason:
             document = yaml.load(text, Loader=_plain_loader())
@@ -47,11 +70,9 @@ def read_yaml(path: str | os.PathLike[str], error: type[TvmSparseError]) -> Any:
         mark = getattr(fault, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         reason = f"{getattr(fault, 'problem', None) or str(fault).splitlines()[0]}{where}"
-    except UnicodeDecodeError:
-        reason = "it is not in UTF-8"
     except (ValueError, OverflowError):
         reason = "a number in it is too long"
-    raise error(f"{path} is no YAML file: {reason}")
+    raise error(f"{origin} is no YAML file: {reason}")
 
 
 def _obstacle(text: str) -> str:

@@ -6,7 +6,6 @@ Needs numpy and TVM's runtime library alone.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,13 @@ from tvm_sparse.host import LEVEL_FEATURES, UNKNOWN_CPU, detect_host
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.crew import choose_threads
 from tvm_sparse.runtime.loaded_model import LoadedModel
-from tvm_sparse.runtime.metadata import LIBRARY_FILE, RUNTIME_FILE, ArtifactMetadata, load_metadata
+from tvm_sparse.runtime.metadata import (
+    LIBRARY_FILE,
+    RUNTIME_FILE,
+    ArtifactMetadata,
+    file_sha256,
+    load_metadata,
+)
 from tvm_sparse.runtime.tvm_runtime import RuntimeLibrary, check_versions, first_line, load_tvm_ffi
 from tvm_sparse.runtime.weights import map_weights, read_signature
 
@@ -70,7 +75,7 @@ def load(
             f"the metadata in {path} says {metadata.signature}, {LIBRARY_FILE} is {signature}: "
             "the artifact is damaged, export it again"
         )
-    return LoadedModel(metadata, module, weights, threads, check_ids)
+    return LoadedModel(metadata, module, weights, threads, check_ids, path)
 
 
 def check_packages(*artifacts: ArtifactMetadata) -> None:
@@ -140,24 +145,6 @@ def check_files(directory: Path, metadata: ArtifactMetadata) -> None:
                 f"{path} does not match its checksum: the artifact is damaged, "
                 "copy or export it again"
             )
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content as hexadecimal digits.
-
-    Raises
-    ------
-    ArtifactError
-        If the file cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
-    return digest.hexdigest()
 
 
 def _carried_runtime(directory: Path, metadata: ArtifactMetadata) -> RuntimeLibrary | None:

@@ -6,7 +6,9 @@ answers a misaligned or mistyped buffer with a crash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,8 +18,11 @@ from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.runtime.crew import on_threads
 from tvm_sparse.runtime.instrument import Observer, Watch, measure_calls, trace_calls
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, CallTime
+from tvm_sparse.runtime.on_texts import open_texts
 from tvm_sparse.runtime.tvm_runtime import first_line, load_tvm_ffi
 from tvm_sparse.runtime.weights import ALIGNMENT_BYTES
+from tvm_sparse.text.sentence_embedding import SentenceEmbedding
+from tvm_sparse.text.text_model import TextModel
 
 T = TypeVar("T")
 
@@ -46,9 +51,11 @@ class LoadedModel:
         weights: list[np.ndarray[Any, Any]],
         threads: int,
         check_ids: bool = True,
+        directory: Path | None = None,
     ) -> None:
         self.metadata = metadata
         self.threads = threads
+        self._directory = directory
         self._check_ids = check_ids
         self._module = module
         self._weights = [load_tvm_ffi().from_dlpack(weight) for weight in weights]
@@ -90,6 +97,35 @@ class LoadedModel:
             If a name, shape or dtype is not the model's, or an id is none of its.
         """
         return self._bind(inputs, self._read)()
+
+    @functools.cached_property
+    def text(self) -> TextModel:
+        """The model with its tokenizer, which is read at first use; see `open_texts`."""
+        return open_texts(self, self.metadata, self._directory)
+
+    def encode(self, texts: str | Iterable[str], **options: Any) -> np.ndarray[Any, Any]:
+        """Return sentence embeddings.
+
+        Parameters
+        ----------
+        texts : str or iterable of str
+            One text, or several.
+        **options
+            Of `text.sentence_embedding.SentenceEmbedding`: batch_size, show_progress_bar,
+            normalize_embeddings, prompt_name, prompt.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 (texts, H), of one text (H,).
+
+        Raises
+        ------
+        InputError
+            If the artifact has no tokenizer, its model returns no hidden states, or what is given
+            is no text.
+        """
+        return SentenceEmbedding(self.text)(texts, **options)
 
     def profile(
         self, inputs: Mapping[str, np.ndarray[Any, Any]], repeats: int = 10

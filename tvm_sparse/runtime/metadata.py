@@ -5,6 +5,7 @@ Free of TVM, so that reports and the command line can read an artifact they do n
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from tvm_sparse.host import memory_bytes
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
+from tvm_sparse.model.text_facts import TextFacts
 from tvm_sparse.records.checksum import checksum
 from tvm_sparse.records.read import check_record, read_json
 from tvm_sparse.records.write import write_json
@@ -108,13 +110,15 @@ class ArtifactMetadata:
         Size of the weights in memory, and the time compiling took in seconds.
     entry : str
         Name of the compiled function.
+    text : TextFacts or None
+        How the model takes texts; None if it has no tokenizer.
     files : dict of str to FileEntry
         Checksums of the artifact's other files; filled in when it is exported.
     checksum : str
         SHA-256 of all the other fields, see `records.checksum`; filled in when it is exported.
     """
 
-    schema_version: Literal[3] = field(default=3, kw_only=True)
+    schema_version: Literal[4] = field(default=4, kw_only=True)
     name: str
     build: str
     model: ModelDescription
@@ -133,6 +137,7 @@ class ArtifactMetadata:
     weights_bytes: int = 0
     compile_s: float = 0.0
     entry: str = "main"
+    text: TextFacts | None = None
     files: dict[str, FileEntry] = field(default_factory=dict)
     checksum: str = ""
 
@@ -200,3 +205,21 @@ def load_metadata(directory: str | Path) -> ArtifactMetadata:
             "the artifact again"
         )
     return metadata
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content as hexadecimal digits.
+
+    Raises
+    ------
+    ArtifactError
+        If the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+    return digest.hexdigest()

@@ -11,13 +11,8 @@ from numpy.typing import NDArray
 from tvm_sparse.errors import InputError
 from tvm_sparse.tasks.measures import compare_classes
 from tvm_sparse.tasks.task import OnTexts, Task, View
+from tvm_sparse.text.labels import class_names
 from tvm_sparse.text.tokens import Tokens
-
-
-def class_names(config: Mapping[str, Any], count: int) -> list[str]:
-    """Return the names of a model's classes by number."""
-    names = {int(i): str(name) for i, name in (config.get("id2label") or {}).items()}
-    return [names.get(i, f"LABEL_{i}") for i in range(count)]
 
 
 def label_ids(labels: Sequence[str], names: Sequence[str]) -> list[int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from tvm_sparse.errors import InputError
@@ -12,23 +12,25 @@ from tvm_sparse.errors import InputError
 #: Separates the two texts of a pair, such as question and context.
 PAIR_SEPARATOR = "\t"
 _MOST_BYTES = 256 * 1024 * 1024
+_STDIN = "standard input"
 _Item = TypeVar("_Item")
 
 
 def read_texts(path: str | os.PathLike[str]) -> list[str]:
     """Read a plain text file, one text a line; empty lines are left out.
 
-    It is UTF-8 text, in which a tab separates the two texts of a pair.
+    It is UTF-8 text, in which a tab separates the two texts of a pair. `-` is standard input.
 
     Raises
     ------
     InputError
         The file cannot be read, is binary, is too large, or holds no text.
     """
-    texts = [line.strip(" \r\f\v") for line in _read(path).split("\n")]
+    texts = [line.strip(" \r\f\v") for line in read_text(path).split("\n")]
     texts = [text for text in texts if text.strip()]
     if not texts:
-        raise InputError(f"{path} holds no text: one text a line is needed")
+        name = _STDIN if path == "-" else path
+        raise InputError(f"{name} holds no text: one text a line is needed")
     return texts
 
 
@@ -56,20 +58,30 @@ def read_labels(path: str | os.PathLike[str], count: int) -> list[str]:
     return labels
 
 
-def _read(path: str | os.PathLike[str]) -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a file of UTF-8 text, or standard input by the name of `-`.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is binary or too large.
+    """
+    name = _STDIN if path == "-" else str(path)
     try:
-        size = os.path.getsize(path)
-        if size > _MOST_BYTES:
-            raise InputError(
-                f"{path} has {size / 1e6:.0f} MB: give a sample, a few hundred texts are enough"
-            )
-        content = Path(path).read_bytes()
+        stream = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115
+        with stream:
+            content = stream.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        raise InputError(f"{name} cannot be read: {error.strerror}") from None
+    if len(content) > _MOST_BYTES:
+        raise InputError(
+            f"{name} has more than {_MOST_BYTES >> 20} MB: give a sample, a few hundred texts are "
+            "enough"
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise InputError(f"{path} is no UTF-8 text: one text a line is needed")
+        raise InputError(f"{name} is no UTF-8 text: one text a line is needed")
     return text

@@ -121,7 +121,7 @@ class TextTokenizer:
 
     def _encode(self, text: str) -> Any:
         first, separator, second = text.partition(PAIR_SEPARATOR)
-        with _refusing("the tokenizer fails on a text"):
+        with refusing("the tokenizer fails on a text"):
             encoded = self._tokenizer.encode(first, second if separator else None)
         if not encoded.ids:
             raise InputError(f"the tokenizer makes no tokens of {reprlib.repr(text)}")
@@ -136,28 +136,43 @@ def load_tokenizer(directory: str | os.PathLike[str]) -> TextTokenizer:
     InputError
         There is none, or it is damaged.
     """
-    folder = Path(directory)
+    tokenizer = read_tokenizer(Path(directory))
+    found = (tokenizer.token_to_id(token) for token in _PADDING_TOKENS)
+    return TextTokenizer(tokenizer, next((i for i in found if i is not None), 0))
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Tell whether a model's directory holds a tokenizer that is read."""
+    return any((folder / name).is_file() for name in (TOKENIZER_FILE, VOCABULARY_FILE))
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """Return the `tokenizers.Tokenizer` of a model's directory, without padding and truncation.
+
+    Raises
+    ------
+    InputError
+        As `load_tokenizer`.
+    """
     file = folder / TOKENIZER_FILE
-    with _refusing(f"the tokenizer in {folder} cannot be read"):
+    with refusing(f"the tokenizer in {folder} cannot be read"):
         if file.is_file():
             from tokenizers import Tokenizer
 
             tokenizer = Tokenizer.from_file(str(file))
             tokenizer.no_padding()
             tokenizer.no_truncation()
-        elif (folder / VOCABULARY_FILE).is_file():
-            tokenizer = load_word_pieces(folder)
-        else:
-            raise InputError(
-                f"{folder} has no tokenizer: {TOKENIZER_FILE} or {VOCABULARY_FILE} is needed "
-                "beside the model (--tokenizer names another directory)"
-            )
-    found = (tokenizer.token_to_id(token) for token in _PADDING_TOKENS)
-    return TextTokenizer(tokenizer, next((i for i in found if i is not None), 0))
+            return tokenizer
+        if has_tokenizer(folder):
+            return load_word_pieces(folder)
+    raise InputError(
+        f"{folder} has no tokenizer: {TOKENIZER_FILE} or {VOCABULARY_FILE} is needed "
+        "beside the model (--tokenizer names another directory)"
+    )
 
 
 @contextmanager
-def _refusing(what: str) -> Iterator[None]:
+def refusing(what: str) -> Iterator[None]:
     """Turn whatever the library raises into one line."""
     try:
         yield

@@ -1,0 +1,140 @@
+"""A model's tokenizer as tasks use it: pairs, strides, special tokens, and the way back."""
+
+from __future__ import annotations
+
+import os
+import reprlib
+import threading
+from pathlib import Path
+from typing import Any, Literal
+
+from tvm_sparse.errors import InputError
+from tvm_sparse.model.text_facts import TextFacts
+from tvm_sparse.text.tokens import read_tokenizer, refusing
+
+#: Which of a pair is cut if both are too long together.
+Cut = Literal["longest_first", "only_first", "only_second"]
+
+# The library keeps the length to cut at in the tokenizer, which threads share. A fork waits for
+# who holds the lock.
+_lock = threading.Lock()
+os.register_at_fork(
+    before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+)
+
+#: What becomes of spaces that decoding puts between tokens, in this order.
+_CLEANED = (
+    *((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'")),
+    *((" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")),
+)
+
+
+class TaskTokenizer:
+    """An artifact's tokenizer; safe to use from several threads.
+
+    Parameters
+    ----------
+    directory : Path
+        Holds `tokenizer.json`.
+    facts : TextFacts
+        What else is known about it.
+
+    Raises
+    ------
+    InputError
+        It is missing or damaged.
+    """
+
+    def __init__(self, directory: Path, facts: TextFacts) -> None:
+        self._tokenizer = read_tokenizer(directory)
+        self._facts = facts
+        ids = {role: self.id_of(token) for role, token in facts.special_tokens.items()}
+        #: Ids of the special tokens by role.
+        self.special = {role: i for role, i in ids.items() if i is not None}
+        prefix = getattr(self._tokenizer.model, "continuing_subword_prefix", None)
+        #: Whether a token's text tells that a word goes on in it.
+        self.marks_words = bool(prefix)
+
+    def encode(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        most: int,
+        cut: Cut = "longest_first",
+        stride: int = 0,
+    ) -> Any:
+        """Return a text, or two, as a `tokenizers.Encoding`.
+
+        Parameters
+        ----------
+        text, pair : str, str or None
+            The texts.
+        most : int
+            Tokens at most, special ones included; what is behind them is in `overflowing`.
+        cut : str
+            Which text is cut.
+        stride : int
+            Tokens of the text that is cut which the next part repeats.
+
+        Raises
+        ------
+        InputError
+            No text is given, `most` leaves no room for it, or the tokenizer fails on it.
+        """
+        for one in (text, "" if pair is None else pair):
+            if not isinstance(one, str):
+                raise InputError(f"{reprlib.repr(one)} given: texts are needed")
+        wanted = {"max_length": most, "stride": stride, "strategy": cut, "direction": "right"}
+        with _lock, refusing(f"the tokenizer fails on {reprlib.repr(text)}"):
+            if self._tokenizer.truncation != wanted:
+                self._tokenizer.enable_truncation(**wanted)
+            encoded = self._tokenizer.encode(text, pair)
+        if not encoded.ids:
+            raise InputError(f"the tokenizer makes no tokens of {reprlib.repr(text)}")
+        return encoded
+
+    def length(self, text: str) -> int:
+        """Return of how many tokens a text is, without special ones."""
+        return len(self._plain(text).ids)
+
+    def cut(self, text: str, most: int) -> str:
+        """Return the beginning of a text of more than `most` tokens, special ones not counted."""
+        return text[: self._plain(text).offsets[most - 1][1]]
+
+    def first_id(self, text: str) -> int | None:
+        """Return the id of a text's first token, None if it has none."""
+        ids = self._plain(text).ids
+        return ids[0] if ids else None
+
+    def special_count(self, pair: bool) -> int:
+        """Return how many special tokens are put around a text, or around two."""
+        return int(self._tokenizer.num_special_tokens_to_add(pair))
+
+    def id_of(self, token: str) -> int | None:
+        """Return the id of a token, None if the vocabulary lacks it."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+    def token_of(self, number: int) -> str:
+        """Return the token of an id."""
+        return str(self._tokenizer.id_to_token(number))
+
+    def join(self, tokens: list[str]) -> str:
+        """Return tokens as the text they came from, more or less."""
+        decoder = self._tokenizer.decoder
+        return str(" ".join(tokens) if decoder is None else decoder.decode(tokens))
+
+    def decode(self, ids: list[int], skip_special: bool = False) -> str:
+        """Return ids as a text, with special tokens or without."""
+        text = str(self._tokenizer.decode(ids, skip_special_tokens=skip_special))
+        if self._facts.clean_up:
+            for found, cleaned in _CLEANED:
+                text = text.replace(found, cleaned)
+        return text
+
+    def _plain(self, text: str) -> Any:
+        """Return the encoding of a whole text, without special tokens."""
+        with _lock, refusing(f"the tokenizer fails on {reprlib.repr(text)}"):
+            self._tokenizer.no_truncation()
+            return self._tokenizer.encode(text, add_special_tokens=False)
