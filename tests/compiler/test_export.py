@@ -39,7 +39,7 @@ def test_an_artifact_is_two_files_that_know_each_other(executable, tmp_path: Pat
     assert [path.name for path in out_dir.parent.iterdir()] == ["artifact"]
     document = json.loads((out_dir / "metadata.json").read_text())
     content = (out_dir / "model.so").read_bytes()
-    assert document["schema_version"] == 3
+    assert document["schema_version"] == 4
     assert document["files"] == {
         "model.so": {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
     }
