@@ -24,6 +24,8 @@ _DEFAULT_THRESHOLD = 0.5
 #: No size, count or seed is as large; whoever reckons with them may take them for 64-bit integers.
 _TOO_MANY = 1 << 40
 
+#: Tokens of the text that figures of an open model are for, if it takes as many.
+_NOMINAL_SEQ_LEN = 128
 #: Tokens that a micro-batch has for each core, at least.
 _MICRO_BATCH_TOKENS = 192
 #: Each is a copy of the model's program.
@@ -101,8 +103,20 @@ class ModelSpec(_Spec):
             f"micro-batch {self.micro_batch} given: it must divide the batch, {self.batch}",
         )
 
+    @property
+    def nominal(self) -> tuple[int, int]:
+        """The batch and length that figures of a model are for; of an open one a short text."""
+        if not self.is_open:
+            return self.batch, self.seq_len
+        return 1, min(self.seq_len, _NOMINAL_SEQ_LEN)
+
     def for_cores(self, cores: int) -> ModelSpec:
-        """Return the spec with its micro-batch decided, for a machine of so many cores."""
+        """Return the spec with its micro-batch decided, for a machine of so many cores.
+
+        What runs an open model splits its batches.
+        """
+        if self.is_open:
+            return replace(self, micro_batch=self.batch)
         size = self.micro_batch or choose_micro_batch(self.batch, self.seq_len, cores)
         return replace(self, micro_batch=size)
 

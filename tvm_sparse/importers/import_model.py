@@ -102,6 +102,7 @@ def ir_key(spec: ModelSpec, source: ModelSource) -> str:
             "batch": spec.batch,
             "micro_batch": spec.micro_batch or spec.batch,
             "seq_len": spec.seq_len,
+            "is_open": spec.is_open,
             "inputs": spec.inputs,
             "seed": spec.seed,
             "versions": _versions(find_importer(spec.importer)),

@@ -55,14 +55,17 @@ class Imported:
     ----------
     mod : tvm.IRModule
         One function `main(inputs..., weights...)` with the attributes `num_input`, `places` (see
-        `ir.functions.with_places`) and `micro_batches`; one dataflow block, GELU, layer norms and
-        attention as single operators.
+        `ir.functions.with_places`) and `micro_batches`, or `nominal` of an open one, whose extents
+        are in the variables of `ir.dims`; one dataflow block, GELU, layer norms and attention as
+        single operators.
     params : mapping of str to ndarray
         The weights by parameter name.
     inputs, outputs : tuple of TensorSpec
-        Signature for a whole batch, in positional order.
+        Signature for a whole batch, in positional order; with `axes` in an open model.
     input_values, output_values : mapping of str to ndarray
         Reference inputs with real padding, and what the source's framework gave on them.
+    other_runs : tuple of (mapping of str to ndarray, mapping of str to ndarray)
+        The same at other shapes, of an open model.
     layer_outputs : mapping of str to ndarray
         What its layer norms gave, by layer, in the order of the calls.
     micro_batch : int
@@ -81,5 +84,6 @@ class Imported:
     output_values: Arrays
     layer_outputs: Arrays
     micro_batch: int
+    other_runs: tuple[tuple[Arrays, Arrays], ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     gaps: WeightGaps = field(default_factory=WeightGaps)

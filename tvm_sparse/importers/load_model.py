@@ -12,7 +12,7 @@ from tvm_sparse.host import available_cores
 from tvm_sparse.importers.import_model import import_model
 from tvm_sparse.importers.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
 from tvm_sparse.model.facts import ModelFacts
-from tvm_sparse.model.model import Model, Reference
+from tvm_sparse.model.model import Model, Reference, Run
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.source import ModelSource, resolve_source
 
@@ -81,11 +81,14 @@ def _load_entry(entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
     from safetensors.numpy import load_file
 
     from tvm_sparse.ir.dense_layers import dense_layers
+    from tvm_sparse.ir.dims import with_own_dims
     from tvm_sparse.ir.flops import product_flops
+    from tvm_sparse.ir.functions import main_function, with_main
 
     with np.load(entry.file(REFERENCE_FILE), allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in arrays.files}
     mod = tvm.ir.load_json(entry.file(MODULE_FILE).read_text(encoding="utf-8"))
+    mod = with_main(mod, with_own_dims(main_function(mod)))
     params = load_file(entry.file(PARAMS_FILE))
     return Model(
         facts=facts,
@@ -98,8 +101,17 @@ def _load_entry(entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
             inputs=_select(values, "inputs/"),
             outputs=_select(values, "outputs/"),
             layer_outputs=_select(values, "layers/"),
+            others=_other_runs(values),
         ),
         cache=cache,
+    )
+
+
+def _other_runs(values: dict[str, np.ndarray]) -> tuple[Run, ...]:
+    count = len({prefix for name in values if (prefix := name.partition("/")[0]).isdigit()})
+    return tuple(
+        (_select(values, f"{number}/inputs/"), _select(values, f"{number}/outputs/"))
+        for number in range(count)
     )
 
 

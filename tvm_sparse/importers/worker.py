@@ -58,6 +58,8 @@ def _write(directory: Path, imported: Imported) -> None:
         "outputs": imported.output_values,
         "layers": imported.layer_outputs,
     }
+    for number, (inputs, outputs) in enumerate(imported.other_runs):
+        groups |= {f"{number}/inputs": inputs, f"{number}/outputs": outputs}
     arrays = {f"{group}/{n}": value for group, part in groups.items() for n, value in part.items()}
     np.savez(directory / REFERENCE_FILE, **arrays)  # type: ignore[arg-type]
 

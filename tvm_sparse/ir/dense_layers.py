@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from math import prod
 
 from tvm import relax
 from tvm.ir import IRModule
 
-from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, permutation, static_shape
-from tvm_sparse.ir.functions import bindings, main_function, micro_batches, places_of
+from tvm_sparse.ir.dims import evaluate, product
+from tvm_sparse.ir.expressions import (
+    MATMUL,
+    PERMUTE_DIMS,
+    permutation,
+    static_shape,
+    tensor_shape,
+)
+from tvm_sparse.ir.functions import (
+    bindings,
+    main_function,
+    micro_batches,
+    nominal_shape,
+    places_of,
+)
 from tvm_sparse.model.layer import Layer, Place
 
 
@@ -26,8 +38,8 @@ class DenseWeight:
         True when the parameter is (N, K) and a `permute_dims` stands before the matmul, False
         when it is (K, N) and multiplied as it is.
     rows : list of int
-        M of every matmul that reads it, for a whole batch, in order; more than one when layers
-        share the weight.
+        M of every matmul that reads it, for a whole batch or the nominal shape of an open model, in
+        order; more than one when layers share the weight.
     read_as : set of relax.Var
         The variables, the parameter or transposes of it, that these matmuls name.
     other_readers : list of str
@@ -92,6 +104,7 @@ def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str
         and param.ty.ndim == 2
         and param.ty.shape is not None
     }
+    shape = nominal_shape(func)
     matmuls: dict[relax.Var, list[tuple[relax.Var, bool, int]]] = {}
     others: dict[relax.Var, list[str]] = {}
 
@@ -117,7 +130,7 @@ def find_dense_weights(func: relax.Function, names: Collection[str]) -> dict[str
         readers = list(args)
         if value.op == MATMUL and args[1] in holds:
             param, odd = holds[readers.pop()]
-            rows = prod(static_shape(args[0])[:-1]) * micro_batches(func)
+            rows = evaluate(product(tensor_shape(args[0])[:-1]), *shape) * micro_batches(func)
             matmuls.setdefault(param, []).append((args[1], odd, rows))
         for arg in readers:
             note_other(arg, getattr(value.op, "name", "call").removeprefix("relax."))
@@ -147,6 +160,6 @@ def dense_layers(mod: IRModule, names: Collection[str]) -> list[Layer]:
     Raises
     ------
     PassError
-        If the module has no function `main` or a shape is not static.
+        If the module has no function `main` or a shape is unknown.
     """
     return [weight.layer for weight in find_dense_weights(main_function(mod), names).values()]

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import tvm
 from tvm import relax, tirx
 
+from tvm_sparse.model.facts import Axis, TensorSpec
+
 #: Of every open model in this process; `with_own_dims` gives them to one that was read from a file.
 BATCH = tirx.Var("batch", "int64")
 SEQ_LEN = tirx.Var("seq_len", "int64")
@@ -72,6 +74,31 @@ def evaluate(value: Any, batch: int, seq_len: int) -> int:
     analyzer.bind(BATCH, tirx.IntImm("int64", batch))
     analyzer.bind(SEQ_LEN, tirx.IntImm("int64", seq_len))
     return int(analyzer.simplify(value))
+
+
+def dims_of(spec: TensorSpec) -> tuple[Dim, ...]:
+    """Return the extents of an input or output, the variables where the run decides."""
+    named = zip(spec.axes, spec.shape, strict=True) if spec.axes else ()
+    return tuple(_VARIABLES.get(axis, extent) for axis, extent in named) or spec.shape
+
+
+def axes_of(shape: Iterable[Dim]) -> tuple[Axis, ...]:
+    """Return what decides about each extent, as `TensorSpec.axes` says it.
+
+    Raises
+    ------
+    ValueError
+        Something else than the batch or the length alone does.
+    """
+    axes: list[Axis] = []
+    for extent in shape:
+        axis: Axis = ""
+        if not isinstance(extent, int):
+            if extent not in (BATCH, SEQ_LEN):
+                raise ValueError(f"an extent of {extent} given")
+            axis = "batch" if extent == BATCH else "seq_len"
+        axes.append(axis)
+    return tuple(axes)
 
 
 def with_own_dims(func: relax.Function) -> relax.Function:

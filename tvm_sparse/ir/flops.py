@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from tvm import relax
 from tvm.ir import IRModule
 
-from tvm_sparse.ir.expressions import op_name, static_shape
-from tvm_sparse.ir.functions import bindings, main_function, micro_batches
+from tvm_sparse.ir.dims import Dim, evaluate, product
+from tvm_sparse.ir.expressions import op_name, tensor_shape
+from tvm_sparse.ir.functions import bindings, main_function, micro_batches, nominal_shape
 
 
 def product_flops(mod: IRModule) -> int:
@@ -20,24 +19,26 @@ def product_flops(mod: IRModule) -> int:
     Parameters
     ----------
     mod : IRModule
-        With the function `main`, as imported.
+        With the function `main`, as imported; of an open one the nominal inference counts.
 
     Raises
     ------
     PassError
-        If the module has no function `main` or a shape is not static.
+        If the module has no function `main` or a shape is unknown.
     """
     main = main_function(mod)
-    return micro_batches(main) * sum(_flops(binding.value) for binding in bindings(main))
+    shape = nominal_shape(main)
+    flops = sum(evaluate(_flops(binding.value), *shape) for binding in bindings(main))
+    return micro_batches(main) * flops
 
 
-def _flops(value: relax.Expr) -> int:
+def _flops(value: relax.Expr) -> Dim:
     name = op_name(value).removeprefix("relax.")
     if name == "matmul":
-        return 2 * prod(static_shape(value)) * static_shape(value.args[0])[-1]
+        return 2 * product(tensor_shape(value)) * tensor_shape(value.args[0])[-1]
     if name.startswith("nn.conv"):  # the kernel is (outputs, inputs of a group, ...)
-        return 2 * prod(static_shape(value)) * prod(static_shape(value.args[1])[1:])
+        return 2 * product(tensor_shape(value)) * product(tensor_shape(value.args[1])[1:])
     if name.startswith("nn.attention"):  # (batch, tokens, heads, width of a head)
-        queries, keys, values = (static_shape(arg) for arg in value.args[:3])
-        return 2 * prod(queries[:3]) * keys[1] * (keys[3] + values[3])
+        queries, keys, values = (tensor_shape(arg) for arg in value.args[:3])
+        return 2 * product(queries[:3]) * keys[1] * (keys[3] + values[3])
     return 0

@@ -13,6 +13,8 @@ from tvm_sparse.errors import PassError
 from tvm_sparse.model.layer import Place
 
 _PLACES = "places"
+#: Attribute of open functions, see `nominal_shape`.
+NOMINAL = "nominal"
 
 
 def main_function(mod: tvm.IRModule) -> relax.Function:
@@ -60,6 +62,12 @@ def parameters(func: relax.Function) -> tuple[list[relax.Var], list[relax.Var]]:
 def micro_batches(func: relax.Function) -> int:
     """Return how many times an imported function runs for a batch, see `split_batch`."""
     return int(func.attrs["micro_batches"]) if "micro_batches" in (func.attrs or {}) else 1
+
+
+def nominal_shape(func: relax.Function) -> tuple[int, int]:
+    """Return the batch and length that figures of an open function are for, 1 and 1 of others."""
+    batch, seq_len = (func.attrs or {}).get(NOMINAL, (1, 1))
+    return int(batch), int(seq_len)
 
 
 def with_places(func: relax.Function, places: Mapping[str, Place]) -> relax.Function:

@@ -21,6 +21,7 @@ from tvm_sparse.records.read import check_record
 _Name = Annotated[str, Meta(pattern=r"^(?!.*\n)[\w.:/-]{1,200}$")]
 _Extent = Annotated[int, Meta(ge=0, le=1 << 40)]
 _DType = Annotated[str, Meta(pattern=r"^(?!.*\n)(bool|u?int(8|16|32|64)|float(16|32|64))$")]
+Axis = Literal["batch", "seq_len", ""]
 #: Of a list of names, as many are printed.
 _NAMED = 3
 
@@ -47,7 +48,7 @@ class TensorSpec:
     shape: Annotated[tuple[_Extent, ...], Meta(max_length=8)]
     dtype: _DType
     below: Annotated[int, Meta(ge=1, le=1 << 31)] | None = None
-    axes: Annotated[tuple[Literal["batch", "seq_len", ""], ...], Meta(max_length=8)] = ()
+    axes: Annotated[tuple[Axis, ...], Meta(max_length=8)] = ()
 
     @property
     def is_open(self) -> bool:

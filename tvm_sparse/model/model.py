@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -15,6 +15,8 @@ from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
 
 Arrays = Mapping[str, NDArray[Any]]
+#: Inputs and outputs, in positional order.
+Run: TypeAlias = tuple[Arrays, Arrays]
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,20 @@ class Reference:
     """What a model computed where it comes from, with the weights it had.
 
     Inputs and outputs are in positional order; `layer_outputs` are results of its layer norms by
-    layer, in order, empty when they are not known.
+    layer, in order, empty when they are not known. `others` are runs of an open model at other
+    shapes than its nominal one.
     """
 
     params: Arrays
     inputs: Arrays
     outputs: Arrays
     layer_outputs: Arrays = field(default_factory=dict)
+    others: tuple[Run, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, that of `inputs` first."""
+        return ((self.inputs, self.outputs), *self.others)
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from tvm import relax
 
 from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
-from tvm_sparse.ir.expressions import op_name, static_shape
+from tvm_sparse.ir.dims import Dim
+from tvm_sparse.ir.expressions import op_name, tensor_shape
 
 
 class _Scores(NamedTuple):
@@ -23,33 +24,33 @@ def raise_attention(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None
     The op takes and returns (batch, seq, heads, head_dim): the transposes emitted around it
     cancel with those that split the heads. The scale may stand anywhere before the softmax.
     """
-    if op_name(call) != "relax.matmul" or len(static_shape(call)) != 4:
+    if op_name(call) != "relax.matmul" or len(tensor_shape(call)) != 4:
         return None
     softmax = flow.match(call.args[0], "relax.nn.softmax")
     if softmax is None or int(softmax.attrs.axis) not in (-1, 3):
         return None
-    scores = _scores(flow, emit, softmax.args[0], static_shape(softmax))
+    scores = _scores(flow, emit, softmax.args[0], tensor_shape(softmax))
     value = call.args[1]
-    if scores is None or not _shapes_agree(scores, static_shape(softmax), static_shape(value)):
+    if scores is None or not _shapes_agree(scores, tensor_shape(softmax), tensor_shape(value)):
         return None
     attended = relax.op.nn.attention(
         emit(relax.op.permute_dims(scores.query, [0, 2, 1, 3])),
         emit(relax.op.permute_dims(scores.key, [0, 3, 1, 2])),
         emit(relax.op.permute_dims(value, [0, 2, 1, 3])),
-        bias=_bias(emit, scores.biases, static_shape(softmax)),
+        bias=_bias(emit, scores.biases, tensor_shape(softmax)),
         scale=scores.scale,
     )
     return relax.op.permute_dims(emit(attended), [0, 2, 1, 3])
 
 
-def _scores(flow: Dataflow, emit: Emit, expr: Expr, shape: tuple[int, ...]) -> _Scores | None:
+def _scores(flow: Dataflow, emit: Emit, expr: Expr, shape: tuple[Dim, ...]) -> _Scores | None:
     """Take the input of the softmax apart into a scaled product and what is added to it.
 
     A bias stays one term: taking `mask * 1e9 - 1e9` apart would cost all its precision.
     """
     scale, base = flow.scaled(expr)
     product = flow.match(base, "relax.matmul")
-    if product is not None and static_shape(base) == shape:
+    if product is not None and tensor_shape(base) == shape:
         query_scale, query = _unscaled(flow, emit, product.args[0])
         key_scale, key = _unscaled(flow, emit, product.args[1])
         return _Scores(query, key, scale * query_scale * key_scale, [])
@@ -75,23 +76,23 @@ def _unscaled(flow: Dataflow, emit: Emit, expr: Expr) -> tuple[float, Expr]:
     if inner == 1.0:
         return factor, base
     if op_name(moved) == "relax.reshape":
-        return factor * inner, emit(relax.op.reshape(source, static_shape(moved)))
+        return factor * inner, emit(relax.op.reshape(source, tensor_shape(moved)))
     return factor * inner, emit(relax.op.permute_dims(source, moved.attrs.axes))
 
 
-def _shapes_agree(scores: _Scores, shape: tuple[int, ...], value_shape: tuple[int, ...]) -> bool:
+def _shapes_agree(scores: _Scores, shape: tuple[Dim, ...], value_shape: tuple[Dim, ...]) -> bool:
     """Return whether no operand is broadcast over batch or heads, which the op cannot do."""
-    leading = {s[:2] for s in (static_shape(scores.query), static_shape(scores.key), value_shape)}
+    leading = {s[:2] for s in (tensor_shape(scores.query), tensor_shape(scores.key), value_shape)}
     return leading == {shape[:2]}
 
 
-def _bias(emit: Emit, biases: list[tuple[int, Expr]], shape: tuple[int, ...]) -> Expr | None:
+def _bias(emit: Emit, biases: list[tuple[int, Expr]], shape: tuple[Dim, ...]) -> Expr | None:
     """Return the sum of the biases with four dimensions, each 1 or as in `shape`."""
     total: Expr | None = None
     for sign, bias in biases:
-        rank = len(static_shape(bias))
+        rank = len(tensor_shape(bias))
         if rank < len(shape):
-            bias = emit(relax.op.reshape(bias, [1] * (len(shape) - rank) + [*static_shape(bias)]))
+            bias = emit(relax.op.reshape(bias, [1] * (len(shape) - rank) + [*tensor_shape(bias)]))
         if sign < 0:
             bias = emit(relax.op.negative(bias))
         total = bias if total is None else emit(relax.op.add(total, bias))

@@ -8,7 +8,8 @@ from typing import TypeAlias
 import tvm
 from tvm import relax
 
-from tvm_sparse.ir.expressions import op_name, scalar_value, static_shape
+from tvm_sparse.ir.dims import Dim
+from tvm_sparse.ir.expressions import op_name, scalar_value, tensor_shape
 from tvm_sparse.ir.functions import with_params
 
 Expr: TypeAlias = tvm.ir.Expr
@@ -136,5 +137,5 @@ def rewrite(mod: tvm.IRModule, rule: Rule) -> tvm.IRModule:
     return tvm.IRModule({"main": rewritten}, attrs=mod.attrs)
 
 
-def _type_of(expr: Expr) -> tuple[tuple[int, ...], str]:
-    return static_shape(expr), str(expr.ty.dtype)
+def _type_of(expr: Expr) -> tuple[tuple[Dim, ...], str]:
+    return tensor_shape(expr), str(expr.ty.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tvm import relax
 
 from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
-from tvm_sparse.ir.expressions import op_name, static_shape
+from tvm_sparse.ir.expressions import op_name, tensor_shape
 
 
 def raise_dense(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
@@ -15,15 +15,15 @@ def raise_dense(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
     """
     if op_name(call) != "relax.reshape":
         return None
-    shape = static_shape(call)
+    shape = tensor_shape(call)
     product, bias = _product(flow, call.args[0])
-    if product is None or shape[-1:] != static_shape(product)[-1:]:
+    if product is None or shape[-1:] != tensor_shape(product)[-1:]:
         return None
     rows = flow.match(product.args[0], "relax.reshape")
     if rows is None:
         return None
-    source, wanted = flow.resolve(rows.args[0]), (*shape[:-1], static_shape(rows)[-1])
-    data = source if static_shape(source) == wanted else emit(relax.op.reshape(source, wanted))
+    source, wanted = flow.resolve(rows.args[0]), (*shape[:-1], tensor_shape(rows)[-1])
+    data = source if tensor_shape(source) == wanted else emit(relax.op.reshape(source, wanted))
     dense = relax.op.matmul(data, product.args[1])
     return dense if bias is None else relax.op.add(emit(dense), bias)
 
@@ -37,8 +37,8 @@ def _product(flow: Dataflow, expr: Expr) -> tuple[relax.Call | None, Expr | None
         candidates = [(left, right), (right, left)]
     for data, bias in candidates:
         product = flow.match(data, "relax.matmul")
-        if product is None or {len(static_shape(e)) for e in (product, product.args[1])} != {2}:
+        if product is None or {len(tensor_shape(e)) for e in (product, product.args[1])} != {2}:
             continue
-        if bias is None or static_shape(bias) == static_shape(product)[-1:]:
+        if bias is None or tensor_shape(bias) == tensor_shape(product)[-1:]:
             return product, bias
     return None, None

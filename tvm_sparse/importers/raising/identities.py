@@ -5,7 +5,7 @@ from __future__ import annotations
 from tvm import relax
 
 from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
-from tvm_sparse.ir.expressions import op_name, permutation, scalar_value, static_shape
+from tvm_sparse.ir.expressions import op_name, permutation, scalar_value, tensor_shape
 
 # Operator to the operand positions where a scalar leaves the other operand as it is.
 _NEUTRAL = {
@@ -38,9 +38,9 @@ def _reshape(flow: Dataflow, call: relax.Call) -> Expr | None:
     inner = flow.match(source, "relax.reshape")
     if inner is not None:
         source = flow.resolve(inner.args[0])
-    if static_shape(source) == static_shape(call):
+    if tensor_shape(source) == tensor_shape(call):
         return source
-    return relax.op.reshape(source, static_shape(call)) if inner is not None else None
+    return relax.op.reshape(source, tensor_shape(call)) if inner is not None else None
 
 
 def _transpose(flow: Dataflow, call: relax.Call) -> Expr | None:
@@ -62,7 +62,7 @@ def _softmax(flow: Dataflow, call: relax.Call) -> Expr | None:
     for scalar, data in (shifted.args, reversed(shifted.args)):
         number = scalar_value(scalar)
         # A large number is left alone: taken from a mask, it could be there to cancel another.
-        if number is not None and abs(number) < 1 and static_shape(data) == static_shape(call):
+        if number is not None and abs(number) < 1 and tensor_shape(data) == tensor_shape(call):
             return relax.op.nn.softmax(flow.resolve(data), int(call.attrs.axis))
     return None
 
@@ -71,7 +71,7 @@ def _neutral(flow: Dataflow, call: relax.Call) -> Expr | None:
     neutral, positions = _NEUTRAL[op_name(call)]
     for position in positions:
         other = flow.resolve(call.args[1 - position])
-        same_shape = static_shape(other) == static_shape(call)
+        same_shape = tensor_shape(other) == tensor_shape(call)
         if same_shape and scalar_value(call.args[position]) == neutral:
             return other
     return None

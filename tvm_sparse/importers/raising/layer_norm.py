@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from tvm import relax
 
 from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
-from tvm_sparse.ir.expressions import ints, op_name, scalar_value, static_shape
+from tvm_sparse.ir.dims import Dim, product
+from tvm_sparse.ir.expressions import ints, op_name, scalar_value, tensor_shape
 
 
 def raise_layer_norm(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
@@ -26,12 +26,12 @@ def raise_layer_norm(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | Non
         if found is None:
             continue
         x, axes, epsilon, gamma, beta = found
-        width = static_shape(call)[-1]
-        if static_shape(gamma) != (width,) or static_shape(beta) != (width,):
+        width = tensor_shape(call)[-1]
+        if tensor_shape(gamma) != (width,) or tensor_shape(beta) != (width,):
             continue
-        if _normalizes_rows(static_shape(x), axes, width):
-            shape = static_shape(call)
-            data = x if static_shape(x) == shape else emit(relax.op.reshape(x, shape))
+        if _normalizes_rows(tensor_shape(x), axes, width):
+            shape = tensor_shape(call)
+            data = x if tensor_shape(x) == shape else emit(relax.op.reshape(x, shape))
             return relax.op.nn.layer_norm(data, gamma, beta, axes=[-1], epsilon=epsilon)
     return None
 
@@ -55,7 +55,7 @@ def _folded_form(flow: Dataflow, scaled: Expr, shift: Expr) -> Found | None:
             for inverse, gamma in _both_orders(gains.args):
                 spread = _inverse_deviation(flow, inverse)
                 axes = _mean_axes(flow, mean, x)
-                if spread is None or axes is None or len(static_shape(gamma)) != 1:
+                if spread is None or axes is None or len(tensor_shape(gamma)) != 1:
                     continue
                 if _is_variance(flow, spread[0], x, mean, axes):
                     return flow.resolve(x), axes, spread[1], gamma, beta
@@ -116,7 +116,7 @@ def _mean_axes(flow: Dataflow, mean: Expr, x: Expr) -> list[int] | None:
     call = flow.match(mean, "relax.mean")
     if call is None or not call.attrs.keepdims or not flow.same(call.args[0], x):
         return None
-    rank = len(static_shape(x))
+    rank = len(tensor_shape(x))
     axes = call.attrs.axis
     return list(range(rank)) if axes is None else sorted(a % rank for a in ints(axes))
 
@@ -135,12 +135,12 @@ def _is_variance(flow: Dataflow, expr: Expr, x: Expr, mean: Expr, axes: list[int
     )
 
 
-def _normalizes_rows(shape: tuple[int, ...], axes: list[int], width: int) -> bool:
+def _normalizes_rows(shape: tuple[Dim, ...], axes: list[int], width: Dim) -> bool:
     """Return whether reducing `axes` of `shape` treats each row of `width` elements alone."""
-    reduced = [i for i, extent in enumerate(shape) if extent > 1 and i in axes]
-    kept = [i for i, extent in enumerate(shape) if extent > 1 and i not in axes]
+    reduced = [i for i, extent in enumerate(shape) if extent != 1 and i in axes]
+    kept = [i for i, extent in enumerate(shape) if extent != 1 and i not in axes]
     rows_first = not kept or not reduced or max(kept) < min(reduced)
-    return rows_first and math.prod(shape[i] for i in reduced) == width > 1
+    return rows_first and product(shape[i] for i in reduced) == width != 1
 
 
 def _both_orders(pair: Iterable[Expr]) -> Iterator[tuple[Expr, Expr]]:

@@ -10,14 +10,25 @@ from tvm import relax
 
 from tvm_sparse.errors import FrontendError, TvmSparseError, UnsupportedOpError
 from tvm_sparse.importers.raising.pipeline import raise_patterns
-from tvm_sparse.importers.tensorflow.converters.node import Emitter, Node, Value, as_expr
+from tvm_sparse.importers.tensorflow.converters.extents import Limits, is_open, settled
+from tvm_sparse.importers.tensorflow.converters.node import (
+    Converter,
+    Emitter,
+    Node,
+    Value,
+    as_expr,
+)
 from tvm_sparse.importers.tensorflow.converters.table import CONVERTERS
 from tvm_sparse.importers.tensorflow.graphdef import FrozenGraph
 from tvm_sparse.importers.tensorflow.inline_calls import inline_calls
 from tvm_sparse.importers.tensorflow.layer_places import find_places
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
+from tvm_sparse.ir.dims import dims_of
 from tvm_sparse.ir.functions import with_places
 
+_NEEDS_NUMBERS = (
+    "its shapes must be numbers: give one batch and one length, --batch N --seq-len N, not ranges"
+)
 # Ops that the import itself answers.
 _LEAVES = ("Const", "Placeholder")
 
@@ -28,7 +39,8 @@ def from_graphdef(frozen: FrozenGraph) -> tuple[tvm.IRModule, dict[str, np.ndarr
     Parameters
     ----------
     frozen : FrozenGraph
-        GraphDef with static shapes, its inputs, outputs and the names of its weights.
+        GraphDef, its inputs, outputs and the names of its weights. Inputs with axes that the run
+        decides make an open model.
 
     Returns
     -------
@@ -65,7 +77,9 @@ def import_graph(frozen: FrozenGraph) -> tuple[tvm.IRModule, dict[str, np.ndarra
     if unsupported:
         raise UnsupportedOpError(unsupported)
 
-    inputs = {i.name: relax.Var(i.name, relax.TensorType(i.shape, i.dtype)) for i in frozen.inputs}
+    inputs = {
+        i.name: relax.Var(i.name, relax.TensorType(dims_of(i), i.dtype)) for i in frozen.inputs
+    }
     values: dict[tuple[str, int], Value] = {(name, 0): var for name, var in inputs.items()}
     params: dict[str, np.ndarray] = {}
     weights: dict[str, tvm.ir.Expr] = {}
@@ -81,7 +95,7 @@ def import_graph(frozen: FrozenGraph) -> tuple[tvm.IRModule, dict[str, np.ndarra
                 weights[weight] = relax.Var(weight, relax.TensorType(array.shape, str(array.dtype)))
             values[node.name, 0] = weights[weight]
 
-    emitter = Emitter()
+    emitter = Emitter(_limits(frozen))
     for node in order:
         if node.op not in _LEAVES:
             _convert(emitter, node, values)
@@ -99,18 +113,43 @@ def _convert(emitter: Emitter, node: Node, values: dict[tuple[str, int], Value])
     converter = CONVERTERS[node.op]
     operands = [values[tensor] for tensor in node.inputs]
     try:
-        if converter.fold is not None and all(isinstance(v, np.ndarray) for v in operands):
-            with np.errstate(all="ignore"):  # a constant may well be infinite
-                results = converter.fold(node, *operands)
-        else:
+        results = _fold(converter, node, operands)
+        if results is NotImplemented:
             results = converter.emit(emitter, node, *operands)
     except (TvmSparseError, MemoryError):
         raise
     except Exception as error:  # of TVM's operators, which have dozens of ways to refuse
+        if any(map(is_open, operands)):
+            raise node.error(_NEEDS_NUMBERS) from error
         raise node.error(f"its inputs cannot be converted: {error}") from error
     for i, result in enumerate(results if isinstance(results, list) else [results]):
         known = isinstance(result, np.ndarray | np.generic)
         values[node.name, i] = np.asarray(result) if known else result
+        if not known and not isinstance(result.ty.shape, relax.ShapeExpr):
+            raise node.error(_NEEDS_NUMBERS)
+
+
+def _fold(converter: Converter, node: Node, operands: list[Value]) -> Any:
+    """Return the node's outputs if all it reads is known and folds, else NotImplemented."""
+    if converter.fold is None or not all(isinstance(v, np.ndarray) for v in operands):
+        return NotImplemented
+    with np.errstate(all="ignore"):  # a constant may well be infinite
+        results = converter.fold(node, *operands)
+    if results is NotImplemented or not any(map(is_open, operands)):
+        return results
+    several = isinstance(results, list)
+    arrays = [settled(result, node.attrs) for result in (results if several else [results])]
+    return arrays if several else arrays[0]
+
+
+def _limits(frozen: FrozenGraph) -> Limits:
+    """Return the largest batch and length that the inputs of an open model have."""
+    most = {
+        axis: extent
+        for spec in frozen.inputs
+        for axis, extent in zip(spec.axes, spec.shape, strict=False)
+    }
+    return Limits(most.get("batch", 1), most.get("seq_len", 1))
 
 
 def _reachable(nodes: dict[str, Node], outputs: list[str]) -> list[Node]:

@@ -1,9 +1,9 @@
-"""A TensorFlow model, frozen into a GraphDef with static shapes and named weights."""
+"""A TensorFlow model, frozen into a GraphDef with named weights."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,12 +28,12 @@ class GraphOutput:
     """One output of a frozen graph.
 
     `name` is the model's own name for it (`last_hidden_state`, `logits`, ...), `tensor` the
-    tensor in the graph that carries it, as "node:index".
+    tensor in the graph that carries it, as "node:index". Extents are None where the run decides.
     """
 
     name: str
     tensor: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     dtype: str
 
 
@@ -120,7 +120,7 @@ def _has_segments(model: Any, config: dict[str, Any]) -> bool:
 def freeze(
     model: Any, inputs: tuple[TensorSpec, ...], left_out: Collection[str] = ()
 ) -> FrozenGraph:
-    """Trace a model at static shapes and fold its variables into constants.
+    """Trace a model, at static shapes unless its inputs are open, and make its variables constants.
 
     Parameters
     ----------
@@ -144,13 +144,14 @@ def freeze(
         order[:] = results
         return results
 
-    signature = {i.name: tf.TensorSpec(i.shape, i.dtype, name=i.name) for i in inputs}
+    signature = {i.name: tf.TensorSpec(_traced_shape(i), i.dtype, name=i.name) for i in inputs}
     # autograph off: the models of transformers are traceable as they stand, and their asserts
     # and branches on Python values must not become graph control flow.
     concrete = tf.function(forward, autograph=False).get_concrete_function(signature)
     # Flattening a dict of outputs sorts its keys.
     tensors = dict(zip(sorted(order), concrete.outputs, strict=True))
-    outputs = tuple(_graph_output(name, tensors[name]) for name in order)
+    is_open = any(i.is_open for i in inputs)
+    outputs = tuple(_graph_output(name, tensors[name], is_open) for name in order)
     if not outputs:
         raise FrontendError(f"model {model.name} returns no tensors: nothing to import")
     graph_def = _variables_to_constants(concrete)
@@ -159,7 +160,7 @@ def freeze(
     return FrozenGraph(graph_def, inputs, outputs, weight_names, architecture)
 
 
-def run_reference(model: Any, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_reference(model: Any, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Run a TF model and return its outputs as numpy arrays by name."""
     tf = import_tensorflow()
     features = {name: tf.constant(value) for name, value in values.items()}
@@ -199,8 +200,15 @@ def _variables_to_constants(concrete: Any) -> Any:
     return graph_def
 
 
-def _graph_output(name: str, tensor: Any) -> GraphOutput:
-    if tensor.shape.rank is None or not tensor.shape.is_fully_defined():
+def _traced_shape(spec: TensorSpec) -> tuple[int | None, ...]:
+    if not spec.is_open:
+        return spec.shape
+    named = zip(spec.axes, spec.shape, strict=True)
+    return tuple(None if axis else extent for axis, extent in named)
+
+
+def _graph_output(name: str, tensor: Any, is_open: bool) -> GraphOutput:
+    if tensor.shape.rank is None or not (is_open or tensor.shape.is_fully_defined()):
         raise FrontendError(f"output {name} has the shape {tensor.shape}: it must be static")
     return GraphOutput(name, tensor.name, tuple(tensor.shape), tensor.dtype.name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from tvm_sparse.importers.tensorflow.converters.extents import extents_array, is_open
 from tvm_sparse.importers.tensorflow.converters.node import (
     Converter,
     Emitter,
@@ -18,9 +18,10 @@ from tvm_sparse.importers.tensorflow.converters.node import (
     as_expr,
     constants_only,
     dtype_of,
-    known_ints,
+    known_dims,
     shape_of,
 )
+from tvm_sparse.ir.dims import product
 
 op = relax.op
 
@@ -31,7 +32,7 @@ def _answered(answer: Callable[..., Any], note: str = "") -> Converter:
 
 
 def _shape(node: Node, x: Value) -> np.ndarray:
-    return np.asarray(shape_of(x), node.attrs.get("out_type", "int32"))
+    return extents_array(shape_of(x), node.attrs.get("out_type", "int32"))
 
 
 def _shape_n(node: Node, *values: Value) -> list[np.ndarray]:
@@ -39,18 +40,44 @@ def _shape_n(node: Node, *values: Value) -> list[np.ndarray]:
 
 
 def _size(node: Node, x: Value) -> np.ndarray:
-    return np.asarray(math.prod(shape_of(x)), node.attrs.get("out_type", "int32"))
+    size = extents_array([product(shape_of(x))], node.attrs.get("out_type", "int32"))
+    return size.reshape(())
 
 
-def _fold_range(node: Node, start: np.ndarray, limit: np.ndarray, step: np.ndarray) -> np.ndarray:
+def _filled(emit: Emitter, node: Node, x: Value, number: int) -> Value:
+    shape, like = shape_of(x), np.full((), number, dtype_of(x))
+    if all(isinstance(extent, int) for extent in shape):
+        return np.full(shape, like)
+    return emit(op.broadcast_to(as_expr(like), shape))
+
+
+def _filling(number: int) -> Converter:
+    return Converter(
+        lambda emit, node, x: _filled(emit, node, x, number),
+        lambda node, x: np.full(x.shape, number, x.dtype),
+    )
+
+
+def _emit_range(emit: Emitter, node: Node, start: Value, limit: Value, step: Value) -> tvm.ir.Expr:
+    bounds = (start, limit, step)
+    if not all(isinstance(bound, np.ndarray) for bound in bounds):
+        raise node.error("its length depends on the inputs of the model; shapes must be static")
+    return emit(op.arange(*(bound.item() for bound in bounds), node.attrs.get("Tidx", "int32")))
+
+
+def _fold_range(node: Node, start: np.ndarray, limit: np.ndarray, step: np.ndarray) -> Any:
+    if any(map(is_open, (start, limit, step))):
+        return NotImplemented
     return np.arange(start.item(), limit.item(), step.item()).astype(start.dtype)
 
 
 def _emit_fill(emit: Emitter, node: Node, shape: Value, value: Value) -> tvm.ir.Expr:
-    return emit(op.broadcast_to(as_expr(value), known_ints(node, shape, "shape")))
+    return emit(op.broadcast_to(as_expr(value), known_dims(node, shape, "shape")))
 
 
-def _fold_fill(node: Node, shape: np.ndarray, value: np.ndarray) -> np.ndarray:
+def _fold_fill(node: Node, shape: np.ndarray, value: np.ndarray) -> Any:
+    if is_open(shape):
+        return NotImplemented
     return np.full(tuple(shape), value)
 
 
@@ -65,15 +92,11 @@ CONVERTERS: dict[str, Converter] = {
         "static shapes",
     ),
     "Fill": Converter(_emit_fill, _fold_fill),
-    "OnesLike": _answered(lambda node, x: np.ones(shape_of(x), dtype_of(x))),
-    "Range": constants_only(
-        "its length depends on the inputs of the model; shapes must be static",
-        _fold_range,
-        "static bounds",
-    ),
+    "OnesLike": _filling(1),
+    "Range": Converter(_emit_range, _fold_range, "static bounds"),
     "Rank": _answered(lambda node, x: np.asarray(len(shape_of(x)), "int32"), "folded"),
     "Shape": _answered(_shape, "folded"),
     "ShapeN": _answered(_shape_n, "folded"),
     "Size": _answered(_size, "folded"),
-    "ZerosLike": _answered(lambda node, x: np.zeros(shape_of(x), dtype_of(x))),
+    "ZerosLike": _filling(0),
 }

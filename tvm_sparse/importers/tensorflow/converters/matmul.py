@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import string
 
 import numpy as np
@@ -17,6 +16,7 @@ from tvm_sparse.importers.tensorflow.converters.node import (
     as_expr,
     shape_of,
 )
+from tvm_sparse.ir.dims import Dim, product
 
 op = relax.op
 
@@ -62,7 +62,7 @@ def _arranged(emit: Emitter, x: tvm.ir.Expr, labels: str, wanted: str) -> tvm.ir
     return x if order == sorted(order) else emit(op.permute_dims(x, order))
 
 
-def _reshaped(emit: Emitter, x: tvm.ir.Expr, shape: list[int]) -> tvm.ir.Expr:
+def _reshaped(emit: Emitter, x: tvm.ir.Expr, shape: list[Dim]) -> tvm.ir.Expr:
     return x if list(shape_of(x)) == shape else emit(op.reshape(x, shape))
 
 
@@ -85,22 +85,22 @@ def _emit_einsum(emit: Emitter, node: Node, *values: Value) -> tvm.ir.Expr:
     rows = [c for c in a_labels if c not in b_labels]
     cols = [c for c in b_labels if c not in a_labels]
 
-    def extents(labels: list[str]) -> list[int]:
+    def extents(labels: list[str]) -> list[Dim]:
         return [size[c] for c in labels]
 
-    def flat(labels: list[str]) -> int:
-        return math.prod(extents(labels))
+    def flat(labels: list[str]) -> Dim:
+        return product(extents(labels))
 
     a = _arranged(emit, a, a_labels, "".join(batch + rows + inner))
     b = _arranged(emit, b, b_labels, "".join(batch + inner + cols))
     # Without batch labels the rows need not be flattened: (..., K) @ (K, N) is a dense layer.
     lead = extents(batch) + ([flat(rows)] if batch else extents(rows) or [1])
-    product = op.matmul(
+    multiplied = op.matmul(
         _reshaped(emit, a, [*lead, flat(inner)]),
         _reshaped(emit, b, [*extents(batch), flat(inner), flat(cols)]),
     )
-    product = _reshaped(emit, emit(product), extents(batch + rows + cols))
-    return _arranged(emit, product, "".join(batch + rows + cols), output)
+    multiplied = _reshaped(emit, emit(multiplied), extents(batch + rows + cols))
+    return _arranged(emit, multiplied, "".join(batch + rows + cols), output)
 
 
 CONVERTERS: dict[str, Converter] = {

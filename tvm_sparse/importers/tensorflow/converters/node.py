@@ -11,9 +11,11 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.errors import FrontendError
-from tvm_sparse.ir.expressions import static_shape
+from tvm_sparse.importers.tensorflow.converters.extents import Limits, is_open
+from tvm_sparse.ir.dims import Dim
+from tvm_sparse.ir.expressions import tensor_shape
 
-# A TensorFlow tensor during the import: known now (numpy) or computed at run time (Relax).
+# A TensorFlow tensor during the import: known now (numpy, see `extents`) or computed at run time.
 Value: TypeAlias = np.ndarray | tvm.ir.Expr
 
 
@@ -45,9 +47,15 @@ class Emitter:
     """The dataflow block that converters emit into, in A-normal form.
 
     Unlike an open `relax.BlockBuilder` scope it can simply be dropped when an import fails.
+
+    Parameters
+    ----------
+    limits : Limits, optional
+        Of the batch and the length of an open model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits(1, 1)
         self._builder = relax.BlockBuilder()
         self.bindings: list[relax.Binding] = []
 
@@ -83,7 +91,8 @@ class Converter:
         `emit(emitter, node, *values)` returns the output value, or a list for several outputs.
     fold : callable or None
         `fold(node, *arrays)` computes the outputs in numpy when every input is known at import.
-        None emits Relax ops on constants instead.
+        None emits Relax ops on constants instead, as does a result `NotImplemented`, where the
+        run decides about an extent.
     note : str
         Restriction or remark for the list of supported ops.
     """
@@ -102,11 +111,11 @@ def constants_only(why: str, fold: Fold, note: str = "constants only") -> Conver
     return Converter(refuse, fold, note)
 
 
-def shape_of(value: Value) -> tuple[int, ...]:
-    """Return the static shape of `value`."""
+def shape_of(value: Value) -> tuple[Dim, ...]:
+    """Return the shape of `value`."""
     if isinstance(value, np.ndarray):
         return value.shape
-    return static_shape(value)
+    return tensor_shape(value)
 
 
 def dtype_of(value: Value) -> str:
@@ -115,7 +124,15 @@ def dtype_of(value: Value) -> str:
 
 
 def as_expr(value: Value) -> tvm.ir.Expr:
-    """Return `value` as a Relax expression, a constant if it is known."""
+    """Return `value` as a Relax expression, a constant if it is known.
+
+    Raises
+    ------
+    ValueError
+        It holds extents that the run decides, with which no Relax op computes.
+    """
+    if is_open(value):
+        raise ValueError("the batch or the length of the inputs given; a tensor is needed")
     # The dtype is named because `relax.const` turns 64-bit arrays into 32-bit constants.
     return relax.const(value, str(value.dtype)) if isinstance(value, np.ndarray) else value
 
@@ -138,6 +155,12 @@ def known(node: Node, value: Value, what: str) -> np.ndarray:
 def known_ints(node: Node, value: Value, what: str) -> list[int]:
     """Return a constant scalar or vector as a list of Python ints (see `known`)."""
     return [int(v) for v in known(node, value, what).reshape(-1)]
+
+
+def known_dims(node: Node, value: Value, what: str) -> list[Dim]:
+    """Return a known vector of extents as a list (see `known`)."""
+    elements = known(node, value, what).reshape(-1)
+    return [int(v) if isinstance(v, np.generic) else v for v in elements]
 
 
 def known_axis(node: Node, value: Value, rank: int) -> int:

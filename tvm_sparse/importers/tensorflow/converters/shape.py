@@ -9,6 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from tvm_sparse.importers.tensorflow.converters.extents import is_open
 from tvm_sparse.importers.tensorflow.converters.node import (
     Converter,
     Emitter,
@@ -17,31 +18,63 @@ from tvm_sparse.importers.tensorflow.converters.node import (
     as_expr,
     known,
     known_axis,
+    known_dims,
     known_ints,
     shape_of,
 )
+from tvm_sparse.ir.dims import Dim, divide, product
 
 op = relax.op
 
 
-def _with_ints(relax_op: Callable[..., Any], what: str, numpy_op: Callable[..., Any]) -> Converter:
-    """Return the converter of an op whose second operand are integers known at import."""
-    return Converter(
-        lambda emit, node, x, ints: emit(relax_op(as_expr(x), known_ints(node, ints, what))),
-        lambda node, x, ints: numpy_op(x, tuple(ints)),
-    )
+def _to_shape(relax_op: Callable[..., Any], numpy_op: Callable[..., Any]) -> Converter:
+    """Return the converter of an op whose second operand is a shape known at import."""
+
+    def emit_to_shape(emit: Emitter, node: Node, x: Value, shape: Value) -> tvm.ir.Expr:
+        return emit(relax_op(as_expr(x), _completed(known_dims(node, shape, "shape"), x)))
+
+    def fold_to_shape(node: Node, x: np.ndarray, shape: np.ndarray) -> Any:
+        return NotImplemented if is_open(shape) else numpy_op(x, tuple(shape))
+
+    return Converter(emit_to_shape, fold_to_shape)
 
 
-def _expanded(node: Node, x: Value, axis: Value) -> list[int]:
+def _completed(shape: list[Dim], x: Value) -> list[Dim]:
+    """Return a shape with the number for -1; Relax finds it where all else are numbers."""
+    whole = product(shape_of(x))
+    if isinstance(whole, int) or not any(isinstance(d, int) and d == -1 for d in shape):
+        return shape
+    others = product(d for d in shape if not (isinstance(d, int) and d == -1))
+    return [divide(whole, others) if isinstance(d, int) and d == -1 else d for d in shape]
+
+
+def _emit_tile(emit: Emitter, node: Node, x: Value, multiples: Value) -> tvm.ir.Expr:
+    times, shape = known_dims(node, multiples, "multiples"), shape_of(x)
+    if all(isinstance(number, int) for number in times):
+        return emit(op.tile(as_expr(x), times))
+    # Relax repeats a number of times alone: repeat new axes, and merge them into the old ones.
+    paired = [d for extent in shape for d in (1, extent)]
+    spread = [d for pair in zip(times, shape, strict=True) for d in pair]
+    repeated = emit(op.broadcast_to(emit(op.reshape(as_expr(x), paired)), spread))
+    return emit(op.reshape(repeated, [product(p) for p in zip(times, shape, strict=True)]))
+
+
+def _fold_tile(node: Node, x: np.ndarray, multiples: np.ndarray) -> Any:
+    return NotImplemented if is_open(multiples) else np.tile(x, tuple(multiples))
+
+
+def _expanded(node: Node, x: Value, axis: Value) -> list[Dim]:
     shape = list(shape_of(x))
     at = int(known(node, axis, "axis").reshape(()))
     shape.insert(at if at >= 0 else at + len(shape) + 1, 1)
     return shape
 
 
-def _squeezed(node: Node, x: Value) -> list[int]:
+def _squeezed(node: Node, x: Value) -> list[Dim]:
     shape = shape_of(x)
     axes = {axis % len(shape) for axis in node.attrs.get("squeeze_dims", [])}
+    if not axes and not all(isinstance(extent, int) for extent in shape):
+        raise node.error("axes of one element would go, and which are is not known: name them")
     return [d for i, d in enumerate(shape) if (i not in axes if axes else d != 1)]
 
 
@@ -140,7 +173,7 @@ def _identity_n(emit: Emitter, node: Node, *values: Value) -> list[tvm.ir.Expr]:
 _IDENTITY = Converter(_pass_through, lambda node, x: x, "removed")
 
 CONVERTERS: dict[str, Converter] = {
-    "BroadcastTo": _with_ints(op.broadcast_to, "shape", lambda x, s: np.broadcast_to(x, s).copy()),
+    "BroadcastTo": _to_shape(op.broadcast_to, lambda x, s: np.broadcast_to(x, s).copy()),
     "Concat": Converter(_emit_concat, _fold_concat),
     "ConcatV2": Converter(_emit_concat, _fold_concat),
     "EnsureShape": _IDENTITY,
@@ -151,7 +184,7 @@ CONVERTERS: dict[str, Converter] = {
     "IdentityN": Converter(_identity_n, lambda node, *values: list(values), "removed"),
     "Pack": Converter(_emit_pack, _fold_pack),
     "PreventGradient": _IDENTITY,
-    "Reshape": _with_ints(op.reshape, "shape", np.reshape),
+    "Reshape": _to_shape(op.reshape, np.reshape),
     "ReverseV2": Converter(
         _emit_reverse, lambda node, x, axes: np.flip(x, tuple(int(a) for a in axes)).copy()
     ),
@@ -163,7 +196,12 @@ CONVERTERS: dict[str, Converter] = {
     "SplitV": Converter(_emit_split_v, _fold_split_v),
     "Squeeze": Converter(_emit_squeeze, lambda node, x: x.reshape(_squeezed(node, x))),
     "StopGradient": _IDENTITY,
-    "Tile": _with_ints(op.tile, "multiples", np.tile),
-    "Transpose": _with_ints(op.permute_dims, "permutation", np.transpose),
+    "Tile": Converter(_emit_tile, _fold_tile),
+    "Transpose": Converter(
+        lambda emit, node, x, axes: emit(
+            op.permute_dims(as_expr(x), known_ints(node, axes, "permutation"))
+        ),
+        lambda node, x, axes: np.transpose(x, tuple(axes)),
+    ),
     "Unpack": Converter(_emit_unpack, _fold_unpack),
 }
