@@ -18,6 +18,7 @@ Kind = Literal[
     "pack_tokens",
     "unpack_tokens",
     "gather_tokens",
+    "first_tokens",
     "tvm_matmul",
     "other",
 ]

@@ -55,7 +55,9 @@ def choose_packing(shape: ProductShape, target: CpuTarget) -> tuple[int, int, in
         # A last panel of a quarter and less is shared among the others.
         panels = max(1, math.ceil(num_block_cols / max(fitting, paying) - 0.25))
     operations = 2.0 * layout.token_tile * density * num_block_rows * num_block_cols * bs_r * bs_c
-    chunks = min(_shares(layout.num_tiles, target.threads), round(operations / PARALLEL_OPERATIONS))
+    # A run of an open layout may have a single tile.
+    tiles = 1 if layout.is_open else layout.num_tiles
+    chunks = min(_shares(tiles, target.threads), round(operations / PARALLEL_OPERATIONS))
     if panels > 1 and kind == "low":
         chunks = min(chunks, num_block_rows // _ROWS_PER_PANEL_CHUNK)
     return lanes, panels, max(1, min(chunks, num_block_rows // lanes)), lookahead

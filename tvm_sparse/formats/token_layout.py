@@ -36,12 +36,24 @@ class TokenLayout:
     The tiled tensor is (batch * tiles_per_sequence, features, token_tile); the tokens past
     `seq_len` in the last tile of a sequence hold finite values nobody reads. A tile is a multiple
     of `lanes`, the float32 lanes of a vector register.
+
+    An *open* layout leaves batch and lengths to the run: both are 0 here. Its tiled tensor is
+    (TILES, features, token_tile), and a `tile_map` (TILES, 4) of int32 says of each tile the number
+    of its sequence, the position there of its first token, the first tile of its sequence, and the
+    length of its sequence in tokens. The tiles of a sequence follow one another, the sequences too;
+    each has one token at least. A tile's *live* registers hold tokens; in the last of them finite
+    values fill the rest. What the others hold nobody reads.
     """
 
     batch: int
     seq_len: int
     token_tile: int
     lanes: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the batch and the lengths of its sequences are left to the run."""
+        return self.batch == 0
 
     @property
     def tiles_per_sequence(self) -> int:
@@ -76,6 +88,15 @@ def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int =
     tuned = target.tiles.vectors(block_rows, seq_len)
     tile = tuned or fitting_vectors(seq_len, target, block_rows)[0]
     return TokenLayout(batch, seq_len, tile * target.lanes(), target.lanes())
+
+
+def choose_open_layout(target: CpuTarget, block_rows: int = 0) -> TokenLayout:
+    """Choose the token tile for any batch and any lengths: the preferred one.
+
+    A short text leaves most of its only tile to dead registers, which nobody computes.
+    """
+    vectors = _TILE_VECTORS[target.isa][product_kind(block_rows)][0]
+    return TokenLayout(0, 0, vectors * target.lanes(), target.lanes())
 
 
 def fitting_vectors(seq_len: int, target: CpuTarget, block_rows: int = 0) -> list[int]:

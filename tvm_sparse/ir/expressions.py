@@ -51,9 +51,9 @@ def static_shape(expr: relax.Expr) -> tuple[int, ...]:
         raise PassError(f"shape {shape} given: all dimensions must be static") from error
 
 
-def tensor_type(shape: Sequence[int], dtype: str = "float32") -> relax.TensorType:
-    """Return the type of a tensor with a static shape."""
-    return relax.TensorType([int(dim) for dim in shape], dtype)
+def tensor_type(shape: Sequence[Dim], dtype: str = "float32") -> relax.TensorType:
+    """Return the type of a tensor whose extents are numbers or expressions."""
+    return relax.TensorType([dim(extent) for extent in shape], dtype)
 
 
 def scalar_value(expr: relax.Expr) -> float | None:

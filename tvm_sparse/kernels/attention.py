@@ -9,6 +9,7 @@ transposed. Keys past `seq_len` are never read.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +18,16 @@ import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.activations import exp2
+from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.vector import (
     Bind,
+    Buffer,
     Expr,
     Registers,
     T,
     argument,
     broadcast,
+    int64,
     load,
     parallel,
     prim_func,
@@ -51,7 +55,7 @@ class AttentionShape:
     scale : float
         Factor on the scores.
     mask_batch : int or None
-        Extent of the mask's batch axis, 1 or the batch; None without a mask.
+        Extent of the mask's batch axis, 1 or the batch (0 of an open layout); None without a mask.
     """
 
     heads: int
@@ -82,38 +86,33 @@ def make_attention(
     Returns
     -------
     PrimFunc
-        (query, key, value: (tiles, features, T) each, [mask (mask_batch, seq_len)],
+        (query, key, value: (tiles, features, T) each, [mask (mask_batch, seq_len)], [tile_map],
         out (tiles, heads * value_dim, T)).
     """
-    lanes, tile, tiles = layout.lanes, layout.token_tile, layout.tiles_per_sequence
-    parts = layout.vectors // vectors
-    width = vectors * lanes
+    lanes, tile_size = layout.lanes, layout.token_tile
+    most = vectors
+    parts = layout.vectors // most
+    tiles_per_sequence = layout.tiles_per_sequence
+    tiles_per_share = tiles_per_sequence // shares
 
     def body() -> None:
+        tiles = TokenTiles(layout)
         query, key, value = (
-            argument(name, layout.shape(extent))
+            argument(name, tiles.shape(extent))
             for name, extent in zip(("query", "key", "value"), shape.features, strict=True)
         )
-        mask = (
-            argument("mask", (shape.mask_batch, layout.seq_len))
-            if shape.mask_batch is not None
-            else None
-        )
-        out = argument("out", layout.shape(shape.heads * shape.value_dim))
+        mask = None
+        if shape.mask_batch is not None:
+            batches, seq_len = tiles.rectangle()
+            mask = argument("mask", (shape.mask_batch or batches, seq_len))
+        tiles.declare_map()
+        out = argument("out", tiles.shape(shape.heads * shape.value_dim))
 
-        operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
-        pays = pays_in_parallel(operations * layout.batch * layout.seq_len**2)
-        with parallel(layout.num_tiles * shape.heads * parts, "attention", pays) as unit:
-            # A share of a sequence's tiles, then head by head: the keys and values of a head stay
-            # near while its tiles of queries pass, and a thread keeps to its own tiles.
-            first_token = T.floormod(unit, parts) * width
-            within_share = T.floormod(T.floordiv(unit, parts), tiles // shares)
-            head = T.floormod(T.floordiv(unit, parts * (tiles // shares)), shape.heads)
-            share = T.floordiv(unit, parts * (tiles // shares) * shape.heads)
-            query_tile = share * (tiles // shares) + within_share
-            batch = T.floordiv(query_tile, tiles)
-            first_tile = batch * tiles
-            scores = scratch(layout.seq_len * width)
+        def attend(
+            head: Expr, query_tile: Expr, first_token: Expr, scores: Buffer, vectors: int
+        ) -> None:
+            batch, first_tile, length = tiles.sequence_of(query_tile)
+            width = vectors * lanes
             top = Registers(vectors, lanes)
             top.fill(-3.0e38)
 
@@ -133,23 +132,31 @@ def make_attention(
                         for v in range(vectors):
                             acc[row * vectors + v] = acc[row * vectors + v] + factor * q[v]
                 for row in range(count):
-                    position = key_tile * tile + first_key + row
+                    position = key_tile * tile_size + first_key + row
                     blocked = None
                     if mask is not None:
-                        entry = mask[batch if shape.mask_batch != 1 else 0, position]
+                        at = T.min(position, length - 1) if layout.is_open else position
+                        entry = mask[batch if shape.mask_batch != 1 else 0, at]
                         blocked = broadcast(entry * T.float32(_LOG2_E), lanes)
                     for v in range(vectors):
                         score = acc[row * vectors + v] * broadcast(shape.scale * _LOG2_E, lanes)
                         score = Bind(lanes)(score if blocked is None else score + blocked)
                         store(scores, score, [position * width + v * lanes], lanes)
-                        top[v] = T.max(top[v], score)
+                        higher = T.max(top[v], score)
+                        if layout.is_open:
+                            higher = T.if_then_else(position < length, higher, top[v])
+                        top[v] = higher
 
-            def of_every_key(emit: Callable[[int | Expr, int], None]) -> None:
+            def of_every_key(emit: Callable[[int | Expr, int | Expr], None]) -> None:
                 """Call emit(key_tile, keys) for the full tiles, in a loop, and for what is left."""
-                full, rest = divmod(layout.seq_len, tile)
+                if layout.is_open:
+                    with serial(0, T.floordiv(length + (tile_size - 1), tile_size)) as key_tile:
+                        emit(key_tile, T.min(length - key_tile * tile_size, int64(tile_size)))
+                    return
+                full, rest = divmod(layout.seq_len, tile_size)
                 if full:
                     with serial(0, full) as key_tile:
-                        emit(key_tile, tile)
+                        emit(key_tile, tile_size)
                 if rest:
                     emit(full, rest)
 
@@ -161,7 +168,7 @@ def make_attention(
 
             total = Registers(vectors, lanes)
             total.fill(0.0)
-            with serial(0, layout.seq_len) as position:
+            with serial(0, length) as position:
                 for v in range(vectors):
                     place = [position * width + v * lanes]
                     weight = exp2(Bind(lanes), load(scores, place, lanes) - top[v])
@@ -175,9 +182,9 @@ def make_attention(
                 acc = Registers(count * vectors, lanes)
                 acc.fill(0.0)
 
-                def accumulate(key_tile: int | Expr, keys: int) -> None:
+                def accumulate(key_tile: int | Expr, keys: int | Expr) -> None:
                     with serial(0, keys) as j:
-                        start = (key_tile * tile + j) * width
+                        start = (key_tile * tile_size + j) * width
                         weights = [load(scores, [start + v * lanes], lanes) for v in range(vectors)]
                         for row in range(count):
                             feature = _feature(shape, 2, head, first + row)
@@ -195,6 +202,38 @@ def make_attention(
 
             _in_groups(shape.value_dim, rows, context_rows)
 
+        operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
+        pays = layout.is_open or pays_in_parallel(operations * layout.batch * layout.seq_len**2)
+        with parallel(tiles.count * shape.heads * parts, "attention", pays) as unit:
+            part, nth = T.floormod(unit, parts), T.floordiv(unit, parts)
+            # The keys and values of a head stay near while the tiles of queries pass.
+            if layout.is_open:
+                # All units of a sequence come together, and so the tile that takes the place of
+                # this unit, were each tile taken with all heads, is one of the same sequence.
+                _, first_tile, length = tiles.sequence_of(T.floordiv(nth, shape.heads))
+                of_sequence = T.floordiv(length + (tile_size - 1), tile_size)
+                within = nth - first_tile * shape.heads
+                head = T.floordiv(within, of_sequence)
+                query_tile = first_tile + T.floormod(within, of_sequence)
+            else:
+                # A share of a sequence's tiles, then head by head: a thread keeps to its own tiles.
+                within_share = T.floormod(nth, tiles_per_share)
+                head = T.floormod(T.floordiv(unit, parts * tiles_per_share), shape.heads)
+                share = T.floordiv(unit, parts * tiles_per_share * shape.heads)
+                query_tile = share * tiles_per_share + within_share
+            # No sequence is longer than all tiles together.
+            longest = tiles.count * tile_size if layout.is_open else layout.seq_len
+            scores = scratch(longest * (most * lanes))
+            first_token = part * (most * lanes)
+            if not layout.is_open:
+                attend(head, query_tile, first_token, scores, most)
+                return
+            head, query_tile = T.Bind(head), T.Bind(query_tile)
+            live = T.Bind(tiles.live_registers(query_tile) - part * most)
+            emit = functools.partial(attend, head, query_tile, first_token, scores)
+            with T.If(live > 0), T.Then():
+                tiles.for_live(live, most, emit)
+
     return prim_func(body)
 
 
@@ -203,8 +242,15 @@ def _feature(shape: AttentionShape, operand: int, head: Expr, d: Expr | int) -> 
     return head * dim + (shape.offsets[operand] + d)
 
 
-def _in_groups(total: int, most: int, emit: Callable[[int | Expr, int], None]) -> None:
-    """Call emit(first, count) for groups of `most` in a loop, and for what is left."""
+def _in_groups(total: int | Expr, most: int, emit: Callable[[int | Expr, int], None]) -> None:
+    """Call emit(first, count) for groups of `most` in a loop, and for what is left.
+
+    Of a total that only the run knows, the last group is whole too.
+    """
+    if not isinstance(total, int):
+        with serial(0, T.floordiv(total + (most - 1), most)) as group:
+            emit(group * most, most)
+        return
     groups, rest = divmod(total, most)
     if groups:
         with serial(0, groups) as group:

@@ -15,6 +15,8 @@ the next; the sums wait in `out`, which is small beside what is read.
 
 from __future__ import annotations
 
+import functools
+
 import tvm
 
 from tvm_sparse.formats.bsr import WORD_BITS, Field, SparseFormat
@@ -22,6 +24,7 @@ from tvm_sparse.formats.token_layout import HIGH_BLOCK_ROWS, TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.epilogue import BoundEpilogue
 from tvm_sparse.kernels.tiling import CACHE_LINE_FLOATS, PREFETCH_FLOATS, row_chunks
+from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,
@@ -74,11 +77,11 @@ def make_bsr_sparse_dense(
     Returns
     -------
     PrimFunc
-        (data (tiles, K, T), the five arrays of a `PackedBSR`, [bias (N,)], [residual],
+        (data (tiles, K, T), the five arrays of a `PackedBSR`, [bias (N,)], [residual], [tile_map],
         out (tiles, N, T)).
     """
     bs_r, bs_c = block_shape
-    width, vectors, tile_size = layout.lanes, layout.vectors, layout.token_tile
+    width, tile_size = layout.lanes, layout.token_tile
     lanes, panels, chunks = form.lanes, form.panels, form.chunks
     num_block_cols = depth // bs_c
     num_groups = units // bs_r // lanes * panels
@@ -86,8 +89,8 @@ def make_bsr_sparse_dense(
     field = form.field(num_block_cols, bs_c)
 
     def body() -> None:
-        steps = T.int64()
-        data = argument("data", layout.shape(depth))
+        steps, tiles = T.int64(), TokenTiles(layout)
+        data = argument("data", tiles.shape(depth))
         weight_data = argument("weight_data", (steps, lanes, bs_c, bs_r))
         weight_offsets = (
             argument("weight_offsets", (steps, lanes), "int32")
@@ -97,16 +100,18 @@ def make_bsr_sparse_dense(
         weight_groups = argument("weight_groups", (num_groups + 1,), "int32")
         weight_rows = argument("weight_rows", (num_groups, lanes), "int32")
         weight_chunks = argument("weight_chunks", (chunks, panels + 3), "int32")
-        tail = BoundEpilogue.declare(epilogue, units, layout.shape(units))
-        out = argument("out", layout.shape(units))
+        tail = BoundEpilogue.declare(epilogue, units, tiles)
+        tiles.declare_map()
+        out = argument("out", tiles.shape(units))
         # Offsets count floats, which only views of one axis allow.
-        inputs = flat(data, layout.num_tiles * depth * tile_size)
+        inputs = flat(data, tiles.count * depth * tile_size)
         values = flat(weight_data, steps * num_values)
 
         def group_times_panel(
-            group: Expr, tile: Expr, panel: Expr | int, start: int, count: int
+            group: Expr, tile: Expr, panel: Expr | int, rows_taken: tuple[int, int], vectors: int
         ) -> None:
-            """Add one panel to `count` rows of each lane's block row."""
+            """Add one panel to (start, count) rows of each lane's block row."""
+            start, count = rows_taken
             acc = Registers(lanes * count * vectors, width)
             first_units = [weight_rows[group, lane] + start for lane in range(lanes)]
             places = [
@@ -158,21 +163,24 @@ def make_bsr_sparse_dense(
             for index, place in enumerate(places):
                 store(out, acc[index], place, width)
 
-        def chunk_times_panel(chunk: Expr, tile: Expr, panel: Expr | int) -> None:
+        def chunk_times_panel(chunk: Expr, tile: Expr, panel: Expr | int, vectors: int) -> None:
             first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
             with serial(first, stop) as group:
-                for start, count in row_chunks(bs_r, rows):
-                    group_times_panel(group, tile, panel, start, count)
+                for rows_taken in row_chunks(bs_r, rows):
+                    group_times_panel(group, tile, panel, rows_taken, vectors)
 
-        with parallel(chunks * layout.num_tiles, "bsr_sparse_dense", in_parallel) as unit:
-            tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
-            chunk_times_panel(chunk, tile, 0)
+        def chunk_times_tile(chunk: Expr, tile: Expr, vectors: int) -> None:
+            chunk_times_panel(chunk, tile, 0, vectors)
             if panels > 2:
                 with serial(1, panels - 1) as panel:
-                    chunk_times_panel(chunk, tile, panel)
+                    chunk_times_panel(chunk, tile, panel, vectors)
             if panels > 1:
-                chunk_times_panel(chunk, tile, panels - 1)
-            tail.finish(out, tile, weight_chunks[chunk, 0], weight_chunks[chunk, 1], layout)
+                chunk_times_panel(chunk, tile, panels - 1, vectors)
+            tail.finish(out, tile, weight_chunks[chunk, 0], weight_chunks[chunk, 1], vectors)
+
+        with parallel(chunks * tiles.count, "bsr_sparse_dense", in_parallel) as unit:
+            tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
+            tiles.each_tile(tile, functools.partial(chunk_times_tile, chunk, tile))
 
     return prim_func(body)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
+from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,
@@ -26,16 +26,18 @@ class BoundEpilogue:
     """An `Epilogue` with its buffers."""
 
     spec: Epilogue
+    lanes: int
     bias: Buffer | None
     residual: Buffer | None
 
     @classmethod
-    def declare(cls, spec: Epilogue, units: int, out_shape: Sequence[int]) -> BoundEpilogue:
+    def declare(cls, spec: Epilogue, units: int, tiles: TokenTiles) -> BoundEpilogue:
         """Declare the operands as the next arguments of the function being built."""
         return cls(
             spec,
+            tiles.layout.lanes,
             argument("bias", (units,)) if spec.bias else None,
-            argument("residual", out_shape) if spec.residual else None,
+            argument("residual", tiles.shape(units)) if spec.residual else None,
         )
 
     def store(self, out: Buffer, acc: Registers, places: Sequence[Sequence[Expr]]) -> None:
@@ -46,8 +48,8 @@ class BoundEpilogue:
         for index, place in enumerate(places):
             value = acc[index]
             if not self.in_second_loop:
-                value = self._finish(value, place, acc.lanes)
-            store(out, value, place, acc.lanes)
+                value = self._finish(value, place)
+            store(out, value, place, self.lanes)
 
     @property
     def in_second_loop(self) -> bool:
@@ -60,18 +62,19 @@ class BoundEpilogue:
         return self.spec.activation != "none"
 
     def finish(
-        self, out: Buffer, tile: Expr, first_unit: Expr, stop_unit: Expr, layout: TokenLayout
+        self, out: Buffer, tile: Expr, first_unit: Expr, stop_unit: Expr, vectors: int
     ) -> None:
         """Finish the stored rows [first_unit, stop_unit) of a tile in a loop of their own."""
         if not self.in_second_loop:
             return
         with serial(first_unit, stop_unit) as unit:
-            for vector in range(layout.vectors):
-                index = [tile, unit, vector * layout.lanes]
-                value = load(out, index, layout.lanes)
-                store(out, self._finish(value, index, layout.lanes), index, layout.lanes)
+            for vector in range(vectors):
+                index = [tile, unit, vector * self.lanes]
+                value = load(out, index, self.lanes)
+                store(out, self._finish(value, index), index, self.lanes)
 
-    def _finish(self, value: Expr, index: Sequence[Expr], lanes: int) -> Expr:
+    def _finish(self, value: Expr, index: Sequence[Expr]) -> Expr:
+        lanes = self.lanes
         if self.bias is not None:
             value = value + broadcast(self.bias[index[1]], lanes)
         if self.spec.activation != "none":

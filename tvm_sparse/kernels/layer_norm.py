@@ -11,6 +11,7 @@ from collections.abc import Callable
 import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
+from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.vector import (
     Bind,
     Expr,
@@ -49,7 +50,7 @@ def make_layer_norm(
     Returns
     -------
     PrimFunc
-        (data (tiles, F, T), gamma (F,), beta (F,), [residual (tiles, F, T)],
+        (data (tiles, F, T), gamma (F,), beta (F,), [residual (tiles, F, T)], [tile_map],
         out (tiles, F, T)).
     """
     lanes = layout.lanes
@@ -57,18 +58,15 @@ def make_layer_norm(
     chains = max(1, _PARTIAL_SUMS // vectors)
 
     def body() -> None:
-        data = argument("data", layout.shape(features))
+        tiles = TokenTiles(layout)
+        data = argument("data", tiles.shape(features))
         gamma = argument("gamma", (features,))
         beta = argument("beta", (features,))
-        added = argument("residual", layout.shape(features)) if residual else None
-        out = argument("out", layout.shape(features))
+        added = argument("residual", tiles.shape(features)) if residual else None
+        tiles.declare_map()
+        out = argument("out", tiles.shape(features))
 
-        values = layout.num_tiles * layout.token_tile * features
-        pays = pays_in_parallel(_OPERATIONS_PER_VALUE * values)
-        with parallel(layout.num_tiles * parts, "layer_norm", pays) as unit:
-            tile = T.floordiv(unit, parts)
-            first_token = T.floormod(unit, parts) * (vectors * lanes)
-
+        def normalise(tile: Expr, first_token: Expr) -> None:
             def place(feature: Expr, vector: int) -> list[Expr]:
                 return [tile, feature, first_token + vector * lanes]
 
@@ -128,5 +126,11 @@ def make_layer_norm(
                     centred = (value - mean[vector]) * inverse[vector]
                     result = centred * broadcast(gamma[f], lanes) + broadcast(beta[f], lanes)
                     store(out, result, place(f, vector), lanes)
+
+        values = layout.num_tiles * layout.token_tile * features
+        pays = layout.is_open or pays_in_parallel(_OPERATIONS_PER_VALUE * values)
+        with parallel(tiles.count * parts, "layer_norm", pays) as unit:
+            tile, part = T.floordiv(unit, parts), T.floormod(unit, parts)
+            tiles.if_live(tile, part * vectors, lambda: normalise(tile, part * (vectors * lanes)))
 
     return prim_func(body)

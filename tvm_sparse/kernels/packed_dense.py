@@ -6,12 +6,15 @@ in L1 while it meets one token tile, with rows x vectors accumulators in registe
 
 from __future__ import annotations
 
+import functools
+
 import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.epilogue import BoundEpilogue
 from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, chunk_size
+from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.vector import (
     Expr,
     Registers,
@@ -35,20 +38,23 @@ def make_packed_dense(
     Returns
     -------
     PrimFunc
-        (data (tiles, K, T), weight (panels, K, rows), [bias (N,)], [residual], out (tiles, N, T)).
+        (data (tiles, K, T), weight (panels, K, rows), [bias (N,)], [residual], [tile_map],
+        out (tiles, N, T)).
     """
-    lanes, vectors = layout.lanes, layout.vectors
+    lanes = layout.lanes
     panels = -(-units // rows)
     full_panels = units // rows
     per_chunk = chunk_size(panels)
 
     def body() -> None:
-        data = argument("data", layout.shape(depth))
+        tiles = TokenTiles(layout)
+        data = argument("data", tiles.shape(depth))
         weight = argument("weight", (panels, depth, rows))
-        tail = BoundEpilogue.declare(epilogue, units, layout.shape(units))
-        out = argument("out", layout.shape(units))
+        tail = BoundEpilogue.declare(epilogue, units, tiles)
+        tiles.declare_map()
+        out = argument("out", tiles.shape(units))
 
-        def panel_times_tile(panel: Expr | int, tile: Expr, used_rows: int) -> None:
+        def panel_times_tile(panel: Expr | int, tile: Expr, used_rows: int, vectors: int) -> None:
             acc = Registers(used_rows * vectors, lanes)
             acc.fill(0.0)
             with serial(0, depth) as k:
@@ -67,20 +73,23 @@ def make_packed_dense(
             ]
             tail.store(out, acc, places)
 
-        operations = 2.0 * layout.num_tiles * layout.token_tile * units * depth
-        pays = pays_in_parallel(operations)
-        chunks = -(-panels // per_chunk)
-        with parallel(layout.num_tiles * chunks, "packed_dense", pays) as unit:
-            tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
+        def chunk_times_tile(chunk: Expr, tile: Expr, vectors: int) -> None:
             with serial(0, per_chunk) as offset:
                 panel = chunk * per_chunk + offset
                 with T.If(panel < full_panels), T.Then():
-                    panel_times_tile(panel, tile, rows)
+                    panel_times_tile(panel, tile, rows, vectors)
                 if units % rows:
                     with T.If(panel == full_panels), T.Then():
-                        panel_times_tile(full_panels, tile, units % rows)
+                        panel_times_tile(full_panels, tile, units % rows, vectors)
             first_unit = chunk * (per_chunk * rows)
             stop_unit = T.min(first_unit + per_chunk * rows, T.int64(units))
-            tail.finish(out, tile, first_unit, stop_unit, layout)
+            tail.finish(out, tile, first_unit, stop_unit, vectors)
+
+        operations = 2.0 * layout.num_tiles * layout.token_tile * units * depth
+        pays = layout.is_open or pays_in_parallel(operations)
+        chunks = -(-panels // per_chunk)
+        with parallel(tiles.count * chunks, "packed_dense", pays) as unit:
+            tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
+            tiles.each_tile(tile, functools.partial(chunk_times_tile, chunk, tile))
 
     return prim_func(body)

@@ -10,7 +10,7 @@ import tvm
 
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.activations import ACTIVATIONS
-from tvm_sparse.kernels.tiling import PREFETCH_FLOATS
+from tvm_sparse.kernels.tiling import OPEN_ROWS, PREFETCH_FLOATS
 from tvm_sparse.kernels.vector import (
     Bind,
     Expr,
@@ -37,7 +37,7 @@ def make_row_dense(
     """Make the kernel for one (rows, units, depth): M, N and K.
 
     N and the outputs of a weight panel are multiples of `lanes`, those of a float32 vector
-    register.
+    register. Zero rows are as many as the run says: some together, then those that are left.
 
     Returns
     -------
@@ -48,34 +48,35 @@ def make_row_dense(
     vectors = panel // lanes
     full_panels, rest = divmod(units, panel)
     panels = full_panels + bool(rest)
-    # Where one step has too few sums, several steps have sums of their own.
-    steps = max(1, _CHAINS // (rows * vectors))
 
     def body() -> None:
-        data = argument("data", (rows, depth))
+        all_rows = rows or T.int64()
+        data = argument("data", (all_rows, depth))
         weight = argument("weight", (panels, depth, panel))
         bias = argument("bias", (units,)) if epilogue.bias else None
-        residual = argument("residual", (rows, units)) if epilogue.residual else None
-        out = argument("out", (rows, units))
+        residual = argument("residual", (all_rows, units)) if epilogue.residual else None
+        out = argument("out", (all_rows, units))
 
-        def finish(value: Expr, row: int, unit: Expr) -> Expr:
+        def finish(value: Expr, row: int | Expr, unit: Expr) -> Expr:
             bind = Bind(lanes)
             if bias is not None:
                 value = value + load(bias, [unit], lanes)
             value = ACTIVATIONS[epilogue.activation](bind, bind(value))
             return value if residual is None else value + load(residual, [row, unit], lanes)
 
-        def panel_of_rows(index: Expr, used: int) -> None:
-            acc = Registers(steps * rows * used, lanes)
+        def panel_of_rows(index: Expr, used: int, first_row: int | Expr, count: int) -> None:
+            # Where one step has too few sums, several steps have sums of their own.
+            steps = max(1, _CHAINS // (count * vectors))
+            acc = Registers(steps * count * used, lanes)
             acc.fill(0.0)
 
             def add(k: Expr, step: int) -> None:
                 prefetch(weight, [index, k + PREFETCH_FLOATS // panel, 0])
                 columns = [load(weight, [index, k, v * lanes], lanes) for v in range(used)]
-                for row in range(rows):
-                    factor = broadcast(data[row, k], lanes)
+                for row in range(count):
+                    factor = broadcast(data[first_row + row, k], lanes)
                     for v in range(used):
-                        place = (step * rows + row) * used + v
+                        place = (step * count + row) * used + v
                         acc[place] = acc[place] + factor * columns[v]
 
             with serial(0, depth // steps) as group:
@@ -83,20 +84,31 @@ def make_row_dense(
                     add(group * steps + step, step)
             for step in range(depth % steps):
                 add(T.int64(depth // steps * steps + step), step)
-            for row in range(rows):
+            for row in range(count):
                 for v in range(used):
                     value = acc[row * used + v]
                     for step in range(1, steps):
-                        value = value + acc[(step * rows + row) * used + v]
+                        value = value + acc[(step * count + row) * used + v]
                     unit = index * panel + v * lanes
-                    store(out, finish(value, row, unit), [row, unit], lanes)
+                    place = first_row + row
+                    store(out, finish(value, place, unit), [place, unit], lanes)
 
-        with parallel(panels, "row_dense", pays_in_parallel(2.0 * rows * units * depth)) as index:
+        def panel_of_all(index: Expr, used: int) -> None:
+            if rows:
+                panel_of_rows(index, used, 0, rows)
+                return
+            with serial(0, T.floordiv(all_rows, OPEN_ROWS)) as group:
+                panel_of_rows(index, used, group * OPEN_ROWS, OPEN_ROWS)
+            with serial(T.floordiv(all_rows, OPEN_ROWS) * OPEN_ROWS, all_rows) as row:
+                panel_of_rows(index, used, row, 1)
+
+        pays = not rows or pays_in_parallel(2.0 * rows * units * depth)
+        with parallel(panels, "row_dense", pays) as index:
             if full_panels:
                 with T.If(index < full_panels), T.Then():
-                    panel_of_rows(index, vectors)
+                    panel_of_all(index, vectors)
             if rest:
                 with T.If(index == full_panels), T.Then():
-                    panel_of_rows(index, rest // lanes)
+                    panel_of_all(index, rest // lanes)
 
     return prim_func(body)

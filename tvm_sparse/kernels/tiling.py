@@ -10,6 +10,8 @@ from tvm_sparse.target import CpuTarget
 #: How far ahead weights are asked for, in floats: half a page. They come from L3 or memory, where
 #: the processor's own prefetching stops at the end of every page.
 PREFETCH_FLOATS = 512
+#: Rows of a product taken together where the run says how many there are.
+OPEN_ROWS = 4
 #: Floats of a cache line.
 CACHE_LINE_FLOATS = 16
 
@@ -26,6 +28,8 @@ def norm_vectors(layout: TokenLayout, target: CpuTarget) -> int:
 
     As many as leave every thread a share: a whole tile is read front to back.
     """
+    if layout.is_open:
+        return 1
     shares = -(-target.threads // layout.num_tiles)
     most = max(1, layout.vectors // shares)
     return max(n for n in range(1, most + 1) if layout.vectors % n == 0)
@@ -34,11 +38,12 @@ def norm_vectors(layout: TokenLayout, target: CpuTarget) -> int:
 def row_panel(rows: int, units: int, target: CpuTarget) -> int | None:
     """Return the outputs of a weight panel for a product of a few rows, None for many rows.
 
-    With half as many rows as a register has lanes, or fewer, vectors run over outputs.
+    With half as many rows as a register has lanes, or fewer, vectors run over outputs. Zero rows
+    are as many as the run says.
     """
     if 2 * rows > target.lanes() or units % target.lanes():
         return None
-    vectors = (target.num_registers - 2 * OPERAND_REGISTERS) // rows
+    vectors = (target.num_registers - 2 * OPERAND_REGISTERS) // (rows or OPEN_ROWS)
     return target.lanes() * max(1, min(4, vectors, units // target.lanes()))
 
 
@@ -51,6 +56,8 @@ def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int, in
     """
     vectors = 2 if layout.vectors % 2 == 0 else layout.vectors
     most = target.num_registers // 2 // vectors
+    if layout.is_open:
+        return vectors, 1 << (most.bit_length() - 1), 1
     tiles = layout.tiles_per_sequence
     wanted = -(-target.threads // math.gcd(target.threads, layout.batch))
     shares = next(n for n in range(1, tiles + 1) if n == tiles or (n >= wanted and tiles % n == 0))

@@ -6,11 +6,13 @@ as a register has lanes are turned around together, in registers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
+from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,
@@ -18,6 +20,7 @@ from tvm_sparse.kernels.vector import (
     T,
     argument,
     broadcast,
+    int64,
     load,
     parallel,
     prim_func,
@@ -28,17 +31,23 @@ from tvm_sparse.kernels.vector import (
 from tvm_sparse.target import pays_in_parallel
 
 _OPERATIONS_PER_VALUE = 20
-#: Called with batch, first token of the sequence, tile, first token of the tile, number of tokens.
-_Move = Callable[[Expr, Expr, Expr, Expr, int], None]
+#: Called with batch, first token of the sequence, tile, first token of the tile, number of tokens:
+#: an expression where the layout is open, and then one at least.
+_Move = Callable[[Expr, Expr, Expr, Expr, "int | Expr"], None]
 
 
 def make_pack_tokens(layout: TokenLayout, features: int) -> tvm.tirx.PrimFunc:
-    """Make (data (B, S, F), out (tiles, F, T)); tokens past `seq_len` become zero."""
+    """Make (data (B, S, F), [tile_map], out (tiles, F, T)).
+
+    Tokens past `seq_len` become zero; of an open layout, those of a live register the last token.
+    """
 
     def body() -> None:
-        data = argument("data", (layout.batch, layout.seq_len, features))
-        out = argument("out", layout.shape(features))
-        _fill_tiles(layout, features, "pack_tokens", out, [(data, lambda *token: token)])
+        tiles = TokenTiles(layout)
+        data = argument("data", (*tiles.rectangle(), features))
+        tiles.declare_map()
+        out = argument("out", tiles.shape(features))
+        _fill_tiles(tiles, features, "pack_tokens", out, [(data, lambda *token: token)])
 
     return prim_func(body)
 
@@ -48,49 +57,66 @@ def make_gather_tokens(
 ) -> tvm.tirx.PrimFunc:
     """Make the sum of rows of several tables of width F, straight into token tiles.
 
-    A table is given as its number of rows, and batch extent and dtype of its ids.
+    A table is given as its number of rows, and batch extent (0 for that of an open layout) and
+    dtype of its ids.
 
     Returns
     -------
     PrimFunc
-        (ids (1 or B, S), table (rows, F), ids, table, ..., out (tiles, F, T)). Ids beyond the
-        ends of a table stand for its first and last row.
+        (ids (1 or B, S), table (rows, F), ids, table, ..., [tile_map], out (tiles, F, T)). Ids
+        beyond the ends of a table stand for its first and last row.
     """
 
     def body() -> None:
+        tiles = TokenTiles(layout)
+        all_batches, seq_len = tiles.rectangle()
         sources = []
         for index, (rows, batch, dtype) in enumerate(tables):
-            ids = argument(f"ids_{index}", (batch, layout.seq_len), dtype)
+            ids = argument(f"ids_{index}", (batch or all_batches, seq_len), dtype)
             table = argument(f"table_{index}", (rows, features))
             sources.append((table, _row_of(ids, rows, batch)))
-        out = argument("out", layout.shape(features))
-        _fill_tiles(layout, features, "gather_tokens", out, sources)
+        tiles.declare_map()
+        out = argument("out", tiles.shape(features))
+        _fill_tiles(tiles, features, "gather_tokens", out, sources)
 
     return prim_func(body)
 
 
 def make_unpack_tokens(layout: TokenLayout, features: int) -> tvm.tirx.PrimFunc:
-    """Make (data (tiles, F, T), out (B, S, F)); tokens past `seq_len` are dropped."""
+    """Make (data (tiles, F, T), [tile_map], out (B, S, F)).
+
+    Tokens past `seq_len` are dropped; of an open layout, those past a shorter sequence become zero.
+    """
     lanes = layout.lanes
     whole = features // lanes * lanes
 
     def body() -> None:
-        data = argument("data", layout.shape(features))
-        out = argument("out", (layout.batch, layout.seq_len, features))
+        tiles = TokenTiles(layout)
+        data = argument("data", tiles.shape(features))
+        tiles.declare_map()
+        seq_len = tiles.rectangle()[1]
+        out = argument("out", (*tiles.rectangle(), features))
 
-        def move(batch: Expr, token: Expr, tile: Expr, place: Expr, count: int) -> None:
+        def move(batch: Expr, token: Expr, tile: Expr, place: Expr, count: int | Expr) -> None:
             with serial(0, whole // lanes) as block:
                 first = block * lanes
                 columns = [
                     Bind(lanes)(load(data, [tile, first + i, place], lanes)) for i in range(lanes)
                 ]
-                for i, row in enumerate(transpose(columns)[:count]):
+                for i, row in _up_to(count, transpose(columns)):
                     store(out, row, [batch, token + i, first], lanes)
             with serial(whole, features) as f:
-                for i in range(count):
+                for i, _ in _up_to(count, range(lanes)):
                     T.buffer_store(out, data[tile, f, place + i], [batch, token + i, f])
+            if layout.is_open:
+                with T.If(token + lanes >= tiles.length(tile)), T.Then():
+                    with serial(tiles.length(tile), seq_len) as past:
+                        with serial(0, whole // lanes) as block:
+                            store(out, broadcast(0.0, lanes), [batch, past, block * lanes], lanes)
+                        with serial(whole, features) as f:
+                            T.buffer_store(out, T.float32(0), [batch, past, f])
 
-        _each_group(layout, features, "unpack_tokens", move)
+        _each_group(tiles, features, "unpack_tokens", move)
 
     return prim_func(body)
 
@@ -99,14 +125,24 @@ def _row_of(ids: Buffer, rows: int, batch_extent: int) -> Callable[[Expr, Expr],
     """Return what finds the row of a table for a token."""
 
     def row(batch: Expr, token: Expr) -> tuple[Expr]:
-        found = ids[batch if batch_extent > 1 else 0, token]
+        found = ids[batch if batch_extent != 1 else 0, token]
         return (T.min(T.max(T.Cast("int64", found), T.int64(0)), T.int64(rows - 1)),)
 
     return row
 
 
+def _up_to(count: int | Expr, items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Count items off; if the run knows the count, emit code under a condition for each."""
+    for index, item in enumerate(items):
+        if not isinstance(count, int):
+            with T.If(index < count), T.Then():
+                yield index, item
+        elif index < count:
+            yield index, item
+
+
 def _fill_tiles(
-    layout: TokenLayout,
+    tiles: TokenTiles,
     features: int,
     name: str,
     out: Buffer,
@@ -117,7 +153,7 @@ def _fill_tiles(
     Each source is a buffer whose last axis are the features, and what gives the other indices of
     a token, called with batch and token.
     """
-    lanes = layout.lanes
+    lanes = tiles.layout.lanes
     whole = features // lanes * lanes
 
     def total(parts: Sequence[Expr]) -> Expr:
@@ -126,51 +162,58 @@ def _fill_tiles(
             result = result + part
         return result
 
-    def move(batch: Expr, token: Expr, tile: Expr, place: Expr, count: int) -> None:
-        owners = [
-            [(buffer, row(batch, token + i)) for buffer, row in sources] for i in range(count)
-        ]
+    def move(batch: Expr, token: Expr, tile: Expr, place: Expr, count: int | Expr) -> None:
+        places = [token + i for i in range(lanes)]
+        if isinstance(count, int):
+            places = places[:count]
+        else:
+            places = [T.min(at, token + count - 1) for at in places]
+        owners = [[(buffer, row(batch, at)) for buffer, row in sources] for at in places]
         with serial(0, whole // lanes) as block:
             first = block * lanes
             rows = [
                 total([load(buffer, [*row, first], lanes) for buffer, row in owner])
                 for owner in owners
             ]
-            rows += [broadcast(0.0, lanes)] * (lanes - count)
+            rows += [broadcast(0.0, lanes)] * (lanes - len(owners))
             for i, column in enumerate(transpose([Bind(lanes)(row) for row in rows])):
                 store(out, column, [tile, first + i, place], lanes)
         with serial(whole, features) as f:
             for i in range(lanes):
                 value: Expr = T.float32(0)
-                if i < count:
-                    places = [(buffer, (*row, f)) for buffer, row in owners[i]]
-                    value = total([buffer[place] for buffer, place in places])
+                if i < len(owners):
+                    elements = [(buffer, (*row, f)) for buffer, row in owners[i]]
+                    value = total([buffer[element] for buffer, element in elements])
                 T.buffer_store(out, value, [tile, f, place + i])
 
-    _each_group(layout, features, name, move)
+    _each_group(tiles, features, name, move)
 
 
-def _each_group(layout: TokenLayout, features: int, name: str, move: _Move) -> None:
+def _each_group(tiles: TokenTiles, features: int, name: str, move: _Move) -> None:
     """Emit a move for every register of tokens: whole ones, the last one, what pads a tile."""
-    lanes, tiles, vectors = layout.lanes, layout.tiles_per_sequence, layout.vectors
+    layout = tiles.layout
+    if layout.is_open:
+        _each_live_group(tiles, name, move)
+        return
+    lanes, per_sequence, vectors = layout.lanes, layout.tiles_per_sequence, layout.vectors
     pays = pays_in_parallel(_OPERATIONS_PER_VALUE * layout.num_tiles * layout.token_tile * features)
     whole, rest = divmod(layout.seq_len, lanes)
     with parallel(layout.num_tiles * vectors, name, pays) as unit:
         tile, group = T.floordiv(unit, vectors), T.floormod(unit, vectors)
-        batch = T.floordiv(tile, tiles)
-        in_sequence = T.floormod(tile, tiles) * vectors + group
+        batch = T.floordiv(tile, per_sequence)
+        in_sequence = T.floormod(tile, per_sequence) * vectors + group
 
         def emit(count: int) -> None:
             move(batch, in_sequence * lanes, tile, group * lanes, count)
 
-        if whole == tiles * vectors:
+        if whole == per_sequence * vectors:
             emit(lanes)
             return
         with T.If(in_sequence < whole):
             with T.Then():
                 emit(lanes)
             with T.Else():
-                if rest and whole + 1 < tiles * vectors:
+                if rest and whole + 1 < per_sequence * vectors:
                     with T.If(in_sequence == whole):
                         with T.Then():
                             emit(rest)
@@ -178,3 +221,14 @@ def _each_group(layout: TokenLayout, features: int, name: str, move: _Move) -> N
                             emit(0)
                 else:
                     emit(rest)
+
+
+def _each_live_group(tiles: TokenTiles, name: str, move: _Move) -> None:
+    """Emit a move for every live register of an open layout: one code for any number of tokens."""
+    lanes, vectors = tiles.layout.lanes, tiles.layout.vectors
+    with parallel(tiles.count * vectors, name) as unit:
+        tile, group = T.floordiv(unit, vectors), T.floormod(unit, vectors)
+        token = tiles.position(tile) + group * lanes
+        count = T.min(tiles.length(tile) - token, int64(lanes))
+        with T.If(count > 0), T.Then():
+            move(tiles.sequence(tile), token, tile, group * lanes, count)

@@ -37,14 +37,15 @@ def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> 
     return T.arg(name, T.Buffer(tuple(extents), dtype))
 
 
-def scratch(size: int, dtype: str = "float32") -> Buffer:
+def scratch(size: int | Expr, dtype: str = "float32") -> Buffer:
     """Allocate `size` values private to one parallel iteration.
 
     Below a kilobyte, TVM's limit there, they lie on the stack. Not of scope "local": TVM takes
     that from the heap, at every iteration of a parallel loop, and LLVM then writes back to it what
     it kept in registers.
     """
-    return T.sblock_alloc_buffer((int64(size),), dtype, scope="global")
+    extent = int64(size) if isinstance(size, int) else size
+    return T.sblock_alloc_buffer((extent,), dtype, scope="global")
 
 
 def broadcast(value: Expr | float, lanes: int, dtype: str = "float32") -> Expr:
@@ -160,14 +161,15 @@ class Bind:
 
 
 @contextmanager
-def parallel(extent: int, name: str, pays: bool = True) -> Iterator[Expr]:
+def parallel(extent: int | Expr, name: str, pays: bool = True) -> Iterator[Expr]:
     """Open a parallel loop whose body is one opaque block; yields the loop's block axis.
 
     The loop is serial where it is one iteration, or where threads would not pay.
     """
-    loop_of = T.parallel if pays and extent > 1 else T.serial
-    with loop_of(int64(0), int64(extent)) as loop, T.sblock(name):
-        axis = T.axis.spatial(int64(extent), loop)
+    stop = int64(extent) if isinstance(extent, int) else extent
+    is_one = isinstance(extent, int) and extent <= 1
+    with (T.parallel if pays and not is_one else T.serial)(int64(0), stop) as loop, T.sblock(name):
+        axis = T.axis.spatial(stop, loop)
         T.reads([])
         T.writes([])
         yield axis

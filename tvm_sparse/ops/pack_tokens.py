@@ -8,10 +8,11 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.formats.token_layout import TokenLayout
-from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.ir.expressions import tensor_shape
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.token_layout import make_pack_tokens
 from tvm_sparse.ops.operator import Expr, Operator, made
+from tvm_sparse.ops.tiled import tiled_type
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,13 @@ class PackTokens(Operator, name="pack_tokens"):
 
     layout: TokenLayout
 
-    def __call__(self, data: Expr) -> relax.Call:
-        """Return a call."""
-        return self.call(data)
+    def __call__(self, data: Expr, tile_map: Expr | None = None) -> relax.Call:
+        """Return a call; an open layout needs its tile map."""
+        return self.call(data, tile_map)
 
-    def infer_type(self, data: Expr) -> relax.TensorType:
-        return tensor_type(self.layout.shape(static_shape(data)[-1]))
+    def infer_type(self, data: Expr, *_: Expr) -> relax.TensorType:
+        return tiled_type(self.layout, int(tensor_shape(data)[-1]))
 
-    def kernel(self, data: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
-        features = static_shape(data)[-1]
+    def kernel(self, data: Expr, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
+        features = int(tensor_shape(data)[-1])
         return KernelFacts("pack_tokens"), made(make_pack_tokens, self.layout, features)

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from tvm import relax
 
 from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
-from tvm_sparse.ir.expressions import tensor_type
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts, Kind
 from tvm_sparse.ops.operator import Expr, Operator
+from tvm_sparse.ops.tiled import tiled_type
 from tvm_sparse.target import CpuTarget
 
 
@@ -46,12 +46,16 @@ class ProductOperator(Operator):
         weight: Sequence[Expr],
         bias: Expr | None = None,
         residual: Expr | None = None,
+        tile_map: Expr | None = None,
     ) -> relax.Call:
-        """Return a call; the weight is given as the arrays of its format."""
-        return self.call(data, *weight, bias, residual)
+        """Return a call; the weight is given as the arrays of its format.
+
+        An open layout needs its tile map.
+        """
+        return self.call(data, *weight, bias, residual, tile_map)
 
     def infer_type(self, *_: Expr) -> relax.TensorType:
-        return tensor_type(self.shape.layout.shape(self.shape.units))
+        return tiled_type(self.shape.layout, self.shape.units)
 
     def facts(self, kind: Kind, form: WeightFormat) -> KernelFacts:
         """Return what its kernel is."""

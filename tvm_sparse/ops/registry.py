@@ -7,6 +7,7 @@ loading a module that calls one requires.
 from __future__ import annotations
 
 from tvm_sparse.formats.weight_format import WeightFormat
+from tvm_sparse.ops.first_tokens import FirstTokens
 from tvm_sparse.ops.gather_tokens import GatherTokens
 from tvm_sparse.ops.operator import Operator
 from tvm_sparse.ops.pack_tokens import PackTokens
@@ -24,6 +25,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     PackTokens,
     UnpackTokens,
     GatherTokens,
+    FirstTokens,
     RowDense,
     PackedDense,
     TiledSparseDense,

@@ -8,10 +8,10 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.formats.token_layout import TokenLayout
-from tvm_sparse.ir.expressions import static_shape, tensor_type
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
 from tvm_sparse.ops.operator import Expr, Operator, made
+from tvm_sparse.ops.tiled import batch_extent, features_of, tiled_type
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,33 @@ class TiledAttention(Operator, name="tiled_attention"):
     tile: tuple[int, int, int]
     layout: TokenLayout
 
-    def __call__(self, query: Expr, key: Expr, value: Expr, mask: Expr | None = None) -> relax.Call:
-        """Return a call; the mask is (1 or B, S)."""
-        return self.call(query, key, value, mask)
+    def __call__(
+        self,
+        query: Expr,
+        key: Expr,
+        value: Expr,
+        mask: Expr | None = None,
+        tile_map: Expr | None = None,
+    ) -> relax.Call:
+        """Return a call; the mask is (1 or B, S). An open layout needs its map."""
+        return self.call(query, key, value, mask, tile_map)
 
     def infer_type(self, *_: Expr) -> relax.TensorType:
-        return tensor_type(self.layout.shape(self.heads * self.value_dim))
+        return tiled_type(self.layout, self.heads * self.value_dim)
 
     def kernel(
-        self, query: Expr, key: Expr, value: Expr, mask: Expr | None = None
+        self, query: Expr, key: Expr, value: Expr, *others: Expr
     ) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
+        # Besides the map there is a mask, or nothing.
+        masked = len(others) > self.layout.is_open
         shape = AttentionShape(
             heads=self.heads,
             head_dim=self.head_dim,
             value_dim=self.value_dim,
-            features=(static_shape(query)[1], static_shape(key)[1], static_shape(value)[1]),
+            features=(features_of(query), features_of(key), features_of(value)),
             offsets=self.offsets,
             scale=self.scale,
-            mask_batch=None if mask is None else static_shape(mask)[0],
+            mask_batch=batch_extent(others[0]) if masked else None,
         )
         return (
             KernelFacts("attention", self.heads, self.head_dim),

@@ -32,7 +32,8 @@ class TiledSparseDense(ProductOperator, name="tiled_sparse_dense", weights=Spars
         cls, shape: ProductShape, epilogue: Epilogue, form: SparseFormat, target: CpuTarget
     ) -> TiledSparseDense:
         rows = split_rows(shape.layout, target)
-        return cls(shape, epilogue, form, rows, pays_in_parallel(shape.flops))
+        pays = shape.layout.is_open or pays_in_parallel(shape.flops)
+        return cls(shape, epilogue, form, rows, pays)
 
     def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         shape = self.shape

@@ -8,25 +8,29 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.formats.token_layout import TokenLayout
-from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.ir.expressions import tensor_type
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.token_layout import make_unpack_tokens
 from tvm_sparse.ops.operator import Expr, Operator, made
+from tvm_sparse.ops.tiled import features_of, rectangle
 
 
 @dataclass(frozen=True)
 class UnpackTokens(Operator, name="unpack_tokens"):
-    """Move token tiles (tiles, F, T) back to row-major (batch, seq_len, F)."""
+    """Move token tiles (tiles, F, T) back to row-major (batch, seq_len, F).
+
+    Of an open layout, rows past a shorter sequence are zero.
+    """
 
     layout: TokenLayout
 
-    def __call__(self, data: Expr) -> relax.Call:
-        """Return a call."""
-        return self.call(data)
+    def __call__(self, data: Expr, tile_map: Expr | None = None) -> relax.Call:
+        """Return a call; an open layout needs its tile map."""
+        return self.call(data, tile_map)
 
-    def infer_type(self, data: Expr) -> relax.TensorType:
-        return tensor_type([self.layout.batch, self.layout.seq_len, static_shape(data)[1]])
+    def infer_type(self, data: Expr, *_: Expr) -> relax.TensorType:
+        return tensor_type([*rectangle(self.layout), features_of(data)])
 
-    def kernel(self, data: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
-        features = static_shape(data)[1]
+    def kernel(self, data: Expr, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
+        features = features_of(data)
         return KernelFacts("unpack_tokens"), made(make_unpack_tokens, self.layout, features)

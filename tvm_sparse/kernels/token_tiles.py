@@ -1,0 +1,111 @@
+"""The token tiles a kernel passes over: as many as its layout says, or as the run says.
+
+Kernels are written once for both kinds of layouts. Of an open one, the code of a tile comes in
+variants for a few numbers of live registers, and a run chooses among them tile by tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tvm_sparse.formats.token_layout import TokenLayout
+from tvm_sparse.kernels.vector import Buffer, Expr, T, argument, int64
+
+#: The columns of a tile map, see `TokenLayout`.
+_SEQUENCE, _POSITION, _FIRST_TILE, _LENGTH = range(4)
+
+
+class TokenTiles:
+    """The tiles of a layout, and of an open one the map that says where they lie.
+
+    Attributes
+    ----------
+    count : int or Expr
+        How many there are.
+    """
+
+    def __init__(self, layout: TokenLayout) -> None:
+        self.layout = layout
+        self.count: int | Expr = T.int64() if layout.is_open else layout.num_tiles
+        self._rectangle = (
+            (T.int64(), T.int64()) if layout.is_open else (layout.batch, layout.seq_len)
+        )
+        self._map: Buffer | None = None
+
+    def shape(self, features: int) -> tuple[int | Expr, int, int]:
+        """Return the shape of a tiled tensor."""
+        return (self.count, features, self.layout.token_tile)
+
+    def rectangle(self) -> tuple[int | Expr, int | Expr]:
+        """Return the extents of what is not in tiles: sequences, and tokens of the longest."""
+        return self._rectangle
+
+    def declare_map(self) -> None:
+        """Declare the tile map of an open layout as the next argument of the function."""
+        if self.layout.is_open:
+            self._map = argument("tile_map", (self.count, 4), "int32")
+
+    def sequence_of(self, tile: Expr) -> tuple[Expr, ...]:
+        """Return the number of a tile's sequence, its first tile, and its tokens."""
+        if self.layout.is_open:
+            columns = (_SEQUENCE, _FIRST_TILE, _LENGTH)
+            return tuple(T.Bind(self._entry(tile, column)) for column in columns)
+        sequence = T.floordiv(tile, self.layout.tiles_per_sequence)
+        return sequence, sequence * self.layout.tiles_per_sequence, self.layout.seq_len
+
+    def sequence(self, tile: Expr) -> Expr:
+        """Return the number of a tile's sequence."""
+        return self._entry(tile, _SEQUENCE)
+
+    def position(self, tile: Expr) -> Expr:
+        """Return the position of a tile's first token within its sequence."""
+        if self.layout.is_open:
+            return self._entry(tile, _POSITION)
+        return T.floormod(tile, self.layout.tiles_per_sequence) * self.layout.token_tile
+
+    def length(self, tile: Expr) -> Expr:
+        """Return the tokens of a tile's sequence."""
+        return self._entry(tile, _LENGTH)
+
+    def live_registers(self, tile: Expr) -> Expr:
+        """Return how many registers of a tile's features hold tokens."""
+        left = self.length(tile) - self.position(tile)
+        return T.min(-T.floordiv(-left, self.layout.lanes), int64(self.layout.vectors))
+
+    def for_live(self, live: Expr, most: int, emit: Callable[[int], None]) -> None:
+        """Emit the code for `live` registers of at most `most`, once for each variant."""
+        smaller = [count for count in (1, 2) if count < most]
+        if not smaller:
+            emit(most)
+            return
+        self._choose(live, [*smaller, most], emit)
+
+    def each_tile(self, tile: Expr, emit: Callable[[int], None]) -> None:
+        """Call emit(registers) for the code of a tile: once, or for each variant."""
+        if self.layout.is_open:
+            self.for_live(self.live_registers(tile), self.layout.vectors, emit)
+        else:
+            emit(self.layout.vectors)
+
+    def if_live(self, tile: Expr, register: Expr, emit: Callable[[], None]) -> None:
+        """Emit code for registers of a tile from `register` on, run where one of them is live."""
+        if not self.layout.is_open:
+            emit()
+            return
+        with T.If(register < self.live_registers(tile)), T.Then():
+            emit()
+
+    def _choose(self, live: Expr, variants: list[int], emit: Callable[[int], None]) -> None:
+        first, *others = variants
+        if not others:
+            emit(first)
+            return
+        with T.If(live <= first):
+            with T.Then():
+                emit(first)
+            with T.Else():
+                self._choose(live, others, emit)
+
+    def _entry(self, tile: Expr, column: int) -> Expr:
+        assert self._map is not None, "the layout is not open, or its map not declared"
+        return T.Cast("int64", self._map[tile, column])
