@@ -14,8 +14,6 @@ kernel with the serial console built in, such as that of linux-image-cloud-amd64
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import shutil
 import subprocess
@@ -23,13 +21,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from emulate_cases import parse_cases, place_case
 from rich.console import Console
 
-import tvm_sparse
 from tvm_sparse.errors import TvmSparseError
 
 ISA = "x86-64-v4"
@@ -42,8 +39,6 @@ LDLINUX = Path("/usr/lib/syslinux/modules/bios/ldlinux.c32")
 BUSYBOX = Path("/bin/busybox")
 BIOS = ("BIOS-bochs-latest", "VGABIOS-lgpl-latest.bin")
 PROGRAMS = ("g++", "make", "cpio", "xorriso")
-#: Sparsity of the layers: enough for several panels and chunks of the smaller one.
-SPARSITY = 0.9
 
 # The kernel's own messages are kept away: a case is one line on the serial console.
 INIT = """#!/bin/busybox sh
@@ -82,86 +77,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 console = Console(highlight=False)
 
 
-@dataclass(frozen=True)
-class Case:
-    """One build: `width` hidden units, and the block of its sparse weights, None for dense."""
-
-    width: int
-    seq_len: int
-    block_shape: tuple[int, int] | None
-
-    @property
-    def name(self) -> str:
-        """Its name as a directory."""
-        block = "dense" if self.block_shape is None else "{}x{}".format(*self.block_shape)
-        return f"{self.width}-{self.seq_len}-{block}"
-
-
-def parse_cases(width: str, seq_len: str, block: str) -> list[Case]:
-    """Return all combinations of what the options list.
-
-    Raises
-    ------
-    click.UsageError
-        If a list is none of numbers, or of blocks such as 4x1.
-    """
-    shapes: list[tuple[int, int] | None] = [None]
-    try:
-        for shape in block.split(","):
-            rows, columns = shape.split("x")
-            shapes.append((int(rows), int(columns)))
-        extents = itertools.product(map(int, width.split(",")), map(int, seq_len.split(",")))
-        return [Case(*extent, shape) for extent in extents for shape in shapes]
-    except ValueError as error:
-        raise click.UsageError(f"{error}: lists such as 384,768 and 1x1,4x1 are needed") from None
-
-
-def write_config(folder: Path, width: int) -> Path:
-    """Write the configuration of a one-layer BERT with few words."""
-    config = {
-        "model_type": "bert",
-        "architectures": ["BertModel"],
-        "hidden_size": width,
-        "intermediate_size": 4 * width,
-        "num_attention_heads": 12,
-        "num_hidden_layers": 1,
-        "vocab_size": 200,
-    }
-    directory = folder / f"bert-{width}"
-    directory.mkdir(exist_ok=True)
-    (directory / "config.json").write_text(json.dumps(config))
-    return directory
-
-
-def place_case(case: Case, models: Path, cache: Path, cases: Path) -> None:
-    """Write the build for the guest, its inputs, and the outputs of the build for this machine."""
-    config = write_config(models, case.width)
-    model = tvm_sparse.load_model(
-        str(config), weights="random", seq_len=case.seq_len, cache_dir=cache
-    )
-    build = "dense"
-    if case.block_shape is not None:
-        build = "sparse"
-        model = tvm_sparse.sparsify(
-            model, sparsity=SPARSITY, block_shape=case.block_shape, sparsity_threshold=0.5
-        )
-    directory = cases / case.name
-    guest = tvm_sparse.compile(model, builds=(build,), target=ISA, threads=2)
-    tvm_sparse.export(guest, directory)
-    here = tvm_sparse.compile(model, builds=(build,), target=BASELINE, threads=2)
-    outputs = tvm_sparse.load(here.directories[build]).run(**model.reference.inputs)
-    for folder, tensors in (("in", model.reference.inputs), ("out", outputs)):
-        (directory / folder).mkdir()
-        for name, values in tensors.items():
-            values.tofile(directory / folder / f"{name}.bin")
-
-
 def make_root(root: Path) -> None:
     """Fill the guest's file system: the example, the libraries it is linked with, a shell."""
     shutil.copytree(EXAMPLE, root / "src")
     subprocess.run(["make", "-s", "-B", "-C", root / "src", f"PYTHON={sys.executable}"], check=True)
     program = root / "src" / "run_artifact"
-    for folder in ("bin", "proc", "cases"):
+    for folder in ("bin", "proc"):
         (root / folder).mkdir(exist_ok=True)
     shutil.copy(program, root / "bin")
     shutil.copy(BUSYBOX, root / "bin")
@@ -253,10 +174,10 @@ def main(
         folder = Path(name)
         root = folder / "root"
         make_root(root)
-        (folder / "models").mkdir()
         for number, case in enumerate(cases, 1):
             console.print(f"building {number} of {len(cases)}: {case.name}")
-            place_case(case, folder / "models", folder / "cache", root / "cases")
+            place_case(case, folder, ISA, BASELINE)
+        shutil.move(folder / "cases", root)
         make_disc(folder, linux.resolve())
         console.print(f"emulating {CPU}")
         passed = 0

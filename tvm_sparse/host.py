@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tvm_sparse.aarch64 import core_name, features_by_hwcap, is_aarch64
 from tvm_sparse.errors import ConfigError
 
 #: CPU flags each instruction-set level needs, in /proc/cpuinfo's spelling. The x86 levels are
@@ -24,6 +25,8 @@ LEVEL_FEATURES: dict[str, tuple[str, ...]] = {
         *("ssse3", "sse4_1", "sse4_2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2"),
         *("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
     ),
+    # Every server has it, and float32 products need no more: SVE is no wider where it matters, see
+    # docs/decisions/0027-aarch64.md.
     "aarch64": ("asimd",),
 }
 #: Products of small integers and of bfloat16, and longer vectors: worth knowing of a machine.
@@ -65,13 +68,9 @@ class HostCpu:
 @functools.cache
 def detect_host() -> HostCpu:
     """Return what this machine's CPU is and can do."""
-    cpuinfo: dict[str, str] = {}
-    for line in _read(Path("/proc/cpuinfo")).splitlines():
-        key, _, value = line.partition(":")
-        cpuinfo.setdefault(key.strip(), value.strip())
-    features = frozenset((cpuinfo.get("flags") or cpuinfo.get("Features") or "").split())
+    model, features = read_cpuinfo(_read(Path("/proc/cpuinfo")))
     return HostCpu(
-        model=cpuinfo.get("model name") or platform.processor() or platform.machine(),
+        model=model,
         isa=_host_isa(features),
         features=features,
         l1d_bytes=_cache_bytes(1),
@@ -79,6 +78,25 @@ def detect_host() -> HostCpu:
         l3_bytes=_cache_bytes(3),
         cores=available_cores(),
     )
+
+
+def read_cpuinfo(text: str) -> tuple[str, frozenset[str]]:
+    """Return the name of this machine's CPU and its flags.
+
+    Parameters
+    ----------
+    text : str
+        What /proc/cpuinfo says.
+    """
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    if is_aarch64():
+        name = core_name(fields.get("CPU implementer", ""), fields.get("CPU part", ""))
+        return name, frozenset(fields.get("Features", "").split()) or features_by_hwcap()
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    return name, frozenset(fields.get("flags", "").split())
 
 
 def available_cores() -> int:
@@ -170,8 +188,8 @@ def known_features(features: frozenset[str]) -> tuple[str, ...]:
 
 
 def _host_isa(features: frozenset[str]) -> str:
-    if platform.machine() in ("aarch64", "arm64"):
-        return "aarch64"
+    if is_aarch64():
+        return "aarch64" if "asimd" in features else "unknown"
     supported = [
         level
         for level in ("x86-64-v2", "x86-64-v3", "x86-64-v4")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tvm_sparse.aarch64 import is_aarch64
 from tvm_sparse.errors import ConfigError, check_word
 from tvm_sparse.host import LEVEL_FEATURES, UNKNOWN_CPU, available_cores, detect_host, threads_here
 from tvm_sparse.tiles import NO_TILES, Tiles
@@ -97,16 +98,22 @@ def resolve_target(
         lack = f"this CPU ({host.model}) supports none of them" if host.features else UNKNOWN_CPU
         raise ConfigError(f"target native given, of {', '.join(LEVEL_FEATURES)}: {lack}")
     check_word("target", isa, ("native", *LEVEL_FEATURES))
-    aarch64 = isa == "aarch64"
     return CpuTarget(
         isa=isa,
-        mcpu="generic" if aarch64 else isa,
-        mtriple="aarch64-linux-gnu" if aarch64 and host.isa != "aarch64" else None,
+        mcpu="generic" if isa == "aarch64" else isa,
+        mtriple=foreign_triple(isa),
         vector_bits=_LEVEL_VECTOR_BITS[isa],
         num_registers=_LEVEL_REGISTERS[isa],
         threads=max(_LEAST_THREADS, 1 << ((threads or available_cores()) - 1).bit_length()),
         tiles=tiles if tiles is not None and isa == host.isa else NO_TILES,
     )
+
+
+def foreign_triple(isa: str) -> str | None:
+    """Return LLVM's triple of the machines that run `isa`, None where this one is of their kind."""
+    if isa == "native" or (isa == "aarch64") == is_aarch64():
+        return None
+    return "aarch64-linux-gnu" if isa == "aarch64" else "x86_64-linux-gnu"
 
 
 def check_threads(text: str, threads: int | None) -> None:

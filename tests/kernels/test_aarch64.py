@@ -1,14 +1,19 @@
-"""Every kernel generates AArch64 object code, whatever machine the tests run on."""
+"""Every kernel generates AArch64 object code, whatever machine the tests run on.
+
+Its registers are counted in the code: here nothing measures what a spilled one would cost."""
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Iterator
 
 import pytest
 import tvm
 
 from tvm_sparse.formats.bsr import SparseFormat
-from tvm_sparse.formats.token_layout import choose_layout, split_rows
+from tvm_sparse.formats.bsr_tiles import fitting_lanes
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, split_rows
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
@@ -56,3 +61,36 @@ def test_object_code(tmp_path):
     assert "fmla\tv" in assembly, "products use vector multiply-add"
     for name in kernels:
         assert f"{name}" in assembly
+
+
+def loops(assembly: str) -> Iterator[list[str]]:
+    """Yield the instructions of every block of code that ends with a branch to its beginning."""
+    for block in re.split(r"^(?=\.LBB)", assembly, flags=re.MULTILINE):
+        label, *lines = block.splitlines()
+        code = [line.strip() for line in lines if re.match(r"\t[a-z]", line)]
+        ends = [n for n, line in enumerate(code) if line.endswith(f"{label.split(':')[0]}")]
+        if ends:
+            yield code[: ends[-1] + 1]
+
+
+@pytest.mark.parametrize("vectors", [1, 2, 3, 4])
+def test_products_keep_their_accumulators_in_registers(vectors):
+    target = resolve_target("aarch64")
+    layout = TokenLayout(1, 48, vectors * 4, 4)
+    rows = split_rows(layout, target)
+    kernels = {
+        "dense": make_packed_dense(layout, 4 * rows, 64, rows, Epilogue()),
+        "high": make_bsr_sparse_dense(
+            layout, 8 * rows, 64, (rows, 1), rows, Epilogue(), SparseFormat(layout.token_tile)
+        ),
+        "low": make_bsr_sparse_dense(
+            *(layout, 64, 64, (1, 1), rows, Epilogue()),
+            SparseFormat(layout.token_tile, fitting_lanes(64, 1, layout, target)[0]),
+        ),
+    }
+    for name, kernel in kernels.items():
+        module = tvm.IRModule({name: kernel.with_attr("global_symbol", name)})
+        assembly = tvm.compile(module, target=tvm_target(target)).mod.inspect_source("asm")
+        product = max(loops(assembly), key=lambda code: sum("fmla" in line for line in code))
+        assert sum("fmla" in line for line in product) >= 16
+        assert not [line for line in product if "[sp" in line], name

@@ -5,28 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 
+from tvm_sparse.target import foreign_triple
+
 #: Tried in this order after $CXX and $CC; all that is needed is a linker of shared libraries.
 _LINKERS = ("g++", "gcc", "clang++", "clang", "cc", "ld", "ld.lld")
-_AARCH64_LINKERS = (*(f"aarch64-linux-gnu-{name}" for name in ("g++", "gcc", "ld")), "ld.lld")
+#: For machines of another kind, behind their triple; `ld.lld` links for all.
+_CROSS_LINKERS = ("g++", "gcc", "ld")
 
 
 def find_linker(isa: str) -> str | None:
     """Return the command that links shared libraries for `isa`, None when there is none."""
-    foreign = is_foreign(isa)
-    named = () if foreign else (os.environ.get("CXX", ""), os.environ.get("CC", ""))
-    candidates = (*named, *(_AARCH64_LINKERS if foreign else _LINKERS))
+    if triple := foreign_triple(isa):
+        candidates = (*(f"{triple}-{name}" for name in _CROSS_LINKERS), "ld.lld")
+    else:
+        candidates = (os.environ.get("CXX", ""), os.environ.get("CC", ""), *_LINKERS)
     return next((name for name in candidates if name and shutil.which(name)), None)
 
 
 def linker_to_install(isa: str) -> str:
     """Return what to install where `find_linker` finds none."""
-    return (
-        _AARCH64_LINKERS[0]
-        if is_foreign(isa)
-        else "g++ (or binutils' ld), or set CXX to a compiler"
-    )
-
-
-def is_foreign(isa: str) -> bool:
-    """Whether builds for `isa` are for machines of another kind than this one."""
-    return isa == "aarch64" and os.uname().machine not in ("aarch64", "arm64")
+    if triple := foreign_triple(isa):
+        return f"{triple}-{_CROSS_LINKERS[0]}"
+    return "g++ (or binutils' ld), or set CXX to a compiler"

@@ -8,7 +8,6 @@ from dataclasses import replace
 from importlib import metadata as distributions
 from pathlib import Path
 
-from tvm_sparse.compiler.linker import is_foreign
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.provenance import TVM
 from tvm_sparse.records.write import write_text
@@ -22,6 +21,7 @@ from tvm_sparse.runtime.metadata import (
     save_metadata,
 )
 from tvm_sparse.runtime.tvm_runtime import find_runtime_library
+from tvm_sparse.target import foreign_triple
 
 REQUIREMENTS_FILE = f"{RUNTIME_FOLDER}/requirements.txt"
 #: What this package needs to load, run and measure such an artifact, and what that needs in turn:
@@ -42,7 +42,7 @@ def check_standalone(isa: str) -> None:
     ConfigError
         The libraries installed here do not run there.
     """
-    if is_foreign(isa):
+    if foreign_triple(isa) is not None:
         raise ConfigError(
             f"--standalone given for {isa}: the TVM installed here does not run there, export on "
             "such a machine, or leave it out and install apache-tvm there"

@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Iterator, Mapping
 
+from tvm_sparse.aarch64 import sve_bits
 from tvm_sparse.diagnosis.record import Finding
 from tvm_sparse.host import (
     LEVEL_FEATURES,
@@ -53,7 +54,9 @@ def look_at_cpu(host: HostCpu) -> Finding:
             if size
         )
         further = set(known_features(host.features)) - set(LEVEL_FEATURES[host.isa])
-        parts = (host.model, " ".join((host.isa, *sorted(further))), caches)
+        vectors = sve_bits(host.features)
+        long = f"SVE of {vectors} bits" if vectors else ""
+        parts = (host.model, " ".join((host.isa, *sorted(further))), long, caches)
         return Finding("cpu", "ok", ", ".join(filter(None, parts)))
     if not host.features:
         return Finding("cpu", "broken", f"{host.model}: {UNKNOWN_CPU}", "make it readable")

@@ -6,6 +6,7 @@ output rows that fit beside it follows from the number of registers.
 
 The choices below come from measuring each (token tile, rows) pair on one core of an AVX-512
 machine at M = 128, for the (N, K) of BERT-base; docs/decisions/0003-activation-layout.md has them.
+Those of AArch64 come from counting the instructions of its loops: docs/decisions/0027-aarch64.md.
 """
 
 from __future__ import annotations
@@ -115,5 +116,9 @@ def fitting_vectors(seq_len: int, target: CpuTarget, block_rows: int = 0) -> lis
 
 
 def split_rows(layout: TokenLayout, target: CpuTarget) -> int:
-    """Return the most rows of a block (or of any product) that the registers accumulate at once."""
-    return max(1, (target.num_registers - OPERAND_REGISTERS) // layout.vectors)
+    """Return the most rows of a block (or of any product) that the registers accumulate at once.
+
+    On AArch64 multiply-adds take no operand from memory: the tokens of a step need registers too.
+    """
+    loaded = layout.vectors if target.isa == "aarch64" else 0
+    return max(1, (target.num_registers - OPERAND_REGISTERS - loaded) // layout.vectors)
