@@ -107,7 +107,15 @@ def install_light(folder: Path, root: Path) -> list[str]:
     subprocess.run([*build, PROJECT], check=True)
     (wheel,) = wheels.glob("*.whl")
     target = folder / "packages"
-    pip("install", f"--python-version={number}", *PLATFORMS, "--target", target, wheel)
+    pip(
+        "install",
+        "--no-warn-conflicts",
+        f"--python-version={number}",
+        *PLATFORMS,
+        "--target",
+        target,
+        wheel,
+    )
     return ["-L", str(root), "-E", f"PYTHONPATH={target}", str(python)]
 
 
