@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,24 @@ from placed_layers import imported
 from tolerances import MODEL
 from tvm import relax
 
-from tvm_sparse.ir.expressions import op_name
+from tvm_sparse.ir.dims import BATCH, SEQ_LEN, Dim
+from tvm_sparse.ir.dims import evaluate as extent_at
+from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes import bsr_dense, simplify_fc_transpose, tile_tokens
+from tvm_sparse.runtime.tile_map import make_tile_map
 from tvm_sparse.target import resolve_target
 
 Arrays = dict[str, np.ndarray]
 Emit = Callable[[relax.Expr], relax.Var]
 Body = Callable[..., relax.Expr]
 
+#: Of an open encoder.
+MOST_TOKENS = 48
+
 
 def make_module(
-    inputs: Mapping[str, tuple[int, ...]], weights: Mapping[str, tuple[int, ...]], body: Body
+    inputs: Mapping[str, tuple[Dim, ...]], weights: Mapping[str, tuple[int, ...]], body: Body
 ) -> tvm.IRModule:
     """Build `main(inputs..., weights...)`, one dataflow block; `body(emit, *vars)` fills it.
 
@@ -41,12 +47,13 @@ def make_module(
 
 
 def make_encoder(
-    num_layers: int = 2, batch: int = 2, seq_len: int = 5, width: int = 24, heads: int = 3
+    num_layers: int = 2, batch: Dim = 2, seq_len: Dim = 5, width: int = 24, heads: int = 3
 ) -> tvm.IRModule:
     """Build what the importer makes of a small BERT: ids and mask to hidden states and a pool."""
+    is_open = not isinstance(seq_len, int)
     weights: dict[str, tuple[int, ...]] = {
         "embeddings/w": (2, width),
-        "embeddings/position": (seq_len, width),
+        "embeddings/position": (MOST_TOKENS if is_open else seq_len, width),
     }
 
     def norm(name: str) -> None:
@@ -82,7 +89,11 @@ def make_encoder(
         kept = emit(op.astype(emit(op.reshape(mask, (batch, 1, 1, seq_len))), "float32"))
         bias = emit(op.multiply(emit(op.subtract(one, kept)), low))
         rows = emit(op.take(weight["embeddings/w"], ids, axis=0, mode="clip"))
-        x = normal("embeddings/norm", emit(op.add(rows, weight["embeddings/position"])))
+        positions = weight["embeddings/position"]
+        if is_open:
+            place = emit(op.reshape(emit(op.arange(0, seq_len, 1, "int32")), (1, seq_len)))
+            positions = emit(op.take(positions, place, axis=0, mode="clip"))
+        x = normal("embeddings/norm", emit(op.add(rows, positions)))
         split = (batch, seq_len, heads, width // heads)
         for layer in range(num_layers):
             name = f"encoder/layer_._{layer}"
@@ -104,13 +115,23 @@ def make_encoder(
     return imported(make_module(inputs, weights, body))
 
 
-def random_values(mod: tvm.IRModule, seed: int = 0) -> tuple[Arrays, Arrays]:
-    """Random inputs and weights of a module, the weights scaled to keep values near one."""
+def make_open_encoder(**sizes: int) -> tvm.IRModule:
+    """Build an encoder that takes any batch of any length up to `MOST_TOKENS`."""
+    return make_encoder(batch=BATCH, seq_len=SEQ_LEN, **sizes)
+
+
+def random_values(
+    mod: tvm.IRModule, seed: int = 0, batch: int = 1, seq_len: int = 1
+) -> tuple[Arrays, Arrays]:
+    """Random inputs and weights of a module, the weights scaled to keep values near one.
+
+    An open module's inputs are of the batch and length given.
+    """
     rng = np.random.default_rng(seed)
     func = mod["main"]
     values = {}
     for var in func.params:
-        shape = tuple(int(dim) for dim in var.ty.shape.values)
+        shape = tuple(extent_at(extent, batch, seq_len) for extent in tensor_shape(var))
         if var.ty.dtype == "int32":
             values[var.name] = rng.integers(0, 2, shape, dtype=np.int32)
         else:
@@ -125,14 +146,36 @@ def random_values(mod: tvm.IRModule, seed: int = 0) -> tuple[Arrays, Arrays]:
     )
 
 
+def with_tile_map(mod: tvm.IRModule, inputs: Arrays, lengths: Sequence[int] = ()) -> Arrays:
+    """The inputs of a tiled module: an open one takes a map after those it was given.
+
+    Without lengths all sequences are as long as the longest.
+    """
+    attrs = mod["main"].attrs
+    if tile_tokens.TOKEN_TILE not in attrs:
+        return inputs
+    batch, seq_len = next(iter(inputs.values())).shape[:2]
+    tokens = np.array(lengths or [seq_len] * batch, np.int64)
+    return {**inputs, "tile_map": make_tile_map(tokens, int(attrs[tile_tokens.TOKEN_TILE]))}
+
+
 def evaluate(mod: tvm.IRModule, params: Arrays, inputs: Arrays) -> list[np.ndarray]:
     """Run a module as TVM's own default pipeline compiles it."""
+    return default_build(mod)({**inputs, **params})
+
+
+def default_build(mod: tvm.IRModule) -> Callable[[Arrays], list[np.ndarray]]:
+    """Compile a module with TVM's own default pipeline; return what runs it."""
     target = tvm_target(resolve_target())
     executable = relax.build(mod, target=target, relax_pipeline=relax.get_default_pipeline(target))
     machine = relax.VirtualMachine(executable, tvm.cpu())
-    values = {**inputs, **params}
-    result = machine["main"](*(tvm.runtime.tensor(values[var.name]) for var in mod["main"].params))
-    return [value.numpy() for value in ([result] if hasattr(result, "numpy") else result)]
+
+    def run(values: Arrays) -> list[np.ndarray]:
+        tensors = [tvm.runtime.tensor(values[var.name]) for var in mod["main"].params]
+        result = machine["main"](*tensors)
+        return [value.numpy() for value in ([result] if hasattr(result, "numpy") else result)]
+
+    return run
 
 
 def run_executable(executable: Any, params: Arrays, inputs: Arrays) -> list[np.ndarray]:
@@ -163,15 +206,23 @@ def tile(
 
 
 def assert_computes_the_same(
-    mod: tvm.IRModule, block_shape: tuple[int, int] | None = None, **layers
+    mod: tvm.IRModule,
+    block_shape: tuple[int, int] | None = None,
+    shapes: Sequence[tuple[int, int]] = ((1, 1),),
+    **layers,
 ) -> tvm.IRModule:
-    """Compare a module before and after tiling on random values; return the tiled one."""
-    inputs, params = random_values(mod)
+    """Compare a module before and after tiling on random values; return the tiled one.
+
+    An open module is run at each of the shapes (batch, seq_len).
+    """
+    _, params = random_values(mod)
     tiled, packed = tile(mod, params, block_shape, **layers)
-    for found, wanted in zip(
-        evaluate(tiled, packed, inputs), evaluate(mod, params, inputs), strict=True
-    ):
-        np.testing.assert_allclose(found, wanted, **MODEL)
+    run_tiled, run = default_build(tiled), default_build(mod)
+    for batch, seq_len in shapes:
+        inputs, _ = random_values(mod, batch=batch, seq_len=seq_len)
+        results = run_tiled({**with_tile_map(tiled, inputs), **packed})
+        for found, wanted in zip(results, run({**inputs, **params}), strict=True):
+            np.testing.assert_allclose(found, wanted, **MODEL)
     return tiled
 
 

@@ -27,7 +27,7 @@ _TOO_MANY = 1 << 40
 #: Tokens of the text that figures of an open model are for, if it takes as many.
 _NOMINAL_SEQ_LEN = 128
 #: Tokens that a micro-batch has for each core, at least.
-_MICRO_BATCH_TOKENS = 192
+MICRO_BATCH_TOKENS = 192
 #: Each is a copy of the model's program.
 _MOST_MICRO_BATCHES = 16
 
@@ -294,6 +294,6 @@ def choose_micro_batch(batch: int, seq_len: int, cores: int) -> int:
     int
         A divisor of `batch`.
     """
-    least = max(_MICRO_BATCH_TOKENS * cores / seq_len, batch / _MOST_MICRO_BATCHES)
+    least = max(MICRO_BATCH_TOKENS * cores / seq_len, batch / _MOST_MICRO_BATCHES)
     sizes = (batch // n for n in range(_MOST_MICRO_BATCHES, 0, -1) if batch % n == 0)
     return next(size for size in sizes if size >= least or size == batch)

@@ -26,7 +26,7 @@ from tvm_sparse.compiler.export import export_artifact
 from tvm_sparse.errors import ArtifactError, ConfigError, InputError
 from tvm_sparse.host import detect_host
 from tvm_sparse.runtime.artifact import load
-from tvm_sparse.runtime.loaded_model import align
+from tvm_sparse.runtime.inputs import align
 from tvm_sparse.runtime.metadata import load_metadata
 from tvm_sparse.runtime.weights import ALIGNMENT_BYTES
 
@@ -87,6 +87,22 @@ def test_inputs_of_any_strides_and_alignment_are_taken_and_left_alone(dense_dir:
     np.testing.assert_array_equal(wide, before)
 
 
+def test_numbers_of_other_dtypes_and_lists_are_converted(dense_dir: Path) -> None:
+    model = load(dense_dir)
+    inputs = tiny_inputs()
+    for ids in (inputs["ids"].tolist(), inputs["ids"].astype(">i8"), inputs["ids"].astype("u1")):
+        check_outputs(model.run(ids=ids, x=inputs["x"].astype(np.float64)), inputs)
+
+
+def test_fewer_sequences_than_the_build_is_for(dense_dir: Path) -> None:
+    model = load(dense_dir)
+    inputs = tiny_inputs()
+    one = {name: value[:1] for name, value in inputs.items()}
+    outputs = model.run(**one)
+    assert outputs["hidden"].shape == (1, 4, 8)
+    check_outputs(outputs, one)
+
+
 def test_align_copies_to_whole_vectors() -> None:
     for size in (1, 7, 64):
         array = np.arange(size, dtype=np.float32)[::-1]
@@ -100,11 +116,16 @@ def test_align_copies_to_whole_vectors() -> None:
     [
         ({"x": None}, "missing x: the model takes ids int32"),
         ({"y": np.zeros(3)}, "unknown y: the model takes"),
-        ({"x": np.zeros((2, 5, 16), np.float32)}, r"shape \(2, 5, 16\), the build is for \(2, 4"),
-        ({"x": np.zeros((2, 4, 16))}, "input x is float64, float32 is needed"),
-        ({"ids": np.zeros((2, 4), np.int64)}, r"is int64, int32 is needed.*astype\(np.int32\)"),
-        ({"ids": np.zeros((2, 4), ">i4")}, "int32 is needed"),
-        ({"ids": [[1, 2, 3, 4]] * 2}, "input ids is a list, a numpy array is needed"),
+        ({"x": np.zeros((2, 5, 16))}, "input x has 5 tokens, ids has 4: give all inputs the same"),
+        ({"ids": np.zeros((2, 5), int), "x": np.zeros((2, 5, 16))}, "ids has 5 tokens, the build"),
+        ({"ids": np.zeros((3, 4), int), "x": np.zeros((3, 4, 16))}, "ids has 3 sequences, the b"),
+        ({"ids": np.zeros((2, 3), int), "x": np.zeros((2, 3, 16))}, "takes no attention_mask"),
+        ({"ids": np.zeros((0, 4), int), "x": np.zeros((0, 4, 16))}, "leave it out: it has nothing"),
+        ({"x": np.zeros((2, 4, 15))}, r"input x has shape \(2, 4, 15\), the build takes x float32"),
+        ({"ids": np.zeros((2, 4))}, "input ids is float64, int32 is needed"),
+        ({"ids": np.full((2, 4), "a")}, "input ids is <U1, int32 is needed"),
+        ({"ids": [[1, 2, 3, 4], [5]]}, "input ids is no rectangle of numbers: pad it, or give"),
+        ({"ids": np.full((2, 4), 1 << 32)}, "input ids holds numbers that are too large for int32"),
         ({"ids": np.zeros((), np.int32)}, r"shape \(\)"),
     ],
 )
@@ -252,7 +273,7 @@ def test_ids_the_model_has_no_row_for_are_refused(dense_dir: Path, bad: int, pla
 
 def test_the_weights_are_read_where_the_library_lies(dense_dir: Path) -> None:
     model = load(dense_dir)
-    (weight,) = map(np.from_dlpack, model._arguments(tiny_inputs())[2:])
+    (weight,) = map(np.from_dlpack, model._weights)
     np.testing.assert_array_equal(weight, WEIGHT)
     assert weight.ctypes.data % ALIGNMENT_BYTES == 0
     for line in Path("/proc/self/maps").read_text().splitlines():

@@ -204,4 +204,6 @@ def _describe(
         calls=tuple(build.lowered.calls),
         weights_bytes=build.lowered.weights_bytes,
         compile_s=build.compile_s,
+        token_tile=build.lowered.token_tile,
+        mixes_tokens=build.lowered.mixes_tokens,
     )

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import tvm
 from tvm import relax, tirx
 
+from tvm_sparse.errors import PassError
 from tvm_sparse.model.facts import Axis, TensorSpec
 
 #: Of every open model in this process; `with_own_dims` gives them to one that was read from a file.
@@ -129,6 +130,11 @@ def _polynomial(value: Any) -> _Polynomial:
     if isinstance(value, tirx.Cast):
         return _polynomial(value.value)
     if isinstance(value, tirx.Var):
+        if value.name not in _VARIABLES:
+            raise PassError(
+                f"extent {value} given: all dimensions must be static, or follow from the batch "
+                "and the length"
+            )
         return Counter({(value.name,): 1})
     simple = _analyzer.simplify(value)
     if str(simple) != str(value):

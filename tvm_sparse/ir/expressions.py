@@ -80,7 +80,8 @@ def permutation(permute_dims: relax.Call) -> list[int]:
 def substitute(expr: relax.Expr, value_of: Callable[[relax.Var], relax.Expr]) -> relax.Expr:
     """Return a copy of what a binding holds, in A-normal form, over the variables of `value_of`."""
     if isinstance(expr, relax.Var):
-        return value_of(expr)
+        # An extent that the run decides stands for itself.
+        return expr if isinstance(expr.ty, tvm.ir.PrimType) else value_of(expr)
     if isinstance(expr, relax.Tuple):
         return relax.Tuple([substitute(field, value_of) for field in expr.fields])
     if isinstance(expr, relax.TupleGetItem):

@@ -48,6 +48,9 @@ def make_row_dense(
     vectors = panel // lanes
     full_panels, rest = divmod(units, panel)
     panels = full_panels + bool(rest)
+    # Where one step has too few sums, several steps have sums of their own. How many does not
+    # depend on whether a row is taken alone: its result is the same in any batch.
+    steps = max(1, _CHAINS // ((rows or OPEN_ROWS) * vectors))
 
     def body() -> None:
         all_rows = rows or T.int64()
@@ -65,8 +68,6 @@ def make_row_dense(
             return value if residual is None else value + load(residual, [row, unit], lanes)
 
         def panel_of_rows(index: Expr, used: int, first_row: int | Expr, count: int) -> None:
-            # Where one step has too few sums, several steps have sums of their own.
-            steps = max(1, _CHAINS // (count * vectors))
             acc = Registers(steps * count * used, lanes)
             acc.fill(0.0)
 

@@ -14,7 +14,7 @@ from tvm import relax
 from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.formats.token_layout import choose_layout, split_rows
 from tvm_sparse.formats.weight_format import ProductShape
-from tvm_sparse.ir.expressions import static_shape, tensor_type
+from tvm_sparse.ir.expressions import static_shape, tensor_shape, tensor_type
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.ops.operator import Expr, Operator
 from tvm_sparse.ops.pack_tokens import PackTokens
@@ -48,7 +48,7 @@ class SparseDense(Operator, name="sparse_dense"):
         self, data: Expr, weight_data: Expr, _indices: Expr, weight_indptr: Expr, *_: Expr
     ) -> relax.TensorType:
         units = (static_shape(weight_indptr)[0] - 1) * static_shape(weight_data)[1]
-        return tensor_type([*static_shape(data)[:-1], units])
+        return tensor_type([*tensor_shape(data)[:-1], units])
 
     def legalize(self, bb: relax.BlockBuilder, call: relax.Call) -> Expr:
         """Tile, multiply, untile: for a call outside of the pipeline."""

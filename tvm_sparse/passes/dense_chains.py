@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tvm import relax
 
-from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, op_name, static_shape
+from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, op_name, static_shape, tensor_shape
 from tvm_sparse.ir.functions import Uses, bindings
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.ops.sparse_dense import SparseDense
@@ -105,7 +105,7 @@ def _follow(
     taken: set[relax.Var],
 ) -> DenseChain:
     """Walk down the only readers as long as the kernel's epilogue can do what they do."""
-    shape = static_shape(product)
+    shape = tensor_shape(product)
     members, bias, residual, activation = [product], None, None, "none"
     while (reader := uses.only_reader(members[-1])) is not None:
         value = uses.value[reader]
@@ -118,10 +118,10 @@ def _follow(
             other = value.args[1] if value.args[0].same_as(members[-1]) else value.args[0]
             if not isinstance(other, relax.Var):
                 break
-            vector = other in weights and static_shape(other) == shape[-1:]
+            vector = other in weights and tensor_shape(other) == shape[-1:]
             if vector and bias is None and activation == "none" and residual is None:
                 bias = other
-            elif static_shape(other) == shape and other not in weights and residual is None:
+            elif tensor_shape(other) == shape and other not in weights and residual is None:
                 residual = other
             else:
                 break

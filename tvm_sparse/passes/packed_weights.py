@@ -11,7 +11,7 @@ from tvm import relax
 
 from tvm_sparse.formats.registry import FORMATS
 from tvm_sparse.formats.weight_format import WeightFormat
-from tvm_sparse.ir.expressions import static_shape
+from tvm_sparse.ir.expressions import tensor_shape
 from tvm_sparse.passes.dense_chains import DenseChain
 
 #: Attribute of a tiled function: by base name of a parameter, the weights that are stacked in it.
@@ -100,7 +100,7 @@ class PackedWeights:
         if stem not in self._forms:
             self._forms[stem] = form
             weight = form.stack([[self._source[v.name] for v in c.weight] for c in chains])
-            arrays = form.pack(weight, static_shape(chains[0].data)[-1])
+            arrays = form.pack(weight, int(tensor_shape(chains[0].data)[-1]))
             for name, array in zip(names, arrays, strict=True):
                 self._add(name, array)
         return tuple(self.vars[name] for name in names), self._forms[stem]

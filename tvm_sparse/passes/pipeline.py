@@ -28,6 +28,7 @@ from tvm_sparse.passes import (
 )
 from tvm_sparse.passes.layer_calls import layer_calls
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
+from tvm_sparse.passes.storage_classes import RoundStorage
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.sparsity.decision import LayerChoice
@@ -36,7 +37,7 @@ from tvm_sparse.target import CpuTarget
 _T = relax.transform
 _Result = TypeVar("_Result")
 
-#: Relax to virtual-machine code, in TVM's own order.
+#: Relax to virtual-machine code, in TVM's own order, with a pass of ours.
 LOWER = tvm.transform.Sequential(
     [
         _T.ToNonDataflow(),
@@ -44,6 +45,7 @@ LOWER = tvm.transform.Sequential(
         _T.CallTIRRewrite(),
         _T.StaticPlanBlockMemory(),
         _T.LowerAllocTensor(),
+        RoundStorage(),
         _T.KillAfterLastUse(),
         _T.LowerRuntimeBuiltin(),
         _T.ComputePrimValue(),
@@ -67,6 +69,8 @@ class Lowered:
         One per dense layer; empty for a dense build.
     calls
         Kernel calls of `main` in order.
+    token_tile, mixes_tokens
+        See `tile_tokens.TOKEN_TILE`; 0 and empty for a model of one shape.
     phase_s
         Seconds each phase took.
     """
@@ -75,6 +79,8 @@ class Lowered:
     params: dict[str, np.ndarray]
     decisions: list[Decision]
     calls: list[KernelCall]
+    token_tile: int = 0
+    mixes_tokens: str = ""
     phase_s: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -225,4 +231,7 @@ def lower(
     # The weights stay parameters: code and weights are exported side by side, and the same code
     # serves other weights of the same shapes.
     weights = {var.name: packed[var.name] for var in parameters(mod["main"])[1]}
-    return Lowered(mod, weights, decisions, calls, phases.seconds)
+    attrs = mod["main"].attrs
+    tile = int(attrs.get(tile_tokens.TOKEN_TILE, 0))
+    mixes = str(attrs.get(tile_tokens.MIXES_TOKENS, ""))
+    return Lowered(mod, weights, decisions, calls, tile, mixes, phases.seconds)

@@ -15,6 +15,8 @@ from tvm_sparse.target import CpuTarget
 
 #: Below this many elements a parallel launch costs more than it saves.
 _PARALLEL_ELEMENTS = 32768
+#: What an extent that the run decides about is taken for.
+_OPEN_EXTENT = 32
 
 
 @tvm.transform.module_pass(opt_level=0, name="ScheduleFallback")
@@ -71,16 +73,22 @@ def _parallelise(sch: Schedule, block: SBlockRV, lanes: int) -> None:
         return
     elements = 1
     for loop in spatial:
-        elements *= int(sch.get(loop).extent)
+        elements *= _extent(sch, loop) or _OPEN_EXTENT
     if len(spatial) < len(loops):  # a reduction: its spatial part in parallel
         if elements > 1:
             sch.parallel(sch.fuse(*spatial) if len(spatial) > 1 else spatial[0])
         return
     inner = spatial[-1]
-    extent = int(sch.get(inner).extent)
-    if extent >= lanes:
+    extent = _extent(sch, inner)
+    if extent is not None and extent >= lanes:
         outer, vector = sch.split(inner, [None, lanes])
         sch.vectorize(vector)
         spatial = [*spatial[:-1], outer]
     if elements >= _PARALLEL_ELEMENTS:
         sch.parallel(sch.fuse(*spatial) if len(spatial) > 1 else spatial[0])
+
+
+def _extent(sch: Schedule, loop: LoopRV) -> int | None:
+    """Return the extent of a loop, None where the run decides about it."""
+    extent = sch.get(loop).extent
+    return int(extent) if isinstance(extent, tvm.tirx.IntImm) else None

@@ -20,12 +20,16 @@ from tvm_sparse.passes.packed_weights import STACKS
 from tvm_sparse.passes.tile_rules.attention import Attention
 from tvm_sparse.passes.tile_rules.elementwise import Elementwise
 from tvm_sparse.passes.tile_rules.embeddings import Embeddings
+from tvm_sparse.passes.tile_rules.first_tokens import FirstToken
 from tvm_sparse.passes.tile_rules.layer_norm import AddBeforeNorm, LayerNorm
 from tvm_sparse.passes.tile_rules.products import RowProduct, TiledProduct
 from tvm_sparse.passes.tile_rules.reshape import Reshape
 from tvm_sparse.passes.tile_rules.rule import Refusal, Rule, Walk
+from tvm_sparse.passes.token_mixing import mixing_operator
 from tvm_sparse.target import CpuTarget
 
+#: Attributes of an open function: the tokens of a tile, and `token_mixing.mixing_operator`.
+TOKEN_TILE, MIXES_TOKENS = "token_tile", "mixes_tokens"
 #: In the order in which they are tried; what none of them takes stays row-major.
 RULES: tuple[type[Rule], ...] = (
     RowProduct,
@@ -34,6 +38,7 @@ RULES: tuple[type[Rule], ...] = (
     AddBeforeNorm,
     LayerNorm,
     Attention,
+    FirstToken,
     Reshape,
     Elementwise,
 )
@@ -49,7 +54,8 @@ def convert(
     """Rewrite `main` to token tiles, and pack the weights.
 
     Takes what `bsr_dense` left, and changes neither `mod` nor `params`. `block_rows` is `bs_r` of
-    the sparse layers, 0 for a dense build.
+    the sparse layers, 0 for a dense build. An open module takes `TiledValues.tile_map` after its
+    inputs.
 
     Returns
     -------
@@ -81,6 +87,9 @@ def convert(
     tiled = relax.analysis.remove_all_unused(values.bb.get()["main"])
     main = with_read_params(tiled, values.weights.vars)
     values.weights.keep_only({var.name for var in main.params})
+    if values.open_layout is not None:
+        tile = values.open_layout.token_tile
+        main = main.with_attrs({TOKEN_TILE: tile, MIXES_TOKENS: mixing_operator(main)})
     if values.weights.stacks:
         main = main.with_attr(STACKS, values.weights.stacks)
     return with_main(mod, main), values.weights.values, refusals
@@ -98,5 +107,7 @@ def _visit(walk: Walk, var: relax.Var, value: relax.Expr) -> list[Refusal]:
             rule.rewrite()
             return refusals
         refusals.append(Refusal(var.name, kind.__name__, reason))
-    walk.values.rows[var] = walk.values.emit(walk.values.in_rows(value))
+    for member in walk.members(var):
+        rows = walk.values.in_rows(walk.uses.value[member])
+        walk.values.rows[member] = walk.values.emit(rows)
     return refusals

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 from tvm import relax
 
-from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
-from tvm_sparse.ir.expressions import static_shape, substitute
+from tvm_sparse.errors import PassError
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, choose_open_layout
+from tvm_sparse.ir.dims import BATCH, SEQ_LEN, TILES, Dim, product
+from tvm_sparse.ir.expressions import substitute, tensor_shape
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
 from tvm_sparse.passes.packed_weights import PackedWeights
@@ -30,11 +32,30 @@ class Tiled:
     features: int
 
 
+def extents(layout: TokenLayout) -> tuple[Dim, Dim]:
+    """Return the batch and the length of what lies in tiles."""
+    return (BATCH, SEQ_LEN) if layout.is_open else (layout.batch, layout.seq_len)
+
+
+def has_open_shapes(variables: Iterable[relax.Var]) -> bool:
+    """Return whether a run decides about the shapes of some of the inputs."""
+    return any(not isinstance(extent, int) for var in variables for extent in tensor_shape(var))
+
+
 class TiledValues:
     """What the function being written holds, by the variables of `func`, the one being read.
 
     `params` are the weights of `func` by name, `block_rows` is `bs_r` of the sparse layers, 0 for a
     dense build.
+
+    Attributes
+    ----------
+    open_layout
+        Tiles of the tokens of an open model, None in one of a fixed shape.
+    tile_map
+        In an open model the input, int32 (tiles, 4), that says which tokens each tile holds:
+        number of its sequence, position of its first token there, first tile of the sequence,
+        length of the sequence. It comes after the inputs of the model.
     """
 
     def __init__(
@@ -47,6 +68,12 @@ class TiledValues:
         self.bb, self.weights = relax.BlockBuilder(), PackedWeights(params)
         self.target, self._block_rows = target, block_rows
         self.inputs = [var for var in func.params if var.name not in params]
+        self.tile_map: relax.Var | None = None
+        self.open_layout: TokenLayout | None = None
+        if has_open_shapes(self.inputs):
+            self.open_layout = choose_open_layout(target, block_rows)
+            self.tile_map = relax.Var("tile_map", relax.TensorType((TILES, 4), "int32"))
+            self.inputs.append(self.tile_map)
         self.rows: dict[relax.Var, relax.Expr] = {var: var for var in self.inputs}
         self.tiled: dict[relax.Var, Tiled] = {}
         self._weight_vars = {var for var in func.params if var.name in params}
@@ -56,9 +83,28 @@ class TiledValues:
         """Write a binding and return its variable."""
         return self.bb.emit(expr)
 
-    def layout(self, batch: int, seq_len: int) -> TokenLayout:
-        """Return the token tiles of a new value."""
+    def layout(self, shape: Sequence[Dim]) -> TokenLayout | None:
+        """Return the token tiles of a new value (..., features).
+
+        None where they cannot be: the rows are not known, and are not the tokens of the batch.
+        """
+        *lead, _ = shape
+        if tuple(lead) in ((BATCH, SEQ_LEN), (product((BATCH, SEQ_LEN)),)):
+            return self.open_layout
+        numbers = [extent for extent in lead if isinstance(extent, int)]
+        if len(numbers) < len(lead):
+            return None
+        batch, seq_len = numbers if len(numbers) == 2 else (1, prod(numbers))
         return choose_layout(batch, seq_len, self.target, self._block_rows)
+
+    def unpacked(self, tiled: Tiled) -> relax.Var:
+        """Return the row-major form (batch, seq_len, features) of what lies in tiles."""
+        whole = self.whole(tiled)
+        return self.emit(UnpackTokens(tiled.layout)(whole.var, self.map_of(tiled.layout)))
+
+    def map_of(self, layout: TokenLayout) -> relax.Var | None:
+        """Return the last operand of operators on tiles, None where tiles are all alike."""
+        return self.tile_map if layout.is_open else None
 
     def in_rows(self, expr: relax.Expr) -> relax.Expr:
         """Return `expr` over row-major values."""
@@ -68,10 +114,9 @@ class TiledValues:
         if var in self._weight_vars:
             return self.weights.keep(var)
         if var not in self.rows:
-            tiled = self.whole(self.tiled[var])
-            rows = self.emit(UnpackTokens(tiled.layout)(tiled.var))
-            if static_shape(rows) != static_shape(var):
-                rows = self.emit(relax.op.reshape(rows, static_shape(var)))
+            rows = self.unpacked(self.tiled[var])
+            if tensor_shape(rows) != tensor_shape(var):
+                rows = self.emit(relax.op.reshape(rows, tensor_shape(var)))
             self.rows[var] = rows
         return self.rows[var]
 
@@ -85,27 +130,27 @@ class TiledValues:
         heads, dim), may lie in tiles with all heads together, which is another tensor to somebody
         who reduces over `dim`.
         """
-        shape = static_shape(var)
+        shape = tensor_shape(var)
         features = features or shape[-1]
         tiled = self.tiled.get(var)
         if tiled is not None and tiled.features == features and layout in (None, tiled.layout):
             return self.whole(tiled)
+        layout = layout or self.layout(shape)
         if layout is None:
-            batch, seq_len = shape[:2] if len(shape) == 3 else (1, prod(shape[:-1]))
-            layout = self.layout(batch, seq_len)
+            raise PassError(f"{var.name} of shape {shape} has no token tiles")
         if (var, layout) not in self._packed:
             rows = self.in_rows(var)
-            if shape != (layout.batch, layout.seq_len, features):
-                shape = (layout.batch, layout.seq_len, features)
+            if shape != (*extents(layout), features):
+                shape = (*extents(layout), features)
                 rows = self.emit(relax.op.reshape(rows, shape))
-            packed = self.emit(PackTokens(layout)(rows))
+            packed = self.emit(PackTokens(layout)(rows, self.map_of(layout)))
             self._packed[var, layout] = Tiled(packed, layout, 0, features)
             self.tiled.setdefault(var, self._packed[var, layout])
         return self._packed[var, layout]
 
     def whole(self, tiled: Tiled) -> Tiled:
         """Cut a slice of a stacked product out, where somebody needs it alone."""
-        if static_shape(tiled.var)[1] == tiled.features:
+        if tensor_shape(tiled.var)[1] == tiled.features:
             return tiled
         stop = tiled.offset + tiled.features
         cut = relax.op.strided_slice(tiled.var, axes=[1], begin=[tiled.offset], end=[stop])

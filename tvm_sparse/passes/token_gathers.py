@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tvm import relax
 
-from tvm_sparse.ir.expressions import op_name, static_shape
+from tvm_sparse.ir.expressions import op_name, static_shape, tensor_shape
 from tvm_sparse.ir.functions import Uses, bindings
 
 
@@ -40,7 +40,7 @@ def find_token_gathers(
 
 
 def _gather(result: relax.Var, uses: Uses, weights: Set[relax.Var]) -> TokenGather | None:
-    shape = static_shape(result)
+    shape = tensor_shape(result)
     if len(shape) != 3:
         return None
     batch, seq_len, features = shape
@@ -65,7 +65,7 @@ def _gather(result: relax.Var, uses: Uses, weights: Set[relax.Var]) -> TokenGath
             or str(value.attrs.mode) != "clip"
             or table.ty.dtype != "float32"
             or static_shape(table)[1:] != (features,)
-            or static_shape(ids) not in {(batch, seq_len), (1, seq_len)}
+            or tensor_shape(ids) not in {(batch, seq_len), (1, seq_len)}
             or ids.ty.dtype not in ("int32", "int64")
         ):
             return False

@@ -110,12 +110,13 @@ def first_difference(
     expected: dict[tuple[str, int], tuple[KernelCall, np.ndarray[Any, Any]]] = {}
     seen: Counter[str] = Counter()
     found: list[LayerDifference] = []
-    batch, *rest = reference.inputs[0].shape
+    batch, *rest = inputs[reference.inputs[0].name].shape
     seq_len = rest[0] if len(rest) == 1 else None
 
     def keep(call: KernelCall, result: np.ndarray[Any, Any]) -> None:
         if call.layer:
-            expected[call.layer, seen[call.layer]] = (call, result.copy())
+            live = _live_tokens(result, reference.metadata.token_tile, batch, seq_len)
+            expected[call.layer, seen[call.layer]] = (call, live.copy())
             seen[call.layer] += 1
 
     def compare(call: KernelCall, result: np.ndarray[Any, Any]) -> None:
@@ -124,7 +125,8 @@ def first_difference(
         if found or key not in expected:
             return
         twin, wanted = expected.pop(key)
-        pair = _common_tokens(result, wanted, batch, seq_len)
+        live = _live_tokens(result, candidate.metadata.token_tile, batch, seq_len)
+        pair = _common_tokens(live, wanted, batch, seq_len)
         if pair is None:
             return
         gap = difference(*pair, atol, rtol)
@@ -135,6 +137,16 @@ def first_difference(
     seen.clear()
     candidate.trace(inputs, compare)
     return found[0] if found else None
+
+
+def _live_tokens(
+    result: np.ndarray[Any, Any], token_tile: int, batch: int, seq_len: int | None
+) -> np.ndarray[Any, Any]:
+    """Return a result of a build of any length without what its tiles hold behind the tokens."""
+    if not token_tile or seq_len is None or result.ndim != 3 or result.shape[2] != token_tile:
+        return result
+    in_tiles = len(result) == batch * -(-seq_len // token_tile)
+    return _rows(result, batch, seq_len) if in_tiles else result
 
 
 def _common_tokens(

@@ -22,7 +22,8 @@ Watched = Callable[[Watch], Callable[[], None]]
 #: Gets a kernel call and its result.
 Observer = Callable[[KernelCall, "np.ndarray[Any, Any]"], None]
 
-_BUILTIN_PREFIX = "vm."
+#: Of the machine's own calls, and of the function that computes the extents of an open build.
+_BUILTIN_PREFIXES = ("vm.", "shape_func")
 
 
 def measure_calls(watched: Watched, listed: Sequence[KernelCall], repeats: int) -> list[CallTime]:
@@ -57,7 +58,7 @@ def measure_calls(watched: Watched, listed: Sequence[KernelCall], repeats: int) 
     def watch(_func: Any, name: str, before: bool, _result: Any, *_args: Any) -> None:
         nonlocal start
         now = time.perf_counter_ns()
-        if name.startswith(_BUILTIN_PREFIX):
+        if name.startswith(_BUILTIN_PREFIXES):
             return
         if before:
             names.append(name)
@@ -71,7 +72,9 @@ def measure_calls(watched: Watched, listed: Sequence[KernelCall], repeats: int) 
     elapsed_ns.clear()
     for _ in range(repeats):
         run()
-    medians = np.median(np.asarray(elapsed_ns).reshape(repeats, len(calls)), axis=0) / 1e6
+    # A batch may go through the model in parts.
+    elapsed = np.asarray(elapsed_ns).reshape(repeats, -1, len(calls)).sum(axis=1)
+    medians = np.median(elapsed, axis=0) / 1e6
     return [
         CallTime(**vars(call), latency_ms=float(latency_ms))
         for call, latency_ms in zip(calls, medians, strict=True)
@@ -100,14 +103,14 @@ def trace_calls(watched: Watched, listed: Sequence[KernelCall], observe: Observe
     names: list[str] = []
 
     def count(_func: Any, name: str, before: bool, _result: Any, *_args: Any) -> None:
-        if before and not name.startswith(_BUILTIN_PREFIX):
+        if before and not name.startswith(_BUILTIN_PREFIXES):
             names.append(name)
 
     watched(count)()
     calls = iter(_match_calls(listed, names))
 
     def watch(_func: Any, name: str, before: bool, _result: Any, *args: Any) -> None:
-        if not before and not name.startswith(_BUILTIN_PREFIX):
+        if not before and not name.startswith(_BUILTIN_PREFIXES):
             # A compiled kernel writes into the last of its arguments.
             observe(next(calls), np.from_dlpack(args[-1]))
 
@@ -115,10 +118,11 @@ def trace_calls(watched: Watched, listed: Sequence[KernelCall], observe: Observe
 
 
 def _match_calls(listed: Sequence[KernelCall], names: list[str]) -> Sequence[KernelCall]:
-    """Return the listed calls after comparing them with the kernels that ran."""
+    """Return the listed calls after comparing them with the kernels that ran, once or more."""
     if not listed:
         return tuple(KernelCall(index, name) for index, name in enumerate(names))
-    if [call.kernel for call in listed] != names:
+    kernels = [call.kernel for call in listed]
+    if kernels * (len(names) // len(kernels)) != names or not names:
         raise ArtifactError(
             f"the metadata lists {len(listed)} kernel calls, the model makes {len(names)} others: "
             "the artifact is damaged, export it again"

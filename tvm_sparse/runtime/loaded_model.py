@@ -1,30 +1,29 @@
 """A compiled model in memory, ready to run.
 
-Everything the caller can get wrong is checked before the virtual machine sees it: TVM itself
-answers a misaligned or mistyped buffer with a crash.
+Everything the caller can get wrong is checked before the virtual machine sees it.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from tvm_sparse.errors import ArtifactError, InputError
+from tvm_sparse.errors import ArtifactError
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.runtime.crew import on_threads
+from tvm_sparse.runtime.inputs import Array, align
 from tvm_sparse.runtime.instrument import Observer, Watch, measure_calls, trace_calls
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, CallTime
+from tvm_sparse.runtime.micro_batch import MicroBatch
+from tvm_sparse.runtime.model_shapes import shapes_of
 from tvm_sparse.runtime.on_texts import open_texts
 from tvm_sparse.runtime.tvm_runtime import first_line, load_tvm_ffi
-from tvm_sparse.runtime.weights import ALIGNMENT_BYTES
 from tvm_sparse.text.sentence_embedding import SentenceEmbedding
 from tvm_sparse.text.text_model import TextModel
-
-T = TypeVar("T")
 
 _DEVICE_CPU, _DEVICE_INDEX, _POOLED_ALLOCATOR = 1, 0, 2
 
@@ -48,7 +47,7 @@ class LoadedModel:
         self,
         metadata: ArtifactMetadata,
         module: Any,
-        weights: list[np.ndarray[Any, Any]],
+        weights: list[Array],
         threads: int,
         check_ids: bool = True,
         directory: Path | None = None,
@@ -56,7 +55,7 @@ class LoadedModel:
         self.metadata = metadata
         self.threads = threads
         self._directory = directory
-        self._check_ids = check_ids
+        self._shapes = shapes_of(metadata, threads, check_ids)
         self._module = module
         self._weights = [load_tvm_ffi().from_dlpack(weight) for weight in weights]
         machine = self._new_machine()
@@ -78,13 +77,16 @@ class LoadedModel:
         signature = ", ".join(map(str, self.inputs))
         return f"LoadedModel({self.metadata.name}, {self.metadata.build}, {signature})"
 
-    def run(self, **inputs: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    def run(self, **inputs: Any) -> dict[str, Array]:
         """Run the model once.
 
         Parameters
         ----------
-        **inputs : numpy.ndarray
-            One array per input, of exactly its shape and dtype; strided arrays are fine.
+        **inputs : array_like
+            A rectangle of numbers per input: lists or arrays of any integer dtype and strides. Its
+            batch and its length are at most those of the build; a build of one shape computes on
+            more than is given then, and cuts its outputs. Without `attention_mask` all tokens
+            count, without `token_type_ids` all are of the first segment.
 
         Returns
         -------
@@ -94,9 +96,55 @@ class LoadedModel:
         Raises
         ------
         InputError
-            If a name, shape or dtype is not the model's, or an id is none of its.
+            If a name, shape or number is not the model's, or an id is none of its.
         """
-        return self._bind(inputs, self._read)()
+        parts = self._shapes.rectangle(inputs)
+        batch = sum(len(part.lengths) for part in parts)
+        seq_len = int(parts[0].lengths.max(initial=0))
+        whole = {
+            spec.name: np.empty(spec.at(batch, seq_len).shape, spec.dtype)
+            for spec in self._shapes.outputs
+        }
+
+        def collect(part: MicroBatch, values: list[Array]) -> None:
+            for spec, value in zip(self._shapes.outputs, values, strict=True):
+                whole[spec.name][part.place(spec)] = value[part.within(spec)]
+
+        self._call(parts, collect)()
+        return whole
+
+    def run_ragged(self, sequences: Sequence[Any], **more: Sequence[Any]) -> list[dict[str, Array]]:
+        """Run the model on sequences of different lengths, without computing on padding.
+
+        Parameters
+        ----------
+        sequences : sequence of array_like
+            The first input of each sequence, its ids (tokens,).
+        **more : sequence of array_like
+            Further inputs of each sequence, as long as its ids; see `run`.
+
+        Returns
+        -------
+        list of dict of str to numpy.ndarray
+            The outputs of each sequence, exactly what `run` computes of it alone, without the axis
+            of the batch.
+
+        Raises
+        ------
+        InputError
+            If a name, length or number is not the model's, or the model mixes the tokens of a
+            sequence where they do not lie in tiles.
+        """
+        parts = self._shapes.ragged(sequences, more)
+        results: list[dict[str, Array]] = [{} for _ in sequences]
+
+        def collect(part: MicroBatch, values: list[Array]) -> None:
+            for spec, value in zip(self._shapes.outputs, values, strict=True):
+                for index, place in enumerate(part.places):
+                    results[place][spec.name] = np.array(value[part.of_sequence(spec, index)])
+
+        self._call(parts, collect)()
+        return results
 
     @functools.cached_property
     def text(self) -> TextModel:
@@ -127,9 +175,7 @@ class LoadedModel:
         """
         return SentenceEmbedding(self.text)(texts, **options)
 
-    def profile(
-        self, inputs: Mapping[str, np.ndarray[Any, Any]], repeats: int = 10
-    ) -> list[CallTime]:
+    def profile(self, inputs: Mapping[str, Array], repeats: int = 10) -> list[CallTime]:
         """Return the median time of every kernel call.
 
         Parameters
@@ -146,9 +192,10 @@ class LoadedModel:
         ArtifactError
             If the metadata lists other kernel calls than are made.
         """
-        return measure_calls(self._watched(inputs), self.metadata.calls, repeats)
+        watched = self._watched(self._shapes.rectangle(inputs))
+        return measure_calls(watched, self.metadata.calls, repeats)
 
-    def trace(self, inputs: Mapping[str, np.ndarray[Any, Any]], observe: Observer) -> None:
+    def trace(self, inputs: Mapping[str, Array], observe: Observer) -> None:
         """Run once and hand every kernel call's result to `observe`.
 
         Parameters
@@ -166,9 +213,10 @@ class LoadedModel:
         ArtifactError
             If the metadata lists other kernel calls than are made.
         """
-        trace_calls(self._watched(inputs), self.metadata.calls, observe)
+        watched = self._watched(self._shapes.rectangle(inputs, whole=True))
+        trace_calls(watched, self.metadata.calls, observe)
 
-    def bind(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Callable[[], None]:
+    def bind(self, inputs: Mapping[str, Any]) -> Callable[[], None]:
         """Check and copy the inputs once and return a call that only runs the model.
 
         This is what the benchmark times.
@@ -176,45 +224,35 @@ class LoadedModel:
         Raises
         ------
         InputError
-            If a name, shape or dtype is not the model's, or an id is none of its.
+            As `run` does.
         """
-        return self._bind(inputs, lambda _result: None)
+        return self._call(self._shapes.rectangle(inputs), lambda _part, _values: None)
 
-    def _bind(
-        self, inputs: Mapping[str, np.ndarray[Any, Any]], read: Callable[[Any], T]
-    ) -> Callable[[], T]:
-        """Return a call that runs the model and reads what the virtual machine returned."""
-        arguments = self._arguments(inputs)
+    def _call(
+        self, parts: list[MicroBatch], collect: Callable[[MicroBatch, list[Array]], None]
+    ) -> Callable[[], None]:
+        """Return a call that runs the model and hands what it returns to `collect`."""
+        prepared = [(part, self._arguments(part)) for part in parts]
 
-        def job() -> T:
+        def job() -> None:
             try:
                 machine, function = self._idle.pop()
             except IndexError:
                 machine = self._new_machine()
                 function = machine[self.metadata.entry]
-            # Read before another run gets the machine: an output may alias a buffer of it.
-            result = read(function(*arguments))
+            for part, arguments in prepared:
+                # Read before the machine runs again: an output may alias a buffer of it.
+                collect(part, _values(function(*arguments)))
             self._idle.append((machine, function))
-            return result
 
         return lambda: on_threads(self.threads, job)
 
-    def _read(self, result: Any) -> dict[str, np.ndarray[Any, Any]]:
-        """Return copies of the outputs by name."""
-        values = [result] if isinstance(result, load_tvm_ffi().Tensor) else list(result)
-        return {
-            spec.name: np.array(np.from_dlpack(value))
-            for spec, value in zip(self.outputs, values, strict=True)
-        }
-
-    def _watched(
-        self, inputs: Mapping[str, np.ndarray[Any, Any]]
-    ) -> Callable[[Watch], Callable[[], None]]:
+    def _watched(self, parts: list[MicroBatch]) -> Callable[[Watch], Callable[[], None]]:
         """Return what makes a call of the model that reports to a watch.
 
         Each call has a virtual machine of its own: the model's stay unwatched.
         """
-        arguments = self._arguments(inputs)
+        prepared = [self._arguments(part) for part in parts]
 
         def watched(watch: Watch) -> Callable[[], None]:
             machine = self._new_machine()
@@ -223,19 +261,17 @@ class LoadedModel:
 
             def run(_machine: Any = machine) -> None:
                 # The default argument keeps the machine alive as long as its function is in use.
-                function(*arguments)
+                for arguments in prepared:
+                    function(*arguments)
 
             return lambda: on_threads(self.threads, run)
 
         return watched
 
-    def _arguments(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> list[Any]:
-        """Return what the function takes: the checked inputs as aligned tensors, the weights."""
-        check_inputs(self.inputs, inputs)
-        if self._check_ids:
-            check_ids(self.inputs, inputs)
+    def _arguments(self, part: MicroBatch) -> list[Any]:
+        """Return what the function takes: aligned tensors, then the weights."""
         tvm_ffi = load_tvm_ffi()
-        tensors = [tvm_ffi.from_dlpack(align(inputs[spec.name])) for spec in self.inputs]
+        tensors = [tvm_ffi.from_dlpack(align(value)) for value in part.arguments]
         return [*tensors, *self._weights]
 
     def _new_machine(self) -> Any:
@@ -259,90 +295,15 @@ class LoadedModel:
                 f"{LIBRARY_FILE} has no function {entry!r} ({first_line(error)}): "
                 "export the model again"
             ) from None
-        if arity != len(self.inputs) + len(self._weights):
+        inputs = len(self.inputs) + self.metadata.is_open  # the tile map
+        if arity != inputs + len(self._weights):
             raise ArtifactError(
-                f"{LIBRARY_FILE} takes {arity} tensors, there are {len(self.inputs)} inputs and "
+                f"{LIBRARY_FILE} takes {arity} tensors, there are {inputs} inputs and "
                 f"{len(self._weights)} weights: the artifact is damaged, export it again"
             )
 
 
-def check_inputs(specs: tuple[TensorSpec, ...], inputs: Mapping[str, Any]) -> None:
-    """Compare given inputs with a model's signature.
-
-    Parameters
-    ----------
-    specs : tuple of TensorSpec
-        The signature.
-    inputs : mapping of str to numpy.ndarray
-        What is given.
-
-    Raises
-    ------
-    InputError
-        If an input is missing, unknown, no array, or of another shape or dtype.
-    """
-    signature = ", ".join(map(str, specs))
-    names = [spec.name for spec in specs]
-    missing = [name for name in names if name not in inputs]
-    unknown = [name for name in inputs if name not in names]
-    if missing or unknown:
-        faults = [
-            f"{what} {', '.join(map(str, which))}"
-            for what, which in (("missing", missing), ("unknown", unknown))
-            if which
-        ]
-        raise InputError(f"inputs {' and '.join(faults)}: the model takes {signature}")
-    for spec in specs:
-        value = inputs[spec.name]
-        if not isinstance(value, np.ndarray):
-            raise InputError(
-                f"input {spec.name} is a {type(value).__name__}, a numpy array is needed: "
-                f"pass np.asarray(..., dtype=np.{spec.dtype})"
-            )
-        if value.shape != spec.shape:
-            raise InputError(
-                f"input {spec.name} has shape {value.shape}, the build is for {spec.shape}: "
-                "pad or cut it, or export the model for that shape"
-            )
-        if value.dtype != np.dtype(spec.dtype):
-            raise InputError(
-                f"input {spec.name} is {value.dtype}, {spec.dtype} is needed: "
-                f"convert it with .astype(np.{spec.dtype})"
-            )
-
-
-def check_ids(specs: tuple[TensorSpec, ...], inputs: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Refuse ids that a model has no row for: it would take another one in silence.
-
-    Parameters
-    ----------
-    specs : tuple of TensorSpec
-        The signature.
-    inputs : mapping of str to numpy.ndarray
-        What `check_inputs` found right.
-
-    Raises
-    ------
-    InputError
-        If an id is negative or too large.
-    """
-    for spec in specs:
-        if spec.below is None:
-            continue
-        value = inputs[spec.name]
-        # As unsigned numbers negative ones are the largest: one look tells both.
-        if value.view(f"u{value.itemsize}").max(initial=0) >= spec.below:
-            where = tuple(map(int, np.argwhere((value < 0) | (value >= spec.below))[0]))
-            raise InputError(
-                f"input {spec.name} holds {value[where]} at {list(where)}, the model has 0 to "
-                f"{spec.below - 1}: use the tokenizer that belongs to it"
-            )
-
-
-def align(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return a contiguous copy of `array` that starts at a multiple of `ALIGNMENT_BYTES`."""
-    raw = np.empty(array.nbytes + ALIGNMENT_BYTES, dtype=np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT_BYTES
-    aligned = raw[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    aligned[...] = array
-    return aligned
+def _values(result: Any) -> list[Array]:
+    """Return views of what the virtual machine returned."""
+    values = [result] if isinstance(result, load_tvm_ffi().Tensor) else list(result)
+    return [np.from_dlpack(value) for value in values]

@@ -112,6 +112,12 @@ class ArtifactMetadata:
         Name of the compiled function.
     text : TextFacts or None
         How the model takes texts; None if it has no tokenizer.
+    token_tile : int
+        Tokens of a tile in a build of any batch and length, whose function takes a tile map
+        (`runtime.tile_map`) after its inputs; 0 in a build of one shape.
+    mixes_tokens : str
+        The operator that keeps sequences of different lengths from sharing a run: it computes
+        across the tokens of rows that are padded. Empty if there is none.
     files : dict of str to FileEntry
         Checksums of the artifact's other files; filled in when it is exported.
     checksum : str
@@ -138,8 +144,15 @@ class ArtifactMetadata:
     compile_s: float = 0.0
     entry: str = "main"
     text: TextFacts | None = None
+    token_tile: int = 0
+    mixes_tokens: str = ""
     files: dict[str, FileEntry] = field(default_factory=dict)
     checksum: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether each run decides about its shapes."""
+        return self.token_tile > 0
 
     @property
     def signature(self) -> str:

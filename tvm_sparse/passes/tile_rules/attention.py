@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tvm import relax
 
-from tvm_sparse.ir.expressions import op_name, static_shape
+from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.kernels.tiling import attention_tile
 from tvm_sparse.ops.tiled_attention import TiledAttention
 from tvm_sparse.passes.dense_chains import ATTENTION
 from tvm_sparse.passes.tile_rules.rule import Rule
-from tvm_sparse.passes.tiled_values import Tiled
+from tvm_sparse.passes.tiled_values import Tiled, extents
 
 
 class Attention(Rule):
@@ -29,12 +29,13 @@ class Attention(Rule):
         layout = self.qkv[0].layout
         if any(operand.layout != layout for operand in self.qkv):
             return "query, key and value lie in tiles of different layouts"
-        batch, seq_len, *_ = static_shape(query)
-        if (batch, seq_len) != (layout.batch, layout.seq_len):
-            return f"heads of {batch}x{seq_len} tokens, tiles of {layout.batch}x{layout.seq_len}"
+        batch, seq_len, *_ = tensor_shape(query)
+        tokens = extents(layout)
+        if (batch, seq_len) != tokens:
+            return f"heads of {batch}x{seq_len} tokens, tiles of {tokens[0]}x{tokens[1]}"
         self.mask = mask[0] if mask else None
         if self.mask is not None:
-            first, *rest = static_shape(self.mask)
+            first, *rest = tensor_shape(self.mask)
             if first not in (1, batch) or rest != [1, 1, seq_len]:
                 return f"the mask of shape {(first, *rest)} is not one row a sequence"
         return ""
@@ -42,12 +43,13 @@ class Attention(Rule):
     def rewrite(self) -> None:
         query, _, value = self.value.args[:3]
         q, k, v = self.qkv
-        _, seq_len, heads, head_dim = static_shape(query)
+        _, seq_len, *split = tensor_shape(query)
+        heads, head_dim = map(int, split)
         mask = None
         if self.mask is not None:
-            rows = (static_shape(self.mask)[0], seq_len)
+            rows = (tensor_shape(self.mask)[0], seq_len)
             mask = self.values.emit(relax.op.reshape(self.values.in_rows(self.mask), rows))
-        value_dim = static_shape(value)[-1]
+        value_dim = int(tensor_shape(value)[-1])
         scale = self.value.attrs.scale
         attend = TiledAttention(
             heads=heads,
@@ -58,5 +60,5 @@ class Attention(Rule):
             tile=attention_tile(q.layout, self.target),
             layout=q.layout,
         )
-        context = self.values.emit(attend(q.var, k.var, v.var, mask))
+        context = self.values.emit(attend(q.var, k.var, v.var, mask, self.values.map_of(q.layout)))
         self.values.tiled[self.var] = Tiled(context, q.layout, 0, heads * value_dim)

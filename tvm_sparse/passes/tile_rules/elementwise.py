@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from tvm import relax
 
-from tvm_sparse.ir.expressions import op_name, static_shape
+from tvm_sparse.ir.dims import product
+from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.passes.tile_rules.rule import Rule
 from tvm_sparse.passes.tiled_values import Tiled
 
@@ -27,13 +26,13 @@ class Elementwise(Rule):
         return bool(self.in_tiles)
 
     def check(self) -> str:
-        shape, features = static_shape(self.in_tiles[0]), self._like.features
-        if shape != static_shape(self.var):
-            return f"the tiles of {shape} are broadcast to {static_shape(self.var)}"
+        shape, features = tensor_shape(self.in_tiles[0]), self._like.features
+        if shape != tensor_shape(self.var):
+            return f"the tiles of {shape} are broadcast to {tensor_shape(self.var)}"
         for arg in self.value.args:
-            same = isinstance(arg, relax.Var) and static_shape(arg) == shape
-            if not (same or self._is_number(arg) or static_shape(arg) == (features,)):
-                return f"an operand of shape {static_shape(arg)} is broadcast"
+            same = isinstance(arg, relax.Var) and tensor_shape(arg) == shape
+            if not (same or self._is_number(arg) or tensor_shape(arg) == (features,)):
+                return f"an operand of shape {tensor_shape(arg)} is broadcast"
         return ""
 
     def rewrite(self) -> None:
@@ -50,15 +49,15 @@ class Elementwise(Rule):
         return isinstance(arg, relax.Var) and arg in self.values.tiled
 
     def _is_number(self, arg: relax.Expr) -> bool:
-        return prod(static_shape(arg)) == 1 and not self._is_tiled(arg)
+        return bool(product(tensor_shape(arg)) == 1) and not self._is_tiled(arg)
 
     def _operand(self, arg: relax.Expr) -> relax.Expr:
-        shape, like = static_shape(arg), self._like
+        shape, like = tensor_shape(arg), self._like
         if self._is_number(arg):
             rows = self.values.in_rows(arg)
             # A scalar of more axes than tiles have would add them to the result.
             return self.values.emit(relax.op.reshape(rows, ())) if len(shape) > 3 else rows
-        if isinstance(arg, relax.Var) and shape == static_shape(self.in_tiles[0]):
+        if isinstance(arg, relax.Var) and shape == tensor_shape(self.in_tiles[0]):
             return self.values.in_tiles(arg, like.layout, like.features).var
         vector = relax.op.reshape(self.values.in_rows(arg), (like.features, 1))
         return self.values.emit(vector)

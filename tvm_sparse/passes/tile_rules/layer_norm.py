@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tvm import relax
 
-from tvm_sparse.ir.expressions import ints, op_name, static_shape
+from tvm_sparse.ir.expressions import ints, op_name, tensor_shape
 from tvm_sparse.kernels.tiling import norm_vectors
 from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
 from tvm_sparse.passes.tile_rules.rule import Rule, Walk
@@ -30,8 +30,8 @@ class AddBeforeNorm(Rule):
         for arg in self.value.args:
             if not isinstance(arg, relax.Var) or arg not in self.values.tiled:
                 return "an operand does not lie in token tiles"
-            if static_shape(arg) != static_shape(self.var):
-                return f"an operand of shape {static_shape(arg)} is broadcast"
+            if tensor_shape(arg) != tensor_shape(self.var):
+                return f"an operand of shape {tensor_shape(arg)} is broadcast"
         return ""
 
     def rewrite(self) -> None:
@@ -55,7 +55,11 @@ class LayerNorm(Rule):
         residual = self.values.in_tiles(added[0], tiled.layout).var if added else None
         vectors = norm_vectors(tiled.layout, self.target)
         norm = TiledLayerNorm(float(self.value.attrs.epsilon), vectors, tiled.layout)(
-            tiled.var, self.values.weights.keep(gamma), self.values.weights.keep(beta), residual
+            tiled.var,
+            self.values.weights.keep(gamma),
+            self.values.weights.keep(beta),
+            residual,
+            self.values.map_of(tiled.layout),
         )
         self.values.tiled[self.var] = replace(tiled, var=self.values.emit(norm))
 
@@ -63,12 +67,14 @@ class LayerNorm(Rule):
 def _refusal(walk: Walk, norm: relax.Call) -> str:
     """Return why our kernel does not compute a layer norm; empty if it does."""
     data, gamma, beta = norm.args
-    rank = len(static_shape(data))
+    rank = len(tensor_shape(data))
     axes = [axis % rank for axis in ints(norm.attrs.axes)]
     if axes != [rank - 1]:
         return f"axes {axes} of {rank} are normalised, not the features"
     if not (norm.attrs.center and norm.attrs.scale):
         return "it does not scale and shift"
+    if walk.values.layout(tensor_shape(data)) is None:
+        return f"rows of shape {tensor_shape(data)} are no tokens"
     if data.ty.dtype != "float32":
         return f"{data.ty.dtype} data"
     if not {gamma, beta} <= walk.weights:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 
 from tvm import relax
 
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.registry import weights_of
 from tvm_sparse.formats.weight_format import ProductShape
-from tvm_sparse.ir.expressions import static_shape
+from tvm_sparse.ir.dims import product
+from tvm_sparse.ir.expressions import static_shape, tensor_shape
 from tvm_sparse.kernels.tiling import row_panel
 from tvm_sparse.ops.registry import product_operator
 from tvm_sparse.ops.row_dense import RowDense
@@ -27,11 +27,16 @@ class RowProduct(Rule):
 
     def check(self) -> str:
         self.chain = self.walk.chains[self.var]
-        *self.lead, self.depth = static_shape(self.chain.data)
-        self.units = static_shape(self.var)[-1]
-        self.rows = prod(self.lead)
-        self.panel = row_panel(self.rows, self.units, self.target)
+        *self.lead, depth = tensor_shape(self.chain.data)
+        self.depth, self.units = int(depth), int(tensor_shape(self.var)[-1])
+        self.rows = product(self.lead)
+        self.panel = row_panel(
+            self.rows if isinstance(self.rows, int) else 0, self.units, self.target
+        )
         weights = weights_of(self.walk.build, self.chain.is_sparse)
+        layout = self.values.layout(tensor_shape(self.chain.data))
+        if layout is not None and layout.is_open:
+            return "the rows are the tokens"
         if weights is not DenseFormat:
             return f"the weight is {weights.name}"
         if self.chain.data in self.values.tiled:
@@ -67,6 +72,12 @@ class TiledProduct(Rule):
     def pattern(self) -> bool:
         return self.var in self.walk.chains
 
+    def check(self) -> str:
+        data = self.walk.chains[self.var].data
+        if data in self.values.tiled or self.values.layout(tensor_shape(data)):
+            return ""
+        return f"rows of shape {tensor_shape(data)} are no tokens"
+
     def rewrite(self) -> None:
         chain = self.walk.chains[self.var]
         stack = self.walk.stacks.get(self.var, [chain])
@@ -74,7 +85,8 @@ class TiledProduct(Rule):
         residual = None
         if chain.residual is not None:
             residual = self.values.in_tiles(chain.residual, data.layout).var
-        widths = [static_shape(member.result)[-1] for member in stack]
+        tile_map = self.values.map_of(data.layout)
+        widths = [int(tensor_shape(member.result)[-1]) for member in stack]
         shape = ProductShape(sum(widths), data.features, data.layout)
         if chain.is_sparse:
             shape = _with_blocks(shape, stack)
@@ -83,7 +95,7 @@ class TiledProduct(Rule):
         weight, form = self.values.weights.packed(stack, weights.choose(shape, self.target))
         operator = product_operator(weights)
         multiply = operator.choose(shape, chain.epilogue, form, self.target)
-        var = self.values.emit(multiply(data.var, weight, bias, residual))
+        var = self.values.emit(multiply(data.var, weight, bias, residual, tile_map))
         offset = 0
         for member, width in zip(stack, widths, strict=True):
             self.values.tiled[member.result] = Tiled(var, data.layout, offset, width)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tvm_sparse.ir.expressions import op_name, static_shape
+from tvm_sparse.ir.dims import product
+from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.passes.tile_rules.rule import Rule
+from tvm_sparse.passes.tiled_values import extents
 
 
 class Reshape(Rule):
@@ -13,8 +15,9 @@ class Reshape(Rule):
         return op_name(self.value) == "relax.reshape" and self.value.args[0] in self.values.tiled
 
     def check(self) -> str:
-        layout, shape = self.values.tiled[self.value.args[0]].layout, static_shape(self.var)
-        leads = ((layout.batch, layout.seq_len), (layout.batch * layout.seq_len,))
+        tokens = extents(self.values.tiled[self.value.args[0]].layout)
+        shape = tensor_shape(self.var)
+        leads = (tokens, (product(tokens),))
         if any(shape[: len(lead)] == lead for lead in leads):
             return ""
         return f"shape {shape} moves between tokens and features"

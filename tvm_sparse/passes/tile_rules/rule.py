@@ -64,8 +64,13 @@ class Walk:
 
     def inner(self) -> set[relax.Var]:
         """Return the variables that are computed inside a chain or a sum."""
-        groups: list[DenseChain | TokenGather] = [*self.chains.values(), *self.gathers.values()]
-        return {var for group in groups for var in group.members[:-1]}
+        results = [*self.chains, *self.gathers]
+        return {var for result in results for var in self.members(result)[:-1]}
+
+    def members(self, var: relax.Var) -> tuple[relax.Var, ...]:
+        """Return the variables of the chain or sum whose result is `var`, or `var` alone."""
+        group = self.chains.get(var) or self.gathers.get(var)
+        return group.members if group else (var,)
 
 
 class Rule:

@@ -1,0 +1,40 @@
+"""The first token of each sequence, which stands for the whole of it."""
+
+from __future__ import annotations
+
+from tvm import relax
+
+from tvm_sparse.ir.expressions import op_name, tensor_shape
+from tvm_sparse.ops.first_tokens import FirstTokens
+from tvm_sparse.passes.tile_rules.rule import Rule
+from tvm_sparse.passes.tiled_values import extents
+
+
+class FirstToken(Rule):
+    """Take `x[:, :1]` out of the tiles of an open model; nothing else is moved for it."""
+
+    def pattern(self) -> bool:
+        if op_name(self.value) != "relax.strided_slice":
+            return False
+        tiled = self.values.tiled.get(self.value.args[0])
+        return tiled is not None and tiled.layout.is_open
+
+    def check(self) -> str:
+        data, axes, begin, end, *strides = self.value.args
+        tokens = extents(self.values.tiled[data].layout)
+        if (
+            tensor_shape(data)[:-1] != tokens
+            or self.values.tiled[data].features != (tensor_shape(data)[-1])
+        ):
+            return f"shape {tensor_shape(data)} is no (batch, tokens, features)"
+        bounds = zip(*(map(int, part.fields) for part in (axes, begin, end)), strict=True)
+        if list(bounds) != [(1, 0, 1)] or any(step != 1 for part in strides for step in part):
+            return "it takes other tokens than the first"
+        return ""
+
+    def rewrite(self) -> None:
+        tiled = self.values.whole(self.values.tiled[self.value.args[0]])
+        take = FirstTokens(tiled.layout)(tiled.var, self.values.map_of(tiled.layout))
+        batch, _ = extents(tiled.layout)
+        rows = relax.op.reshape(self.values.emit(take), (batch, 1, tiled.features))
+        self.values.rows[self.var] = self.values.emit(rows)

@@ -1,0 +1,47 @@
+"""Sequences that go through a model together, and where they belong in the whole batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.runtime.inputs import Array
+from tvm_sparse.runtime.tile_map import Lengths
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Sequences that go through a model together.
+
+    Attributes
+    ----------
+    arguments : list of ndarray
+        What the compiled function takes before the weights.
+    places : slice or ndarray of int
+        Of the sequences in the batch.
+    lengths : ndarray of int64
+        Their tokens.
+    """
+
+    arguments: list[Array]
+    places: Any
+    lengths: Lengths
+
+    def within(self, spec: TensorSpec) -> tuple[Any, ...]:
+        """Return where a tensor that the function returned has what was asked for."""
+        most = int(self.lengths.max(initial=0))
+        return _indices(spec, slice(0, len(self.lengths)), slice(0, most))
+
+    def place(self, spec: TensorSpec) -> tuple[Any, ...]:
+        """Return where that belongs in the tensor of the whole batch."""
+        return _indices(spec, self.places, slice(None))
+
+    def of_sequence(self, spec: TensorSpec, index: int) -> tuple[Any, ...]:
+        """Return where a tensor that the function returned has one of the sequences."""
+        return _indices(spec, index, slice(0, int(self.lengths[index])))
+
+
+def _indices(spec: TensorSpec, batch: Any, seq_len: Any) -> tuple[Any, ...]:
+    chosen = {"batch": batch, "seq_len": seq_len}
+    return tuple(chosen.get(axis, slice(None)) for axis in spec.axes)

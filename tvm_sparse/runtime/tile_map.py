@@ -1,0 +1,65 @@
+"""Which tokens lie in which tile of a run, and which sequences go through a model together.
+
+A build that takes any batch and length computes on tiles of tokens. What they hold a run tells its
+kernels: a tile map, int32 (tiles, 4), has for each tile the number of its sequence, the position
+there of its first token, the first tile of that sequence, and the sequence's length in tokens.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.config import MICRO_BATCH_TOKENS
+
+Lengths = NDArray[np.int64]
+
+
+def make_tile_map(lengths: Lengths, token_tile: int) -> NDArray[np.int32]:
+    """Return the map of sequences that follow one another.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64
+        Tokens of each sequence, one at least.
+    token_tile : int
+        Tokens of a tile; the last tile of a sequence may hold fewer.
+    """
+    tiles = -(-lengths // token_tile)
+    first = np.cumsum(tiles) - tiles
+    sequence = np.repeat(np.arange(len(lengths)), tiles)
+    tile_map = np.empty((len(sequence), 4), np.int32)
+    tile_map[:, 0] = sequence
+    tile_map[:, 1] = (np.arange(len(sequence)) - first[sequence]) * token_tile
+    tile_map[:, 2] = first[sequence]
+    tile_map[:, 3] = lengths[sequence]
+    return tile_map
+
+
+def micro_batches(lengths: Lengths, threads: int) -> list[slice]:
+    """Split a batch into neighbouring sequences that go through the model together.
+
+    As few as give every thread some tiles, see `config.choose_micro_batch`; the micro-batches have
+    as many tokens as each other, as far as whole sequences allow.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64
+        Tokens of each sequence.
+    threads : int
+        Threads of the run.
+    """
+    ends = np.cumsum(lengths)
+    count, filled = 0, 0
+    for end in ends:
+        if end - filled >= MICRO_BATCH_TOKENS * threads:
+            count, filled = count + 1, end
+    if count < 2:
+        return [slice(0, len(lengths))]
+    # Where a sequence lies across a border, it belongs to the part that has most of it.
+    borders = np.arange(1, count) * (ends[-1] / count)
+    middles = ends - lengths / 2
+    cuts = [0, *np.searchsorted(middles, borders).tolist(), len(lengths)]
+    return [slice(start, stop) for start, stop in pairwise(cuts) if start < stop]
