@@ -130,5 +130,5 @@ def test_a_model_that_mixes_padded_rows_refuses(artifacts: dict[str, Path]) -> N
     model = load(artifacts["dense"])
     ids, masks = sequences_of(2, 3)
     model._shapes = replace(model._shapes, mixes_tokens="mean")
-    with pytest.raises(InputError, match="^mean of this model computes across the tokens of"):
+    with pytest.raises(InputError, match=r"^mean of this model computes across the tokens of"):
         model.run_ragged(ids, mask_ids=masks)

@@ -41,11 +41,11 @@ def check_against_reference(
         for (name, wanted), result in zip(outputs.items(), results, strict=True):
             gap = difference(result, wanted, atol, rtol)
             if gap.mismatched:
-                where = "x".join(map(str, next(iter(inputs.values())).shape)) if inputs else ""
+                where = "x".join(map(str, next(iter(inputs.values())).shape))
                 raise CheckError(
-                    f"the dense build differs from TensorFlow in {name} at {where}: "
-                    f"{gap.mismatched:.1%} of its values, at most by {gap.max_absolute:.3g} "
-                    f"(atol {atol:g}, rtol {rtol:g})"
+                    f"the dense build differs from TensorFlow in {name}: {gap.mismatched:.1%} of "
+                    f"its values, at most by {gap.max_absolute:.3g} (atol {atol:g}, rtol {rtol:g}), "
+                    f"for inputs of {where}"
                 )
             gaps[name] = max(gaps[name], gap.max_absolute)
     return gaps
