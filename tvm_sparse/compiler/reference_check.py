@@ -44,8 +44,8 @@ def check_against_reference(
                 where = "x".join(map(str, next(iter(inputs.values())).shape))
                 raise CheckError(
                     f"the dense build differs from TensorFlow in {name}: {gap.mismatched:.1%} of "
-                    f"its values, at most by {gap.max_absolute:.3g} (atol {atol:g}, rtol {rtol:g}), "
-                    f"for inputs of {where}"
+                    f"its values, at most by {gap.max_absolute:.3g} "
+                    f"(atol {atol:g}, rtol {rtol:g}), for inputs of {where}"
                 )
             gaps[name] = max(gaps[name], gap.max_absolute)
     return gaps

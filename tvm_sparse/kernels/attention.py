@@ -27,6 +27,8 @@ from tvm_sparse.kernels.vector import (
     T,
     argument,
     broadcast,
+    flat,
+    held,
     int64,
     load,
     parallel,
@@ -109,8 +111,14 @@ def make_attention(
         out = argument("out", tiles.shape(shape.heads * shape.value_dim))
 
         def attend(
-            head: Expr, query_tile: Expr, first_token: Expr, scores: Buffer, vectors: int
+            head: Expr,
+            query_tile: Expr,
+            first_token: Expr,
+            scores: Buffer,
+            first: Expr | int,
+            vectors: int,
         ) -> None:
+            first_token = first_token + first * lanes
             batch, first_tile, length = tiles.sequence_of(query_tile)
             width = vectors * lanes
             top = Registers(vectors, lanes)
@@ -120,19 +128,22 @@ def make_attention(
                 """Scores of `count` keys of one tile as powers of two, and their maximum."""
                 acc = Registers(count * vectors, lanes)
                 acc.fill(0.0)
+                of_tile, first_key = tiles.held(first_tile + key_tile), tiles.held(first_key)
                 with serial(0, shape.head_dim) as d:
-                    of_query, of_key = (_feature(shape, operand, head, d) for operand in (0, 1))
+                    of_query, of_key = (
+                        tiles.held(_feature(shape, operand, head, d)) for operand in (0, 1)
+                    )
                     q = [
                         load(query, [query_tile, of_query, first_token + v * lanes], lanes)
                         for v in range(vectors)
                     ]
                     for row in range(count):
-                        value_of_key = key[first_tile + key_tile, of_key, first_key + row]
+                        value_of_key = key[of_tile, of_key, first_key + row]
                         factor = broadcast(value_of_key, lanes)
                         for v in range(vectors):
                             acc[row * vectors + v] = acc[row * vectors + v] + factor * q[v]
                 for row in range(count):
-                    position = key_tile * tile_size + first_key + row
+                    position = tiles.held(key_tile * tile_size + first_key + row)
                     blocked = None
                     if mask is not None:
                         at = T.min(position, length - 1) if layout.is_open else position
@@ -150,8 +161,11 @@ def make_attention(
             def of_every_key(emit: Callable[[int | Expr, int | Expr], None]) -> None:
                 """Call emit(key_tile, keys) for the full tiles, in a loop, and for what is left."""
                 if layout.is_open:
-                    with serial(0, T.floordiv(length + (tile_size - 1), tile_size)) as key_tile:
-                        emit(key_tile, T.min(length - key_tile * tile_size, int64(tile_size)))
+                    with serial(
+                        0, held(T.floordiv(length + (tile_size - 1), tile_size))
+                    ) as key_tile:
+                        keys = T.min(length - key_tile * tile_size, int64(tile_size))
+                        emit(key_tile, held(keys))
                     return
                 full, rest = divmod(layout.seq_len, tile_size)
                 if full:
@@ -183,12 +197,14 @@ def make_attention(
                 acc.fill(0.0)
 
                 def accumulate(key_tile: int | Expr, keys: int | Expr) -> None:
+                    of_tile = tiles.held(first_tile + key_tile)
                     with serial(0, keys) as j:
-                        start = (key_tile * tile_size + j) * width
+                        j = tiles.held(j)
+                        start = tiles.held((key_tile * tile_size + j) * width)
                         weights = [load(scores, [start + v * lanes], lanes) for v in range(vectors)]
                         for row in range(count):
                             feature = _feature(shape, 2, head, first + row)
-                            factor = broadcast(value[first_tile + key_tile, feature, j], lanes)
+                            factor = broadcast(value[of_tile, feature, j], lanes)
                             for v in range(vectors):
                                 index = row * vectors + v
                                 acc[index] = acc[index] + factor * weights[v]
@@ -221,18 +237,20 @@ def make_attention(
                 head = T.floormod(T.floordiv(unit, parts * tiles_per_share), shape.heads)
                 share = T.floordiv(unit, parts * tiles_per_share * shape.heads)
                 query_tile = share * tiles_per_share + within_share
-            # No sequence is longer than all tiles together.
-            longest = tiles.count * tile_size if layout.is_open else layout.seq_len
-            scores = scratch(longest * (most * lanes))
             first_token = part * (most * lanes)
             if not layout.is_open:
-                attend(head, query_tile, first_token, scores, most)
+                scores = scratch(layout.seq_len * (most * lanes))
+                attend(head, query_tile, first_token, scores, 0, most)
                 return
-            head, query_tile = T.Bind(head), T.Bind(query_tile)
-            live = T.Bind(tiles.live_registers(query_tile) - part * most)
+            # No sequence is longer than all tiles together. A view: TVM would spend half the time
+            # of compiling on bounds of what is read of the buffer itself.
+            size = tiles.count * tile_size * (most * lanes)
+            scores = flat(scratch(size), size)
+            head, query_tile = held(head), held(query_tile)
+            live = held(tiles.live_registers(query_tile) - part * most)
             emit = functools.partial(attend, head, query_tile, first_token, scores)
             with T.If(live > 0), T.Then():
-                tiles.for_live(live, most, emit)
+                tiles.split(T.min(live, int64(most)), most, emit)
 
     return prim_func(body)
 
@@ -248,7 +266,7 @@ def _in_groups(total: int | Expr, most: int, emit: Callable[[int | Expr, int], N
     Of a total that only the run knows, the last group is whole too.
     """
     if not isinstance(total, int):
-        with serial(0, T.floordiv(total + (most - 1), most)) as group:
+        with serial(0, held(T.floordiv(total + (most - 1), most))) as group:
             emit(group * most, most)
         return
     groups, rest = divmod(total, most)

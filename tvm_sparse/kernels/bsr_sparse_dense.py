@@ -108,14 +108,21 @@ def make_bsr_sparse_dense(
         values = flat(weight_data, steps * num_values)
 
         def group_times_panel(
-            group: Expr, tile: Expr, panel: Expr | int, rows_taken: tuple[int, int], vectors: int
+            group: Expr,
+            tile: Expr,
+            panel: Expr | int,
+            rows_taken: tuple[int, int],
+            registers: tuple[Expr | int, int],
         ) -> None:
-            """Add one panel to (start, count) rows of each lane's block row."""
-            start, count = rows_taken
+            """Add one panel to rows of each lane's block row: the first, and how many.
+
+            Of the tile's registers, too.
+            """
+            (start, count), (first_register, vectors) = rows_taken, registers
             acc = Registers(lanes * count * vectors, width)
-            first_units = [weight_rows[group, lane] + start for lane in range(lanes)]
+            first_units = [tiles.held(weight_rows[group, lane] + start) for lane in range(lanes)]
             places = [
-                [tile, first_units[lane] + row, vector * width]
+                [tile, first_units[lane] + row, (first_register + vector) * width]
                 for lane in range(lanes)
                 for row in range(count)
                 for vector in range(vectors)
@@ -136,7 +143,8 @@ def make_bsr_sparse_dense(
 
             with serial(weight_groups[group], weight_groups[group + 1]) as step:
                 in_fours = bs_r < HIGH_BLOCK_ROWS and num_values % 4 == 0
-                factors = _Factors(values, step * num_values, width, in_fours)
+                step = tiles.held(step)
+                factors = _Factors(values, tiles.held(step * num_values), width, in_fours)
                 if start == 0 and acc.count * bs_c >= _PREFETCHING_STEP:
                     prefetch(values, [step * num_values + PREFETCH_FLOATS])
                 if start == 0 and form.lookahead:
@@ -145,10 +153,14 @@ def make_bsr_sparse_dense(
                         for line in range(0, bs_c * tile_size, CACHE_LINE_FLOATS):
                             prefetch(inputs, [coming + line])
                 for lane in range(lanes):
-                    offset = offset_of(step, lane)
+                    offset = tiles.held(offset_of(step, lane))
                     for column in range(bs_c):
                         tokens = [
-                            load(inputs, [offset + (column * tile_size + v * width)], width)
+                            load(
+                                inputs,
+                                [offset + (column * tile_size + (first_register + v) * width)],
+                                width,
+                            )
                             for v in range(vectors)
                         ]
                         for row in range(count):
@@ -163,24 +175,30 @@ def make_bsr_sparse_dense(
             for index, place in enumerate(places):
                 store(out, acc[index], place, width)
 
-        def chunk_times_panel(chunk: Expr, tile: Expr, panel: Expr | int, vectors: int) -> None:
+        def chunk_times_panel(
+            chunk: Expr, tile: Expr, panel: Expr | int, registers: tuple[Expr | int, int]
+        ) -> None:
             first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
-            with serial(first, stop) as group:
+            with serial(first, stop) as nth:
+                group = tiles.held(nth)
                 for rows_taken in row_chunks(bs_r, rows):
-                    group_times_panel(group, tile, panel, rows_taken, vectors)
+                    with tiles.own_registers():
+                        group_times_panel(group, tile, panel, rows_taken, registers)
 
-        def chunk_times_tile(chunk: Expr, tile: Expr, vectors: int) -> None:
-            chunk_times_panel(chunk, tile, 0, vectors)
+        def chunk_times_tile(chunk: Expr, tile: Expr, first: Expr | int, count: int) -> None:
+            registers = (first, count)
+            chunk_times_panel(chunk, tile, 0, registers)
             if panels > 2:
                 with serial(1, panels - 1) as panel:
-                    chunk_times_panel(chunk, tile, panel, vectors)
+                    chunk_times_panel(chunk, tile, panel, registers)
             if panels > 1:
-                chunk_times_panel(chunk, tile, panels - 1, vectors)
-            tail.finish(out, tile, weight_chunks[chunk, 0], weight_chunks[chunk, 1], vectors)
+                chunk_times_panel(chunk, tile, panels - 1, registers)
+            units_taken = (weight_chunks[chunk, 0], weight_chunks[chunk, 1])
+            tail.finish(out, tile, units_taken, registers)
 
         with parallel(chunks * tiles.count, "bsr_sparse_dense", in_parallel) as unit:
-            tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
-            tiles.each_tile(tile, functools.partial(chunk_times_tile, chunk, tile))
+            tile, chunk = map(tiles.held, (T.floordiv(unit, chunks), T.floormod(unit, chunks)))
+            tiles.each_part(tile, functools.partial(chunk_times_tile, chunk, tile))
 
     return prim_func(body)
 

@@ -62,14 +62,22 @@ class BoundEpilogue:
         return self.spec.activation != "none"
 
     def finish(
-        self, out: Buffer, tile: Expr, first_unit: Expr, stop_unit: Expr, vectors: int
+        self,
+        out: Buffer,
+        tile: Expr,
+        units: tuple[Expr, Expr],
+        registers: tuple[Expr | int, int],
     ) -> None:
-        """Finish the stored rows [first_unit, stop_unit) of a tile in a loop of their own."""
+        """Finish the stored rows of a tile in a loop of their own.
+
+        Units are the first and the end of them, registers the first and how many.
+        """
         if not self.in_second_loop:
             return
-        with serial(first_unit, stop_unit) as unit:
-            for vector in range(vectors):
-                index = [tile, unit, vector * self.lanes]
+        first, count = registers
+        with serial(*units) as unit:
+            for vector in range(count):
+                index = [tile, unit, (first + vector) * self.lanes]
                 value = load(out, index, self.lanes)
                 store(out, self._finish(value, index), index, self.lanes)
 

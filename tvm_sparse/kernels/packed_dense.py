@@ -7,6 +7,7 @@ in L1 while it meets one token tile, with rows x vectors accumulators in registe
 from __future__ import annotations
 
 import functools
+import math
 
 import tvm
 
@@ -54,42 +55,49 @@ def make_packed_dense(
         tiles.declare_map()
         out = argument("out", tiles.shape(units))
 
-        def panel_times_tile(panel: Expr | int, tile: Expr, used_rows: int, vectors: int) -> None:
-            acc = Registers(used_rows * vectors, lanes)
+        def panels_times_tile(
+            panel: Expr | int, tile: Expr, taken: tuple[int, int], first: Expr | int, count: int
+        ) -> None:
+            """Multiply (panels, rows of each) from `panel` on by `count` registers of a tile."""
+            acc = Registers(taken[0] * taken[1] * count, lanes)
             acc.fill(0.0)
             with serial(0, depth) as k:
-                prefetch(weight, [panel, k + PREFETCH_FLOATS // rows, 0])
-                for row in range(used_rows):
-                    factor = broadcast(weight[panel, k, row], lanes)
-                    for vector in range(vectors):
-                        index = row * vectors + vector
-                        acc[index] = acc[index] + factor * load(
-                            data, [tile, k, vector * lanes], lanes
-                        )
+                index = 0
+                for nth in range(taken[0]):
+                    prefetch(weight, [panel + nth, k + PREFETCH_FLOATS // rows, 0])
+                    for row in range(taken[1]):
+                        factor = broadcast(weight[panel + nth, k, row], lanes)
+                        for vector in range(count):
+                            place = [tile, k, (first + vector) * lanes]
+                            acc[index] = acc[index] + factor * load(data, place, lanes)
+                            index += 1
             places = [
-                [tile, panel * rows + row, vector * lanes]
-                for row in range(used_rows)
-                for vector in range(vectors)
+                [tile, (panel + nth) * rows + row, (first + vector) * lanes]
+                for nth in range(taken[0])
+                for row in range(taken[1])
+                for vector in range(count)
             ]
             tail.store(out, acc, places)
 
-        def chunk_times_tile(chunk: Expr, tile: Expr, vectors: int) -> None:
-            with serial(0, per_chunk) as offset:
-                panel = chunk * per_chunk + offset
-                with T.If(panel < full_panels), T.Then():
-                    panel_times_tile(panel, tile, rows, vectors)
+        def chunk_times_tile(chunk: Expr, tile: Expr, first: Expr | int, count: int) -> None:
+            # The fewer registers of tokens, the more panels at once keep as many sums in flight.
+            together = math.gcd(layout.vectors // count, per_chunk, full_panels)
+            with serial(0, per_chunk // together) as offset:
+                panel = tiles.held(chunk * per_chunk + offset * together)
+                with T.If(panel < full_panels), T.Then(), tiles.own_registers():
+                    panels_times_tile(panel, tile, (together, rows), first, count)
                 if units % rows:
-                    with T.If(panel == full_panels), T.Then():
-                        panel_times_tile(full_panels, tile, units % rows, vectors)
+                    with T.If(panel == full_panels), T.Then(), tiles.own_registers():
+                        panels_times_tile(full_panels, tile, (1, units % rows), first, count)
             first_unit = chunk * (per_chunk * rows)
             stop_unit = T.min(first_unit + per_chunk * rows, T.int64(units))
-            tail.finish(out, tile, first_unit, stop_unit, vectors)
+            tail.finish(out, tile, (first_unit, stop_unit), (first, count))
 
         operations = 2.0 * layout.num_tiles * layout.token_tile * units * depth
         pays = layout.is_open or pays_in_parallel(operations)
         chunks = -(-panels // per_chunk)
         with parallel(tiles.count * chunks, "packed_dense", pays) as unit:
-            tile, chunk = T.floordiv(unit, chunks), T.floormod(unit, chunks)
-            tiles.each_tile(tile, functools.partial(chunk_times_tile, chunk, tile))
+            tile, chunk = map(tiles.held, (T.floordiv(unit, chunks), T.floormod(unit, chunks)))
+            tiles.each_part(tile, functools.partial(chunk_times_tile, chunk, tile))
 
     return prim_func(body)

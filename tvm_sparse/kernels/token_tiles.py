@@ -7,9 +7,14 @@ variants for a few numbers of live registers, and a run chooses among them tile 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeAlias
 
 from tvm_sparse.formats.token_layout import TokenLayout
-from tvm_sparse.kernels.vector import Buffer, Expr, T, argument, int64
+from tvm_sparse.kernels.vector import Buffer, Expr, T, argument, held, int64, own_registers
+
+#: Emits code for registers of a tile: the first one, and how many.
+Emit: TypeAlias = "Callable[[Expr | int, int], None]"
 
 #: The columns of a tile map, see `TokenLayout`.
 _SEQUENCE, _POSITION, _FIRST_TILE, _LENGTH = range(4)
@@ -49,7 +54,7 @@ class TokenTiles:
         """Return the number of a tile's sequence, its first tile, and its tokens."""
         if self.layout.is_open:
             columns = (_SEQUENCE, _FIRST_TILE, _LENGTH)
-            return tuple(T.Bind(self._entry(tile, column)) for column in columns)
+            return tuple(held(self._entry(tile, column)) for column in columns)
         sequence = T.floordiv(tile, self.layout.tiles_per_sequence)
         return sequence, sequence * self.layout.tiles_per_sequence, self.layout.seq_len
 
@@ -72,20 +77,38 @@ class TokenTiles:
         left = self.length(tile) - self.position(tile)
         return T.min(-T.floordiv(-left, self.layout.lanes), int64(self.layout.vectors))
 
-    def for_live(self, live: Expr, most: int, emit: Callable[[int], None]) -> None:
-        """Emit the code for `live` registers of at most `most`, once for each variant."""
-        smaller = [count for count in (1, 2) if count < most]
-        if not smaller:
-            emit(most)
-            return
-        self._choose(live, [*smaller, most], emit)
+    def each_part(self, tile: Expr, emit: Emit) -> None:
+        """Emit the code of a tile: once, or in variants that together compute its live registers.
 
-    def each_tile(self, tile: Expr, emit: Callable[[int], None]) -> None:
-        """Call emit(registers) for the code of a tile: once, or for each variant."""
+        `emit` is called with the first register, and how many of them: a number.
+        """
         if self.layout.is_open:
-            self.for_live(self.live_registers(tile), self.layout.vectors, emit)
+            self.split(held(self.live_registers(tile)), self.layout.vectors, emit)
         else:
-            emit(self.layout.vectors)
+            emit(0, self.layout.vectors)
+
+    def split(self, live: Expr, most: int, emit: Emit) -> None:
+        """Emit code for `live` registers of `most`: all of them, or a sum of powers of two.
+
+        So there are few variants, and no register is computed that is not live.
+        """
+        if most == 1:
+            emit(0, 1)
+            return
+        with T.If(live == most), T.Then(), own_registers():
+            emit(0, most)
+        rest = held(T.floormod(live, most))
+        for count in (count for count in (4, 2, 1) if count < most):
+            with T.If(T.bitwise_and(rest, int64(count)) != 0), T.Then(), own_registers():
+                emit(held(T.bitwise_and(rest, int64(-2 * count))), count)
+
+    def held(self, value: Expr) -> Expr:
+        """Return an int64, on an open layout held in a register of its own, see `vector.held`."""
+        return held(value) if self.layout.is_open else value
+
+    def own_registers(self) -> AbstractContextManager[None]:
+        """Open a piece of code whose registers others may take behind it, on an open layout."""
+        return own_registers() if self.layout.is_open else nullcontext()
 
     def if_live(self, tile: Expr, register: Expr, emit: Callable[[], None]) -> None:
         """Emit code for registers of a tile from `register` on, run where one of them is live."""
@@ -94,17 +117,6 @@ class TokenTiles:
             return
         with T.If(register < self.live_registers(tile)), T.Then():
             emit()
-
-    def _choose(self, live: Expr, variants: list[int], emit: Callable[[int], None]) -> None:
-        first, *others = variants
-        if not others:
-            emit(first)
-            return
-        with T.If(live <= first):
-            with T.Then():
-                emit(first)
-            with T.Else():
-                self._choose(live, others, emit)
 
     def _entry(self, tile: Expr, column: int) -> Expr:
         assert self._map is not None, "the layout is not open, or its map not declared"

@@ -10,7 +10,7 @@ registers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import tvm
@@ -123,12 +123,58 @@ def store(buffer: Buffer, value: Expr, indices: Sequence[Expr | int], lanes: int
     T.buffer_store(buffer, value, [*outer, T.ramp(last, int64(1), lanes)])
 
 
+class _Pool:
+    """The buffers behind the registers of one parallel iteration."""
+
+    def __init__(self) -> None:
+        self._free: dict[tuple[int, str], list[Buffer]] = {}
+        self._taken: list[tuple[tuple[int, str], Buffer]] = []
+
+    def take(self, lanes: int, dtype: str) -> Buffer:
+        """Return a buffer that nobody uses."""
+        free = self._free.setdefault((lanes, dtype), [])
+        buffer = free.pop() if free else scratch(lanes, dtype)
+        self._taken.append(((lanes, dtype), buffer))
+        return buffer
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Have what is taken inside be free again behind."""
+        count = len(self._taken)
+        yield
+        while len(self._taken) > count:
+            kind, buffer = self._taken.pop()
+            self._free[kind].append(buffer)
+
+
+_pools: list[_Pool] = []
+
+
+def own_registers() -> AbstractContextManager[None]:
+    """Open a piece of code whose registers nobody reads behind it: others take their buffers.
+
+    What TVM's passes take grows with the square of the number of buffers.
+    """
+    return _pools[-1].scope()
+
+
+def held(value: Expr) -> Expr:
+    """Return an int64 that the run decides, held in a register of its own.
+
+    TVM's passes derive bounds of everything that such an expression reaches, for seconds; they look
+    no further than a load.
+    """
+    register = _pools[-1].take(1, "int64")
+    T.buffer_store(register, T.Cast("int64", value), [int64(0)])
+    return register[int64(0)]
+
+
 class Registers:
     """A tile of vector registers, addressed by a flat index."""
 
     def __init__(self, count: int, lanes: int, dtype: str = "float32") -> None:
         # A buffer each, whatever their number: all of them stay below the stack's limit.
-        self._buffers = [scratch(lanes, dtype) for _ in range(count)]
+        self._buffers = [_pools[-1].take(lanes, dtype) for _ in range(count)]
         self.lanes, self.count, self.dtype = lanes, count, dtype
 
     def __getitem__(self, index: int) -> Expr:
@@ -172,7 +218,9 @@ def parallel(extent: int | Expr, name: str, pays: bool = True) -> Iterator[Expr]
         axis = T.axis.spatial(stop, loop)
         T.reads([])
         T.writes([])
+        _pools.append(_Pool())
         yield axis
+        _pools.pop()
 
 
 @contextmanager
