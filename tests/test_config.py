@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.config import CompileSpec, ModelSpec, parse_block_shape, parse_block_shapes
+from tvm_sparse.config import (
+    CompileSpec,
+    Extent,
+    ModelSpec,
+    parse_block_shape,
+    parse_block_shapes,
+    parse_extent,
+    parse_shapes,
+)
 from tvm_sparse.errors import ConfigError
 
 pytestmark = pytest.mark.unit
@@ -54,3 +62,32 @@ def test_block_shapes_are_a_list_with_commas():
 def test_what_is_no_block_shape_is_refused(text):
     with pytest.raises(ConfigError, match="write rows x columns"):
         parse_block_shape(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "extent"),
+    [("128", Extent(128)), ("1:512", Extent(512, True)), (":512", Extent(512, True))],
+)
+def test_extents(text, extent):
+    assert parse_extent("seq-len", text) == extent
+    assert parse_extent("seq-len", str(extent)) == extent
+
+
+@pytest.mark.parametrize("text", ["", "16:512", "0:4", "1:", "1:2:3", "1-4", "a", "1.5", "-3"])
+def test_what_is_no_extent(text):
+    with pytest.raises(ConfigError, match=r"^seq-len '.*' given: write a number, or a range from"):
+        parse_extent("seq-len", text)
+
+
+def test_shapes():
+    assert parse_shapes("1x16, 8X384") == ((1, 16), (8, 384))
+    for wrong in ("", "1x16,", "16", "1x0", "axb"):
+        with pytest.raises(ConfigError, match=r"given: write sequences x tokens, for example 1x16"):
+            parse_shapes(wrong)
+    ModelSpec("m", batch=8, seq_len=64, is_open=True).check_shapes([(8, 64), (1, 1)])
+    ModelSpec("m", batch=8, seq_len=64).check_shapes([(8, 64)])
+    for is_open, shape, said in ((True, (9, 1), "up to 8x64"), (False, (1, 64), "8x64")):
+        with pytest.raises(ConfigError, match=f"^shape {shape[0]}x{shape[1]} given: .* {said}$"):
+            ModelSpec("m", batch=8, seq_len=64, is_open=is_open).check_shapes([shape])
+    with pytest.raises(ConfigError, match=r"^tuning needs one shape: give --batch and --seq-len"):
+        ModelSpec("m", is_open=True).check_fixed("tuning")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Literal, get_args
@@ -109,6 +110,33 @@ class ModelSpec(_Spec):
         if not self.is_open:
             return self.batch, self.seq_len
         return 1, min(self.seq_len, _NOMINAL_SEQ_LEN)
+
+    def check_shapes(self, shapes: Iterable[tuple[int, int]]) -> None:
+        """Refuse shapes (batch, seq_len) that a build of the model does not run at.
+
+        Raises
+        ------
+        ConfigError
+            If one is another than that of the model, or larger than an open one takes.
+        """
+        most = (self.batch, self.seq_len)
+        for shape in shapes:
+            fits = shape[0] <= most[0] and shape[1] <= most[1] if self.is_open else shape == most
+            _require(
+                fits,
+                f"shape {shape[0]}x{shape[1]} given: the build is for "
+                f"{'up to ' if self.is_open else ''}{most[0]}x{most[1]}",
+            )
+
+    def check_fixed(self, what: str) -> None:
+        """Refuse an open model where one shape is needed.
+
+        Raises
+        ------
+        ConfigError
+            If it is open; `what` says what needs the shape.
+        """
+        _require(not self.is_open, f"{what} needs one shape: give --batch and --seq-len as numbers")
 
     def for_cores(self, cores: int) -> ModelSpec:
         """Return the spec with its micro-batch decided, for a machine of so many cores.
@@ -262,6 +290,53 @@ def parse_block_shape(text: str) -> tuple[int, int]:
             "or 16x1"
         )
     return int(found[1]), int(found[2])
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A size that is given, or the largest of a range from 1 on."""
+
+    most: int
+    is_open: bool = False
+
+    def __str__(self) -> str:
+        return f"1:{self.most}" if self.is_open else str(self.most)
+
+
+def parse_extent(name: str, text: str) -> Extent:
+    """Return the size in a text such as `128`, or the range in one such as `1:512` or `:512`.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither, or a range that does not begin at 1.
+    """
+    found = re.fullmatch(r"(?:(\d{0,13})(:))?(\d{1,13})", text.strip(), re.ASCII)
+    if found is None or found[1] not in (None, "", "1"):
+        raise ConfigError(
+            f"{name} {reprlib.repr(text)} given: write a number, or a range from 1 such as 1:512"
+        )
+    return Extent(int(found[3]), found[2] is not None)
+
+
+def parse_shapes(text: str) -> tuple[tuple[int, int], ...]:
+    """Return the shapes (batch, seq_len) in a text such as `1x16,8x384`.
+
+    Raises
+    ------
+    ConfigError
+        If one is none.
+    """
+    shapes = []
+    for part in text.split(","):
+        found = re.fullmatch(r"0*([1-9]\d{0,8})x0*([1-9]\d{0,8})", part.strip().lower(), re.ASCII)
+        if found is None:
+            raise ConfigError(
+                f"shape {reprlib.repr(part)} given: write sequences x tokens, for example 1x16 or "
+                "8x384"
+            )
+        shapes.append((int(found[1]), int(found[2])))
+    return tuple(shapes)
 
 
 def parse_block_shapes(text: str) -> tuple[tuple[int, int], ...]:

@@ -49,6 +49,6 @@ def test_what_was_found_is_told_and_kept(failing, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(results, failing, fail)
     path = tmp_path / "record.json"
     with pytest.raises(OSError, match="No space left"):
-        results.report_record(example_record(), False, str(path))
+        results.report_records([example_record()], False, str(path))
     assert ("median" in capsys.readouterr().out) == (failing == "write_json")
     assert path.exists() == (failing == "print_wide")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from example_record import example_record
 
-from tvm_sparse.cli.results import describe_pruning, report_record
+from tvm_sparse.cli.results import describe_pruning, report_records
 
 pytestmark = pytest.mark.unit
 
@@ -33,7 +33,7 @@ def test_zeros_of_the_weights_are_counted_by_element_and_by_block():
 
 def test_weights_that_are_not_the_users_own_are_told_in_the_first_line(capsys):
     record = example_record()
-    report_record(replace(record, spec={**record.spec, **spec("random")}), False, None)
+    report_records([replace(record, spec={**record.spec, **spec("random")})], False, None)
     first, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith("sparsity: 95.0% of all 16x1 blocks are zero, at random (seed 0)")
     assert first.endswith("right for speed, meaningless for accuracy")

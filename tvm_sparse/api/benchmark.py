@@ -67,3 +67,19 @@ def benchmark(
         progress=progress,
     )
     return replace(record, check=builds.check) if isinstance(builds, Builds) else record
+
+
+def inputs_at(builds: Builds, shape: tuple[int, int] | None, seed: int = 0) -> Arrays:
+    """Return inputs for builds at a shape (batch, seq_len); None for the model's reference inputs.
+
+    Raises
+    ------
+    ConfigError
+        The builds are not for the shape.
+    """
+    from tvm_sparse.bench.inputs import random_inputs
+    from tvm_sparse.runtime.metadata import load_metadata
+
+    if shape is None:
+        return builds.model.reference.inputs
+    return random_inputs(load_metadata(next(iter(builds.directories.values()))), seed, shape)

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.runtime.metadata import ArtifactMetadata
 
 
-def random_inputs(metadata: ArtifactMetadata, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
+def random_inputs(
+    metadata: ArtifactMetadata, seed: int = 0, shape: tuple[int, int] | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
     """Return inputs that the model accepts: ids within its vocabulary, nothing padded.
 
     Parameters
@@ -20,6 +23,8 @@ def random_inputs(metadata: ArtifactMetadata, seed: int = 0) -> dict[str, np.nda
         For the inputs' names, shapes, dtypes and values.
     seed : int
         Seed of all inputs.
+    shape : (int, int) or None
+        Sequences and tokens, where the build takes any; None for a short text.
 
     Returns
     -------
@@ -29,12 +34,16 @@ def random_inputs(metadata: ArtifactMetadata, seed: int = 0) -> dict[str, np.nda
     Raises
     ------
     ConfigError
-        If the seed is negative, or the metadata does not say what values an input takes.
+        If the seed is negative, the build is not for the shape, or the metadata does not say what
+        values an input takes.
     """
     if seed < 0:
         raise ConfigError(f"seed {seed} given: it must be 0 or more")
     rng = np.random.default_rng(seed)
-    return {spec.name: _random_input(spec, rng) for spec in metadata.inputs}
+    model = ModelSpec(**metadata.spec["model"])
+    model.check_shapes([] if shape is None else [shape])
+    batch, seq_len = shape or model.nominal
+    return {spec.name: _random_input(spec.at(batch, seq_len), rng) for spec in metadata.inputs}
 
 
 def _random_input(spec: TensorSpec, rng: np.random.Generator) -> np.ndarray[Any, Any]:

@@ -134,6 +134,25 @@ class BenchRecord:
         """Items per iteration."""
         return int(self.spec.get("model", {}).get("batch", 1))
 
+    @property
+    def seq_len(self) -> int:
+        """Tokens of each item; 0 if it is no text."""
+        return int(self.spec.get("model", {}).get("seq_len") or 0)
+
+
+@dataclass(frozen=True)
+class ShapesRecord:
+    """Benchmarks of the same builds at several shapes.
+
+    Attributes
+    ----------
+    records : tuple of BenchRecord
+        One a shape, in the order in which they were asked for; `spec.model` of each has its shape.
+    """
+
+    schema_version: Literal[1] = field(default=1, kw_only=True)
+    records: tuple[BenchRecord, ...]
+
 
 def paired_speedups(dense_ms: Sequence[float], sparse_ms: Sequence[float]) -> tuple[float, float]:
     """Return the 10th and 90th percentile of the round-by-round speed-up.

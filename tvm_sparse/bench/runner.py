@@ -91,7 +91,10 @@ def benchmark(
                 # Asked before profiling, which needs memory of its own.
                 if name not in memory:
                     memory[name] = worker.peak_memory_bytes()
-                build = _build_record(metadata[name], measured[name], worker.load_s, memory[name])
+                batch, _ = _shape(metadata[name], inputs)
+                build = _build_record(
+                    metadata[name], batch, measured[name], worker.load_s, memory[name]
+                )
                 if profile_repeats:
                     progress(f"profiling {name}", 1.0)
                     best_ms = min(build.round_median_ms)
@@ -107,11 +110,15 @@ def benchmark(
     # What runs sparse is the other build's to tell.
     others = (found for name, found in metadata.items() if name != DENSE.name)
     described = next(others, next(iter(metadata.values())))
+    specs = described.spec
+    if described.is_open:  # what was measured, not what is possible
+        batch, seq_len = _shape(described, inputs)
+        specs = {**specs, "model": {**specs["model"], "batch": batch, "seq_len": seq_len}}
     record = BenchRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         model=described.model,
         weights=described.weights,
-        spec={**described.spec, "bench": asdict(spec)},
+        spec={**specs, "bench": asdict(spec)},
         builds=builds,
         environment=environment,
         disturbance=disturbance,
@@ -121,11 +128,23 @@ def benchmark(
     return _with_speedup(record)
 
 
+def _shape(metadata: ArtifactMetadata, inputs: Arrays) -> tuple[int, int]:
+    """Return the batch and the length that a build is measured at."""
+    if metadata.is_open:
+        batch, seq_len, *_ = inputs[metadata.inputs[0].name].shape
+        return batch, seq_len
+    spec = metadata.spec["model"]
+    return int(spec["batch"]), int(spec["seq_len"])
+
+
 def _build_record(
-    metadata: ArtifactMetadata, samples: RoundSamples, load_s: float, peak_memory_bytes: int
+    metadata: ArtifactMetadata,
+    batch: int,
+    samples: RoundSamples,
+    load_s: float,
+    peak_memory_bytes: int,
 ) -> BuildRecord:
     latency = measure_summary(samples.samples_ms)
-    batch = int(metadata.spec.get("model", {}).get("batch", metadata.inputs[0].shape[0]))
     return BuildRecord(
         latency_ms=latency,
         items_per_s=batch / (latency.mean / 1e3),

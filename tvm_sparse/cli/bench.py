@@ -8,6 +8,7 @@ import click
 
 from tvm_sparse.cli.options.bench import bench_options
 from tvm_sparse.cli.options.builds import threads_option
+from tvm_sparse.cli.options.extent import shapes_option
 from tvm_sparse.cli.options.output import output_options
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import BenchSpec
@@ -26,6 +27,7 @@ _PROFILE_REPEATS = 10
     metavar="DENSE_DIR",
     help="A dense build of the same model to measure beside it.",
 )
+@shapes_option
 @threads_option
 @bench_options
 @click.option(
@@ -35,14 +37,15 @@ _PROFILE_REPEATS = 10
 def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
     """Measure the exported build in DIR on random inputs.
 
-    The inputs are of the shapes the build is made for: ids within the model's vocabulary, no
-    padding. Neither TensorFlow nor TVM's compiler is imported. Times are in milliseconds.
+    The inputs are of the shape the build is made for, or of those that --shape says if it takes
+    any: ids within the model's vocabulary, no padding. Neither TensorFlow nor TVM's compiler is
+    imported. Times are in milliseconds.
     """
     check_output_file("--json", flags["json_path"])
     from tvm_sparse.bench.inputs import random_inputs
     from tvm_sparse.bench.runner import benchmark
     from tvm_sparse.cli.progress import ProgressDisplay
-    from tvm_sparse.cli.results import report_record
+    from tvm_sparse.cli.results import report_records
     from tvm_sparse.runtime.artifact import check_packages
     from tvm_sparse.runtime.metadata import load_metadata
 
@@ -64,13 +67,17 @@ def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
                 "one model and shape"
             )
         artifacts = {DENSE.name: flags["against"], **artifacts}
+    inputs = [random_inputs(metadata, flags["seed"], shape) for shape in flags["shapes"] or (None,)]
     with ProgressDisplay(flags["quiet"]) as display:
-        record = benchmark(
-            artifacts,
-            random_inputs(metadata, flags["seed"]),
-            bench_spec,
-            flags["threads"],
-            profile_repeats=_PROFILE_REPEATS if flags["profile"] else 0,
-            progress=display.measure,
-        )
-    report_record(record, flags["verbose"], flags["json_path"])
+        records = [
+            benchmark(
+                artifacts,
+                one,
+                bench_spec,
+                flags["threads"],
+                profile_repeats=_PROFILE_REPEATS if flags["profile"] else 0,
+                progress=display.measure,
+            )
+            for one in inputs
+        ]
+    report_records(records, flags["verbose"], flags["json_path"])

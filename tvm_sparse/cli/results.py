@@ -10,12 +10,13 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from tvm_sparse.bench.record import BenchRecord
+from tvm_sparse.bench.record import BenchRecord, ShapesRecord
 from tvm_sparse.cli.console import PrintableConsole
 from tvm_sparse.cli.terminal import width_of
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.figures import describe_disturbance
+from tvm_sparse.report.shapes_table import render_shapes
 from tvm_sparse.report.table import (
     describe_decisions,
     describe_environment,
@@ -28,22 +29,32 @@ from tvm_sparse.report.table import (
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, load_metadata
 
 
-def report_record(record: BenchRecord, verbose: bool, json_path: str | None) -> None:
-    """Write a record as JSON, if asked to, and print its tables and sentences.
+def report_records(records: Sequence[BenchRecord], verbose: bool, json_path: str | None) -> None:
+    """Write records as JSON, if asked to, and print their tables and sentences.
 
     Parameters
     ----------
-    record : BenchRecord
-        What was measured.
+    records : sequence of BenchRecord
+        What was measured, at one shape or several.
     verbose : bool
         Print the decision about every layer too.
     json_path : str or None
         File for the JSON.
     """
+    whole = records[0] if len(records) == 1 else ShapesRecord(records=tuple(records))
     deliver(
-        lambda: _print_record(record, verbose),
-        (json_path, lambda path: write_json(path, record)),
+        lambda: _print_records(records, verbose),
+        (json_path, lambda path: write_json(path, whole)),
     )
+
+
+def _print_records(records: Sequence[BenchRecord], verbose: bool) -> None:
+    for record in records:
+        _print_record(record, verbose)
+        if len(records) > 1:
+            print_wide("")
+    if len(records) > 1:
+        print_wide(render_shapes(records))
 
 
 def deliver(show: Callable[[], None], *files: tuple[str | None, Callable[[str], None]]) -> None:

@@ -8,6 +8,7 @@ import click
 
 from tvm_sparse.cli.options.bench import bench_options
 from tvm_sparse.cli.options.builds import build_names, build_options, compile_options
+from tvm_sparse.cli.options.extent import shapes_option
 from tvm_sparse.cli.options.model import model_options
 from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.output_paths import (
@@ -29,6 +30,7 @@ _PROFILE_REPEATS = 10
 @compile_options
 @bench_options
 @build_options
+@shapes_option
 @cache_option
 @output_options
 def command(
@@ -46,6 +48,9 @@ def command(
     (outputs, inputs).
     """
     names = build_names(flags)
+    shapes = flags["shapes"]
+    if shapes is not None:
+        model_spec.check_shapes(shapes)
     check_output_file("--json", flags["json_path"])
     check_output_directory("--dump-ir", compile_spec.dump_ir)
     check_cache_directory(flags["cache_dir"])
@@ -59,7 +64,7 @@ def command(
 
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
-        from tvm_sparse.api.benchmark import benchmark
+        from tvm_sparse.api.benchmark import benchmark, inputs_at
         from tvm_sparse.api.builds import compile
         from tvm_sparse.api.models import load_model, sparsify
 
@@ -74,13 +79,17 @@ def command(
             rtol=flags["rtol"],
             progress=display.step,
         )
-        record = benchmark(
-            builds,
-            bench_spec,
-            threads=compile_spec.threads,
-            profile_repeats=_PROFILE_REPEATS if flags["profile"] else 0,
-            progress=display.measure,
-        )
-    from tvm_sparse.cli.results import report_record
+        records = [
+            benchmark(
+                builds,
+                bench_spec,
+                inputs=inputs_at(builds, shape, model_spec.seed),
+                threads=compile_spec.threads,
+                profile_repeats=_PROFILE_REPEATS if flags["profile"] else 0,
+                progress=display.measure,
+            )
+            for shape in shapes or (None,)
+        ]
+    from tvm_sparse.cli.results import report_records
 
-    report_record(record, flags["verbose"], flags["json_path"])
+    report_records(records, flags["verbose"], flags["json_path"])

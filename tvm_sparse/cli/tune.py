@@ -45,6 +45,7 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
     was timed is kept, so that an interrupted search goes on where it stopped.
     """
     names = build_names(flags)
+    model_spec.check_fixed("tuning")
     check_output_file("--json", flags["json_path"])
     check_cache_directory(flags["cache_dir"])
     bench_spec = BenchSpec(time_s=flags["time_s"])

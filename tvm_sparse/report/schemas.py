@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tvm_sparse.analysis.layers import Analysis
 from tvm_sparse.bench.peers.record import PeersRecord
-from tvm_sparse.bench.record import BenchRecord
+from tvm_sparse.bench.record import BenchRecord, ShapesRecord
 from tvm_sparse.diagnosis.record import Diagnosis
 from tvm_sparse.fidelity.record import EvaluationRecord
 from tvm_sparse.pruning.report import PruningReport
@@ -29,6 +29,7 @@ RECORDS = {
     "diagnosis": Diagnosis,
     "evaluation": EvaluationRecord,
     "pruning": PruningReport,
+    "shapes": ShapesRecord,
     "study": Study,
     "tuning": TuningRecord,
 }

@@ -22,8 +22,9 @@ class Setting:
 
     @classmethod
     def of(cls, spec: ModelSpec, threads: int) -> Setting:
-        """Return the setting of a model, on so many threads."""
-        return cls(spec.seq_len, spec.batch, threads, spec.micro_batch or spec.batch)
+        """Return the setting of a model, on so many threads; of an open one the nominal shape."""
+        batch, seq_len = spec.nominal
+        return cls(seq_len, batch, threads, batch if spec.is_open else spec.micro_batch or batch)
 
     def __str__(self) -> str:
         tokens, threads = counted(self.seq_len, "token"), counted(self.threads, "thread")

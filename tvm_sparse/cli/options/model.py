@@ -15,6 +15,7 @@ from tvm_sparse.cli.options.blocks import (
     threshold_option,
 )
 from tvm_sparse.cli.options.declare import Command, add, chosen, defaulted, optional
+from tvm_sparse.cli.options.extent import extent_option
 from tvm_sparse.config import (
     InputForm,
     ModelSpec,
@@ -43,6 +44,12 @@ weights_option = chosen(
 )
 batch_option = defaulted("--batch", 1, "N", "Sequences in one run.")
 seq_len_option = defaulted("--seq-len", 128, "N", "Tokens of every sequence.")
+open_batch_option = extent_option(
+    "--batch", 1, "Sequences in one run; 1:N makes one build for any number up to N."
+)
+open_seq_len_option = extent_option(
+    "--seq-len", 128, "Tokens of every sequence; 1:N makes one build for any length up to N."
+)
 layers_option = optional(
     "--layers", int, "N", "Keep only the first N encoder layers; all by default."
 )
@@ -52,7 +59,7 @@ inputs_option = chosen(
 )
 seed_option = defaulted("--seed", 0, "N", "Seed of random weights and of random patterns.")
 _SOURCE = (
-    *(weights_option, batch_option, seq_len_option),
+    *(weights_option, open_batch_option, open_seq_len_option),
     *(layers_option, inputs_option, seed_option),
 )
 
@@ -126,11 +133,13 @@ def model_argument(command: Command) -> Command:
 
 def _model_spec(flags: dict[str, Any]) -> ModelSpec:
     """Take the flags of `_SOURCE`, and the model, out of `flags`."""
+    batch, seq_len = flags.pop("batch"), flags.pop("seq_len")
     return ModelSpec(
         model=flags.pop("model"),
         weights=flags.pop("weights"),
-        batch=flags.pop("batch"),
-        seq_len=flags.pop("seq_len"),
+        batch=batch.most,
+        seq_len=seq_len.most,
+        is_open=batch.is_open or seq_len.is_open,
         seed=flags.pop("seed"),
         num_layers=flags.pop("layers"),
         inputs=flags.pop("inputs"),
