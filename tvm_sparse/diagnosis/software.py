@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import tvm_sparse
 from tvm_sparse.bench.peers.engine import ENGINES
@@ -22,13 +22,12 @@ from tvm_sparse.errors import DependencyError
 from tvm_sparse.provenance import NOT_INSTALLED, installed_version
 from tvm_sparse.runtime.tvm_runtime import is_tvm_installed, load_tvm_ffi
 
+_IMPORTING = [requirement.names[0] for requirement in FRONTEND + WEIGHTS]
+_PEERS = dict.fromkeys(name for engine in ENGINES.values() for name in engine.distributions)
 #: Packages of the extras that no version is asked of, and what they are for.
 _EXTRAS = {
-    "report": (("vl-convert-python",), "charts in reports"),
-    "peers": (
-        tuple(dict.fromkeys(name for engine in ENGINES.values() for name in engine.distributions)),
-        "other engines to compare with",
-    ),
+    "report": (["vl-convert-python"], "charts in reports"),
+    "peers": ([n for n in _PEERS if n not in _IMPORTING], "other engines to compare with"),
 }
 
 
@@ -65,16 +64,14 @@ def _look_at_runtime() -> Finding:
 
 def _look_at_importing() -> Finding:
     subject = f"extra {IMPORTING}"
-    names = [requirement.names[0] for requirement in FRONTEND + WEIGHTS]
     try:
         check_dependencies(FRONTEND + WEIGHTS)
     except DependencyError as error:
         return _refused(subject, "note", error)
-    return Finding(subject, "ok", _versions(names))
+    return Finding(subject, "ok", _versions(_IMPORTING))
 
 
-def _look_at_extra(extra: str, names: Iterable[str], purpose: str) -> Finding:
-    names = tuple(names)
+def _look_at_extra(extra: str, names: Sequence[str], purpose: str) -> Finding:
     missing = [name for name in names if installed_version(name) == NOT_INSTALLED]
     subject = f"extra {extra}"
     if missing:
