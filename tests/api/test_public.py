@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tvm_sparse
+from tvm_sparse.errors import DependencyError
 
 pytestmark = pytest.mark.unit
 
@@ -34,3 +35,13 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert set(tvm_sparse.__all__) <= set(dir(tvm_sparse))
     with pytest.raises(AttributeError, match="no attribute 'loads'"):
         tvm_sparse.loads  # noqa: B018
+
+
+def test_a_missing_extra_is_told_before_a_checkpoint_is_looked_for(monkeypatch) -> None:
+    def check(requirements) -> None:
+        raise DependencyError(", ".join(requirement.names[0] for requirement in requirements))
+
+    monkeypatch.setattr("tvm_sparse.importers.import_model.check_dependencies", check)
+    monkeypatch.setattr("tvm_sparse.sources.source.resolve_source", lambda *_: pytest.fail("looks"))
+    with pytest.raises(DependencyError, match=r"apache-tvm, .*scipy, .*tensorflow, "):
+        tvm_sparse.load_model("bert-tiny")

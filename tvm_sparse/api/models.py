@@ -37,13 +37,16 @@ def load_model(
 
     Raises
     ------
-    ConfigError, FrontendError, InputError, CacheError, BuildError
+    ConfigError, DependencyError, FrontendError, InputError, CacheError, BuildError
         See `errors`.
     """
     from tvm_sparse.importers import load_model as importer
+    from tvm_sparse.importers.import_model import check_packages
     from tvm_sparse.sources.source import resolve_source
 
     model_spec = model if isinstance(model, ModelSpec) else ModelSpec(model, **spec)
+    # Before a checkpoint is fetched.
+    check_packages(model_spec)
     source = resolve_source(model_spec, progress)
     if for_texts:
         source.check_reads_texts()

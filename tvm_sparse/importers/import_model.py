@@ -55,13 +55,24 @@ def import_model(
     return replace(entry, manifest={**entry.manifest, **_manifest(spec, source, gaps)})
 
 
+def check_packages(spec: ModelSpec) -> None:
+    """Refuse to import with packages that are missing or do not fit, before any work.
+
+    Raises
+    ------
+    DependencyError
+        With the pip command that mends it.
+    """
+    check_dependencies(RUNTIME + WEIGHTS + find_importer(spec.importer).requirements)
+
+
 def _find_or_import(
     spec: ModelSpec, source: ModelSource, cache: Cache, progress: Progress
 ) -> CacheEntry:
     key = ir_key(spec, source)
     if (entry := cache.get("ir", key)) is not None:
         return entry
-    check_dependencies(RUNTIME + WEIGHTS + find_importer(spec.importer).requirements)
+    check_packages(spec)
     with cache.lock("ir", key, on_wait=progress):
         # Another process may have imported the model while this one waited.
         if (entry := cache.get("ir", key)) is not None:
