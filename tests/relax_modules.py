@@ -155,7 +155,7 @@ def with_tile_map(mod: tvm.IRModule, inputs: Arrays, lengths: Sequence[int] = ()
     if tile_tokens.TOKEN_TILE not in attrs:
         return inputs
     batch, seq_len = next(iter(inputs.values())).shape[:2]
-    tokens = np.array(lengths or [seq_len] * batch, np.int64)
+    tokens = tuple(lengths or [seq_len] * batch)
     return {**inputs, "tile_map": make_tile_map(tokens, int(attrs[tile_tokens.TOKEN_TILE]))}
 
 

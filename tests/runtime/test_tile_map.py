@@ -11,7 +11,7 @@ pytestmark = pytest.mark.unit
 
 
 def test_a_tile_map_says_where_each_tile_lies() -> None:
-    tile_map = make_tile_map(np.array([33, 1, 64]), 32)
+    tile_map = make_tile_map((33, 1, 64), 32)
     assert tile_map.dtype == np.int32
     assert tile_map.tolist() == [
         [0, 0, 0, 33],
@@ -36,7 +36,7 @@ def test_a_tile_map_says_where_each_tile_lies() -> None:
     ],
 )
 def test_micro_batches_have_as_many_tokens_as_each_other(lengths, threads, sizes) -> None:
-    parts = micro_batches(np.array(lengths), threads)
+    parts = micro_batches(lengths, threads)
     assert [part.stop - part.start for part in parts] == sizes
     assert parts[0].start == 0
     assert parts[-1].stop == len(lengths)

@@ -87,8 +87,7 @@ def _run(
         values = list(inputs.values())
         if build.lowered.token_tile:
             batch, seq_len = values[0].shape
-            lengths = np.full(batch, seq_len, np.int64)
-            values.append(make_tile_map(lengths, build.lowered.token_tile))
+            values.append(make_tile_map((seq_len,) * batch, build.lowered.token_tile))
         arguments = [*map(tvm.runtime.tensor, values), *weights]
         results = on_threads(choose_threads(threads), lambda: machine["main"](*arguments))
         return [result.numpy() for result in results]

@@ -57,10 +57,13 @@ class TensorSpec:
 
     def at(self, batch: int, seq_len: int) -> TensorSpec:
         """Return the tensor in a run of so many sequences of so many tokens."""
+        return replace(self, shape=self.shape_at(batch, seq_len), axes=())
+
+    def shape_at(self, batch: int, seq_len: int) -> tuple[int, ...]:
+        """Return its shape in such a run."""
         sizes = {"batch": batch, "seq_len": seq_len}
         named = zip(self.shape, self.axes, strict=True) if self.axes else ()
-        shape = tuple(sizes.get(axis, extent) for extent, axis in named)
-        return replace(self, shape=shape or self.shape, axes=())
+        return tuple(sizes.get(axis, extent) for extent, axis in named) or self.shape
 
     @property
     def size_bytes(self) -> int:

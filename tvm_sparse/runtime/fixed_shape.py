@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,6 @@ from tvm_sparse.model.facts import Axis, TensorSpec
 from tvm_sparse.runtime.inputs import Array
 from tvm_sparse.runtime.micro_batch import MicroBatch
 from tvm_sparse.runtime.shapes import Shapes
-from tvm_sparse.runtime.tile_map import Lengths
 
 _MASK = "attention_mask"
 
@@ -21,12 +21,12 @@ _MASK = "attention_mask"
 class FixedShape(Shapes):
     """What a build of one shape takes."""
 
-    def split(self, lengths: Lengths) -> list[slice]:
+    def split(self, lengths: Sequence[int]) -> list[slice]:
         """Return as many sequences as the build is for at a time."""
         batch = self.inputs[0].shape[0] if self.inputs and self.inputs[0].axes else len(lengths)
         return [slice(n, min(n + batch, len(lengths))) for n in range(0, len(lengths), batch)]
 
-    def pack(self, values: list[Array], places: Any, lengths: Lengths) -> MicroBatch:
+    def pack(self, values: list[Array], places: Any, lengths: tuple[int, ...]) -> MicroBatch:
         """Return a micro-batch of inputs that are padded to the build's shape."""
         padded = [self._pad(spec, value) for spec, value in zip(self.inputs, values, strict=True)]
         return MicroBatch(padded, places, lengths)

@@ -100,15 +100,18 @@ class LoadedModel:
         """
         parts = self._shapes.rectangle(inputs)
         batch = sum(len(part.lengths) for part in parts)
-        seq_len = int(parts[0].lengths.max(initial=0))
-        whole = {
-            spec.name: np.empty(spec.at(batch, seq_len).shape, spec.dtype)
-            for spec in self._shapes.outputs
-        }
+        seq_len = parts[0].lengths[0]
+        whole: dict[str, Array] = {}
 
         def collect(part: MicroBatch, values: list[Array]) -> None:
             for spec, value in zip(self._shapes.outputs, values, strict=True):
-                whole[spec.name][part.place(spec)] = value[part.within(spec)]
+                found = value[part.within(spec)]
+                if len(parts) == 1:
+                    whole[spec.name] = np.array(found)
+                    continue
+                if spec.name not in whole:
+                    whole[spec.name] = np.empty(spec.shape_at(batch, seq_len), spec.dtype)
+                whole[spec.name][part.place(spec)] = found
 
         self._call(parts, collect)()
         return whole

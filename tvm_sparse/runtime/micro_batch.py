@@ -7,7 +7,6 @@ from typing import Any
 
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.runtime.inputs import Array
-from tvm_sparse.runtime.tile_map import Lengths
 
 
 @dataclass(frozen=True)
@@ -20,18 +19,17 @@ class MicroBatch:
         What the compiled function takes before the weights.
     places : slice or ndarray of int
         Of the sequences in the batch.
-    lengths : ndarray of int64
+    lengths : tuple of int
         Their tokens.
     """
 
     arguments: list[Array]
     places: Any
-    lengths: Lengths
+    lengths: tuple[int, ...]
 
     def within(self, spec: TensorSpec) -> tuple[Any, ...]:
         """Return where a tensor that the function returned has what was asked for."""
-        most = int(self.lengths.max(initial=0))
-        return _indices(spec, slice(0, len(self.lengths)), slice(0, most))
+        return _indices(spec, slice(0, len(self.lengths)), slice(0, max(self.lengths)))
 
     def place(self, spec: TensorSpec) -> tuple[Any, ...]:
         """Return where that belongs in the tensor of the whole batch."""
@@ -39,7 +37,7 @@ class MicroBatch:
 
     def of_sequence(self, spec: TensorSpec, index: int) -> tuple[Any, ...]:
         """Return where a tensor that the function returned has one of the sequences."""
-        return _indices(spec, index, slice(0, int(self.lengths[index])))
+        return _indices(spec, index, slice(0, self.lengths[index]))
 
 
 def _indices(spec: TensorSpec, batch: Any, seq_len: Any) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from tvm_sparse.errors import InputError
 from tvm_sparse.runtime.inputs import Array
 from tvm_sparse.runtime.micro_batch import MicroBatch
 from tvm_sparse.runtime.shapes import Shapes
-from tvm_sparse.runtime.tile_map import Lengths, make_tile_map, micro_batches
+from tvm_sparse.runtime.tile_map import make_tile_map, micro_batches
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class OpenShapes(Shapes):
     threads: int
     mixes_tokens: str
 
-    def split(self, lengths: Lengths) -> list[slice]:
+    def split(self, lengths: Sequence[int]) -> list[slice]:
         """Return micro-batches for the threads of the run."""
         return micro_batches(lengths, self.threads)
 
-    def pack(self, values: list[Array], places: Any, lengths: Lengths) -> MicroBatch:
+    def pack(self, values: list[Array], places: Any, lengths: tuple[int, ...]) -> MicroBatch:
         """Return a micro-batch of the inputs as they are, with its tile map."""
         return MicroBatch([*values, make_tile_map(lengths, self.token_tile)], places, lengths)
 

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tvm_sparse.errors import InputError
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.runtime.inputs import DEFAULTS, Array, as_array, check_ids, check_names
 from tvm_sparse.runtime.micro_batch import MicroBatch
-from tvm_sparse.runtime.tile_map import Lengths
 
 #: Axes in the words of an option, and what lies along them.
 _OPTIONS = {"batch": "batch", "seq_len": "seq-len"}
@@ -41,11 +39,11 @@ class Shapes(ABC):
     check_ids: bool
 
     @abstractmethod
-    def split(self, lengths: Lengths) -> list[slice]:
+    def split(self, lengths: Sequence[int]) -> list[slice]:
         """Return which neighbouring sequences go through the model together."""
 
     @abstractmethod
-    def pack(self, values: list[Array], places: Any, lengths: Lengths) -> MicroBatch:
+    def pack(self, values: list[Array], places: Any, lengths: tuple[int, ...]) -> MicroBatch:
         """Return a micro-batch of inputs (sequences, most tokens) that lie in rectangles."""
 
     def padding(self, spec: TensorSpec) -> int:
@@ -81,12 +79,12 @@ class Shapes(ABC):
         for spec in self.inputs:
             value = arrays.get(spec.name)
             if value is None:
-                shape = spec.at(batch, seq_len).shape
+                shape = spec.shape_at(batch, seq_len)
                 value = np.full(shape, DEFAULTS[spec.name], spec.dtype)
             if self.check_ids:
                 check_ids(spec, value)
             values.append(value)
-        lengths = np.full(batch, seq_len, np.int64)
+        lengths = (seq_len,) * batch
         result = []
         for part in [slice(0, batch)] if whole else self.split(lengths):
             cut = [
@@ -121,31 +119,31 @@ class Shapes(ABC):
         check_names(self.inputs, given)
         specs = [spec for spec in self.inputs if spec.name in given]
         rows = {spec.name: self._rows(spec, given[spec.name]) for spec in specs}
-        lengths = np.array([len(row) for row in rows[first.name]], np.int64)
+        lengths = [len(row) for row in rows[first.name]]
         self._check("batch", len(lengths))
         for index, length in enumerate(lengths):
-            self._check("seq_len", int(length), f"sequence {index}")
+            self._check("seq_len", length, f"sequence {index}")
         for spec in specs:
-            if [len(row) for row in rows[spec.name]] != lengths.tolist():
+            if [len(row) for row in rows[spec.name]] != lengths:
                 raise InputError(f"input {spec.name} has other lengths than {first.name}")
-        order = np.argsort(lengths, kind="stable")
-        return [
-            self.pack(
-                self._rectangles(rows, order[part], lengths), order[part], lengths[order[part]]
-            )
-            for part in self.split(lengths[order])
-        ]
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        result = []
+        for part in self.split([lengths[index] for index in order]):
+            chosen = order[part]
+            values = self._rectangles(rows, chosen, lengths)
+            result.append(self.pack(values, chosen, tuple(lengths[index] for index in chosen)))
+        return result
 
     def _rectangles(
-        self, rows: Mapping[str, list[Array]], chosen: NDArray[np.intp], lengths: Lengths
+        self, rows: Mapping[str, list[Array]], chosen: list[int], lengths: list[int]
     ) -> list[Array]:
         """Return the inputs of some sequences, padded to the longest."""
         values = []
+        shape = (len(chosen), max(lengths[index] for index in chosen))
         for spec in self.inputs:
-            shape = (len(chosen), int(lengths[chosen].max()))
             value = np.full(shape, self.padding(spec), spec.dtype)
+            given = rows.get(spec.name)
             for row, index in zip(value, chosen, strict=True):
-                given = rows.get(spec.name)
                 row[: lengths[index]] = given[index] if given else DEFAULTS[spec.name]
             values.append(value)
         return values
@@ -166,27 +164,29 @@ class Shapes(ABC):
 
     def _extents(self, arrays: Mapping[str, Array]) -> tuple[int, int]:
         """Return the batch and the length that all inputs have."""
-        found: dict[str, tuple[int, str]] = {}
+        found: dict[str, int] = {}
         for spec in self.inputs:
             if spec.name not in arrays:
                 continue
             shape = arrays[spec.name].shape
             axes = spec.axes or ("",) * len(spec.shape)
-            fixed = [extent for extent, axis in zip(spec.shape, axes, strict=True) if not axis]
-            if len(shape) != len(axes) or fixed != [
-                extent for extent, axis in zip(shape, axes, strict=True) if not axis
-            ]:
+            if len(shape) != len(axes) or any(
+                not axis and extent != most
+                for axis, extent, most in zip(axes, shape, spec.shape, strict=True)
+            ):
                 raise InputError(f"input {spec.name} has shape {shape}, the build takes {spec}")
             for axis, extent in zip(axes, shape, strict=True):
-                first, owner = found.setdefault(axis, (extent, spec.name))
-                if axis and extent != first:
-                    raise InputError(
-                        f"input {spec.name} has {extent} {_UNITS[axis]}, {owner} has {first}: give "
-                        "all inputs the same"
-                    )
-                if axis:
+                if not axis:
+                    continue
+                if axis not in found:
+                    found[axis], owner = extent, spec.name
                     self._check(axis, extent, f"input {spec.name}")
-        return found.get("batch", (1, ""))[0], found.get("seq_len", (0, ""))[0]
+                elif extent != found[axis]:
+                    raise InputError(
+                        f"input {spec.name} has {extent} {_UNITS[axis]}, {owner} has "
+                        f"{found[axis]}: give all inputs the same"
+                    )
+        return found.get("batch", 1), found.get("seq_len", 0)
 
     def _check(self, axis: str, extent: int, what: str = "the batch") -> None:
         """Refuse an extent that the build was not made for."""

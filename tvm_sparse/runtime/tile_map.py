@@ -7,6 +7,8 @@ there of its first token, the first tile of that sequence, and the sequence's le
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -14,31 +16,31 @@ from numpy.typing import NDArray
 
 from tvm_sparse.config import MICRO_BATCH_TOKENS
 
-Lengths = NDArray[np.int64]
 
-
-def make_tile_map(lengths: Lengths, token_tile: int) -> NDArray[np.int32]:
-    """Return the map of sequences that follow one another.
+@functools.lru_cache(maxsize=256)
+def make_tile_map(lengths: tuple[int, ...], token_tile: int) -> NDArray[np.int32]:
+    """Return the map of sequences that follow one another; it must not be written to.
 
     Parameters
     ----------
-    lengths : ndarray of int64
+    lengths : tuple of int
         Tokens of each sequence, one at least.
     token_tile : int
         Tokens of a tile; the last tile of a sequence may hold fewer.
     """
-    tiles = -(-lengths // token_tile)
+    tokens = np.array(lengths, np.int64)
+    tiles = -(-tokens // token_tile)
     first = np.cumsum(tiles) - tiles
-    sequence = np.repeat(np.arange(len(lengths)), tiles)
+    sequence = np.repeat(np.arange(len(tokens)), tiles)
     tile_map = np.empty((len(sequence), 4), np.int32)
     tile_map[:, 0] = sequence
     tile_map[:, 1] = (np.arange(len(sequence)) - first[sequence]) * token_tile
     tile_map[:, 2] = first[sequence]
-    tile_map[:, 3] = lengths[sequence]
+    tile_map[:, 3] = tokens[sequence]
     return tile_map
 
 
-def micro_batches(lengths: Lengths, threads: int) -> list[slice]:
+def micro_batches(lengths: Sequence[int], threads: int) -> list[slice]:
     """Split a batch into neighbouring sequences that go through the model together.
 
     As few as give every thread some tiles, see `config.choose_micro_batch`; the micro-batches have
@@ -46,20 +48,21 @@ def micro_batches(lengths: Lengths, threads: int) -> list[slice]:
 
     Parameters
     ----------
-    lengths : ndarray of int64
+    lengths : sequence of int
         Tokens of each sequence.
     threads : int
         Threads of the run.
     """
-    ends = np.cumsum(lengths)
-    count, filled = 0, 0
-    for end in ends:
-        if end - filled >= MICRO_BATCH_TOKENS * threads:
-            count, filled = count + 1, end
+    count = filled = 0
+    for length in lengths:
+        filled += length
+        if filled >= MICRO_BATCH_TOKENS * threads:
+            count, filled = count + 1, 0
     if count < 2:
         return [slice(0, len(lengths))]
+    ends = np.cumsum(lengths)
     # Where a sequence lies across a border, it belongs to the part that has most of it.
     borders = np.arange(1, count) * (ends[-1] / count)
-    middles = ends - lengths / 2
+    middles = ends - np.array(lengths) / 2
     cuts = [0, *np.searchsorted(middles, borders).tolist(), len(lengths)]
     return [slice(start, stop) for start, stop in pairwise(cuts) if start < stop]

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Measure one build of any batch and length beside builds for one shape, of the same weights.
+
+    python scripts/bench_shapes.py --model bert-base --shapes 1x16,1x61,8x128 --blocks dense,4x1
+
+At each shape both take turns, each in a process of its own. Then a ragged batch: texts of many
+lengths in one call, in tokens per second, beside a batch of full sequences. Compile time and size
+of both are those in the artifacts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+
+from tvm_sparse.api.benchmark import inputs_at
+from tvm_sparse.api.builds import Builds, compile
+from tvm_sparse.api.models import load_model, sparsify
+from tvm_sparse.bench.rounds import measure_rounds
+from tvm_sparse.bench.worker_process import WorkerProcess
+from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec, parse_block_shape, parse_shapes
+from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.formats.builds import DENSE, SPARSE
+from tvm_sparse.progress import silent
+from tvm_sparse.runtime.artifact import load
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, load_metadata
+
+console = Console(highlight=False)
+
+#: Texts of a ragged batch, and the tokens of each of the full sequences beside them.
+_TEXTS, _FULL = 32, 128
+
+
+class Bench:
+    """The options that all measurements share."""
+
+    def __init__(self, model: str, sparsity: float, spec: BenchSpec, cache_dir: str | None) -> None:
+        self.model, self.sparsity, self.spec, self.cache_dir = model, sparsity, spec, cache_dir
+
+    def build(self, blocks: str, batch: int, seq_len: int, is_open: bool) -> Builds:
+        """Compile a build, or take it from the cache."""
+        spec = ModelSpec(
+            self.model, weights="random", batch=batch, seq_len=seq_len, is_open=is_open
+        )
+        model = load_model(spec, cache_dir=self.cache_dir)
+        if blocks != DENSE.name:
+            shape = parse_block_shape(blocks)
+            sparse = SparsitySpec(
+                self.sparsity, shape, sparsity_threshold=0.5, select="threshold", prune="random"
+            )
+            model = sparsify(model, sparse)
+        return compile(model, builds=(DENSE.name if blocks == DENSE.name else SPARSE.name,))
+
+    def compare(
+        self, any_shape: Builds, one_shape: Builds, shape: tuple[int, int], threads: int
+    ) -> tuple[float, float]:
+        """Return the median latencies in milliseconds, in turns."""
+        inputs = inputs_at(any_shape, shape)
+        with contextlib.ExitStack() as stack:
+            workers = {}
+            for name, builds in (("open", any_shape), ("static", one_shape)):
+                worker = WorkerProcess(directory_of(builds), threads)
+                workers[name] = stack.enter_context(worker)
+                workers[name].bind(inputs)
+            found, _ = measure_rounds(workers, self.spec, silent)
+        medians = [float(np.median(found[name].samples_ms)) for name in workers]
+        return medians[0], medians[1]
+
+
+def directory_of(builds: Builds) -> Path:
+    """Return the one artifact there is."""
+    return next(iter(builds.directories.values()))
+
+
+def facts(builds: Builds) -> str:
+    """Return compile time and size of a build."""
+    metadata = load_metadata(directory_of(builds))
+    size = metadata.files[LIBRARY_FILE].size_bytes
+    return f"{metadata.compile_s:.2f} s, code {(size - metadata.weights_bytes) / 1e6:.2f} MB"
+
+
+def ragged_rates(builds: Builds, threads: int, seconds: float) -> tuple[float, float]:
+    """Return tokens per second of texts of many lengths, and of full sequences, in turns."""
+    model = load(directory_of(builds), threads)
+    rng = np.random.default_rng(0)
+    most = min(300, model.inputs[0].shape[1])
+    # Most texts are short, some are long.
+    lengths = np.clip(np.exp(rng.normal(3.9, 0.9, _TEXTS)).astype(int), 5, most)
+    rows = model.inputs[0].below or 1000
+    texts = [rng.integers(1, rows, length) for length in lengths]
+    full = rng.integers(1, rows, (8, _FULL))
+    runs: list[tuple[Callable[[], object], int]] = [
+        (lambda: model.run_ragged(texts), int(lengths.sum())),
+        (lambda: model.run(input_ids=full), full.size),
+    ]
+    taken: list[list[float]] = [[], []]
+    stop = time.perf_counter() + seconds
+    while time.perf_counter() < stop or len(taken[0]) < 5:
+        for index, (run, _) in enumerate(runs):
+            start = time.perf_counter()
+            run()
+            taken[index].append(time.perf_counter() - start)
+    rates = [tokens / np.median(times) for (_, tokens), times in zip(runs, taken, strict=True)]
+    return float(rates[0]), float(rates[1])
+
+
+@click.command(help=__doc__)
+@click.option("--model", default="bert-mini", show_default=True)
+@click.option("--limit", default="32x512", show_default=True, help="Largest batch x tokens.")
+@click.option("--shapes", default="1x16,1x128,1x384,8x128,1x7,1x61,1x100,1x300", show_default=True)
+@click.option("--blocks", default="dense,1x1,4x1,16x1", show_default=True)
+@click.option("--sparsity", default=0.95, show_default=True)
+@click.option("--threads", default="1,2", show_default=True)
+@click.option("--time", "time_s", default=2.0, show_default=True, help="Seconds per build.")
+@click.option("--cache-dir", help="Cache of imported models and builds.")
+def main(
+    model: str,
+    limit: str,
+    shapes: str,
+    blocks: str,
+    sparsity: float,
+    threads: str,
+    time_s: float,
+    cache_dir: str | None,
+) -> None:
+    """Measure what the options ask for."""
+    try:
+        bench = Bench(model, sparsity, BenchSpec(time_s=time_s, warmup_s=0.2), cache_dir)
+        ((most, longest),) = parse_shapes(limit)
+        for kind in blocks.split(","):
+            any_shape = bench.build(kind, most, longest, is_open=True)
+            console.print(f"{model} {kind}, any shape up to {limit}: {facts(any_shape)}")
+            for shape in parse_shapes(shapes):
+                one_shape = bench.build(kind, *shape, is_open=False)
+                line = f"  {shape[0]}x{shape[1]:<4}"
+                for count in map(int, threads.split(",")):
+                    ours, static = bench.compare(any_shape, one_shape, shape, count)
+                    line += (
+                        f"  {count} thr: {ours:8.3f} / {static:8.3f} ms {ours / static - 1:+6.1%}"
+                    )
+                console.print(f"{line}   ({facts(one_shape)})")
+            for count in map(int, threads.split(",")):
+                ragged, full = ragged_rates(any_shape, count, 4 * time_s)
+                console.print(
+                    f"  {_TEXTS} texts, {count} thr: {ragged:.0f} tokens/s, full sequences "
+                    f"{full:.0f}, ratio {ragged / full:.2f}"
+                )
+    except TvmSparseError as error:
+        raise click.ClickException(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()
