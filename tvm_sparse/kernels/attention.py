@@ -216,7 +216,7 @@ def make_attention(
                         place = [query_tile, feature, first_token + v * lanes]
                         store(out, acc[row * vectors + v] * total[v], place, lanes)
 
-            _in_groups(shape.value_dim, rows, context_rows)
+            _in_groups(shape.value_dim, rows * (most // vectors), context_rows)
 
         operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
         pays = layout.is_open or pays_in_parallel(operations * layout.batch * layout.seq_len**2)
@@ -247,10 +247,8 @@ def make_attention(
             size = tiles.count * tile_size * (most * lanes)
             scores = flat(scratch(size), size)
             head, query_tile = held(head), held(query_tile)
-            live = held(tiles.live_registers(query_tile) - part * most)
             emit = functools.partial(attend, head, query_tile, first_token, scores)
-            with T.If(live > 0), T.Then():
-                tiles.split(T.min(live, int64(most)), most, emit)
+            tiles.each_part(query_tile, emit, (part * most, most))
 
     return prim_func(body)
 

@@ -47,6 +47,8 @@ from tvm_sparse.kernels.vector import (
 #: Multiply-adds of a step that leave room beside them for asking for weights. Shorter steps are
 #: faster without, although the processor's own prefetching stops at the end of every page.
 _PREFETCHING_STEP = 12
+#: Sums in flight that hide the latency of a multiply-add.
+_CHAINS = 8
 
 
 def make_bsr_sparse_dense(
@@ -120,6 +122,12 @@ def make_bsr_sparse_dense(
             """
             (start, count), (first_register, vectors) = rows_taken, registers
             acc = Registers(lanes * count * vectors, width)
+            # Where a step has too few sums, several steps have sums of their own.
+            chains = [acc]
+            if vectors < layout.vectors:
+                chains += [Registers(acc.count, width) for _ in range(_CHAINS // acc.count - 1)]
+            for sums in chains[1:]:
+                sums.fill(0.0)
             first_units = [tiles.held(weight_rows[group, lane] + start) for lane in range(lanes)]
             places = [
                 [tile, first_units[lane] + row, (first_register + vector) * width]
@@ -141,11 +149,11 @@ def make_bsr_sparse_dense(
                     else _offset(weight_offsets, step, lane, field)
                 )
 
-            with serial(weight_groups[group], weight_groups[group + 1]) as step:
+            def add_step(step: Expr, sums: Registers) -> None:
                 in_fours = bs_r < HIGH_BLOCK_ROWS and num_values % 4 == 0
                 step = tiles.held(step)
                 factors = _Factors(values, tiles.held(step * num_values), width, in_fours)
-                if start == 0 and acc.count * bs_c >= _PREFETCHING_STEP:
+                if start == 0 and sums.count * bs_c >= _PREFETCHING_STEP:
                     prefetch(values, [step * num_values + PREFETCH_FLOATS])
                 if start == 0 and form.lookahead:
                     for lane in range(lanes):
@@ -153,14 +161,10 @@ def make_bsr_sparse_dense(
                         for line in range(0, bs_c * tile_size, CACHE_LINE_FLOATS):
                             prefetch(inputs, [coming + line])
                 for lane in range(lanes):
-                    offset = tiles.held(offset_of(step, lane))
+                    offset = tiles.held(offset_of(step, lane) + first_register * width)
                     for column in range(bs_c):
                         tokens = [
-                            load(
-                                inputs,
-                                [offset + (column * tile_size + (first_register + v) * width)],
-                                width,
-                            )
+                            load(inputs, [offset + (column * tile_size + v * width)], width)
                             for v in range(vectors)
                         ]
                         for row in range(count):
@@ -168,7 +172,22 @@ def make_bsr_sparse_dense(
                             factor = factors.get(first + row)
                             for vector in range(vectors):
                                 index = (lane * count + row) * vectors + vector
-                                acc[index] = acc[index] + factor * tokens[vector]
+                                sums[index] = sums[index] + factor * tokens[vector]
+
+            first_step, stop_step = weight_groups[group], weight_groups[group + 1]
+            if len(chains) == 1:
+                with serial(first_step, stop_step) as step:
+                    add_step(step, acc)
+            else:
+                rounds = tiles.held(T.floordiv(stop_step - first_step, len(chains)))
+                with serial(0, rounds) as nth:
+                    for chain, sums in enumerate(chains):
+                        add_step(first_step + nth * len(chains) + chain, sums)
+                with serial(first_step + rounds * len(chains), stop_step) as step:
+                    add_step(step, acc)
+                for index in range(acc.count):
+                    for sums in chains[1:]:
+                        acc[index] = acc[index] + sums[index]
             if isinstance(panel, int) and panel == panels - 1:
                 tail.store(out, acc, places)
                 return
@@ -181,7 +200,8 @@ def make_bsr_sparse_dense(
             first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
             with serial(first, stop) as nth:
                 group = tiles.held(nth)
-                for rows_taken in row_chunks(bs_r, rows):
+                # The fewer registers of tokens, the more rows keep as many sums in flight.
+                for rows_taken in row_chunks(bs_r, rows * (layout.vectors // registers[1])):
                     with tiles.own_registers():
                         group_times_panel(group, tile, panel, rows_taken, registers)
 

@@ -55,7 +55,7 @@ def make_layer_norm(
     """
     lanes = layout.lanes
     parts = layout.vectors // vectors
-    chains = max(1, _PARTIAL_SUMS // vectors)
+    most = vectors
 
     def body() -> None:
         tiles = TokenTiles(layout)
@@ -66,7 +66,9 @@ def make_layer_norm(
         tiles.declare_map()
         out = argument("out", tiles.shape(features))
 
-        def normalise(tile: Expr, first_token: Expr) -> None:
+        def normalise(tile: Expr, first_token: Expr, vectors: int) -> None:
+            chains = max(1, _PARTIAL_SUMS // vectors)
+
             def place(feature: Expr, vector: int) -> list[Expr]:
                 return [tile, feature, first_token + vector * lanes]
 
@@ -131,6 +133,11 @@ def make_layer_norm(
         pays = layout.is_open or pays_in_parallel(_OPERATIONS_PER_VALUE * values)
         with parallel(tiles.count * parts, "layer_norm", pays) as unit:
             tile, part = T.floordiv(unit, parts), T.floormod(unit, parts)
-            tiles.if_live(tile, part * vectors, lambda: normalise(tile, part * (vectors * lanes)))
+            first_token = part * (most * lanes)
+            tiles.each_part(
+                tile,
+                lambda first, count: normalise(tile, first_token + first * lanes, count),
+                (part * most, most),
+            )
 
     return prim_func(body)

@@ -77,24 +77,24 @@ class TokenTiles:
         left = self.length(tile) - self.position(tile)
         return T.min(-T.floordiv(-left, self.layout.lanes), int64(self.layout.vectors))
 
-    def each_part(self, tile: Expr, emit: Emit) -> None:
+    def each_part(self, tile: Expr, emit: Emit, registers: tuple[Expr, int] | None = None) -> None:
         """Emit the code of a tile: once, or in variants that together compute its live registers.
 
-        `emit` is called with the first register, and how many of them: a number.
+        `emit` is called with the first register, and how many of them: a number. Given `registers`,
+        too, it is only for these of the tile, and the first one is counted among them.
         """
-        if self.layout.is_open:
-            self.split(held(self.live_registers(tile)), self.layout.vectors, emit)
-        else:
-            emit(0, self.layout.vectors)
+        start, most = registers or (0, self.layout.vectors)
+        if not self.layout.is_open:
+            emit(0, most)
+            return
+        live = held(T.max(T.min(self.live_registers(tile) - start, int64(most)), int64(0)))
+        self._split(live, most, emit)
 
-    def split(self, live: Expr, most: int, emit: Emit) -> None:
+    def _split(self, live: Expr, most: int, emit: Emit) -> None:
         """Emit code for `live` registers of `most`: all of them, or a sum of powers of two.
 
         So there are few variants, and no register is computed that is not live.
         """
-        if most == 1:
-            emit(0, 1)
-            return
         with T.If(live == most), T.Then(), own_registers():
             emit(0, most)
         rest = held(T.floormod(live, most))
@@ -109,14 +109,6 @@ class TokenTiles:
     def own_registers(self) -> AbstractContextManager[None]:
         """Open a piece of code whose registers others may take behind it, on an open layout."""
         return own_registers() if self.layout.is_open else nullcontext()
-
-    def if_live(self, tile: Expr, register: Expr, emit: Callable[[], None]) -> None:
-        """Emit code for registers of a tile from `register` on, run where one of them is live."""
-        if not self.layout.is_open:
-            emit()
-            return
-        with T.If(register < self.live_registers(tile)), T.Then():
-            emit()
 
     def _entry(self, tile: Expr, column: int) -> Expr:
         assert self._map is not None, "the layout is not open, or its map not declared"
