@@ -117,9 +117,22 @@ def test_export_for_another_machine(invoke, tiny, tmp_path) -> None:
     assert not {"avx", "avx2", "fma"} & set(metadata.required_features)
 
 
+@pytest.mark.skipif(detect_host().isa == "aarch64", reason="it is no other machine")
+def test_standalone_for_another_machine_is_wrong_use(invoke, tiny, tmp_path) -> None:
+    flags = ("--target", "aarch64", "--standalone", "-o", tmp_path / "out")
+    result = invoke("export", *tiny.flags, *flags)
+    assert (result.code, result.out) == (2, "")
+    assert "--standalone given for aarch64" in result.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_export_replaces_an_older_artifact(invoke, tiny, tmp_path, exported) -> None:
-    for build in ("dense", "sparse"):
-        result = invoke("export", *tiny.flags, "--build", build, "-o", tmp_path / "out", "-q")
+    out = tmp_path / "out"
+    for flags in (("--build", "dense", "--standalone"), ("--build", "sparse")):
+        result = invoke("export", *tiny.flags, *flags, "-o", out, "-q")
         assert result.code == 0, result.err
-    assert load_metadata(tmp_path / "out").build == "sparse"
+        hint = f"--no-deps tvm_sparse -r {out}/runtime/requirements.txt\n"
+        assert result.out.endswith(hint) == ("--standalone" in flags)
+        assert (out / "runtime").exists() == ("--standalone" in flags)
+    assert load_metadata(out).build == "sparse"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]

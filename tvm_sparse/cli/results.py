@@ -26,7 +26,7 @@ from tvm_sparse.report.table import (
     render_decisions,
     render_profile,
 )
-from tvm_sparse.runtime.metadata import LIBRARY_FILE, load_metadata
+from tvm_sparse.runtime.metadata import LIBRARY_FILE, REQUIREMENTS_FILE, load_metadata
 
 
 def report_records(records: Sequence[BenchRecord], verbose: bool, json_path: str | None) -> None:
@@ -175,3 +175,8 @@ def print_artifact(directory: Path, verbose: bool) -> None:
     print_wide(f"inputs: {', '.join(map(str, metadata.inputs))}")
     print_wide(f"outputs: {', '.join(map(str, metadata.outputs))}")
     print_wide(f"weights: {metadata.weights}")
+    if metadata.is_standalone:
+        print_wide(
+            "standalone: it runs without apache-tvm, python -m pip install --no-deps tvm_sparse "
+            f"-r {directory / REQUIREMENTS_FILE}"
+        )

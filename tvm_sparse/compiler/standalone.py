@@ -13,6 +13,7 @@ from tvm_sparse.provenance import TVM
 from tvm_sparse.records.write import write_text
 from tvm_sparse.runtime.metadata import (
     FFI_FILE,
+    REQUIREMENTS_FILE,
     RUNTIME_FILE,
     RUNTIME_FOLDER,
     FileEntry,
@@ -23,7 +24,6 @@ from tvm_sparse.runtime.metadata import (
 from tvm_sparse.runtime.tvm_runtime import find_runtime_library
 from tvm_sparse.target import foreign_triple
 
-REQUIREMENTS_FILE = f"{RUNTIME_FOLDER}/requirements.txt"
 #: What this package needs to load, run and measure such an artifact, and what that needs in turn:
 #: all of it is named, since tokenizers would bring a client of the hub, and this package TVM.
 REQUIREMENTS = (

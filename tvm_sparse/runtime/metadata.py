@@ -27,6 +27,7 @@ LIBRARY_FILE = "model.so"
 RUNTIME_FOLDER = "runtime"
 RUNTIME_FILE = f"{RUNTIME_FOLDER}/libtvm_runtime.so"
 FFI_FILE = f"{RUNTIME_FOLDER}/libtvm_ffi.so"
+REQUIREMENTS_FILE = f"{RUNTIME_FOLDER}/requirements.txt"
 
 
 @dataclass(frozen=True)
