@@ -244,5 +244,5 @@ def heads_of(
     product = emit(relax.op.matmul(x, w))
     if b is not None:
         product = emit(relax.op.add(product, b))
-    *lead, features = (int(dim) for dim in product.ty.shape.values)
+    *lead, features = tensor_shape(product)
     return emit(relax.op.reshape(product, (*lead, heads, features // heads)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tvm import relax
 
+from tvm_sparse.ir.dims import dim
 from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.ops.first_tokens import FirstTokens
 from tvm_sparse.passes.tile_rules.rule import Rule
@@ -27,8 +28,8 @@ class FirstToken(Rule):
             or self.values.tiled[data].features != (tensor_shape(data)[-1])
         ):
             return f"shape {tensor_shape(data)} is no (batch, tokens, features)"
-        bounds = zip(*(map(int, part.fields) for part in (axes, begin, end)), strict=True)
-        if list(bounds) != [(1, 0, 1)] or any(step != 1 for part in strides for step in part):
+        slices = [tuple(map(dim, part.fields)) for part in (axes, begin, end, *strides)]
+        if slices not in ([(1,), (0,), (1,)], [(1,), (0,), (1,), (1,)]):
             return "it takes other tokens than the first"
         return ""
 
