@@ -21,6 +21,7 @@ from tvm_sparse.formats.token_layout import choose_open_layout
 from tvm_sparse.ir.dims import BATCH, SEQ_LEN, TILES
 from tvm_sparse.ir.expressions import tensor_shape
 from tvm_sparse.kernels.vector import T, argument, parallel, prim_func
+from tvm_sparse.passes import bsr_dense, simplify_fc_transpose
 from tvm_sparse.passes.storage_classes import RoundStorage, _next_power_of_two
 from tvm_sparse.passes.tile_tokens import MIXES_TOKENS, TOKEN_TILE
 from tvm_sparse.target import resolve_target
@@ -143,3 +144,13 @@ def test_only_storage_that_a_run_decides_about_is_rounded() -> None:
     text = RoundStorage()(bb.get())["main"].script(show_meta=False)
     assert text.count("clz") == 1
     assert "R.shape([100])" in text
+
+
+def test_layers_of_rows_stay_dense() -> None:
+    mod = make_open_encoder(num_layers=1)
+    mod, params = simplify_fc_transpose.convert(mod, random_values(mod)[1])
+    _, _, decisions = bsr_dense.convert(mod, params, (4, 1), 0.0, include=("*",))
+    (pooler,) = (found for found in decisions if found.weight.startswith("pooler"))
+    assert pooler.action == "dense"
+    assert "a build of any length multiplies it with few rows" in pooler.reason
+    assert sum(found.action == "sparse" for found in decisions) == 6

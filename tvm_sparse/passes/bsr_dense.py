@@ -6,13 +6,17 @@ two differences: the threshold is on the sparsity of blocks, and nothing the cal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import tvm
+from tvm import relax
 
-from tvm_sparse.ir.dense_layers import dense_layers
+from tvm_sparse.ir.dense_layers import dense_layers, find_dense_weights
+from tvm_sparse.ir.dims import BATCH, SEQ_LEN, product
+from tvm_sparse.ir.expressions import MATMUL, tensor_shape
+from tvm_sparse.ir.functions import bindings, main_function
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.passes.dense_to_sparse import BlockStructure, DenseToSparse
@@ -51,7 +55,8 @@ def convert(
     SparsityError
         From `decide`.
     """
-    layers = [_settled(layer) for layer in dense_layers(mod, params.keys())]
+    rows = _of_sequences(mod, params.keys())
+    layers = [_settled(layer, rows) for layer in dense_layers(mod, params.keys())]
     decisions = decide(layers, params, block_shape, sparsity_threshold, include, exclude, choices)
     packed = {
         layer.name: to_bsr(layer.load(params), block_shape)
@@ -64,9 +69,35 @@ def convert(
     return sparse, _replace_params(params, packed), decisions
 
 
-def _settled(layer: Layer) -> Layer:
-    """Refuse weights that are not (N, K): here is no transpose to take away."""
-    if layer.stored == "NK" or layer.obstacle:
+def _of_sequences(mod: tvm.IRModule, names: Collection[str]) -> set[str]:
+    """Return the weights that an open model multiplies with rows that are not its tokens.
+
+    Sparse kernels pass over tiles of tokens; there are none of, say, one row a sequence.
+    """
+    func = main_function(mod)
+    owners = {
+        var: name
+        for name, weight in find_dense_weights(func, names).items()
+        for var in weight.read_as
+    }
+    found = set()
+    for binding in bindings(func):
+        value = binding.value
+        if isinstance(value, relax.Call) and value.op == MATMUL and value.args[1] in owners:
+            *lead, _ = tensor_shape(value.args[0])
+            is_open = not all(isinstance(extent, int) for extent in lead)
+            if is_open and product(lead) != product((BATCH, SEQ_LEN)):
+                found.add(owners[value.args[1]])
+    return found
+
+
+def _settled(layer: Layer, of_sequences: Collection[str]) -> Layer:
+    """Refuse weights that are not (N, K), and those whose rows are no tokens."""
+    if layer.obstacle:
+        return layer
+    if layer.name in of_sequences:
+        return replace(layer, obstacle="a build of any length multiplies it with few rows")
+    if layer.stored == "NK":
         return layer
     return replace(layer, obstacle="stored as (K, N): run simplify_fc_transpose first")
 
