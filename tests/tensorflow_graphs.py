@@ -15,24 +15,32 @@ from tvm_sparse.importers.tensorflow.from_graphdef import import_graph
 from tvm_sparse.importers.tensorflow.graphdef import FrozenGraph, GraphOutput
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
 from tvm_sparse.ir.expressions import op_name
-from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.model.facts import Axis, TensorSpec
 
 Case = Callable[..., Any]
 Arrays = dict[str, np.ndarray]
 
 
-def graph_of(case: Case, inputs: Arrays, known: bool = False) -> FrozenGraph:
+def graph_of(
+    case: Case, inputs: Arrays, known: bool = False, axes: tuple[Axis, ...] = ()
+) -> FrozenGraph:
     """Trace `case` on placeholders, or on constants if `known`, as TensorFlow writes it.
 
-    No optimizer of TensorFlow sees the graph: every op is there for the import to convert.
+    The inputs are the largest where the run decides about `axes` of theirs. No optimizer of
+    TensorFlow sees the graph: every op is there for the import to convert.
     `case` returns one tensor, a list of them, or a dict by output name.
     """
     tf = import_tensorflow()
+
+    def traced(value: np.ndarray) -> list[int | None]:
+        named = zip(value.shape, axes or ("",) * value.ndim, strict=True)
+        return [None if axis else extent for extent, axis in named]
+
     with tf.Graph().as_default() as graph:
         tensors = [
             tf.constant(v, name=k)
             if known
-            else tf.compat.v1.placeholder(v.dtype, shape=v.shape, name=k)
+            else tf.compat.v1.placeholder(v.dtype, shape=traced(v), name=k)
             for k, v in inputs.items()
         ]
         results = _by_name(case(*tensors))
@@ -46,23 +54,33 @@ def graph_of(case: Case, inputs: Arrays, known: bool = False) -> FrozenGraph:
         ()
         if known
         else tuple(
-            TensorSpec(name, value.shape, str(value.dtype)) for name, value in inputs.items()
+            TensorSpec(name, value.shape, str(value.dtype), axes=axes)
+            for name, value in inputs.items()
         )
     )
     return FrozenGraph(graph.as_graph_def(), signature, outputs)
 
 
 def run_module(mod: tvm.IRModule, params: Arrays, inputs: Arrays) -> list[np.ndarray]:
-    """Compile with TVM's own default pipeline and return the outputs.
+    """Compile a module, run it once and return the outputs."""
+    return compiled(mod, params)(inputs)
+
+
+def compiled(mod: tvm.IRModule, params: Arrays) -> Callable[[Arrays], list[np.ndarray]]:
+    """Compile with TVM's own default pipeline and return a function from inputs to outputs.
 
     LLVM does not optimise: the import is under test, and this is six times faster.
     """
     target = tvm.target.Target({"kind": "llvm", "opt-level": 0})
     executable = relax.build(mod, target=target, relax_pipeline=relax.get_default_pipeline(target))
     machine = relax.VirtualMachine(executable, tvm.cpu())
-    values = {**inputs, **params}
-    arguments = [tvm.runtime.tensor(values[param.name]) for param in mod["main"].params]
-    return [output.numpy() for output in machine["main"](*arguments)]
+
+    def run(inputs: Arrays) -> list[np.ndarray]:
+        values = {**inputs, **params}
+        arguments = [tvm.runtime.tensor(values[param.name]) for param in mod["main"].params]
+        return [output.numpy() for output in machine["main"](*arguments)]
+
+    return run
 
 
 def op_counts(mod: tvm.IRModule) -> Counter[str]:

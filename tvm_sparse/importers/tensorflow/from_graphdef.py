@@ -8,7 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.errors import FrontendError, TvmSparseError, UnsupportedOpError
+from tvm_sparse.errors import FrontendError, UnsupportedOpError
 from tvm_sparse.importers.raising.pipeline import raise_patterns
 from tvm_sparse.importers.tensorflow.converters.extents import Limits, is_open, settled
 from tvm_sparse.importers.tensorflow.converters.node import (
@@ -17,6 +17,7 @@ from tvm_sparse.importers.tensorflow.converters.node import (
     Node,
     Value,
     as_expr,
+    shape_of,
 )
 from tvm_sparse.importers.tensorflow.converters.table import CONVERTERS
 from tvm_sparse.importers.tensorflow.graphdef import FrozenGraph
@@ -116,10 +117,10 @@ def _convert(emitter: Emitter, node: Node, values: dict[tuple[str, int], Value])
         results = _fold(converter, node, operands)
         if results is NotImplemented:
             results = converter.emit(emitter, node, *operands)
-    except (TvmSparseError, MemoryError):
+    except (FrontendError, MemoryError):
         raise
     except Exception as error:  # of TVM's operators, which have dozens of ways to refuse
-        if any(map(is_open, operands)):
+        if any(map(_is_open, operands)):
             raise node.error(_NEEDS_NUMBERS) from error
         raise node.error(f"its inputs cannot be converted: {error}") from error
     for i, result in enumerate(results if isinstance(results, list) else [results]):
@@ -140,6 +141,11 @@ def _fold(converter: Converter, node: Node, operands: list[Value]) -> Any:
     several = isinstance(results, list)
     arrays = [settled(result, node.attrs) for result in (results if several else [results])]
     return arrays if several else arrays[0]
+
+
+def _is_open(value: Value) -> bool:
+    """Return whether the run decides about the extents that a value holds or has."""
+    return is_open(value) or not all(isinstance(extent, int) for extent in shape_of(value))
 
 
 def _limits(frozen: FrozenGraph) -> Limits:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import tvm
 from tvm import relax
 
 from tvm_sparse.importers.tensorflow.converters.elementwise import binary, unary
+from tvm_sparse.importers.tensorflow.converters.extents import is_open, settled
 from tvm_sparse.importers.tensorflow.converters.node import (
     Converter,
     Emitter,
@@ -17,6 +22,20 @@ from tvm_sparse.importers.tensorflow.converters.node import (
 )
 
 op = relax.op
+
+
+def _comparison(relax_op: Callable[..., Any], numpy_op: Callable[..., Any]) -> Converter:
+    """Return the converter of a comparison, which of extents needs a difference that is known."""
+
+    def fold_comparison(node: Node, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if not is_open(a) and not is_open(b):
+            return np.asarray(numpy_op(a, b))
+        difference = settled(np.subtract(a, b), node.attrs)
+        if is_open(difference):
+            raise ValueError("the batch or the length of the inputs compared with a number")
+        return np.asarray(numpy_op(difference, 0))
+
+    return replace(binary(relax_op, numpy_op), fold=fold_comparison)
 
 
 def _emit_select(emit: Emitter, node: Node, condition: Value, a: Value, b: Value) -> tvm.ir.Expr:
@@ -35,18 +54,18 @@ def _fold_select(node: Node, condition: np.ndarray, a: np.ndarray, b: np.ndarray
 
 
 CONVERTERS: dict[str, Converter] = {
-    "Equal": binary(op.equal, np.equal),
-    "Greater": binary(op.greater, np.greater),
-    "GreaterEqual": binary(op.greater_equal, np.greater_equal),
+    "Equal": _comparison(op.equal, np.equal),
+    "Greater": _comparison(op.greater, np.greater),
+    "GreaterEqual": _comparison(op.greater_equal, np.greater_equal),
     "IsFinite": unary(op.isfinite, np.isfinite),
     "IsInf": unary(op.isinf, np.isinf),
     "IsNan": unary(op.isnan, np.isnan),
-    "Less": binary(op.less, np.less),
-    "LessEqual": binary(op.less_equal, np.less_equal),
+    "Less": _comparison(op.less, np.less),
+    "LessEqual": _comparison(op.less_equal, np.less_equal),
     "LogicalAnd": binary(op.logical_and, np.logical_and),
     "LogicalNot": unary(op.logical_not, np.logical_not),
     "LogicalOr": binary(op.logical_or, np.logical_or),
-    "NotEqual": binary(op.not_equal, np.not_equal),
+    "NotEqual": _comparison(op.not_equal, np.not_equal),
     "Select": Converter(_emit_select, _fold_select),
     "SelectV2": Converter(_emit_select, _fold_select),
 }

@@ -93,7 +93,7 @@ CONVERTERS: dict[str, Converter] = {
     ),
     "Fill": Converter(_emit_fill, _fold_fill),
     "OnesLike": _filling(1),
-    "Range": Converter(_emit_range, _fold_range, "static bounds"),
+    "Range": Converter(_emit_range, _fold_range, "bounds known at import"),
     "Rank": _answered(lambda node, x: np.asarray(len(shape_of(x)), "int32"), "folded"),
     "Shape": _answered(_shape, "folded"),
     "ShapeN": _answered(_shape_n, "folded"),

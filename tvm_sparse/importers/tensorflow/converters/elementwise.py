@@ -9,6 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from tvm_sparse.importers.tensorflow.converters.extents import is_open
 from tvm_sparse.importers.tensorflow.converters.node import (
     Converter,
     Emitter,
@@ -94,6 +95,12 @@ def _emit_cast(emit: Emitter, node: Node, x: Value) -> tvm.ir.Expr:
     return emit(op.astype(as_expr(x), target))
 
 
+def _fold_cast(node: Node, x: np.ndarray) -> np.ndarray:
+    if is_open(x) and "int" in node.attrs["DstT"]:
+        return x
+    return x.astype(node.attrs["DstT"])
+
+
 CONVERTERS: dict[str, Converter] = {
     "Abs": unary(op.abs, np.abs),
     "Add": binary(op.add, np.add),
@@ -105,7 +112,7 @@ CONVERTERS: dict[str, Converter] = {
     "BitwiseAnd": binary(op.bitwise_and, np.bitwise_and),
     "BitwiseOr": binary(op.bitwise_or, np.bitwise_or),
     "BitwiseXor": binary(op.bitwise_xor, np.bitwise_xor),
-    "Cast": Converter(_emit_cast, lambda node, x: x.astype(node.attrs["DstT"])),
+    "Cast": Converter(_emit_cast, _fold_cast),
     "Ceil": unary(op.ceil, np.ceil),
     "ClipByValue": Converter(_emit_clip, lambda node, x, low, high: np.clip(x, low, high)),
     "Cos": unary(op.cos, np.cos),
