@@ -18,9 +18,9 @@ permutations must be known by then. `Const` and `Placeholder` become weights, co
 Ops that only control edges lead to (`Assert`, `NoOp`) are dropped.
 
 Where the batch and the length are ranges, shapes are expressions in them, and the same is computed
-with these: `Range` becomes a run-time op, and shapes may be sums, products and quotients of the two.
-An op that needs a number, such as a slice of five tokens, which a short text does not have, stops
-the import with an error that names its node. Images are imported at one batch alone.
+with these: `Range` becomes a run-time op, and extents may be sums, products and quotients. An op
+that needs a number, such as a slice of five tokens, which a short text does not have, stops the
+import with an error that names its node. Images are imported at one batch alone.
 
 An op that is not listed and on the way to an output stops the import with an error that lists all
 such ops with their nodes. Among them are control flow (`While`, `If` and their stateless forms),
