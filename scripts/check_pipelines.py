@@ -87,7 +87,9 @@ def export(folder: Path, seq_len: int) -> Path:
     """Export a checkpoint, and return its artifact."""
     artifact = folder.with_name(f"{folder.name}-build")
     command = [sys.executable, "-m", "tvm_sparse", "export", "--model", str(folder)]
-    flags = ["--prune", "none", "--build", "dense", "--seq-len", str(seq_len), "--quiet"]
+    # Answers are compared here: single values of deep hidden states may be further apart.
+    checks = ["--atol", "1e-3", "--rtol", "1e-3"]
+    flags = ["--prune", "none", "--build", "dense", "--seq-len", str(seq_len), "--quiet", *checks]
     cache = ["--cache-dir", str(folder.with_name("cache"))]
     subprocess.run([*command, *flags, *cache, "-o", str(artifact)], check=True, capture_output=True)
     return artifact
