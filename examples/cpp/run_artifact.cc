@@ -1,8 +1,9 @@
 // Run an artifact that `tvm-sparse export` wrote, from C++, without Python.
 //
-//   run_artifact DIR [--iterations N] [--threads N] [--inputs FOLDER] [--outputs FOLDER]
-//                [--expect FOLDER]
+//   run_artifact DIR [--shape NxS] [--iterations N] [--threads N] [--inputs FOLDER]
+//                [--outputs FOLDER] [--expect FOLDER]
 //
+// --shape    sequences x tokens, for builds of any length; one text of up to 128 tokens by default.
 // --inputs   a folder with one file NAME.bin per input: its raw values in row-major order, in the
 //            machine's byte order. Inputs without a file are filled: random ids, an attention mask
 //            of ones, token types of zeros, floats between -1 and 1.
@@ -32,6 +33,7 @@
 #include <iterator>
 #include <numeric>
 #include <random>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -67,7 +69,15 @@ struct ExistingMemory {
 struct TensorSpec {
   std::string name;
   std::vector<int64_t> shape;
+  // What decides about each extent in a build of any length: "batch", "seq_len" or nothing.
+  std::vector<std::string> axes;
   DLDataType dtype;
+};
+
+// Sequences, and tokens of each; zeros where nothing was said.
+struct Shape {
+  int64_t batch = 0;
+  int64_t seq_len = 0;
 };
 
 struct Options {
@@ -75,6 +85,7 @@ struct Options {
   std::string inputs;
   std::string outputs;
   std::string expected;
+  Shape shape;
   int iterations = 20;
 };
 
@@ -100,10 +111,54 @@ std::vector<TensorSpec> ReadSpecs(const json::Object& metadata, const char* key)
     for (const auto& size : Field<json::Array>(object, "shape")) {
       spec.shape.push_back(size.cast<int64_t>());
     }
+    for (const auto& axis : Field<json::Array>(object, "axes")) {
+      spec.axes.push_back(axis.cast<ffi::String>());
+    }
     spec.dtype = ffi::StringToDLDataType(Field<ffi::String>(object, "dtype"));
     specs.push_back(std::move(spec));
   }
   return specs;
+}
+
+// The shape to run at, within what the build takes.
+Shape ChooseShape(const std::vector<TensorSpec>& inputs, const Shape& wanted) {
+  const Shape most{inputs.at(0).shape.at(0), inputs.at(0).shape.at(1)};
+  if (wanted.batch == 0) return {1, std::min<int64_t>(most.seq_len, 128)};
+  if (wanted.batch > most.batch || wanted.seq_len > most.seq_len) {
+    throw std::runtime_error("the build takes up to " + std::to_string(most.batch) + "x" +
+                             std::to_string(most.seq_len));
+  }
+  return wanted;
+}
+
+// Give the tensors of a build of any length the extents of one run.
+void SetShapes(const Shape& shape, std::vector<TensorSpec>* specs) {
+  for (auto& spec : *specs) {
+    for (size_t i = 0; i < spec.axes.size(); ++i) {
+      if (spec.axes[i] == "batch") spec.shape[i] = shape.batch;
+      if (spec.axes[i] == "seq_len") spec.shape[i] = shape.seq_len;
+    }
+  }
+}
+
+// Which tokens each tile holds: number of its sequence, position there of its first token, first
+// tile of its sequence, tokens of its sequence. Sequences may have lengths of their own.
+ffi::Tensor MakeTileMap(const Shape& shape, int64_t token_tile) {
+  const int64_t tiles = (shape.seq_len + token_tile - 1) / token_tile;
+  const std::vector<int64_t> extents{shape.batch * tiles, 4};
+  ffi::Tensor map = ffi::Tensor::FromNDAlloc(
+      AlignedAllocator(), ffi::ShapeView(extents.data(), extents.size()),
+      DLDataType{kDLInt, 32, 1}, DLDevice{kDLCPU, 0});
+  auto* row = static_cast<int32_t*>(map.data_ptr());
+  for (int64_t sequence = 0; sequence < shape.batch; ++sequence) {
+    for (int64_t tile = 0; tile < tiles; ++tile, row += 4) {
+      row[0] = static_cast<int32_t>(sequence);
+      row[1] = static_cast<int32_t>(tile * token_tile);
+      row[2] = static_cast<int32_t>(sequence * tiles);
+      row[3] = static_cast<int32_t>(shape.seq_len);
+    }
+  }
+  return map;
 }
 
 void FillTensor(const TensorSpec& spec, std::mt19937* random, ffi::Tensor* tensor) {
@@ -218,6 +273,17 @@ bool CheckOutput(const TensorSpec& spec, const ffi::Tensor& tensor, const std::s
   return near;
 }
 
+Shape ParseShape(const std::string& text) {
+  Shape shape;
+  char separator = 0;
+  std::istringstream stream(text);
+  const bool parsed = static_cast<bool>(stream >> shape.batch >> separator >> shape.seq_len);
+  if (!parsed || !stream.eof() || separator != 'x' || shape.batch < 1 || shape.seq_len < 1) {
+    throw std::invalid_argument("--shape " + text + " given: write sequences x tokens, as 3x17");
+  }
+  return shape;
+}
+
 Options ParseOptions(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -229,6 +295,8 @@ Options ParseOptions(int argc, char** argv) {
     if (++i == argc) throw std::invalid_argument(word + " needs a value");
     if (word == "--iterations") {
       options.iterations = std::max(1, std::stoi(argv[i]));
+    } else if (word == "--shape") {
+      options.shape = ParseShape(argv[i]);
     } else if (word == "--threads") {
       // Read by TVM when it starts its threads, at the first run.
       setenv("TVM_NUM_THREADS", argv[i], 1);
@@ -250,8 +318,17 @@ Options ParseOptions(int argc, char** argv) {
 bool Run(const Options& options) {
   const auto metadata =
       json::Parse(ReadFile(options.artifact + "/metadata.json")).cast<json::Object>();
-  const auto input_specs = ReadSpecs(metadata, "inputs");
-  const auto output_specs = ReadSpecs(metadata, "outputs");
+  auto input_specs = ReadSpecs(metadata, "inputs");
+  auto output_specs = ReadSpecs(metadata, "outputs");
+  const auto token_tile = Field<int64_t>(metadata, "token_tile");
+  Shape shape;
+  if (token_tile > 0) {
+    shape = ChooseShape(input_specs, options.shape);
+    SetShapes(shape, &input_specs);
+    SetShapes(shape, &output_specs);
+  } else if (options.shape.batch > 0) {
+    throw std::runtime_error("--shape is for builds of any length: this one has a shape");
+  }
   const std::string entry = Field<ffi::String>(metadata, "entry");
   // TVM takes half of the cores by itself; a value that is set stays.
   setenv("TVM_NUM_THREADS", std::to_string(Field<int64_t>(metadata, "threads")).c_str(), 0);
@@ -271,6 +348,7 @@ bool Run(const Options& options) {
   for (const auto& spec : input_specs) {
     tensors.emplace_back(MakeInput(spec, options.inputs, &random));
   }
+  if (token_tile > 0) tensors.emplace_back(MakeTileMap(shape, token_tile));
   for (const auto& weight : MapWeights(options.artifact + "/model.so")) {
     tensors.emplace_back(weight);
   }
@@ -314,8 +392,8 @@ int main(int argc, char** argv) {
     return Run(ParseOptions(argc, argv)) ? 0 : 1;
   } catch (const std::invalid_argument& error) {
     std::cerr << "run_artifact: " << error.what() << "\n"
-              << "usage: run_artifact DIR [--iterations N] [--threads N] [--inputs FOLDER] "
-                 "[--outputs FOLDER] [--expect FOLDER]\n";
+              << "usage: run_artifact DIR [--shape NxS] [--iterations N] [--threads N] "
+                 "[--inputs FOLDER] [--outputs FOLDER] [--expect FOLDER]\n";
     return 2;
   } catch (const std::exception& error) {
     std::cerr << "run_artifact: " << error.what() << "\n";

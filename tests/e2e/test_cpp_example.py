@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoder_builds import open_build, open_encoder
+from relax_modules import random_values
 from tiny_artifact import build_tiny_artifact, tiny_inputs
 
 from tvm_sparse.runtime.artifact import load
@@ -74,6 +76,25 @@ def test_expected_outputs_are_compared(program: Path, artifact: Path, tmp_path: 
     short = run(program, artifact, "--expect", tmp_path)
     assert short.returncode == 1
     assert "hidden.bin has 4 bytes, output hidden 256" in short.stderr
+
+
+def test_a_build_of_any_length(program: Path, artifact: Path, tmp_path: Path) -> None:
+    directory = open_build(tmp_path / "cache", "dense")
+    inputs, _ = random_values(open_encoder()[0], batch=3, seq_len=17)
+    for name, values in inputs.items():
+        values.tofile(tmp_path / f"{name}.bin")
+    folders = ("--inputs", tmp_path, "--outputs", tmp_path)
+    done = run(program, directory, "--shape", "3x17", "--iterations", 1, *folders)
+    assert done.returncode == 0, done.stderr
+    for name, expected in load(directory).run(**inputs).items():
+        values = np.fromfile(tmp_path / f"{name}.bin", np.float32).reshape(expected.shape)
+        np.testing.assert_array_equal(values, expected)
+    for where, shape, said in (
+        (directory, "3x49", "the build takes up to 9x48"),
+        (directory, "3x", "--shape 3x given: write sequences x tokens, as 3x17"),
+        (artifact, "3x17", "--shape is for builds of any length: this one has a shape"),
+    ):
+        assert said in run(program, where, "--shape", shape).stderr
 
 
 def test_inputs_are_made_up_when_none_are_given(program: Path, artifact: Path) -> None:
