@@ -327,16 +327,23 @@ def parse_shapes(text: str) -> tuple[tuple[int, int], ...]:
     ConfigError
         If one is none.
     """
-    shapes = []
-    for part in text.split(","):
-        found = re.fullmatch(r"0*([1-9]\d{0,8})x0*([1-9]\d{0,8})", part.strip().lower(), re.ASCII)
-        if found is None:
-            raise ConfigError(
-                f"shape {reprlib.repr(part)} given: write sequences x tokens, for example 1x16 or "
-                "8x384"
-            )
-        shapes.append((int(found[1]), int(found[2])))
-    return tuple(shapes)
+    return tuple(map(parse_shape, text.split(",")))
+
+
+def parse_shape(text: str) -> tuple[int, int]:
+    """Return the shape (batch, seq_len) in a text such as `8x384`.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    found = re.fullmatch(r"0*([1-9]\d{0,8})x0*([1-9]\d{0,8})", text.strip().lower(), re.ASCII)
+    if found is None:
+        raise ConfigError(
+            f"shape {reprlib.repr(text)} given: write sequences x tokens, for example 1x16 or 8x384"
+        )
+    return int(found[1]), int(found[2])
 
 
 def parse_block_shapes(text: str) -> tuple[tuple[int, int], ...]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from tvm_sparse.api.builds import compile
 from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.bench.environment import Environment, detect_environment
+from tvm_sparse.bench.inputs import random_inputs
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
 from tvm_sparse.bench.peers.compare import TOLERANCE, max_error, prepare_engines, run_once
 from tvm_sparse.bench.peers.compare import compare as measure_contenders
@@ -50,6 +51,7 @@ def compare(
     against: Iterable[str] = tuple(ENGINES),
     *,
     model: str | None = None,
+    shape: tuple[int, int] | None = None,
     threads: int | None = None,
     bench: BenchSpec | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -68,6 +70,8 @@ def compare(
         Engines; those that are not installed are rows that say so.
     model : str, optional
         Where the model is now; by default where it was when the artifact was made.
+    shape : (int, int), optional
+        Sequences and tokens, where the artifact takes any; one short text by default.
     threads : int, optional
         Every core by default.
     bench : BenchSpec, optional
@@ -80,7 +84,7 @@ def compare(
     Raises
     ------
     ConfigError
-        An unknown engine.
+        An unknown engine, or a shape that the artifact does not take.
     ArtifactError
         The artifact is damaged, or was made from other weights than the model has.
     TvmSparseError
@@ -88,10 +92,11 @@ def compare(
     """
     engines = find_engines(against)
     metadata = load_metadata(Path(directory))
+    ModelSpec(**metadata.spec["model"]).check_shapes([] if shape is None else [shape])
     threads, bench = threads_here(threads), bench or BenchSpec()
     compile_spec, environment = CompileSpec(threads=threads), detect_environment(threads)
     found = _model_of(metadata, str(directory), model, cache_dir, progress)
-    inputs = found.reference.inputs
+    inputs = found.reference.inputs if shape is None else random_inputs(metadata, shape=shape)
     dense = _compile(found, DENSE, compile_spec, progress)
     outputs = _run_artifact(dense, inputs)
     gap = max_error(_run_artifact(Path(directory), inputs), outputs)
@@ -108,7 +113,7 @@ def compare(
         checkpoint = write_checkpoint(folder, found)
         contenders += _peers(engines, checkpoint, inputs, outputs, _OWN_REFERENCE, progress)
         results = measure_contenders(contenders, threads, bench, progress)
-    return _record(found, results, bench, environment)
+    return _record(found, inputs, results, bench, environment)
 
 
 def compare_model(
@@ -162,7 +167,7 @@ def compare_model(
             for count in threads
             for result in measure_contenders(contenders, count, bench, progress)
         ]
-    return _record(model, results, bench, environment)
+    return _record(model, wanted.inputs, results, bench, environment)
 
 
 def _model_of(
@@ -269,15 +274,20 @@ def block_sparsity(metadata: ArtifactMetadata) -> float:
 
 def _record(
     model: Model,
+    inputs: Arrays,
     results: Sequence[EngineResult],
     bench: BenchSpec,
     environment: Environment,
 ) -> PeersRecord:
+    spec = asdict(model.spec)
+    if model.spec.is_open:  # what was measured, not what is possible
+        batch, seq_len, *_ = inputs[model.facts.inputs[0].name].shape
+        spec.update(batch=batch, seq_len=seq_len)
     threads = list(dict.fromkeys(result.threads for result in results))
     return PeersRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         subject=model.facts.name,
-        spec={"model": asdict(model.spec), "bench": asdict(bench), "threads": threads},
+        spec={"model": spec, "bench": asdict(bench), "threads": threads},
         weights=model.facts.weights,
         results=tuple(results),
         environment=environment,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tvm_sparse.cli.options.builds import threads_option
+from tvm_sparse.cli.options.extent import shape_option
 from tvm_sparse.cli.options.model import complete_model
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config import BenchSpec, ModelSpec
 from tvm_sparse.dependencies import check_dependencies
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _USUAL = "onnxruntime,openvino,torch"
     shell_complete=complete_model,
     help="The model DIR was made from, if it is no longer where it was.",
 )
+@shape_option
 @threads_option
 @click.option(
     "--time",
@@ -77,7 +79,9 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
         check_renderer()  # a missing library is told before the measurement
     names = [name.strip() for name in against.split(",") if name.strip()]
     find_engines(names)
-    load_metadata(directory)
+    metadata = load_metadata(directory)
+    if flags["shape"] is not None:
+        ModelSpec(**metadata.spec["model"]).check_shapes([flags["shape"]])
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
         from tvm_sparse.api.comparison import compare
@@ -86,6 +90,7 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
             directory,
             names,
             model=model,
+            shape=flags["shape"],
             threads=flags["threads"],
             bench=bench_spec,
             cache_dir=flags["cache_dir"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tvm_sparse.cli.options.declare import Option
-from tvm_sparse.config import Extent, parse_extent, parse_shapes
+from tvm_sparse.config import Extent, parse_extent, parse_shape, parse_shapes
 
 
 def extent_option(flag: str, default: int, described: str) -> Option:
@@ -30,6 +30,19 @@ def _shapes(
     return None if value is None else parse_shapes(value)
 
 
+def _shape(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    return None if value is None else parse_shape(value)
+
+
+shape_option = click.option(
+    "--shape",
+    callback=_shape,
+    metavar="NxS",
+    help="Of a build of any length: sequences x tokens to measure at, for example 8x384; one text "
+    "of 128 tokens by default.",
+)
 shapes_option = click.option(
     "--shape",
     "shapes",
