@@ -44,6 +44,18 @@ def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def open_artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Dense and sparse builds of a small encoder of any batch and length, by name."""
+    from encoder_builds import open_build
+
+    from tvm_sparse.config import SparsitySpec
+
+    sparsity = SparsitySpec(block_shape=(4, 1), sparsity_threshold=0.3)
+    cache = tmp_path_factory.mktemp("open") / "cache"
+    return {name: open_build(cache, name, sparsity) for name in ("dense", "sparse")}
+
+
 @pytest.fixture
 def check_golden(request: pytest.FixtureRequest):
     """Compare a text with tests/golden/<name>, or write it there with --update-golden."""

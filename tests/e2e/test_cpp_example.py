@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoder_builds import open_build, open_encoder
+from encoder_builds import open_encoder
 from relax_modules import random_values
 from tiny_artifact import build_tiny_artifact, tiny_inputs
 
@@ -78,8 +78,10 @@ def test_expected_outputs_are_compared(program: Path, artifact: Path, tmp_path: 
     assert "hidden.bin has 4 bytes, output hidden 256" in short.stderr
 
 
-def test_a_build_of_any_length(program: Path, artifact: Path, tmp_path: Path) -> None:
-    directory = open_build(tmp_path / "cache", "dense")
+def test_a_build_of_any_length(
+    program: Path, artifact: Path, open_artifacts: dict[str, Path], tmp_path: Path
+) -> None:
+    directory = open_artifacts["dense"]
     inputs, _ = random_values(open_encoder()[0], batch=3, seq_len=17)
     for name, values in inputs.items():
         values.tofile(tmp_path / f"{name}.bin")

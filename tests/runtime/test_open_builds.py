@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoder_builds import MOST, OUTPUTS, open_build, open_encoder
+from encoder_builds import MOST, OUTPUTS, open_encoder
 from relax_modules import random_values
 from tolerances import MODEL
 
-from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import InputError
 from tvm_sparse.runtime.artifact import load
 from tvm_sparse.runtime.compare import first_difference
@@ -19,18 +18,10 @@ from tvm_sparse.runtime.loaded_model import LoadedModel
 
 pytestmark = pytest.mark.ir
 
-SPARSE = SparsitySpec(block_shape=(4, 1), sparsity_threshold=0.3)
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    cache = tmp_path_factory.mktemp("cache")
-    return {name: open_build(cache, name, SPARSE) for name in ("dense", "sparse")}
-
 
 @pytest.fixture(params=["dense", "sparse"])
-def model(request: pytest.FixtureRequest, artifacts: dict[str, Path]) -> LoadedModel:
-    return load(artifacts[request.param], threads=2)
+def model(request: pytest.FixtureRequest, open_artifacts: dict[str, Path]) -> LoadedModel:
+    return load(open_artifacts[request.param], threads=2)
 
 
 def inputs_at(batch: int, seq_len: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -44,8 +35,8 @@ def sequences_of(*lengths: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 16), (2, 33), MOST], ids=str)
-def test_any_shape(artifacts: dict[str, Path], shape: tuple[int, int]) -> None:
-    dense, sparse = (load(path, threads=2) for path in artifacts.values())
+def test_any_shape(open_artifacts: dict[str, Path], shape: tuple[int, int]) -> None:
+    dense, sparse = (load(path, threads=2) for path in open_artifacts.values())
     inputs = inputs_at(*shape)
     first, second = dense.run(**inputs), sparse.run(**inputs)
     for name, value in first.items():
@@ -100,9 +91,9 @@ def test_micro_batches_come_to_the_same(model: LoadedModel, monkeypatch) -> None
         ([1, 0], [1, 1], r"input input_ids has shape \(2,\), the build takes input_ids int32\["),
     ],
 )
-def test_wrong_rectangles(artifacts: dict[str, Path], ids, mask, message: str) -> None:
+def test_wrong_rectangles(open_artifacts: dict[str, Path], ids, mask, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        load(artifacts["dense"]).run(input_ids=ids, mask_ids=np.asarray(mask).astype(int))
+        load(open_artifacts["dense"]).run(input_ids=ids, mask_ids=np.asarray(mask).astype(int))
 
 
 @pytest.mark.parametrize(
@@ -121,13 +112,13 @@ def test_wrong_rectangles(artifacts: dict[str, Path], ids, mask, message: str) -
         ([[[1]]], [[1]], r"^input input_ids of sequence 0 has shape \(1, 1\): give it as one list"),
     ],
 )
-def test_wrong_sequences(artifacts: dict[str, Path], ids, masks, message: str) -> None:
+def test_wrong_sequences(open_artifacts: dict[str, Path], ids, masks, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        load(artifacts["dense"]).run_ragged(ids, mask_ids=masks)
+        load(open_artifacts["dense"]).run_ragged(ids, mask_ids=masks)
 
 
-def test_a_model_that_mixes_padded_rows_refuses(artifacts: dict[str, Path]) -> None:
-    model = load(artifacts["dense"])
+def test_a_model_that_mixes_padded_rows_refuses(open_artifacts: dict[str, Path]) -> None:
+    model = load(open_artifacts["dense"])
     ids, masks = sequences_of(2, 3)
     model._shapes = replace(model._shapes, mixes_tokens="mean")
     with pytest.raises(InputError, match=r"^mean of this model computes across the tokens of"):

@@ -45,7 +45,7 @@ def evaluate(
     progress : callable
         Receives a line of text and the finished share, 0..1.
     **shape
-        batch, seq_len: by default those of an exported build, or 1 and 128.
+        batch, seq_len: by default those of an exported build of one shape, or 1 and 128.
 
     Raises
     ------

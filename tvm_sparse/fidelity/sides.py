@@ -68,7 +68,7 @@ def is_artifact(model: str) -> bool:
 
 
 def artifact_shape(model: str) -> tuple[int, int] | None:
-    """Return (batch, seq_len) of an artifact, None for anything else.
+    """Return (batch, seq_len) of an artifact of one shape, None for anything else.
 
     Raises
     ------
@@ -81,9 +81,12 @@ def artifact_shape(model: str) -> tuple[int, int] | None:
 
     if not is_artifact(model):
         return None
-    shapes = {t.name: t.shape for t in load_metadata(Path(model).expanduser()).inputs}
+    metadata = load_metadata(Path(model).expanduser())
+    shapes = {t.name: t.shape for t in metadata.inputs}
     if "input_ids" not in shapes:
         raise ConfigError(f"{model} takes {', '.join(shapes)}: only models of texts are evaluated")
+    if metadata.is_open:
+        return None
     batch, seq_len = shapes["input_ids"]
     return batch, seq_len
 
@@ -110,7 +113,8 @@ def open_side(
     source : ModelSource, optional
         As `resolve_source` returned it for this model and shape.
     **shape
-        batch, seq_len to import it at; an artifact has its own.
+        batch, seq_len to import it at, or to run an artifact of any length at; one of one shape has
+        its own.
 
     Raises
     ------
@@ -118,7 +122,7 @@ def open_side(
         From importing, compiling or loading it.
     """
     if is_artifact(model):
-        return _open_artifact(model, compile_spec)
+        return _open_artifact(model, compile_spec, **shape)
     from tvm_sparse.importers.load_model import load_model
 
     loaded = load_model(ModelSpec(model, **shape), Cache(cache_dir, progress), progress, source)
@@ -134,12 +138,15 @@ def open_side(
     return Side(model, facts.description, facts.weights, facts.inputs, forward, loaded, code)
 
 
-def _open_artifact(model: str, compile_spec: CompileSpec) -> Side:
+def _open_artifact(
+    model: str, compile_spec: CompileSpec, batch: int = 1, seq_len: int = 128
+) -> Side:
     from tvm_sparse.runtime.artifact import load
 
     artifact_shape(model)  # refuses what takes no texts
     loaded = load(Path(model).expanduser(), compile_spec.threads)
-    facts = loaded.metadata
-    return Side(
-        model, facts.model, facts.weights, facts.inputs, lambda inputs: loaded.run(**inputs)
-    )
+    facts, inputs = loaded.metadata, loaded.inputs
+    if facts.is_open:
+        ModelSpec(**facts.spec["model"]).check_shapes([(batch, seq_len)])
+        inputs = tuple(spec.at(batch, seq_len) for spec in inputs)
+    return Side(model, facts.model, facts.weights, inputs, lambda inputs: loaded.run(**inputs))

@@ -12,6 +12,9 @@ import numpy as np
 from tvm_sparse.runtime.loaded_model import LoadedModel
 from tvm_sparse.runtime.metadata import KernelCall
 
+#: Kinds of kernels whose results are row-major.
+_ROW_KERNELS = ("unpack_tokens", "first_tokens", "row_dense")
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -115,7 +118,7 @@ def first_difference(
 
     def keep(call: KernelCall, result: np.ndarray[Any, Any]) -> None:
         if call.layer:
-            live = _live_tokens(result, reference.metadata.token_tile, batch, seq_len)
+            live = _live_tokens(call, result, reference.metadata.token_tile, batch, seq_len)
             expected[call.layer, seen[call.layer]] = (call, live.copy())
             seen[call.layer] += 1
 
@@ -125,7 +128,7 @@ def first_difference(
         if found or key not in expected:
             return
         twin, wanted = expected.pop(key)
-        live = _live_tokens(result, candidate.metadata.token_tile, batch, seq_len)
+        live = _live_tokens(call, result, candidate.metadata.token_tile, batch, seq_len)
         pair = _common_tokens(live, wanted, batch, seq_len)
         if pair is None:
             return
@@ -140,10 +143,16 @@ def first_difference(
 
 
 def _live_tokens(
-    result: np.ndarray[Any, Any], token_tile: int, batch: int, seq_len: int | None
+    call: KernelCall,
+    result: np.ndarray[Any, Any],
+    token_tile: int,
+    batch: int,
+    seq_len: int | None,
 ) -> np.ndarray[Any, Any]:
     """Return a result of a build of any length without what its tiles hold behind the tokens."""
-    if not token_tile or seq_len is None or result.ndim != 3 or result.shape[2] != token_tile:
+    if not token_tile or seq_len is None or call.facts.kind in _ROW_KERNELS:
+        return result
+    if result.ndim != 3 or result.shape[2] != token_tile:
         return result
     in_tiles = len(result) == batch * -(-seq_len // token_tile)
     return _rows(result, batch, seq_len) if in_tiles else result
