@@ -113,7 +113,7 @@ def make_attention(
         def attend(
             head: Expr,
             query_tile: Expr,
-            first_token: Expr,
+            first_token: Expr | int,
             scores: Buffer,
             first: Expr | int,
             vectors: int,
@@ -219,36 +219,52 @@ def make_attention(
             _in_groups(shape.value_dim, rows * (most // vectors), context_rows)
 
         operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
-        pays = layout.is_open or pays_in_parallel(operations * layout.batch * layout.seq_len**2)
-        with parallel(tiles.count * shape.heads * parts, "attention", pays) as unit:
-            part, nth = T.floormod(unit, parts), T.floordiv(unit, parts)
-            # The keys and values of a head stay near while the tiles of queries pass.
-            if layout.is_open:
-                # All units of a sequence come together, and so the tile that takes the place of
-                # this unit, were each tile taken with all heads, is one of the same sequence.
-                _, first_tile, length = tiles.sequence_of(T.floordiv(nth, shape.heads))
-                of_sequence = T.floordiv(length + (tile_size - 1), tile_size)
-                within = nth - first_tile * shape.heads
-                head = T.floordiv(within, of_sequence)
-                query_tile = first_tile + T.floormod(within, of_sequence)
-            else:
-                # A share of a sequence's tiles, then head by head: a thread keeps to its own tiles.
-                within_share = T.floormod(nth, tiles_per_share)
+
+        def attend_on_tiles(pays: bool) -> None:
+            """Take a share of a sequence's tiles, then head by head.
+
+            The keys and values of a head stay near while the tiles of queries pass, and a thread
+            keeps to its own tiles.
+            """
+            with parallel(tiles.count * shape.heads * parts, "attention", pays) as unit:
+                first_token = T.floormod(unit, parts) * (most * lanes)
+                within_share = T.floormod(T.floordiv(unit, parts), tiles_per_share)
                 head = T.floormod(T.floordiv(unit, parts * tiles_per_share), shape.heads)
                 share = T.floordiv(unit, parts * tiles_per_share * shape.heads)
                 query_tile = share * tiles_per_share + within_share
-            first_token = part * (most * lanes)
-            if not layout.is_open:
                 scores = scratch(layout.seq_len * (most * lanes))
                 attend(head, query_tile, first_token, scores, 0, most)
-                return
-            # No sequence is longer than all tiles together. A view: TVM would spend half the time
-            # of compiling on bounds of what is read of the buffer itself.
-            size = tiles.count * tile_size * (most * lanes)
-            scores = flat(scratch(size), size)
-            head, query_tile = held(head), held(query_tile)
-            emit = functools.partial(attend, head, query_tile, first_token, scores)
-            tiles.each_part(query_tile, emit, (part * most, most))
+
+        def attend_on_live() -> None:
+            """Take all heads of a sequence one after the other, each with all its tiles."""
+            with parallel(tiles.count * shape.heads * parts, "attention") as unit:
+                part, nth = T.floormod(unit, parts), held(T.floordiv(unit, parts))
+                # All units of a sequence come together, and so the tile that takes the place of
+                # this unit, were each tile taken with all heads, is one of the same sequence.
+                _, first_tile, length = tiles.sequence_of(T.floordiv(nth, shape.heads))
+                of_sequence = held(T.floordiv(length + (tile_size - 1), tile_size))
+                within = held(nth - first_tile * shape.heads)
+                head = held(T.floordiv(within, of_sequence))
+                query_tile = held(first_tile + T.floormod(within, of_sequence))
+                # No sequence is longer than all tiles together. A view: TVM would spend half the
+                # time of compiling on bounds of what is read of the buffer itself.
+                size = tiles.count * tile_size * (most * lanes)
+                scores = flat(scratch(size), size)
+                live = held(tiles.live_registers(query_tile) - part * most)
+                emit = functools.partial(attend, head, query_tile, part * (most * lanes), scores)
+                tiles.split(T.max(T.min(live, int64(most)), int64(0)), most, emit)
+
+        def attend_alone(tile: Expr) -> None:
+            scores = flat(scratch(lanes * lanes), lanes * lanes)
+            with serial(0, shape.heads) as head:
+                attend(held(head), tile, 0, scores, 0, 1)
+
+        if layout.is_open:
+            most_alone = 0 if pays_in_parallel(operations * lanes**2) else 1
+            with tiles.together("attention", most_alone, attend_alone):
+                attend_on_live()
+        else:
+            attend_on_tiles(pays_in_parallel(operations * layout.batch * layout.seq_len**2))
 
     return prim_func(body)
 

@@ -15,8 +15,6 @@ the next; the sums wait in `out`, which is small beside what is read.
 
 from __future__ import annotations
 
-import functools
-
 import tvm
 
 from tvm_sparse.formats.bsr import WORD_BITS, Field, SparseFormat
@@ -24,7 +22,7 @@ from tvm_sparse.formats.token_layout import HIGH_BLOCK_ROWS, TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.epilogue import BoundEpilogue
 from tvm_sparse.kernels.tiling import CACHE_LINE_FLOATS, PREFETCH_FLOATS, row_chunks
-from tvm_sparse.kernels.token_tiles import TokenTiles
+from tvm_sparse.kernels.token_tiles import ALWAYS_SHARED, TokenTiles, Work
 from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,
@@ -35,9 +33,9 @@ from tvm_sparse.kernels.vector import (
     broadcast,
     broadcast_four,
     flat,
+    held,
     int64,
     load,
-    parallel,
     prefetch,
     prim_func,
     serial,
@@ -59,7 +57,7 @@ def make_bsr_sparse_dense(
     rows: int,
     epilogue: Epilogue,
     form: SparseFormat,
-    in_parallel: bool = True,
+    work: Work = ALWAYS_SHARED,
 ) -> tvm.tirx.PrimFunc:
     """Make the kernel for one (units, depth, block_shape).
 
@@ -73,8 +71,8 @@ def make_bsr_sparse_dense(
         The most rows of a block that are accumulated together.
     epilogue, form
         Fused operations; how the weight was packed.
-    in_parallel : bool
-        Whether threads share the work.
+    work : Work
+        When threads share it.
 
     Returns
     -------
@@ -205,20 +203,25 @@ def make_bsr_sparse_dense(
                     with tiles.own_registers():
                         group_times_panel(group, tile, panel, rows_taken, registers)
 
-        def chunk_times_tile(chunk: Expr, tile: Expr, first: Expr | int, count: int) -> None:
+        def chunk_times_tile(tile: Expr, chunk: Expr, first: Expr | int, count: int) -> None:
             registers = (first, count)
+            units_taken = (weight_chunks[chunk, 0], weight_chunks[chunk, 1])
+            if panels > 1 and count < layout.vectors:
+                # One code for all panels: that of few registers need not be the fastest.
+                tail.clear(out, tile, units_taken, registers)
+                with serial(0, panels) as panel:
+                    chunk_times_panel(chunk, tile, held(panel), registers)
+                tail.finish(out, tile, units_taken, registers, plain=True)
+                return
             chunk_times_panel(chunk, tile, 0, registers)
             if panels > 2:
                 with serial(1, panels - 1) as panel:
                     chunk_times_panel(chunk, tile, panel, registers)
             if panels > 1:
                 chunk_times_panel(chunk, tile, panels - 1, registers)
-            units_taken = (weight_chunks[chunk, 0], weight_chunks[chunk, 1])
             tail.finish(out, tile, units_taken, registers)
 
-        with parallel(chunks * tiles.count, "bsr_sparse_dense", in_parallel) as unit:
-            tile, chunk = map(tiles.held, (T.floordiv(unit, chunks), T.floormod(unit, chunks)))
-            tiles.each_part(tile, functools.partial(chunk_times_tile, chunk, tile))
+        tiles.compute("bsr_sparse_dense", chunks, work, chunk_times_tile)
 
     return prim_func(body)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tvm_sparse.kernel_facts import Epilogue
@@ -67,19 +67,29 @@ class BoundEpilogue:
         tile: Expr,
         units: tuple[Expr, Expr],
         registers: tuple[Expr | int, int],
+        plain: bool = False,
     ) -> None:
         """Finish the stored rows of a tile in a loop of their own.
 
-        Units are the first and the end of them, registers the first and how many.
+        Units are the first and the end of them, registers the first and how many. They are what
+        `store` left, or plain sums.
         """
-        if not self.in_second_loop:
+        if not self.in_second_loop and not plain:
             return
-        first, count = registers
-        with serial(*units) as unit:
-            for vector in range(count):
-                index = [tile, unit, (first + vector) * self.lanes]
-                value = load(out, index, self.lanes)
-                store(out, self._finish(value, index), index, self.lanes)
+        for index in _each(tile, units, registers, self.lanes):
+            value = load(out, index, self.lanes)
+            store(out, self._finish(value, index), index, self.lanes)
+
+    def clear(
+        self,
+        out: Buffer,
+        tile: Expr,
+        units: tuple[Expr, Expr],
+        registers: tuple[Expr | int, int],
+    ) -> None:
+        """Set rows of a tile to zero."""
+        for index in _each(tile, units, registers, self.lanes):
+            store(out, broadcast(0.0, self.lanes), index, self.lanes)
 
     def _finish(self, value: Expr, index: Sequence[Expr]) -> Expr:
         lanes = self.lanes
@@ -91,3 +101,13 @@ class BoundEpilogue:
         if self.residual is not None:
             value = value + load(self.residual, index, lanes)
         return value
+
+
+def _each(
+    tile: Expr, units: tuple[Expr, Expr], registers: tuple[Expr | int, int], lanes: int
+) -> Iterator[list[Expr]]:
+    """Loop over rows of a tile, and over registers of each."""
+    first, count = registers
+    with serial(*units) as unit:
+        for vector in range(count):
+            yield [tile, unit, (first + vector) * lanes]

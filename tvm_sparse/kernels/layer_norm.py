@@ -11,7 +11,7 @@ from collections.abc import Callable
 import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
-from tvm_sparse.kernels.token_tiles import TokenTiles
+from tvm_sparse.kernels.token_tiles import TokenTiles, Work
 from tvm_sparse.kernels.vector import (
     Bind,
     Expr,
@@ -20,12 +20,10 @@ from tvm_sparse.kernels.vector import (
     argument,
     broadcast,
     load,
-    parallel,
     prim_func,
     serial,
     store,
 )
-from tvm_sparse.target import pays_in_parallel
 
 #: Partial sums of all vectors together: independent chains to hide the latency of an addition.
 _PARTIAL_SUMS = 8
@@ -55,7 +53,6 @@ def make_layer_norm(
     """
     lanes = layout.lanes
     parts = layout.vectors // vectors
-    most = vectors
 
     def body() -> None:
         tiles = TokenTiles(layout)
@@ -129,15 +126,11 @@ def make_layer_norm(
                     result = centred * broadcast(gamma[f], lanes) + broadcast(beta[f], lanes)
                     store(out, result, place(f, vector), lanes)
 
-        values = layout.num_tiles * layout.token_tile * features
-        pays = layout.is_open or pays_in_parallel(_OPERATIONS_PER_VALUE * values)
-        with parallel(tiles.count * parts, "layer_norm", pays) as unit:
-            tile, part = T.floordiv(unit, parts), T.floormod(unit, parts)
-            first_token = part * (most * lanes)
-            tiles.each_part(
-                tile,
-                lambda first, count: normalise(tile, first_token + first * lanes, count),
-                (part * most, most),
-            )
+        def normalise_part(tile: Expr, part: Expr, first: Expr | int, count: int) -> None:
+            first_token = part * (vectors * lanes) + first * lanes
+            normalise(tile, first_token, min(count, vectors))
+
+        work = Work.of(layout, _OPERATIONS_PER_VALUE * features)
+        tiles.compute("layer_norm", parts, work, normalise_part)
 
     return prim_func(body)

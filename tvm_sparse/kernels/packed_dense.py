@@ -6,7 +6,6 @@ in L1 while it meets one token tile, with rows x vectors accumulators in registe
 
 from __future__ import annotations
 
-import functools
 import math
 
 import tvm
@@ -15,7 +14,7 @@ from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.epilogue import BoundEpilogue
 from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, chunk_size
-from tvm_sparse.kernels.token_tiles import TokenTiles
+from tvm_sparse.kernels.token_tiles import TokenTiles, Work
 from tvm_sparse.kernels.vector import (
     Expr,
     Registers,
@@ -23,12 +22,10 @@ from tvm_sparse.kernels.vector import (
     argument,
     broadcast,
     load,
-    parallel,
     prefetch,
     prim_func,
     serial,
 )
-from tvm_sparse.target import pays_in_parallel
 
 
 def make_packed_dense(
@@ -79,7 +76,7 @@ def make_packed_dense(
             ]
             tail.store(out, acc, places)
 
-        def chunk_times_tile(chunk: Expr, tile: Expr, first: Expr | int, count: int) -> None:
+        def chunk_times_tile(tile: Expr, chunk: Expr, first: Expr | int, count: int) -> None:
             # The fewer registers of tokens, the more panels at once keep as many sums in flight.
             together = math.gcd(layout.vectors // count, per_chunk, full_panels)
             with serial(0, per_chunk // together) as offset:
@@ -93,11 +90,7 @@ def make_packed_dense(
             stop_unit = T.min(first_unit + per_chunk * rows, T.int64(units))
             tail.finish(out, tile, (first_unit, stop_unit), (first, count))
 
-        operations = 2.0 * layout.num_tiles * layout.token_tile * units * depth
-        pays = layout.is_open or pays_in_parallel(operations)
-        chunks = -(-panels // per_chunk)
-        with parallel(tiles.count * chunks, "packed_dense", pays) as unit:
-            tile, chunk = map(tiles.held, (T.floordiv(unit, chunks), T.floormod(unit, chunks)))
-            tiles.each_part(tile, functools.partial(chunk_times_tile, chunk, tile))
+        work = Work.of(layout, 2.0 * units * depth)
+        tiles.compute("packed_dense", -(-panels // per_chunk), work, chunk_times_tile)
 
     return prim_func(body)

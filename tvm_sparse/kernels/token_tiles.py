@@ -6,18 +6,61 @@ variants for a few numbers of live registers, and a run chooses among them tile 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TypeAlias
 
+import tvm
+
 from tvm_sparse.formats.token_layout import TokenLayout
-from tvm_sparse.kernels.vector import Buffer, Expr, T, argument, held, int64, own_registers
+from tvm_sparse.kernels.vector import (
+    Buffer,
+    Expr,
+    T,
+    argument,
+    held,
+    int64,
+    own_registers,
+    parallel,
+    serial,
+)
+from tvm_sparse.target import PARALLEL_OPERATIONS, pays_in_parallel
 
 #: Emits code for registers of a tile: the first one, and how many.
 Emit: TypeAlias = "Callable[[Expr | int, int], None]"
+#: The same, for a tile and a part of its work.
+Compute: TypeAlias = "Callable[[Expr, Expr, Expr | int, int], None]"
 
 #: The columns of a tile map, see `TokenLayout`.
 _SEQUENCE, _POSITION, _FIRST_TILE, _LENGTH = range(4)
+
+
+@dataclass(frozen=True)
+class Work:
+    """When threads are worth waking.
+
+    Attributes
+    ----------
+    pays : bool
+        Whether they are for all tiles of a layout that is not open.
+    alone : int
+        Of an open layout: the live registers of a single tile up to which they are not.
+    """
+
+    pays: bool
+    alone: int
+
+    @classmethod
+    def of(cls, layout: TokenLayout, operations: float) -> Work:
+        """Return that of a kernel with so many operations a token."""
+        tokens = layout.num_tiles * layout.token_tile
+        alone = int(PARALLEL_OPERATIONS / 2 // (operations * layout.lanes))
+        return cls(pays_in_parallel(operations * tokens), min(alone, layout.vectors))
+
+
+ALWAYS_SHARED = Work(pays=True, alone=0)
 
 
 class TokenTiles:
@@ -77,24 +120,53 @@ class TokenTiles:
         left = self.length(tile) - self.position(tile)
         return T.min(-T.floordiv(-left, self.layout.lanes), int64(self.layout.vectors))
 
-    def each_part(self, tile: Expr, emit: Emit, registers: tuple[Expr, int] | None = None) -> None:
-        """Emit the code of a tile: once, or in variants that together compute its live registers.
+    def compute(self, name: str, parts: int, work: Work, emit: Compute) -> None:
+        """Compute all tiles, each in so many parts of work, on all threads where that pays.
 
-        `emit` is called with the first register, and how many of them: a number. Given `registers`,
-        too, it is only for these of the tile, and the first one is counted among them.
+        `emit` is called with a tile, a part, the first register and how many of them.
         """
-        start, most = registers or (0, self.layout.vectors)
         if not self.layout.is_open:
-            emit(0, most)
+            with parallel(self.count * parts, name, work.pays) as unit:
+                tile, part = T.floordiv(unit, parts), T.floormod(unit, parts)
+                emit(tile, part, 0, self.layout.vectors)
             return
-        live = held(T.max(T.min(self.live_registers(tile) - start, int64(most)), int64(0)))
-        self._split(live, most, emit)
 
-    def _split(self, live: Expr, most: int, emit: Emit) -> None:
+        def alone(tile: Expr) -> None:
+            with serial(0, parts) as part, serial(0, held(self.live_registers(tile))) as register:
+                emit(tile, held(part), held(register), 1)
+
+        # One part is nothing to share.
+        most_alone = self.layout.vectors if parts == 1 else work.alone
+        with self.together(name, most_alone, alone), parallel(self.count * parts, name) as unit:
+            tile, part = held(T.floordiv(unit, parts)), held(T.floormod(unit, parts))
+            live, most = self.live_registers(tile), self.layout.vectors
+            self.split(live, most, functools.partial(emit, tile, part))
+
+    @contextmanager
+    def together(self, name: str, most: int, alone: Callable[[Expr], None]) -> Iterator[None]:
+        """Open the code for many tiles; `alone` emits that for one of at most so many registers."""
+        if not most:
+            yield
+            return
+        last = self.count - 1
+        is_small = tvm.tirx.all(
+            self._entry(last, _FIRST_TILE) + self._entry(last, _POSITION) == 0,
+            self._entry(last, _LENGTH) <= most * self.layout.lanes,
+        )
+        # Loops of one iteration or none rather than branches, for the reason of `held`.
+        once = T.Cast("int64", is_small)
+        with serial(0, once), parallel(1, name) as tile:
+            alone(tile)
+        with serial(0, 1 - once):
+            yield
+
+    def split(self, live: Expr, most: int, emit: Emit) -> None:
         """Emit code for `live` registers of `most`: all of them, or a sum of powers of two.
 
-        So there are few variants, and no register is computed that is not live.
+        So there are few variants, and no register is computed that is not live. `emit` is called
+        with the first register, and how many of them.
         """
+        live = held(live)
         with T.If(live == most), T.Then(), own_registers():
             emit(0, most)
         rest = held(T.floormod(live, most))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tvm
 
@@ -11,6 +11,7 @@ from tvm_sparse.formats.token_layout import split_rows
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
+from tvm_sparse.kernels.token_tiles import ALWAYS_SHARED, Work
 from tvm_sparse.ops.operator import Expr, made
 from tvm_sparse.ops.product import ProductOperator
 from tvm_sparse.target import CpuTarget, pays_in_parallel
@@ -25,20 +26,21 @@ class TiledSparseDense(ProductOperator, name="tiled_sparse_dense", weights=Spars
 
     form: SparseFormat
     rows: int
-    in_parallel: bool = True
+    work: Work = ALWAYS_SHARED
 
     @classmethod
     def choose(
         cls, shape: ProductShape, epilogue: Epilogue, form: SparseFormat, target: CpuTarget
     ) -> TiledSparseDense:
         rows = split_rows(shape.layout, target)
-        pays = shape.layout.is_open or pays_in_parallel(shape.flops)
-        return cls(shape, epilogue, form, rows, pays)
+        work = Work.of(shape.layout, 2.0 * shape.units * shape.depth * shape.density)
+        # What is stored is few enough to count real tokens rather than those of whole tiles.
+        return cls(shape, epilogue, form, rows, replace(work, pays=pays_in_parallel(shape.flops)))
 
     def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         shape = self.shape
         return self.facts("sparse_dense", self.form), made(
             make_bsr_sparse_dense,
             *(shape.layout, shape.units, shape.depth, shape.block_shape),
-            *(self.rows, self.epilogue, self.form, self.in_parallel),
+            *(self.rows, self.epilogue, self.form, self.work),
         )
