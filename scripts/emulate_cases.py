@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 import tvm_sparse
+from tvm_sparse.runtime.loaded_model import LoadedModel
 
 #: Sparsity of the layers: enough for several panels and chunks of the smaller one.
 SPARSITY = 0.9
+#: (batch, tokens) at which a build for any of them is run.
+OPEN_SHAPES = ((1, 1), (1, 40), (2, 33), (3, 128))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One build: `width` hidden units, and the block of its sparse weights, None for dense."""
+    """One build: `width` hidden units, and the block of its sparse weights, None for dense.
+
+    `seq_len` 0 stands for any batch and length up to the largest of `OPEN_SHAPES`.
+    """
 
     width: int
     seq_len: int
@@ -27,7 +37,7 @@ class Case:
     def name(self) -> str:
         """Its name as a directory."""
         block = "dense" if self.block_shape is None else "{}x{}".format(*self.block_shape)
-        return f"{self.width}-{self.seq_len}-{block}"
+        return f"{self.width}-{self.seq_len or 'any'}-{block}"
 
 
 def parse_cases(width: str, seq_len: str, block: str) -> list[Case]:
@@ -81,14 +91,15 @@ def place_case(case: Case, folder: Path, isa: str, baseline: str) -> Path:
     Returns
     -------
     Path
-        The artifact; inputs and outputs are in its directories `in` and `out`.
+        The artifact; inputs and outputs are in its directories `in` and `out`, of an open build
+        in directories like `2x33`.
     """
-    model = tvm_sparse.load_model(
-        str(write_config(folder, case.width)),
-        weights="random",
-        seq_len=case.seq_len,
-        cache_dir=folder / "cache",
-    )
+    shape = {"seq_len": case.seq_len}
+    if not case.seq_len:
+        batch, seq_len = map(max, zip(*OPEN_SHAPES, strict=True))
+        shape = {"batch": batch, "seq_len": seq_len, "is_open": True}
+    config = str(write_config(folder, case.width))
+    model = tvm_sparse.load_model(config, weights="random", cache_dir=folder / "cache", **shape)
     build = "dense"
     if case.block_shape is not None:
         build = "sparse"
@@ -96,12 +107,25 @@ def place_case(case: Case, folder: Path, isa: str, baseline: str) -> Path:
             model, sparsity=SPARSITY, block_shape=case.block_shape, sparsity_threshold=0.5
         )
     directory = folder / "cases" / case.name
-    guest = tvm_sparse.compile(model, builds=(build,), target=isa, threads=2)
-    tvm_sparse.export(guest, directory)
+    tvm_sparse.export(tvm_sparse.compile(model, builds=(build,), target=isa, threads=2), directory)
     here = tvm_sparse.compile(model, builds=(build,), target=baseline, threads=2)
-    outputs = tvm_sparse.load(here.directories[build]).run(**model.reference.inputs)
-    for folder, tensors in (("in", model.reference.inputs), ("out", outputs)):
-        (directory / folder).mkdir()
-        for name, values in tensors.items():
-            values.tofile(directory / folder / f"{name}.bin")
+    loaded = tvm_sparse.load(here.directories[build])
+    if case.seq_len:
+        write_run(directory, loaded, model.reference.inputs)
+        return directory
+    rng = np.random.default_rng(0)
+    for shape in OPEN_SHAPES:
+        inputs = {s.name: rng.integers(0, 2, shape).astype(s.dtype) for s in loaded.inputs}
+        # A text has one token at least, and pads behind them.
+        inputs["attention_mask"] = np.sort(inputs["attention_mask"])[:, ::-1].copy()
+        inputs["attention_mask"][:, 0] = 1
+        write_run(directory / "{}x{}".format(*shape), loaded, inputs)
     return directory
+
+
+def write_run(folder: Path, loaded: LoadedModel, inputs: Mapping[str, NDArray[Any]]) -> None:
+    """Write inputs to `in` and what a model here makes of them to `out`, a raw file each."""
+    for name, tensors in (("in", inputs), ("out", loaded.run(**inputs))):
+        (folder / name).mkdir(parents=True)
+        for tensor, values in tensors.items():
+            values.tofile(folder / name / f"{tensor}.bin")

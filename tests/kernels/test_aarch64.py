@@ -73,10 +73,13 @@ def loops(assembly: str) -> Iterator[list[str]]:
             yield code[: ends[-1] + 1]
 
 
-@pytest.mark.parametrize("vectors", [1, 2, 3, 4])
-def test_products_keep_their_accumulators_in_registers(vectors):
+@pytest.mark.parametrize(
+    "layout",
+    [*(TokenLayout(1, 48, tile, 4) for tile in (4, 8, 12, 16)), TokenLayout(0, 0, 16, 4)],
+    ids=lambda layout: f"{'open ' * layout.is_open}{layout.token_tile}",
+)
+def test_products_keep_their_accumulators_in_registers(layout):
     target = resolve_target("aarch64")
-    layout = TokenLayout(1, 48, vectors * 4, 4)
     rows = split_rows(layout, target)
     kernels = {
         "dense": make_packed_dense(layout, 4 * rows, 64, rows, Epilogue()),
