@@ -90,6 +90,23 @@ def test_bench_record(exported, invoke, tmp_path) -> None:
     assert json.loads(path.read_text())["spec"]["bench"]["iterations"] == 5
 
 
+def test_bench_at_several_shapes(open_artifacts, invoke, tmp_path) -> None:
+    path = tmp_path / "bench.json"
+    builds = (open_artifacts["sparse"], "--against", open_artifacts["dense"])
+    flags = ("--shape", "1x16,3x33", *QUICK, "--threads", "1", "-q", "--json", path)
+    result = invoke("bench", *builds, *flags)
+    assert (result.code, result.err) == (0, "")
+    records = json.loads(path.read_text())["records"]
+    shapes = [(one["spec"]["model"]["batch"], one["spec"]["model"]["seq_len"]) for one in records]
+    assert shapes == [(1, 16), (3, 33)]
+    assert [list(one["builds"]) for one in records] == [["dense", "sparse"]] * 2
+    assert "medians at several shapes" in result.out
+    for wrong, said in (("1x49", "the build is for up to 9x48"), ("1x", "write sequences x tok")):
+        refused = invoke("bench", open_artifacts["sparse"], "--shape", wrong)
+        assert refused.code == 2
+        assert said in refused.err
+
+
 def test_bench_against_another_kind_of_build(exported, invoke) -> None:
     result = invoke("bench", exported / "dense", "--against", exported / "sparse")
     assert result.code == 2

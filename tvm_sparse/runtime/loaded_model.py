@@ -12,20 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.errors import ArtifactError
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.runtime.crew import on_threads
 from tvm_sparse.runtime.inputs import Array, align
 from tvm_sparse.runtime.instrument import Observer, Watch, measure_calls, trace_calls
-from tvm_sparse.runtime.metadata import LIBRARY_FILE, ArtifactMetadata, CallTime
+from tvm_sparse.runtime.machine import check_arity, new_machine
+from tvm_sparse.runtime.metadata import ArtifactMetadata, CallTime
 from tvm_sparse.runtime.micro_batch import MicroBatch
 from tvm_sparse.runtime.model_shapes import shapes_of
 from tvm_sparse.runtime.on_texts import open_texts
-from tvm_sparse.runtime.tvm_runtime import first_line, load_tvm_ffi
+from tvm_sparse.runtime.tvm_runtime import load_tvm_ffi
 from tvm_sparse.text.sentence_embedding import SentenceEmbedding
 from tvm_sparse.text.text_model import TextModel
-
-_DEVICE_CPU, _DEVICE_INDEX, _POOLED_ALLOCATOR = 1, 0, 2
 
 
 class LoadedModel:
@@ -58,8 +56,9 @@ class LoadedModel:
         self._shapes = shapes_of(metadata, threads, check_ids)
         self._module = module
         self._weights = [load_tvm_ffi().from_dlpack(weight) for weight in weights]
-        machine = self._new_machine()
-        self._check_arity(machine)
+        machine = new_machine(self._module)
+        inputs = len(self.inputs) + metadata.is_open  # the tile map
+        check_arity(machine, metadata.entry, inputs, len(weights))
         # Virtual machines that nobody runs, each with its function.
         self._idle = [(machine, machine[metadata.entry])]
 
@@ -241,7 +240,7 @@ class LoadedModel:
             try:
                 machine, function = self._idle.pop()
             except IndexError:
-                machine = self._new_machine()
+                machine = new_machine(self._module)
                 function = machine[self.metadata.entry]
             for part, arguments in prepared:
                 # Read before the machine runs again: an output may alias a buffer of it.
@@ -258,7 +257,7 @@ class LoadedModel:
         prepared = [self._arguments(part) for part in parts]
 
         def watched(watch: Watch) -> Callable[[], None]:
-            machine = self._new_machine()
+            machine = new_machine(self._module)
             machine["set_instrument"](load_tvm_ffi().convert(watch))
             function = machine[self.metadata.entry]
 
@@ -276,34 +275,6 @@ class LoadedModel:
         tvm_ffi = load_tvm_ffi()
         tensors = [tvm_ffi.from_dlpack(align(value)) for value in part.arguments]
         return [*tensors, *self._weights]
-
-    def _new_machine(self) -> Any:
-        try:
-            machine = self._module["vm_load_executable"]()
-            machine["vm_initialization"](_DEVICE_CPU, _DEVICE_INDEX, _POOLED_ALLOCATOR)
-        except (RuntimeError, ValueError, AttributeError) as error:
-            raise ArtifactError(
-                f"{LIBRARY_FILE} holds no model that TVM's runtime can start "
-                f"({first_line(error)}): export the model again"
-            ) from None
-        return machine
-
-    def _check_arity(self, machine: Any) -> None:
-        """Refuse a function that takes another number of inputs and weights than there are."""
-        entry = self.metadata.entry
-        try:
-            arity = int(machine["get_function_arity"](entry))
-        except (RuntimeError, ValueError, AttributeError) as error:
-            raise ArtifactError(
-                f"{LIBRARY_FILE} has no function {entry!r} ({first_line(error)}): "
-                "export the model again"
-            ) from None
-        inputs = len(self.inputs) + self.metadata.is_open  # the tile map
-        if arity != inputs + len(self._weights):
-            raise ArtifactError(
-                f"{LIBRARY_FILE} takes {arity} tensors, there are {inputs} inputs and "
-                f"{len(self._weights)} weights: the artifact is damaged, export it again"
-            )
 
 
 def _values(result: Any) -> list[Array]:
