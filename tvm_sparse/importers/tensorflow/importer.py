@@ -50,7 +50,8 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
     progress("starting TensorFlow")
     import_transformers()
     progress(f"building the TensorFlow model of {source.name} ({source.kind} weights)")
-    with refusing(f"{source.name} ({source.architecture}) cannot be imported"):
+    at_ranges = " for ranges of --batch and --seq-len" if spec.is_open else ""
+    with refusing(f"{source.name} ({source.architecture}) cannot be imported{at_ranges}"):
         loaded = load_with_gaps(source, spec.seed)
         model, config = loaded.model, full_config(loaded.model)
         inputs = input_signature(model, config, spec.batch, spec.seq_len, spec.inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tvm
@@ -27,14 +27,14 @@ def _layout(node: Node) -> str:
     return str(layout)
 
 
-def _spatial(node: Node, values: list[int] | None) -> list[int]:
+def _spatial(node: Node, values: Sequence[Any] | None) -> list[Any]:
     """Return the height and width entries of a four-entry attribute."""
     layout = _layout(node)
-    return [int(values[layout.index(axis)]) for axis in "HW"] if values else [1, 1]
+    return [values[layout.index(axis)] for axis in "HW"] if values else [1, 1]
 
 
 def _padding(
-    node: Node, extents: list[int], window: list[int], strides: list[int]
+    node: Node, extents: list[Any], window: list[int], strides: list[int]
 ) -> tuple[int, ...]:
     """Return (top, left, bottom, right) for TF's padding names.
 
@@ -50,7 +50,8 @@ def _padding(
         )
         return (top, left, bottom, right)
     totals = [
-        max((-(-extent // stride) - 1) * stride + size - extent, 0)
+        # Without strides whatever the extent is, which the run may decide.
+        size - 1 if stride == 1 else max((-(-extent // stride) - 1) * stride + size - extent, 0)
         for extent, size, stride in zip(extents, window, strides, strict=True)
     ]
     return (*(total // 2 for total in totals), *(total - total // 2 for total in totals))
@@ -76,7 +77,7 @@ def _convolved(
     strides = _spatial(node, node.attrs["strides"])
     dilation = _spatial(node, node.attrs.get("dilations"))
     window = [(s - 1) * d + 1 for s, d in zip(size, dilation, strict=True)]
-    extents = _spatial(node, list(shape_of(x)))
+    extents = _spatial(node, shape_of(x))
     kernel_layout = "HWIO"
     if layout == "NCHW":
         kernel, kernel_layout = emit(op.permute_dims(kernel, [3, 2, 0, 1])), "OIHW"
@@ -98,7 +99,7 @@ def _pooling(relax_op: Callable[..., Any]) -> Converter:
     def emit_pooling(emit: Emitter, node: Node, x: Value) -> tvm.ir.Expr:
         window = _spatial(node, node.attrs["ksize"])
         strides = _spatial(node, node.attrs["strides"])
-        padding = _padding(node, _spatial(node, list(shape_of(x))), window, strides)
+        padding = _padding(node, _spatial(node, shape_of(x)), window, strides)
         sizes = {"pool_size": tuple(window), "strides": tuple(strides), "padding": padding}
         return emit(relax_op(as_expr(x), **sizes, layout=_layout(node)))
 
