@@ -15,6 +15,8 @@ the next; the sums wait in `out`, which is small beside what is read.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import tvm
 
 from tvm_sparse.formats.bsr import WORD_BITS, Field, SparseFormat
@@ -192,36 +194,50 @@ def make_bsr_sparse_dense(
             for index, place in enumerate(places):
                 store(out, acc[index], place, width)
 
-        def chunk_times_panel(
-            chunk: Expr, tile: Expr, panel: Expr | int, registers: tuple[Expr | int, int]
+        def chunks_times_panel(
+            run: tuple[Expr, Expr | int],
+            tile: Expr,
+            panel: Expr | int,
+            registers: tuple[Expr | int, int],
         ) -> None:
-            first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
-            with serial(first, stop) as nth:
-                group = tiles.held(nth)
-                # The fewer registers of tokens, the more rows keep as many sums in flight.
-                for rows_taken in row_chunks(bs_r, rows * (layout.vectors // registers[1])):
-                    with tiles.own_registers():
-                        group_times_panel(group, tile, panel, rows_taken, registers)
+            for chunk in each_chunk(run):
+                first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
+                with serial(first, stop) as nth:
+                    group = tiles.held(nth)
+                    # The fewer registers of tokens, the more rows keep as many sums in flight.
+                    for rows_taken in row_chunks(bs_r, rows * (layout.vectors // registers[1])):
+                        with tiles.own_registers():
+                            group_times_panel(group, tile, panel, rows_taken, registers)
 
-        def chunk_times_tile(tile: Expr, chunk: Expr, first: Expr | int, count: int) -> None:
-            registers = (first, count)
-            units_taken = (weight_chunks[chunk, 0], weight_chunks[chunk, 1])
+        def each_chunk(run: tuple[Expr, Expr | int]) -> Iterator[Expr]:
+            first, count = run
+            if isinstance(count, int):
+                yield first
+                return
+            with serial(0, count) as nth:
+                yield tiles.held(first + nth)
+
+        def chunks_times_tile(
+            tile: Expr, run: tuple[Expr, Expr | int], first: Expr | int, count: int
+        ) -> None:
+            registers, last = (first, count), run[0] + run[1] - 1
+            units_taken = (weight_chunks[run[0], 0], weight_chunks[last, 1])
             if panels > 1 and count < layout.vectors:
                 # One code for all panels: that of few registers need not be the fastest.
                 tail.clear(out, tile, units_taken, registers)
                 with serial(0, panels) as panel:
-                    chunk_times_panel(chunk, tile, held(panel), registers)
+                    chunks_times_panel(run, tile, held(panel), registers)
                 tail.finish(out, tile, units_taken, registers, plain=True)
                 return
-            chunk_times_panel(chunk, tile, 0, registers)
+            chunks_times_panel(run, tile, 0, registers)
             if panels > 2:
                 with serial(1, panels - 1) as panel:
-                    chunk_times_panel(chunk, tile, panel, registers)
+                    chunks_times_panel(run, tile, panel, registers)
             if panels > 1:
-                chunk_times_panel(chunk, tile, panels - 1, registers)
+                chunks_times_panel(run, tile, panels - 1, registers)
             tail.finish(out, tile, units_taken, registers)
 
-        tiles.compute("bsr_sparse_dense", chunks, work, chunk_times_tile)
+        tiles.compute_runs("bsr_sparse_dense", chunks, work, chunks_times_tile)
 
     return prim_func(body)
 

@@ -32,6 +32,11 @@ from tvm_sparse.target import PARALLEL_OPERATIONS, pays_in_parallel
 Emit: TypeAlias = "Callable[[Expr | int, int], None]"
 #: The same, for a tile and a part of its work.
 Compute: TypeAlias = "Callable[[Expr, Expr, Expr | int, int], None]"
+#: The same, for a tile and several parts: the first one, and how many.
+ComputeRun: TypeAlias = "Callable[[Expr, tuple[Expr, Expr | int], Expr | int, int], None]"
+
+#: Tiles for each part of one that threads take whole, even if some threads get one more.
+_TILES_PER_PART = 8
 
 #: The columns of a tile map, see `TokenLayout`.
 _SEQUENCE, _POSITION, _FIRST_TILE, _LENGTH = range(4)
@@ -141,6 +146,33 @@ class TokenTiles:
             tile, part = held(T.floordiv(unit, parts)), held(T.floormod(unit, parts))
             live, most = self.live_registers(tile), self.layout.vectors
             self.split(live, most, functools.partial(emit, tile, part))
+
+    def compute_runs(self, name: str, parts: int, work: Work, emit: ComputeRun) -> None:
+        """Compute all tiles as `compute` does, several parts of a tile together.
+
+        `emit` is called with a run of parts instead of one: the first, and how many. Into so many
+        parts a single tile is cut for the threads; more tiles are taken whole where they come out
+        even.
+        """
+        if not self.layout.is_open:
+            self.compute(
+                name, parts, work, lambda tile, part, *registers: emit(tile, (part, 1), *registers)
+            )
+            return
+
+        def alone(tile: Expr) -> None:
+            with serial(0, held(self.live_registers(tile))) as register:
+                emit(tile, (int64(0), int64(parts)), held(register), 1)
+
+        is_even = tvm.tirx.any(
+            T.floormod(self.count, parts) == 0, self.count >= parts * _TILES_PER_PART
+        )
+        shares = T.Select(is_even, int64(1), int64(parts))
+        with self.together(name, work.alone, alone), parallel(self.count * shares, name) as unit:
+            taken, tile = held(T.floordiv(parts, shares)), held(T.floordiv(unit, shares))
+            run = held(T.floormod(unit, shares) * taken), taken
+            live, most = self.live_registers(tile), self.layout.vectors
+            self.split(live, most, functools.partial(emit, tile, run))
 
     @contextmanager
     def together(self, name: str, most: int, alone: Callable[[Expr], None]) -> Iterator[None]:
