@@ -111,10 +111,10 @@ def report(task: str, tokenizer: str, count: int, result: Comparison, long_s: fl
 
 
 def shortened(mismatches: Iterable[tuple[Any, Any, Any]]) -> Iterable[str]:
-    """Yield questions and both answers, cut to a line each."""
+    """Yield questions and both answers, cut to a few lines each."""
     for parts in mismatches:
         for name, part in zip(("asked", "theirs", "ours"), parts, strict=True):
-            yield f"{name}: {part!r}"[:200]
+            yield f"{name}: {part!r}"[:2000]
 
 
 if __name__ == "__main__":

@@ -46,8 +46,23 @@ class TensorFlowModel:
         names = ("input_ids", "attention_mask", "token_type_ids")
         self.inputs = tuple(TensorSpec(name, (batch, seq_len), "int32") for name in names)
 
-    def run(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: value.numpy() for name, value in self._model(inputs).items()}
+    def run_ragged(self, sequences: list[Any], **more: list[Any]) -> list[dict[str, np.ndarray]]:
+        batch, seq_len = self.inputs[0].shape
+        assert len(sequences) <= batch
+        given = {"input_ids": sequences, "attention_mask": [[1] * len(s) for s in sequences]}
+        arrays = {}
+        for spec in self.inputs:
+            arrays[spec.name] = np.zeros((batch, seq_len), np.int32)
+            for row, values in enumerate({**given, **more}.get(spec.name, ())):
+                arrays[spec.name][row, : len(values)] = values
+        outputs = {name: value.numpy() for name, value in self._model(arrays).items()}
+        return [
+            {
+                name: value[row, : len(ids)] if value.shape[1:2] == (seq_len,) else value[row]
+                for name, value in outputs.items()
+            }
+            for row, ids in enumerate(sequences)
+        ]
 
 
 def theirs(folder: Path, task: str, asked: list[tuple[Any, dict[str, Any]]]) -> list[Any]:
@@ -114,7 +129,11 @@ def open_checkpoint(model: Any, folder: Path, config: dict[str, Any]) -> TextMod
     description = ModelDescription("tiny", architecture, task_of(architecture).name, config)
     found = read_text_files(folder, config)
     assert found is not None
-    return TextModel(model, description, found[0], folder)
+    facts, tokenizer = found
+    artifact = folder.with_name("artifact")
+    artifact.mkdir()
+    (artifact / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+    return TextModel(model, description, facts, artifact)
 
 
 def ours(model: TextModel, task: str, asked: list[tuple[Any, dict[str, Any]]]) -> list[Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,7 @@ def _head(architecture: str, config: dict[str, Any], classes: int) -> dict[str, 
 
 
 def make_tokenizer(folder: Path, kind: str, seq_len: int) -> int:
-    """Write a tokenizer that learned a small vocabulary; return its size."""
+    """Write a tokenizer with a small vocabulary of a corpus; return its size."""
     texts = [*CORPUS.read_text(encoding="utf-8").splitlines(), *_FOREIGN]
     special = _BERT if kind == "word-pieces" else _ROBERTA
     tokens = list(special.values())
@@ -111,22 +113,29 @@ def make_tokenizer(folder: Path, kind: str, seq_len: int) -> int:
         tokenizer.normalizer = normalizers.BertNormalizer()
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(vocab_size=600, special_tokens=tokens)
+        characters, words = _pieces(tokenizer, texts)
+        endings = [f"##{piece}" for piece in (*characters, "ing", "ed", "er", "ly")]
+        pieces = dict.fromkeys([*tokens, *characters, *endings, *words])
+        vocabulary = {piece: number for number, piece in enumerate(pieces)}
+        tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
     elif kind == "bytes":
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(
-            vocab_size=600, special_tokens=tokens, initial_alphabet=alphabet
+            vocab_size=600, special_tokens=tokens, initial_alphabet=alphabet, show_progress=False
         )
+        tokenizer.train_from_iterator(texts, trainer)
     else:
         tokenizer = Tokenizer(models.Unigram())
         tokenizer.normalizer = normalizers.NFKC()
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(vocab_size=600, special_tokens=tokens, unk_token="<unk>")
-    tokenizer.train_from_iterator(texts, trainer)
+        characters, words = _pieces(tokenizer, texts)
+        pieces = dict.fromkeys([*tokens, *words, *characters])
+        scored = [(piece, -number / 50) for number, piece in enumerate(pieces)]
+        tokenizer.model = models.Unigram(scored, unk_id=tokens.index("<unk>"))
     if kind != "word-pieces":
         mask = AddedToken("<mask>", lstrip=True, special=True)
         tokenizer.add_special_tokens([mask])
@@ -153,3 +162,16 @@ def make_tokenizer(folder: Path, kind: str, seq_len: int) -> int:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return int(tokenizer.get_vocab_size())
+
+
+def _pieces(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the characters of texts and their most frequent words.
+
+    The library's own trainers for these models find others each time.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        counts.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+    characters = sorted({character for word in counts for character in word})
+    return characters, sorted(counts, key=lambda word: (-counts[word], word))[:300]

@@ -38,7 +38,7 @@ def make_texts(count: int, seed: int = 0) -> list[str]:
 
 def long_text(seed: int = 0) -> str:
     """Return a text of 100,000 characters."""
-    return " ".join(make_texts(len(ODD) + 2000, seed))[:LONG].ljust(LONG, "a")
+    return " ".join(make_texts(len(ODD) + 2000, seed)).strip()[:LONG].ljust(LONG, "a")
 
 
 def long_question(task: str, mask: str) -> tuple[Any, dict[str, Any]]:

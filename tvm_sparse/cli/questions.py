@@ -82,7 +82,8 @@ def read_questions(task: str, texts: Sequence[str], flags: Mapping[str, Any]) ->
     InputError
         There is no text, or a file cannot be read.
     """
-    given = {name: flag for name, flag in _FLAGS.items() if flags[name] not in (None, False, ())}
+    # 0 is something that is given, and equal to False.
+    given = {n: f for n, f in _FLAGS.items() if not any(flags[n] is no for no in (None, False, ()))}
     for flag in given.values():
         if task not in flag.tasks:
             raise ConfigError(

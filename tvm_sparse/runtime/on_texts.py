@@ -26,7 +26,7 @@ def open_texts(model: Runnable, metadata: ArtifactMetadata, directory: Path | No
     Raises
     ------
     InputError
-        It has no tokenizer, takes no texts, or nothing that tells padding from words.
+        It has no tokenizer, or takes no texts.
     ArtifactError
         The tokenizer is not the one that was exported.
     """
@@ -39,4 +39,5 @@ def open_texts(model: Runnable, metadata: ArtifactMetadata, directory: Path | No
     path, entry = directory / TOKENIZER_FILE, metadata.files.get(TOKENIZER_FILE)
     if entry is None or file_sha256(path) != entry.sha256:
         raise ArtifactError(f"{path} is not the one that was exported: export the model again")
-    return TextModel(model, metadata.model, facts, directory)
+    together = not metadata.mixes_tokens
+    return TextModel(model, metadata.model, facts, directory, together)

@@ -1,15 +1,15 @@
 """Run tokenised texts through a model, and give back what it says of each.
 
-How a build takes its inputs is known here alone: today it has one shape, to which texts are padded.
+How a build takes its inputs is known here alone: the model runs texts of different lengths
+together, padded if it has one shape and as they are if it has any, and takes so many at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import InputError
@@ -18,9 +18,7 @@ from tvm_sparse.model.facts import TensorSpec
 #: Outputs of one text, without padding: (tokens, ...) or (...).
 Outputs = dict[str, NDArray[Any]]
 
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-#: Outputs of two dimensions that have one number for each token.
-_TOKEN_SCORES = ("start_logits", "end_logits")
+_IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
 
 
 class Runnable(Protocol):
@@ -28,23 +26,26 @@ class Runnable(Protocol):
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """Names, shapes and dtypes of its inputs."""
+        """Names, largest shapes and dtypes of its inputs."""
 
-    def run(self, **inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Return its outputs by name."""
+    def run(self, **inputs: Any) -> Outputs:
+        """Return the outputs of sequences of one length."""
+
+    def run_ragged(self, sequences: Sequence[Any], **more: Sequence[Any]) -> list[Outputs]:
+        """Return the outputs of each of some sequences of any lengths."""
 
 
 class Batches:
-    """Runs tokenised texts through a model of one shape.
+    """Runs tokenised texts through a model.
 
     Parameters
     ----------
     model : LoadedModel
         A build.
-    pad_id : int
-        Id of the padding.
     token_types : bool
         Whether the model is told which text of a pair a token is from.
+    together : bool
+        Whether texts of different lengths may share a run.
 
     Attributes
     ----------
@@ -54,21 +55,16 @@ class Batches:
     Raises
     ------
     InputError
-        The model takes something that is no text, or nothing that tells padding from words.
+        The model takes something that is no text.
     """
 
-    def __init__(self, model: Runnable, pad_id: int = 0, token_types: bool = True) -> None:
-        self._model, self._pad_id, self._token_types = model, pad_id, token_types
+    def __init__(self, model: Runnable, token_types: bool = True, together: bool = True) -> None:
         names = [spec.name for spec in model.inputs]
-        unknown = [name for name in names if name not in _INPUTS]
-        if unknown or "input_ids" not in names:
+        if _IDS not in names or not {*names} <= {_IDS, _MASK, _TYPES}:
             raise InputError(f"the model takes {', '.join(names)}: give a model of texts")
-        if "attention_mask" not in names:
-            raise InputError(
-                "the build takes input_ids alone, in which padding would be read as words: export "
-                "the model with --inputs full"
-            )
-        self._batch, self.most_tokens = model.inputs[0].shape
+        self._model, self._together = model, together
+        self._types = token_types and _TYPES in names
+        self._most_texts, self.most_tokens = model.inputs[names.index(_IDS)].shape
 
     def run(self, encodings: Iterable[Any], at_once: int) -> Iterator[Outputs]:
         """Yield the outputs of one text after the other.
@@ -78,32 +74,16 @@ class Batches:
         encodings : iterable of tokenizers.Encoding
             Of at most `most_tokens` tokens each.
         at_once : int
-            How many in one run, where the build leaves the choice: one shape does not.
+            How many in one run, if the build takes so many.
         """
         waiting = iter(encodings)
-        while part := list(islice(waiting, self._batch)):
-            outputs = self._model.run(**self._padded(part))
-            for row, one in enumerate(part):
-                yield {
-                    name: _of_text(name, value[row], len(one.ids))
-                    for name, value in outputs.items()
-                }
-
-    def _padded(self, encodings: list[Any]) -> dict[str, NDArray[Any]]:
-        """Return the inputs of one run; rows that no text fills repeat the last one."""
-        rows = [*encodings, *[encodings[-1]] * (self._batch - len(encodings))]
-        shape = (self._batch, self.most_tokens)
-        ids = np.full(shape, self._pad_id, np.int64)
-        mask, types = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        for row, one in enumerate(rows):
-            length = len(one.ids)
-            ids[row, :length], mask[row, :length] = one.ids, 1
-            if self._token_types:
-                types[row, :length] = one.type_ids
-        values = dict(zip(_INPUTS, (ids, mask, types), strict=True))
-        return {spec.name: values[spec.name].astype(spec.dtype) for spec in self._model.inputs}
-
-
-def _of_text(name: str, value: NDArray[Any], length: int) -> NDArray[Any]:
-    """Return one row of an output without its padding."""
-    return value[:length] if value.ndim == 2 or name in _TOKEN_SCORES else value
+        while part := list(islice(waiting, min(at_once, self._most_texts))):
+            ids = [one.ids for one in part]
+            more = {_TYPES: [one.type_ids for one in part]} if self._types else {}
+            if self._together:
+                yield from self._model.run_ragged(ids, **more)
+                continue
+            for row in range(len(part)):
+                inputs = {name: values[row : row + 1] for name, values in more.items()}
+                outputs = self._model.run(**{_IDS: ids[row : row + 1]}, **inputs)
+                yield {name: value[0] for name, value in outputs.items()}

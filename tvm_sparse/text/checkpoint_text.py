@@ -77,8 +77,12 @@ def read_text_files(folder: Path, config: Mapping[str, Any]) -> tuple[TextFacts,
     settings = _read_settings(folder / SETTINGS_FILE)
     named = {**_read_settings(folder / SPECIAL_TOKENS_FILE), **settings}
     length = settings.get("model_max_length")
+    special = _special_tokens(named, tokenizer)
+    # As transformers has it: they stay whole in texts, whether the file says so or not.
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    tokenizer.add_special_tokens([token for token in special.values() if token not in added])
     facts = TextFacts(
-        special_tokens=_special_tokens(named, tokenizer),
+        special_tokens=special,
         max_length=int(length) if length and 0 < length < 1e9 else None,
         token_types=_has_types(settings, str(config.get("model_type", ""))),
         clean_up=bool(settings.get("clean_up_tokenization_spaces")),

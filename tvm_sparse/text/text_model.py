@@ -45,6 +45,8 @@ class TextModel:
         How it takes texts.
     directory : Path
         Holds its `tokenizer.json`.
+    together : bool
+        Whether texts of different lengths may share a run.
 
     Attributes
     ----------
@@ -62,11 +64,16 @@ class TextModel:
     """
 
     def __init__(
-        self, model: Runnable, description: ModelDescription, facts: TextFacts, directory: Path
+        self,
+        model: Runnable,
+        description: ModelDescription,
+        facts: TextFacts,
+        directory: Path,
+        together: bool = True,
     ) -> None:
         self.description, self.facts = description, facts
         self.tokenizer = TaskTokenizer(directory, facts)
-        self._batches = Batches(model, self.tokenizer.special.get("pad", 0), facts.token_types)
+        self._batches = Batches(model, facts.token_types, together)
         most = self._batches.most_tokens
         self.most_tokens = min(most, facts.max_length or most)
 
