@@ -27,6 +27,8 @@ from tvm_sparse.kernels.vector import (
 
 #: Partial sums of all vectors together: independent chains to hide the latency of an addition.
 _PARTIAL_SUMS = 8
+#: The same, for each vector of an open layout.
+_OPEN_SUMS = 4
 _OPERATIONS_PER_VALUE = 20
 
 
@@ -64,7 +66,9 @@ def make_layer_norm(
         out = argument("out", tiles.shape(features))
 
         def normalise(tile: Expr, first_token: Expr, vectors: int) -> None:
-            chains = max(1, _PARTIAL_SUMS // vectors)
+            # Of an open layout as many whatever is taken together: a token's result is the same in
+            # any batch, to the last bit.
+            chains = _OPEN_SUMS if layout.is_open else max(1, _PARTIAL_SUMS // vectors)
 
             def place(feature: Expr, vector: int) -> list[Expr]:
                 return [tile, feature, first_token + vector * lanes]
