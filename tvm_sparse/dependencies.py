@@ -125,6 +125,18 @@ WEIGHTS = (
         IMPORTING,
     ),
 )
+#: What `tvm-sparse serve` listens with.
+SERVING = (
+    Requirement(("uvicorn",), (0, 30), _NO_LIMIT, "uvicorn>=0.30", "it speaks HTTP", "serve"),
+    Requirement(("uvloop",), (0, 19), _NO_LIMIT, "uvloop>=0.19", "it is the event loop", "serve"),
+    Requirement(("httptools",), (0, 6), _NO_LIMIT, "httptools>=0.6", "it parses HTTP", "serve"),
+    Requirement(("orjson",), (3, 10), _NO_LIMIT, "orjson>=3.10", "it parses JSON", "serve"),
+)
+#: What extras are for, where one is missing.
+_PURPOSES = {
+    IMPORTING: "importing and pruning models needs the extra '{}', running exported ones does not",
+    "serve": "serving over HTTP needs the extra '{}'",
+}
 
 
 def check_dependencies(
@@ -166,8 +178,7 @@ def check_dependencies(
     intro = "installed packages do not work together: " if faults else ""
     for extra, names in missing.items():
         faults[f"tvm_sparse[{extra}]"] = (
-            f"{', '.join(names)} not installed (importing and pruning models needs the extra "
-            f"'{extra}', running exported ones does not)"
+            f"{', '.join(names)} not installed ({_PURPOSES[extra].format(extra)})"
         )
     if faults:
         installs = " ".join(f"'{install}'" for install in faults)

@@ -38,6 +38,7 @@ _COMMANDS = {
     "export": "Write a build as a directory to deploy.",
     "bench": "Measure an exported build.",
     "predict": "Ask an exported build about texts.",
+    "serve": "Answer requests over HTTP with exported builds.",
     "compare": "Measure an exported build beside other engines.",
     "tune": "Search the fastest register tiles on this machine.",
     "analyze": "Tell what each layer costs and what would run sparse.",

@@ -207,6 +207,32 @@ def check_types(
     raise error(one_line(f"{origin}: {fault}", advice))
 
 
+def check_settings(
+    document: Any, kind: type[Record], origin: str, error: type[TvmSparseError]
+) -> Record:
+    """Return the record that somebody wrote by hand: fields that have a default may be left out.
+
+    Parameters
+    ----------
+    document : object
+        As JSON or YAML has it.
+    kind, error
+        As `read_record` takes them.
+    origin : str
+        Where it is from, for messages.
+
+    Raises
+    ------
+    TvmSparseError
+        Of the class `error`: a field is missing, unknown or of another type.
+    """
+    record: Record = check_types(document, kind, origin, error)
+    fault = next(_strays(document, record, "", whole=False), "")
+    if fault:
+        raise error(one_line(f"{origin}: {fault}", ""))
+    return record
+
+
 def holds_long(document: Any) -> bool:
     """Tell whether a document holds an integer of more than 64 bits."""
     waiting = [document]
@@ -270,17 +296,19 @@ def _fault(document: Any, kind: Any) -> str:
     return ""
 
 
-def _strays(given: Any, read: Any, path: str) -> Iterator[str]:
-    """Yield what a document lacks or has beyond what was read of it: a record is written whole."""
+def _strays(given: Any, read: Any, path: str, whole: bool = True) -> Iterator[str]:
+    """Yield what a document has beyond what was read of it, and what it lacks if it is `whole`."""
     if is_dataclass(read):
         names = [field.name for field in fields(read)]
         yield from (f"{path}{name}: unknown field" for name in given if name not in names)
-        yield from (f"{path}{name}: field is missing" for name in names if name not in given)
+        if whole:
+            yield from (f"{path}{name}: field is missing" for name in names if name not in given)
         for name in names:
-            yield from _strays(given[name], getattr(read, name), f"{path}{name}.")
+            if name in given:
+                yield from _strays(given[name], getattr(read, name), f"{path}{name}.", whole)
     elif isinstance(read, dict) and read is not given:
         for name, value in read.items():
-            yield from _strays(given[name], value, f"{path}{name}.")
+            yield from _strays(given[name], value, f"{path}{name}.", whole)
     elif isinstance(read, tuple) and given and isinstance(given[0], (dict, list)):
         for index, (ours, theirs) in enumerate(zip(given, read, strict=True)):
-            yield from _strays(ours, theirs, f"{path.removesuffix('.')}[{index}].")
+            yield from _strays(ours, theirs, f"{path.removesuffix('.')}[{index}].", whole)

@@ -1,0 +1,182 @@
+"""Waiting for a stream: who runs together, who is refused, who left; with a slow model."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tvm_sparse.errors import InputError
+from tvm_sparse.serve.config import QueueConfig
+from tvm_sparse.serve.inference import Request
+from tvm_sparse.serve.refusal import Refusal
+from tvm_sparse.serve.served_model import ServedModel, Signature
+from tvm_sparse.serve.streams import Lane, Streams
+from tvm_sparse.serve.tensors import Tensor, of_texts
+from tvm_sparse.serve.ticket import get_ticket
+
+pytestmark = pytest.mark.unit
+
+
+class Slow:
+    """A model that answers when the test says so, and keeps what it ran together."""
+
+    def __init__(self, streams: int = 1, **queue: int) -> None:
+        self.batches: list[list[int]] = []
+        self.go, self.begun = threading.Event(), threading.Event()
+        self.streams = Streams(streams)
+        self.lane: Lane[int, int] = Lane(self._run, lambda length: length, 4, 100)
+        nothing = Signature("slow", (), ())
+        self.served = ServedModel(
+            "slow", nothing, self._answer, self.streams, QueueConfig(**queue), lambda: 0
+        )
+        self.served.ready = True
+
+    def _run(self, lengths: list[int]) -> list[int]:
+        self.batches.append(lengths)
+        self.begun.set()
+        assert self.go.wait(20)
+        if 13 in lengths:
+            raise InputError("13 given")
+        if 66 in lengths:
+            raise RuntimeError("broken")
+        return [-length for length in lengths]
+
+    def _answer(self, request: Request) -> dict[str, Tensor]:
+        lengths = [len(text) for text in request.inputs["TEXT"].texts("TEXT")]
+        return {
+            "OUT": of_texts(list(map(str, self.streams.submit(self.lane, lengths, get_ticket()))))
+        }
+
+    async def ask(self, *lengths: int, gone: Any = None, **parameters: Any) -> list[int]:
+        texts = of_texts(["x" * length for length in lengths])
+        request = Request({"TEXT": texts}, {}, parameters)
+        answer = await self.served.infer(request, gone or _never)
+        return list(map(int, answer["OUT"].values))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(4000):
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError("it never came to that")
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()
+
+
+async def _refusal(task: asyncio.Task[Any]) -> Refusal:
+    with pytest.raises(Refusal) as refused:
+        await task
+    return refused.value
+
+
+def test_like_lengths_run_together_and_the_oldest_goes_first() -> None:
+    async def play(slow: Slow) -> None:
+        tasks = [asyncio.create_task(slow.ask(1))]
+        await slow.until(slow.begun.is_set)
+        # The oldest is 50, with 45 beside it; 90 would be too much there.
+        for place, length in enumerate((50, 2, 45, 3, 90)):
+            tasks.append(asyncio.create_task(slow.ask(length)))
+            await slow.until(lambda place=place: len(slow.streams) == place + 1)
+        slow.go.set()
+        assert await asyncio.gather(*tasks) == [[-1], [-50], [-2], [-45], [-3], [-90]]
+        assert slow.batches == [[1], [50, 45], [2, 3, 90]]
+        assert slow.served.statistics.success.count == 6
+        assert slow.served.statistics.pending == 0
+
+    asyncio.run(play(Slow()))
+
+
+def test_a_run_has_no_more_than_fits() -> None:
+    async def play(slow: Slow) -> None:
+        tasks = [asyncio.create_task(slow.ask(1))]
+        await slow.until(slow.begun.is_set)
+        for place, lengths in enumerate([(5, 5), (5, 5), (5,), (1,) * 9]):
+            tasks.append(asyncio.create_task(slow.ask(*lengths)))
+            await slow.until(lambda place=place: len(slow.streams) == place + 1)
+        slow.go.set()
+        await asyncio.gather(*tasks)
+        assert slow.batches == [[1], [5, 5, 5, 5], [5], [1] * 9]
+
+    asyncio.run(play(Slow()))
+
+
+def test_what_one_request_is_refused_for_does_not_hurt_others() -> None:
+    async def play(slow: Slow) -> None:
+        first = asyncio.create_task(slow.ask(1))
+        await slow.until(slow.begun.is_set)
+        good, bad = asyncio.create_task(slow.ask(12)), asyncio.create_task(slow.ask(13))
+        await slow.until(lambda: len(slow.streams) == 2)
+        slow.go.set()
+        assert await first == [-1]
+        assert await good == [-12]
+        error = await _refusal(bad)
+        assert (error.status, error.message) == (400, "13 given")
+        error = await _refusal(asyncio.create_task(slow.ask(66)))
+        assert (error.status, error.message) == (500, "RuntimeError: broken")
+        assert await slow.ask(3) == [-3]
+
+    asyncio.run(play(Slow()))
+
+
+def test_a_full_queue_refuses_at_once() -> None:
+    async def play(slow: Slow) -> None:
+        tasks = [asyncio.create_task(slow.ask(n)) for n in (1, 2, 3)]
+        await slow.until(lambda: slow.served.statistics.pending == 3)
+        error = await _refusal(asyncio.create_task(slow.ask(4)))
+        assert (error.status, "exceeds maximum queue size 3" in error.message) == (503, True)
+        slow.go.set()
+        assert await asyncio.gather(*tasks) == [[-1], [-2], [-3]]
+        assert slow.served.statistics.failures == {"REJECTED": 1}
+
+    asyncio.run(play(Slow(max_size=3)))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the model's", "the request's"])
+def test_what_waits_too_long_is_refused_and_never_run(own: bool) -> None:
+    async def play(slow: Slow) -> None:
+        # It has begun, and is answered however long it takes.
+        first = asyncio.create_task(slow.ask(1))
+        await slow.until(slow.begun.is_set)
+        late = slow.ask(2, timeout=30_000) if own else slow.ask(2)
+        error = await _refusal(asyncio.create_task(late))
+        assert (error.status, "timed out" in error.message) == (503, True)
+        slow.go.set()
+        assert await first == [-1]
+        assert slow.batches == [[1]]
+
+    asyncio.run(play(Slow(timeout_ms=20_000 if own else 30)))
+
+
+def test_who_leaves_costs_nothing() -> None:
+    async def play(slow: Slow) -> None:
+        first = asyncio.create_task(slow.ask(1))
+        await slow.until(slow.begun.is_set)
+        left = asyncio.Event()
+        gone = asyncio.create_task(slow.ask(2, gone=left.wait))
+        await slow.until(lambda: len(slow.streams) == 1)
+        left.set()
+        assert (await _refusal(gone)).reason == "CANCELED"
+        assert len(slow.streams) == 0
+        slow.go.set()
+        assert await first == [-1]
+        assert slow.batches == [[1]]
+
+    asyncio.run(play(Slow()))
+
+
+def test_more_requests_than_threads_and_streams() -> None:
+    async def play(slow: Slow) -> None:
+        slow.go.set()
+        lengths = [14 + n * 7 % 40 for n in range(300)]
+        answers = await asyncio.gather(*(slow.ask(length) for length in lengths))
+        assert answers == [[-length] for length in lengths]
+        assert sorted(n for batch in slow.batches for n in batch) == sorted(lengths)
+        assert len(slow.streams) == 0
+
+    asyncio.run(play(Slow(streams=3, max_size=300)))

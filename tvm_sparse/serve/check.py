@@ -1,0 +1,58 @@
+"""Whether what a configuration names can be served, as far as that shows without loading it."""
+
+from __future__ import annotations
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.runtime.artifact import check_packages
+from tvm_sparse.runtime.metadata import ArtifactMetadata, load_metadata
+from tvm_sparse.serve.config import ModelConfig, ServeConfig
+from tvm_sparse.text.pipelines import choose_task
+
+
+def check_config(config: ServeConfig) -> list[str]:
+    """Return a line on each model that is served.
+
+    Raises
+    ------
+    ArtifactError, ConfigError, DependencyError
+        One cannot be, with its place in the configuration.
+    """
+    config.threads()
+    lines = []
+    for index, one in enumerate(config.models):
+        metadata, task = check_model(one, f"models[{index}]")
+        lines.append(f"{one.name}: {metadata.name}, {metadata.build}, {task or 'tensors'}")
+    return lines
+
+
+def check_model(one: ModelConfig, where: str) -> tuple[ArtifactMetadata, str | None]:
+    """Return a model's metadata and the task it is asked, None if it takes tensors alone.
+
+    Parameters
+    ----------
+    one : ModelConfig
+        The model.
+    where : str
+        Its place in the configuration, for messages.
+
+    Raises
+    ------
+    ArtifactError, DependencyError
+        It is no artifact, or its packages are not installed.
+    ConfigError
+        It is not for the task, or has no tokenizer.
+    """
+    metadata = load_metadata(one.model)
+    check_packages(metadata)
+    if metadata.text is None and one.task is None:
+        return metadata, None
+    try:
+        task = choose_task(metadata.model, one.task)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.task: {error}") from None
+    if metadata.text is None:
+        raise ConfigError(
+            f"{where}.task: {task} given, the artifact in {one.model} has no tokenizer: leave it "
+            "out, and it takes tensors"
+        )
+    return metadata, task

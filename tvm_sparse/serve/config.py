@@ -1,0 +1,181 @@
+"""What to serve: the file that says it, checked once."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import threads_here
+from tvm_sparse.records.read import check_settings
+from tvm_sparse.records.yaml_file import read_yaml
+from tvm_sparse.serve.deepsparse import from_deepsparse, is_deepsparse
+
+PORT = 5543
+LOOPBACK = "127.0.0.1"
+#: Behind the name of a model of texts, the name under which it takes tensors.
+TENSORS = "-tensors"
+
+# They stand in addresses.
+_Name = Annotated[str, Meta(pattern=r"^(?!.*\n)[A-Za-z0-9_][\w.-]{0,99}$")]
+_Route = Annotated[str, Meta(pattern=r"^(?!.*\n)[\w./-]{0,200}$")]
+
+
+@dataclass(frozen=True)
+class HttpConfig:
+    """Where to listen.
+
+    Attributes
+    ----------
+    host : str
+        Address of this machine; by default only this machine itself can reach the server.
+    port : int
+        Port; 0 for one that is free.
+    max_body_mb : int
+        Largest body of a request, unpacked, in MB.
+    """
+
+    host: str = LOOPBACK
+    port: Annotated[int, Meta(ge=0, le=65535)] = PORT
+    max_body_mb: Annotated[int, Meta(ge=1, le=4096)] = 64
+
+
+@dataclass(frozen=True)
+class QueueConfig:
+    """How requests wait for a model.
+
+    Attributes
+    ----------
+    max_size : int
+        Requests that are waiting or answered at a time; further ones are refused.
+    timeout_ms : int
+        What has not begun to be computed after so many milliseconds is refused.
+    max_delay_us : int
+        Microseconds to wait for further requests that could share a run.
+    """
+
+    max_size: Annotated[int, Meta(ge=1, le=100_000)] = 128
+    timeout_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 10_000
+    max_delay_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model to serve.
+
+    Attributes
+    ----------
+    name : str
+        What requests call it.
+    model : str
+        Its artifact directory.
+    task : str or None
+        What it is asked, a key of `text.pipelines.TEXT_TASKS`; None for what it is for.
+    route : str
+        POST /predict/<route> asks it too; its name if empty.
+    queue : QueueConfig
+        How requests wait.
+    options : dict
+        Of the task's pipeline, for every request.
+    """
+
+    name: _Name
+    model: str
+    task: str | None = None
+    route: _Route = ""
+    queue: QueueConfig = QueueConfig()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """Where pipeline requests are posted: /predict/<route>."""
+        route = (self.route or self.name).strip("/")
+        return f"/{route}" if route.split("/")[0] == "predict" else f"/predict/{route}"
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """What to serve.
+
+    Attributes
+    ----------
+    models : tuple of ModelConfig
+        The models.
+    http : HttpConfig
+        Where to listen.
+    cores : int or None
+        Threads for all kernels; None for every core.
+    streams : {"latency", "throughput"} or int
+        Runs at a time, which share the cores: one, one for each core, or so many.
+    """
+
+    models: Annotated[tuple[ModelConfig, ...], Meta(min_length=1, max_length=1000)]
+    http: HttpConfig = HttpConfig()
+    cores: Annotated[int, Meta(ge=1, le=4096)] | None = None
+    streams: Literal["latency", "throughput"] | Annotated[int, Meta(ge=1, le=4096)] = "latency"
+
+    def __post_init__(self) -> None:
+        for what, values in (
+            ("name", [name for one in self.models for name in (one.name, one.name + TENSORS)]),
+            ("route", [one.path for one in self.models]),
+        ):
+            twice = {value for value in values if values.count(value) > 1}
+            if twice:
+                raise ConfigError(f"models: two have the {what} {min(twice)}: give each its own")
+
+    def threads(self) -> tuple[int, int]:
+        """Return how many runs there are at a time, and how many threads each has.
+
+        Raises
+        ------
+        ConfigError
+            This machine has fewer cores, or fewer than streams.
+        """
+        cores = threads_here(self.cores)
+        named = {"latency": 1, "throughput": cores}
+        streams = named[self.streams] if isinstance(self.streams, str) else self.streams
+        if streams > cores:
+            raise ConfigError(f"streams {streams} given: there are {cores} cores to share")
+        return streams, cores // streams
+
+
+def read_config(path: str | os.PathLike[str]) -> tuple[ServeConfig, list[str]]:
+    """Read a YAML file that says what to serve, one for DeepSparse's server among them.
+
+    Returns
+    -------
+    config : ServeConfig
+        What it says.
+    notes : list of str
+        What of it has no meaning here, a line.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or a field is unknown, missing or of another type.
+    """
+    document = read_yaml(path, ConfigError)
+    notes: list[str] = []
+    if is_deepsparse(document):
+        document, notes = from_deepsparse(document, str(path))
+    return check_settings(document, ServeConfig, str(path), ConfigError), notes
+
+
+def single(directory: str, task: str | None) -> ServeConfig:
+    """Return what serves the artifact in one directory under its name."""
+    name = re.sub(r"[^\w.-]", "-", Path(directory).resolve().name, flags=re.ASCII)
+    name = re.sub(r"^[.-]+", "", name)[:80] or "model"
+    return ServeConfig((ModelConfig(name, directory, task),))
+
+
+def with_address(config: ServeConfig, host: str | None, port: int | None) -> ServeConfig:
+    """Return a configuration with another host or port, where these are given."""
+    http = config.http
+    http = http if host is None else replace(http, host=host)
+    http = http if port is None else replace(http, port=port)
+    return replace(config, http=http)

@@ -1,0 +1,234 @@
+"""Inference requests and responses of the Open Inference Protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tvm_sparse.serve.refusal import wrong
+from tvm_sparse.serve.tensors import (
+    BYTES,
+    DTYPES,
+    Tensor,
+    TensorPlace,
+    check_shape,
+    from_binary,
+    from_json,
+    to_binary,
+    to_json,
+)
+
+#: Tells where in a body the JSON ends and the binary data begins.
+LENGTH_HEADER = "inference-header-content-length"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a model.
+
+    Attributes
+    ----------
+    inputs : dict of str to Tensor
+        By name.
+    outputs : dict of str to bool
+        What to return, and whether in binary; nothing for everything.
+    parameters : dict
+        Options.
+    id : str
+        Returned with the answer.
+    binary : bool
+        Whether outputs that are not in `outputs` are returned in binary.
+    """
+
+    inputs: dict[str, Tensor]
+    outputs: dict[str, bool]
+    parameters: dict[str, Any]
+    id: str = ""
+    binary: bool = False
+
+
+def parse_json(body: bytes | memoryview) -> dict[str, Any]:
+    """Return the JSON object in a body.
+
+    Raises
+    ------
+    Refusal
+        There is none.
+    """
+    try:
+        document = orjson.loads(body)
+    except ValueError as error:  # nesting that is too deep too
+        raise wrong(f"failed to parse the request JSON buffer: {error}") from None
+    if not isinstance(document, dict):
+        raise wrong("the request must be a JSON object")
+    return document
+
+
+def parse_request(body: bytes, header_length: str | None) -> Request:
+    """Return the request in a body.
+
+    Parameters
+    ----------
+    body : bytes
+        JSON, and binary data behind it.
+    header_length : str or None
+        Bytes of the JSON, where binary data follows.
+
+    Raises
+    ------
+    Refusal
+        It is none.
+    """
+    if header_length is None:
+        return read_request(parse_json(body), memoryview(b""))
+    if not (header_length.isascii() and header_length.isdigit()) or int(header_length) > len(body):
+        raise wrong(f"{LENGTH_HEADER} {header_length[:40]!r} given, the body has {len(body)} bytes")
+    length, view = int(header_length), memoryview(body)
+    return read_request(parse_json(view[:length]), view[length:])
+
+
+def read_request(document: Mapping[str, Any], data: memoryview) -> Request:
+    """Return the request in a JSON object and the binary data behind it.
+
+    Raises
+    ------
+    Refusal
+        It is none.
+    """
+    given = document.get("inputs")
+    if not isinstance(given, list):
+        raise wrong("failed to find an array 'inputs' in the request")
+    inputs: dict[str, Tensor] = {}
+    start = 0
+    most = max(len(data), 1 << 26)
+    for one in given:
+        name, datatype = _text(one, "name"), _text(one, "datatype")
+        if name in inputs:
+            raise wrong(f"input '{name}' is given twice")
+        if datatype != BYTES and datatype not in DTYPES:
+            raise wrong(f"input '{name}' has the unknown datatype '{datatype[:40]}'")
+        shape = check_shape(name, one.get("shape"), most)
+        size = _parameters(one).get("binary_data_size")
+        if size is None:
+            inputs[name] = from_json(name, datatype, shape, one.get("data"))
+            continue
+        if type(size) is not int or not 0 <= size <= len(data) - start:
+            raise wrong(
+                f"input '{name}': binary_data_size {str(size)[:40]} given, {len(data) - start} "
+                "bytes are left"
+            )
+        inputs[name] = from_binary(name, datatype, shape, data[start : start + size])
+        start += size
+    if start != len(data):
+        raise wrong(f"{len(data) - start} bytes of binary data belong to no input")
+    wanted = document.get("outputs") or []
+    if not isinstance(wanted, list):
+        raise wrong("'outputs' must be an array")
+    parameters = _parameters(document)
+    binary = parameters.get("binary_data_output") is True
+    outputs = {_text(one, "name"): _in_binary(one, binary) for one in wanted}
+    number = document.get("id", "")
+    return Request(inputs, outputs, parameters, str(number), binary)
+
+
+def check_inputs(model: str, places: Sequence[TensorPlace], inputs: Mapping[str, Tensor]) -> None:
+    """Refuse inputs that a model does not have, and the lack of those it needs.
+
+    Raises
+    ------
+    Refusal
+        Saying which, and what is wanted.
+    """
+    known = {place.name: place for place in places}
+    for name, tensor in inputs.items():
+        place = known.get(name)
+        if place is None:
+            raise wrong(
+                f"unexpected inference input '{name[:100]}' for model '{model}': it takes "
+                f"{', '.join(known)}"
+            )
+        if tensor.datatype not in (place.datatype, _WIDER.get(place.datatype)):
+            raise wrong(
+                f"inference input '{name}' data-type is '{tensor.datatype}', model '{model}' "
+                f"expects '{place.datatype}'"
+            )
+        if len(tensor.shape) != len(place.shape) or any(
+            extent not in (-1, given)
+            for given, extent in zip(tensor.shape, place.shape, strict=True)
+        ):
+            raise wrong(
+                f"unexpected shape for input '{name}' for model '{model}': expected "
+                f"{list(place.shape)}, got {list(tensor.shape)}"
+            )
+    missing = [p.name for p in places if not p.optional and p.name not in inputs]
+    if missing:
+        raise wrong(
+            f"expected {len(places)} inputs but got {len(inputs)} inputs for model '{model}': "
+            f"{', '.join(missing)} missing"
+        )
+
+
+def check_outputs(model: str, places: Sequence[TensorPlace], outputs: Mapping[str, bool]) -> None:
+    """Refuse to return what a model does not have.
+
+    Raises
+    ------
+    Refusal
+        Saying which.
+    """
+    known = [place.name for place in places]
+    for name in outputs:
+        if name not in known:
+            raise wrong(
+                f"unexpected inference output '{name[:100]}' for model '{model}': it has "
+                f"{', '.join(known)}"
+            )
+
+
+def write_response(
+    model: str, request: Request, outputs: Mapping[str, Tensor]
+) -> tuple[bytes, int | None]:
+    """Return the body of an answer, and how much of it is JSON if binary data follows."""
+    parts: list[bytes] = []
+    described: list[dict[str, Any]] = []
+    for name, binary in (request.outputs or dict.fromkeys(outputs, request.binary)).items():
+        tensor = outputs[name]
+        entry: dict[str, Any] = {"name": name, "datatype": tensor.datatype, "shape": tensor.shape}
+        if binary:
+            parts.append(to_binary(tensor))
+            entry["parameters"] = {"binary_data_size": len(parts[-1])}
+        else:
+            entry["data"] = to_json(tensor)
+        described.append(entry)
+    answer: dict[str, Any] = {"model_name": model, "model_version": "1", "outputs": described}
+    if request.id:
+        answer["id"] = request.id
+    head = orjson.dumps(answer)
+    return (b"".join((head, *parts)), len(head)) if parts else (head, None)
+
+
+#: Taken too, where the numbers fit.
+_WIDER = {"INT32": "INT64"}
+
+
+def _text(entry: Any, name: str) -> str:
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if not isinstance(value, str):
+        raise wrong(f"an input or output without a string '{name}' is given")
+    return value
+
+
+def _parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
+    value = entry.get("parameters")
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise wrong("'parameters' must be an object")
+    return value
+
+
+def _in_binary(entry: Mapping[str, Any], otherwise: bool) -> bool:
+    return _parameters(entry).get("binary_data", otherwise) is True

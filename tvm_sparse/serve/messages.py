@@ -1,0 +1,111 @@
+"""Bodies of HTTP requests and responses: bounded, packed and unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import orjson
+
+from tvm_sparse.serve.refusal import Refusal, canceled, wrong
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = dict[str, str]
+JSON = b"application/json"
+#: zlib's numbers for what HTTP calls gzip and deflate; the latter also comes without its header.
+_WINDOWS = {"gzip": 31, "deflate": 15}
+_BARE = -15
+
+
+def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return the headers of a request, by their names in small letters."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+
+
+async def read_body(receive: Receive, headers: Headers, most: int) -> bytes:
+    """Return the body of a request, unpacked.
+
+    Raises
+    ------
+    Refusal
+        It is larger than `most` bytes, packed in another way or damaged, or the client left.
+    """
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > most:
+        raise _too_large(most)
+    message = await receive()
+    body = message.get("body", b"")
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > most:
+                raise _too_large(most)
+        body = b"".join(parts)
+    if message["type"] == "http.disconnect":
+        raise canceled("the client has left")
+    packing = headers.get("content-encoding", "identity").lower()
+    if packing != "identity":
+        body = _unpack(body, packing, most)
+    if len(body) > most:
+        raise _too_large(most)
+    return bytes(body)
+
+
+async def respond(
+    send: Send,
+    body: bytes,
+    status: int = 200,
+    kind: bytes = JSON,
+    more: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:
+    """Send a response."""
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_json(send: Send, document: Any, status: int = 200) -> None:
+    """Send a document as JSON."""
+    await respond(send, to_json(document), status)
+
+
+def to_json(document: Any) -> bytes:
+    """Return a document as JSON, arrays and numbers of numpy included."""
+    return bytes(orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def pack(body: bytes, accepted: str) -> tuple[bytes, str]:
+    """Return a body as a client wants it, and how it is packed; empty if it is not."""
+    offered = [one.partition(";")[0].strip().lower() for one in accepted.split(",")]
+    if "gzip" in offered:
+        return gzip.compress(body, 1), "gzip"
+    if "deflate" in offered:
+        return zlib.compress(body, 1), "deflate"
+    return body, ""
+
+
+def _unpack(body: bytes, packing: str, most: int) -> bytes:
+    if packing not in _WINDOWS:
+        raise wrong(f"content-encoding '{packing[:40]}' given: gzip and deflate are read")
+    bare = packing == "deflate" and body[:1] and (body[0] & 15 != 8 or body[0] >> 4 > 7)
+    unpacker = zlib.decompressobj(_BARE if bare else _WINDOWS[packing])
+    try:
+        data = unpacker.decompress(body, most + 1)
+    except zlib.error:
+        raise wrong(f"the body is no {packing}") from None
+    if len(data) > most:
+        raise _too_large(most)
+    if not unpacker.eof:
+        raise wrong(f"the body ends within its {packing}")
+    return data
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, f"the body is larger than {most >> 20} MB")

@@ -1,0 +1,87 @@
+"""A loaded model whose runs wait for a stream, and share it with those of other requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tvm_sparse.config import MICRO_BATCH_TOKENS
+from tvm_sparse.errors import InputError
+from tvm_sparse.model.facts import TensorSpec
+from tvm_sparse.runtime.loaded_model import LoadedModel
+from tvm_sparse.serve.streams import Lane, Streams
+from tvm_sparse.serve.ticket import get_ticket
+
+Outputs = dict[str, Any]
+#: The inputs of one sequence, by name; ids alone make up its length.
+_Sequence = dict[str, Any]
+
+
+class QueuedModel:
+    """Runs a model when a stream is free; what calls it is one of many threads.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        The model.
+    streams : Streams
+        Shared by all models.
+    delay_s : float
+        Seconds to wait for sequences that could share a run.
+    """
+
+    def __init__(self, model: LoadedModel, streams: Streams, delay_s: float = 0.0) -> None:
+        self._model, self._streams = model, streams
+        self._ids = model.inputs[0].name
+        # More than this in a run makes it no faster, only later.
+        work = MICRO_BATCH_TOKENS * model.threads
+        most = model.inputs[0].shape[0] if model.inputs[0].shape else 1
+        self.together: Lane[_Sequence, Outputs] = Lane(
+            self._run_sequences, self._length, most, work, delay_s
+        )
+        self.alone: Lane[_Sequence, Outputs] = Lane(self._run_rectangle, lambda _inputs: 0)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Names, largest shapes and dtypes of the inputs."""
+        return self._model.inputs
+
+    def run(self, **inputs: Any) -> Outputs:
+        """Run inputs (batch, tokens) as they are, by themselves."""
+        (outputs,) = self._streams.submit(self.alone, [inputs], get_ticket())
+        return outputs
+
+    def run_ragged(self, sequences: Sequence[Any], **more: Sequence[Any]) -> list[Outputs]:
+        """Run sequences of different lengths, together with those that wait beside them.
+
+        Raises
+        ------
+        InputError
+            See `LoadedModel.run_ragged`.
+        Refusal
+            The request is too late, or nobody waits for its answer.
+        """
+        rows = [
+            {self._ids: one, **{name: values[index] for name, values in more.items()}}
+            for index, one in enumerate(sequences)
+        ]
+        results: list[Outputs] = []
+        most = self.together.most_items
+        for start in range(0, len(rows), most):
+            part = rows[start : start + most]
+            results += self._streams.submit(self.together, part, get_ticket())
+        return results
+
+    def _length(self, one: _Sequence) -> int:
+        return len(one[self._ids])
+
+    def _run_sequences(self, rows: list[_Sequence]) -> list[Outputs]:
+        names = {name for row in rows for name in row} - {self._ids}
+        if any(len(row) != len(names) + 1 for row in rows):
+            raise InputError("sequences with different inputs cannot share a run")
+        more = {name: [row[name] for row in rows] for name in names}
+        ids = [row[self._ids] for row in rows]
+        return self._model.run_ragged(ids, **more)
+
+    def _run_rectangle(self, calls: list[_Sequence]) -> list[Outputs]:
+        return [self._model.run(**inputs) for inputs in calls]

@@ -1,0 +1,36 @@
+"""Why a request is not answered."""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """A request that is not answered.
+
+    Parameters
+    ----------
+    status : int
+        Of HTTP: 400 wrong, 404 unknown, 405 method, 413 too large, 503 not now.
+    message : str
+        One line.
+    reason : str
+        What it counts as in the metrics.
+    """
+
+    def __init__(self, status: int, message: str, reason: str = "OTHER") -> None:
+        super().__init__(message)
+        self.status, self.message, self.reason = status, message, reason
+
+
+def wrong(message: str) -> Refusal:
+    """Return that what was asked is wrong."""
+    return Refusal(400, message)
+
+
+def not_now(message: str) -> Refusal:
+    """Return that there is no time for it now."""
+    return Refusal(503, message, "REJECTED")
+
+
+def canceled(message: str) -> Refusal:
+    """Return that nobody waits for it any more."""
+    return Refusal(499, message, "CANCELED")

@@ -1,0 +1,35 @@
+"""Serve models over HTTP: what comes before the packages for it are imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tvm_sparse.dependencies import SERVING, check_dependencies
+from tvm_sparse.serve.check import check_config
+from tvm_sparse.serve.config import ServeConfig
+
+
+def serve(config: ServeConfig, say: Callable[[str], None]) -> None:
+    """Serve models until SIGTERM or SIGINT; requests under way are answered before the end.
+
+    Parameters
+    ----------
+    config : ServeConfig
+        What to serve.
+    say : callable
+        Receives lines about what happens.
+
+    Raises
+    ------
+    DependencyError
+        The extra `serve` is not installed.
+    ConfigError
+        The address cannot be listened at, or something in the configuration cannot be used.
+    ArtifactError, InputError
+        A model cannot be served.
+    """
+    check_dependencies(SERVING)
+    check_config(config)
+    from tvm_sparse.serve.server import run
+
+    run(config, say)

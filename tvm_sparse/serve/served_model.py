@@ -1,0 +1,217 @@
+"""A model with its queue: requests come from the event loop and are answered by its threads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tvm_sparse.errors import ConfigError, InputError, TvmSparseError
+from tvm_sparse.serve.config import QueueConfig
+from tvm_sparse.serve.inference import Request, check_inputs, check_outputs
+from tvm_sparse.serve.refusal import Refusal, canceled, not_now, wrong
+from tvm_sparse.serve.statistics import Statistics
+from tvm_sparse.serve.streams import Streams
+from tvm_sparse.serve.tensors import Tensor, TensorPlace
+from tvm_sparse.serve.ticket import Ticket, set_ticket
+
+Answer = TypeVar("Answer")
+#: Requests of a model that are tokenised, or wait for a run, at a time. A run takes what waits.
+_THREADS = 32
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and returns.
+
+    Attributes
+    ----------
+    platform : str
+        What makes the answers.
+    inputs, outputs : tuple of TensorPlace
+        By the names of the protocol.
+    """
+
+    platform: str
+    inputs: tuple[TensorPlace, ...]
+    outputs: tuple[TensorPlace, ...]
+
+
+class ServedModel:
+    """Answers requests of one name.
+
+    Parameters
+    ----------
+    name : str
+        What requests call it.
+    signature : Signature
+        What it takes.
+    answer : callable
+        Returns the outputs of a request; called in a thread of its own.
+    streams : Streams
+        Where its runs wait.
+    queue : QueueConfig
+        How many requests may wait, and how long.
+    runs : callable
+        Returns how many runs there were.
+
+    Attributes
+    ----------
+    name, signature, queue
+        As given.
+    statistics : Statistics
+        What happened to its requests.
+    ready : bool
+        Whether it has answered once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        signature: Signature,
+        answer: Callable[[Request], dict[str, Tensor]],
+        streams: Streams,
+        queue: QueueConfig,
+        runs: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.name, self.signature, self.queue = name, signature, queue
+        self.statistics, self.ready = Statistics(), False
+        self._answer, self._streams, self._runs = answer, streams, runs
+        self._threads = ThreadPoolExecutor(min(_THREADS, queue.max_size), f"tvm_sparse-{name}")
+
+    @property
+    def runs(self) -> int:
+        """How many runs there were."""
+        return self._runs()
+
+    def check(self, request: Request) -> None:
+        """Refuse a request that does not fit the model.
+
+        Raises
+        ------
+        Refusal
+            Saying why.
+        """
+        check_inputs(self.name, self.signature.inputs, request.inputs)
+        check_outputs(self.name, self.signature.outputs, request.outputs)
+
+    async def infer(
+        self, request: Request, gone: Callable[[], Awaitable[Any]]
+    ) -> dict[str, Tensor]:
+        """Return the outputs of a request that was checked.
+
+        Parameters
+        ----------
+        request : Request
+            What is asked.
+        gone : callable
+            Returns what is awaited until the client has left.
+
+        Raises
+        ------
+        Refusal
+            It is refused.
+        """
+        timeout_ms = self.queue.timeout_ms
+        given = request.parameters.get("timeout")  # microseconds, as Triton has it
+        if type(given) is int and given > 0:
+            timeout_ms = min(timeout_ms, given // 1000)
+        items = next((t.shape[0] for t in request.inputs.values() if t.shape), 1)
+        return await self.work(lambda: self._answer(request), gone, timeout_ms, items)
+
+    async def work(
+        self,
+        job: Callable[[], Answer],
+        gone: Callable[[], Awaitable[Any]],
+        timeout_ms: int | None = None,
+        items: int = 1,
+    ) -> Answer:
+        """Return what a job returns that asks the model, when its turn has come.
+
+        Raises
+        ------
+        Refusal
+            The queue is full, its turn comes too late, the client left, or the job refuses.
+        """
+        ticket, statistics = Ticket(), self.statistics
+        try:
+            if not self.ready:
+                raise not_now(f"model '{self.name}' is not ready yet")
+            if statistics.pending >= self.queue.max_size:
+                raise not_now(
+                    f"model '{self.name}': exceeds maximum queue size {self.queue.max_size}"
+                )
+            statistics.pending += 1
+            try:
+                answer = await self._turn(ticket, job, gone, timeout_ms or self.queue.timeout_ms)
+            finally:
+                statistics.pending -= 1
+        except Refusal as error:
+            statistics.refused(ticket, error.reason)
+            raise
+        statistics.answered(ticket, items)
+        return answer
+
+    async def _turn(
+        self,
+        ticket: Ticket,
+        job: Callable[[], Answer],
+        gone: Callable[[], Awaitable[Any]],
+        timeout_ms: int,
+    ) -> Answer:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Answer] = loop.create_future()
+
+        def finish(answer: Any, error: Refusal | None) -> None:
+            if not done.done():
+                done.set_exception(error) if error else done.set_result(answer)
+
+        def drop(error: Refusal) -> None:
+            if not done.done() and self._streams.drop(ticket, error):
+                done.set_exception(error)
+
+        def late() -> None:
+            drop(not_now(f"model '{self.name}': request timed out after {timeout_ms} ms"))
+
+        async def watch() -> None:
+            await gone()
+            drop(canceled("the client has left"))
+
+        def run() -> None:
+            answer, error = _attempt(ticket, job)
+            loop.call_soon_threadsafe(finish, answer, error)
+
+        timer, watcher = loop.call_later(timeout_ms / 1000, late), loop.create_task(watch())
+        try:
+            self._threads.submit(run)
+            return await done
+        finally:
+            timer.cancel()
+            watcher.cancel()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _attempt(ticket: Ticket, job: Callable[[], Answer]) -> tuple[Answer | None, Refusal | None]:
+    """Return what a job returns, or why it is refused."""
+    if ticket.dropped is not None:
+        return None, ticket.dropped
+    ticket.wait_ns = time.perf_counter_ns() - ticket.arrived_ns  # for this thread
+    set_ticket(ticket)
+    try:
+        return job(), None
+    except Refusal as error:
+        return None, error
+    except (InputError, ConfigError) as error:
+        return None, wrong(str(error))
+    except TvmSparseError as error:
+        return None, Refusal(500, str(error), "BACKEND")
+    except Exception as error:  # the server goes on
+        return None, Refusal(500, f"{type(error).__name__}: {error}", "BACKEND")
+    finally:
+        set_ticket(None)

@@ -1,0 +1,120 @@
+"""The process that serves: one event loop, loading in the background, an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+
+import uvicorn
+import uvloop
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.serve.app import App
+from tvm_sparse.serve.config import HttpConfig, ServeConfig
+from tvm_sparse.serve.repository import Repository, load_models
+
+#: Pooled clients keep connections for about a minute.
+_KEEP_ALIVE_S = 75
+#: What is under way when the server is told to end gets so long.
+_DRAIN_S = 30
+_BACKLOG = 2048
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Server(uvicorn.Server):  # type: ignore[misc]
+    """Answers for a repository; SIGINT and SIGTERM end it in order, once.
+
+    Parameters
+    ----------
+    repository : Repository
+        What is served.
+    http : HttpConfig
+        Bounds of a request.
+    """
+
+    def __init__(self, repository: Repository, http: HttpConfig) -> None:
+        settings = uvicorn.Config(
+            App(repository, http.max_body_mb << 20),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_DRAIN_S,
+        )
+        super().__init__(settings)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Have the signals end the server, and not the process behind it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run(config: ServeConfig, say: Callable[[str], None]) -> None:
+    """Serve until a signal; see `serve.run.serve`."""
+    repository, faults = Repository(), []
+    repository.expected |= {one.name for one in config.models}
+    server = Server(repository, config.http)
+
+    def load() -> None:
+        try:
+            load_models(config, repository)
+            say(f"ready: {', '.join(repository.models)}")
+        except BaseException as error:  # raised below
+            faults.append(error)
+            server.should_exit = True
+
+    with listen(config.http) as bound, warnings.catch_warnings():
+        # Texts that were cut, and the like: nobody reads them here.
+        warnings.simplefilter("ignore")
+        host, port = bound.getsockname()[:2]
+        say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
+        loading = threading.Thread(target=load, name="tvm_sparse-load", daemon=True)
+        loading.start()
+        with contextlib.closing(uvloop.new_event_loop()) as loop:
+            loop.run_until_complete(server.serve([bound]))
+    repository.close()
+    if faults:
+        raise faults[0]
+    say("ended")
+
+
+@contextlib.contextmanager
+def listen(http: HttpConfig) -> Iterator[socket.socket]:
+    """Yield a socket that listens at an address.
+
+    Raises
+    ------
+    ConfigError
+        It is taken, or none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((http.host, http.port))
+            bound.listen(_BACKLOG)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigError(
+                f"{http.host}:{http.port} cannot be listened at ({reason}): give another http.host "
+                "or http.port"
+            ) from None
+        yield bound

@@ -1,0 +1,94 @@
+"""What happened to the requests of a model, as Triton counts it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from tvm_sparse.serve.ticket import Ticket
+
+
+@dataclass
+class Total:
+    """How often something happened, and how long it took in all."""
+
+    count: int = 0
+    ns: int = 0
+
+    def add(self, ns: int) -> None:
+        """Count it once more."""
+        self.count += 1
+        self.ns += ns
+
+    def document(self) -> dict[str, int]:
+        """Return both."""
+        return {"count": self.count, "ns": self.ns}
+
+
+@dataclass
+class Statistics:
+    """Counts of one model; only the event loop changes them.
+
+    Attributes
+    ----------
+    success, fail, queue, infer, other : Total
+        Requests answered and refused, their time waiting and in runs, and what else they took:
+        parsing, tokenising, making answers.
+    items : int
+        Texts and sequences of requests that were answered.
+    failures : Counter
+        Refused requests by reason.
+    pending : int
+        Requests that are waiting or answered.
+    last_ms : int
+        When the last request ended, in milliseconds since 1970; 0 for never.
+    """
+
+    success: Total = field(default_factory=Total)
+    fail: Total = field(default_factory=Total)
+    queue: Total = field(default_factory=Total)
+    infer: Total = field(default_factory=Total)
+    other: Total = field(default_factory=Total)
+    items: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    pending: int = 0
+    last_ms: int = 0
+
+    def answered(self, ticket: Ticket, items: int) -> None:
+        """Count a request that was answered."""
+        whole = time.perf_counter_ns() - ticket.arrived_ns
+        self.success.add(whole)
+        self.queue.add(ticket.wait_ns)
+        self.infer.add(ticket.run_ns)
+        self.other.add(max(0, whole - ticket.wait_ns - ticket.run_ns))
+        self.items += items
+        self.last_ms = time.time_ns() // 1_000_000
+
+    def refused(self, ticket: Ticket, reason: str) -> None:
+        """Count a request that was not answered."""
+        self.fail.add(time.perf_counter_ns() - ticket.arrived_ns)
+        self.failures[reason] += 1
+
+    def document(self, name: str, runs: int) -> dict[str, Any]:
+        """Return what `/v2/models/<name>/stats` says; what was not told apart is compute_input."""
+        nothing = Total().document()
+        return {
+            "name": name,
+            "version": "1",
+            "last_inference": self.last_ms,
+            "inference_count": self.items,
+            "execution_count": runs,
+            "inference_stats": {
+                "success": self.success.document(),
+                "fail": self.fail.document(),
+                "queue": self.queue.document(),
+                "compute_input": self.other.document(),
+                "compute_infer": self.infer.document(),
+                "compute_output": {"count": self.success.count, "ns": 0},
+                "cache_hit": nothing,
+                "cache_miss": nothing,
+            },
+            "batch_stats": [],
+        }

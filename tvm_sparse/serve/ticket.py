@@ -1,0 +1,63 @@
+"""What is known of a request while it waits and is answered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from tvm_sparse.serve.refusal import Refusal
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A request that was let in.
+
+    Attributes
+    ----------
+    arrived_ns : int
+        When it came, by `time.perf_counter_ns`.
+    started : bool
+        Whether some of it was computed: from then on it is neither late nor dropped.
+    dropped : Refusal or None
+        Why it need not be answered.
+    wait_ns, run_ns : int
+        How long it waited for threads and streams, and how long the runs took it was part of.
+    batch : int
+        Sequences that its last run had, those of others too.
+    """
+
+    arrived_ns: int = field(default_factory=time.perf_counter_ns)
+    started: bool = False
+    dropped: Refusal | None = None
+    wait_ns: int = 0
+    run_ns: int = 0
+    batch: int = 0
+
+    def check(self) -> None:
+        """Stop working for nobody.
+
+        Raises
+        ------
+        Refusal
+            It was dropped.
+        """
+        if self.dropped is not None:
+            raise self.dropped
+
+
+class _Current(threading.local):
+    ticket: Ticket | None = None
+
+
+_current = _Current()
+
+
+def set_ticket(ticket: Ticket | None) -> None:
+    """Say which request the calling thread works for."""
+    _current.ticket = ticket
+
+
+def get_ticket() -> Ticket:
+    """Return the request that the calling thread works for."""
+    return _current.ticket or Ticket()
