@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tvm_sparse.dependencies import FRONTEND, RUNTIME, WEIGHTS, check_dependencies
+from tvm_sparse.dependencies import FRONTEND, RUNTIME, SERVING, WEIGHTS, check_dependencies
 from tvm_sparse.errors import DependencyError
 
 pytestmark = pytest.mark.unit
@@ -100,9 +100,18 @@ def test_an_exported_model_needs_no_tensorflow():
     assert message.endswith("Run: python -m pip install 'tvm_sparse[tensorflow]'")
 
 
+def test_serving_needs_an_extra():
+    with pytest.raises(DependencyError) as caught:
+        check_dependencies(SERVING, installed(uvloop="0.23.0", httptools="0.9.0", orjson=None))
+    assert str(caught.value) == (
+        "uvicorn, orjson not installed (serving over HTTP needs the extra 'serve'). "
+        "Run: python -m pip install 'tvm_sparse[serve]'"
+    )
+
+
 def test_pip_is_asked_for_the_same_ranges():
     declared = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-    needed = {requirement.install for requirement in RUNTIME + FRONTEND + WEIGHTS}
+    needed = {requirement.install for requirement in RUNTIME + FRONTEND + WEIGHTS + SERVING}
     assert {line for line in needed if f'    "{line}",\n' in declared} == needed
 
 

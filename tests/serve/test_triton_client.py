@@ -113,7 +113,7 @@ def test_statistics_move(client) -> None:
 
 
 def test_many_at_once_get_their_own_answers(server, artifacts) -> None:
-    texts = [" ".join(["bird", "tree", "fish"][: 1 + i % 3]) + " a" * (i % 9) for i in range(48)]
+    texts = [" ".join(["bird", "tree", "fish"][: 1 + i % 3]) + " a" * (i % 5) for i in range(48)]
     wanted = tvm_sparse.load(artifacts["encoder"], threads=1).encode(texts)
 
     async def ask() -> list[np.ndarray]:

@@ -13,6 +13,7 @@ from tvm_sparse.dependencies import (
     FRONTEND,
     IMPORTING,
     RUNTIME,
+    SERVING,
     WEIGHTS,
     check_dependencies,
     without_torch,
@@ -27,6 +28,7 @@ _PEERS = dict.fromkeys(name for engine in ENGINES.values() for name in engine.di
 #: Packages of the extras that no version is asked of, and what they are for.
 _EXTRAS = {
     "report": (["vl-convert-python"], "charts in reports"),
+    "serve": ([r.names[0] for r in SERVING], "serving over HTTP"),
     "peers": ([n for n in _PEERS if n not in _IMPORTING], "other engines to compare with"),
 }
 

@@ -15,6 +15,7 @@ from tvm_sparse.host import threads_here
 from tvm_sparse.records.read import check_settings
 from tvm_sparse.records.yaml_file import read_yaml
 from tvm_sparse.serve.deepsparse import from_deepsparse, is_deepsparse
+from tvm_sparse.words import counted
 
 PORT = 5543
 LOOPBACK = "127.0.0.1"
@@ -140,7 +141,7 @@ class ServeConfig:
         named = {"latency": 1, "throughput": cores}
         streams = named[self.streams] if isinstance(self.streams, str) else self.streams
         if streams > cores:
-            raise ConfigError(f"streams {streams} given: there are {cores} cores to share")
+            raise ConfigError(f"streams {streams} given: they share {counted(cores, 'core')}")
         return streams, cores // streams
 
 

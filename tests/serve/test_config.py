@@ -1,0 +1,154 @@
+"""The file that says what to serve: read once, refused in a line with the place."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tvm_sparse.errors import ConfigError, TvmSparseError
+from tvm_sparse.serve.check import check_config
+from tvm_sparse.serve.config import ModelConfig, QueueConfig, ServeConfig, read_config, single
+
+pytestmark = pytest.mark.unit
+
+OURS = """
+http: {port: 0, max_body_mb: 8}
+cores: 1
+streams: throughput
+models:
+  - name: embed
+    model: DIR
+    queue: {max_size: 7, timeout_ms: 100, max_delay_us: 50}
+  - {name: tokens, model: DIR, task: feature-extraction, route: /predict/all}
+"""
+THEIRS = """
+num_cores: 1
+num_workers: 1
+engine_thread_pinning: core
+endpoints:
+  - task: question_answering
+    route: /unpruned/predict
+    model: DIR
+    batch_size: 1
+    bucketing: {sequence_lengths: [64, 128]}
+  - task: sentiment-analysis
+    endpoint: /predict/feelings
+    model_path: DIR
+    kwargs: {top_k: 2, engine: x}
+"""
+
+
+def write(folder: Path, text: str, model: object = "somewhere") -> Path:
+    path = folder / "serve.yaml"
+    path.write_text(text.replace("DIR", str(model)))
+    return path
+
+
+def test_a_whole_file(tmp_path) -> None:
+    config, notes = read_config(write(tmp_path, OURS))
+    assert notes == []
+    assert (config.http.host, config.http.port, config.http.max_body_mb) == ("127.0.0.1", 0, 8)
+    assert config.models[0].queue == QueueConfig(7, 100, 50)
+    assert [one.path for one in config.models] == ["/predict/embed", "/predict/all"]
+    assert config.threads() == (1, 1)
+
+
+def test_a_file_of_deepsparse(tmp_path) -> None:
+    config, notes = read_config(write(tmp_path, THEIRS))
+    assert notes == [
+        "engine_thread_pinning, batch_size, bucketing given: without a meaning here, left out"
+    ]
+    assert (config.cores, config.streams, config.http.port) == (1, 1, 5543)
+    assert config.models == (
+        ModelConfig("unpruned", "somewhere", "question-answering", "/unpruned/predict"),
+        ModelConfig(
+            "feelings", "somewhere", "sentiment-analysis", "/predict/feelings", options={"top_k": 2}
+        ),
+    )
+    alone = "endpoints: [{task: ner, model: a/b}]"
+    (model,) = read_config(write(tmp_path, alone))[0].models
+    assert (model.name, model.path) == ("b", "/predict")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("models: []", r"models: Expected array of length >= 1"),
+        ("{}", r"missing required field models"),
+        ("[]", r"Expected object, got array"),
+        ("models: [{name: a}]", r"models\[0\]: .*missing required field model"),
+        ("models: [{name: a/b, model: d}]", r"models\[0\].name: Expected str matching"),
+        ("models: [{name: a, model: d, queu: 3}]", r"models\[0\].queu: unknown field"),
+        (
+            "models: [{name: a, model: d, queue: {max_size: 0}}]",
+            r"models\[0\].queue.max_size: Expected int >= 1, got 0",
+        ),
+        (
+            "models: [{name: a, model: d}, {name: a, model: d}]",
+            r"models: two have the name a: give each its own",
+        ),
+        (
+            "models: [{name: a, model: d}, {name: a-tensors, model: d}]",
+            r"models: two have the name a-tensors",
+        ),
+        (
+            "models: [{name: a, model: d, route: x}, {name: b, model: d, route: /x/}]",
+            r"models: two have the route /predict/x",
+        ),
+        ("http: {port: 70000}\nmodels: [{name: a, model: d}]", r"http.port: Expected int <= 65535"),
+        ("streams: fast\nmodels: [{name: a, model: d}]", r"streams: "),
+        ("grpc: {port: 1}\nmodels: [{name: a, model: d}]", r"grpc: unknown field"),
+        ("endpoints: [{model: 'zoo:bert'}]", r"endpoints\[0\].model: zoo:bert given: that store"),
+        ("endpoints: [{model: d, sparsity: 1}]", r"endpoints\[0\].sparsity: unknown field"),
+        ("endpoints: [3]", r"endpoints\[0\]: a mapping is needed"),
+        ("models: [", r"is no YAML file"),
+    ],
+)
+def test_what_is_refused(tmp_path, text, message) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
+        read_config(write(tmp_path, text))
+    assert str(tmp_path / "serve.yaml") in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_more_streams_than_cores() -> None:
+    config = ServeConfig((ModelConfig("a", "b"),), cores=1, streams=2)
+    with pytest.raises(ConfigError, match=r"^streams 2 given: they share 1 core"):
+        config.threads()
+
+
+def test_models_are_looked_at(tmp_path, artifacts) -> None:
+    config, _ = read_config(write(tmp_path, OURS, artifacts["encoder"]))
+    assert check_config(config) == [
+        "embed: tiny, dense, sentence-embedding",
+        "tokens: tiny, dense, feature-extraction",
+    ]
+    with pytest.raises(ConfigError, match=r"^models\[0\].task: task ner given, tiny is a model"):
+        check_config(single(str(artifacts["encoder"]), "ner"))
+    with pytest.raises(TvmSparseError, match="somewhere"):
+        check_config(single("somewhere", None))
+
+
+@pytest.mark.parametrize(
+    ("directory", "name"), [("a/b c", "b-c"), ("/", "model"), ("x/.-y", "y"), ("a/é", "model")]
+)
+def test_the_name_of_a_directory(directory, name) -> None:
+    (model,) = single(directory, None).models
+    assert model.name == name
+
+
+def test_fuzzed_files(tmp_path) -> None:
+    rng = random.Random(0)
+    for _ in range(400):
+        text = rng.choice([OURS, THEIRS])
+        for _ in range(rng.choice([1, 2, 4])):
+            place = rng.randrange(len(text))
+            part = rng.choice(["", "-", ": ", "[", "null", "1e400", "9" * 30, "&a", "\t", "{}"])
+            text = text[:place] + part + text[place + rng.choice([0, 1, 6]) :]
+        path = write(tmp_path, text)
+        try:
+            read_config(path)
+        except ConfigError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - any file may be right, or refused
