@@ -48,7 +48,7 @@ from tvm_sparse.kernels.vector import (
 #: faster without, although the processor's own prefetching stops at the end of every page.
 _PREFETCHING_STEP = 12
 #: Sums in flight that hide the latency of a multiply-add.
-_CHAINS = 8
+_CHAINS = 16
 
 
 def make_bsr_sparse_dense(
@@ -125,7 +125,8 @@ def make_bsr_sparse_dense(
             # Where a step has too few sums, several steps have sums of their own.
             chains = [acc]
             if vectors < layout.vectors:
-                chains += [Registers(acc.count, width) for _ in range(_CHAINS // acc.count - 1)]
+                most = min(_CHAINS, rows * layout.vectors) // acc.count
+                chains += [Registers(acc.count, width) for _ in range(most - 1)]
             for sums in chains[1:]:
                 sums.fill(0.0)
             first_units = [tiles.held(weight_rows[group, lane] + start) for lane in range(lanes)]
