@@ -27,6 +27,7 @@ from tvm_sparse.kernels.token_layout import (
     make_pack_tokens,
     make_unpack_tokens,
 )
+from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
 from tvm_sparse.sparsity.patterns import fill_random
 from tvm_sparse.target import resolve_target
 
@@ -204,6 +205,53 @@ def test_row_dense(isa):
         out = run(make, given, (rows, units), isa)
         wanted = dense_truth(data, weight, epilogue, bias, None)
         np.testing.assert_allclose(out, wanted, **dense_tolerance(depth, epilogue))
+
+
+def _kernels(layout: TokenLayout, target) -> dict[str, tuple]:
+    """Kernels from tiles of 32 features to as many, and their other operands."""
+    rng = np.random.default_rng(7)
+    weight = fill_random(normal(rng, 32, 32), (4, 1), 0.5, rng)
+    blocks = sparse.bsr_matrix(weight, blocksize=(4, 1))
+    blocks.sort_indices()
+    shape = ProductShape(32, 32, layout, (4, 1), 0.5)
+    form, dense = SparseFormat.choose(shape, target), DenseFormat.choose(shape, target)
+    multiply = TiledSparseDense.choose(shape, Epilogue(), form, target)
+    heads = AttentionShape(2, 16, 16, (32,) * 3, (0, 0, 0), 0.25, None)
+    norm = make_layer_norm(layout, 32, 1e-6, norm_vectors(layout, target))
+    return {
+        "norm": (norm, 1, [np.ones(32, np.float32)] * 2),
+        "sparse": (
+            multiply.kernel()[1],
+            1,
+            form.pack((blocks.data, blocks.indices, blocks.indptr), 32),
+        ),
+        "dense": (
+            make_packed_dense(layout, 32, 32, dense.rows, Epilogue()),
+            1,
+            dense.pack([weight], 32),
+        ),
+        "attention": (make_attention(layout, heads, *attention_tile(layout, target)), 3, []),
+    }
+
+
+@pytest.mark.parametrize("isa", RUNNABLE)
+@pytest.mark.parametrize("block_rows", [4, 16])
+def test_a_text_gets_the_same_values_whatever_runs_beside_it(isa, block_rows):
+    """To the bit: whether alone, on one thread, or as one of many."""
+    target = resolve_target(isa)
+    layout = choose_open_layout(target, block_rows)
+    lengths = (3, layout.lanes + 1, 3 * layout.lanes, layout.token_tile, layout.token_tile + 2)
+    data = sequences_of(lengths, 32)
+    for make, operands, others in _kernels(layout, target).values():
+
+        def compute(texts, make=make, operands=operands, others=others):
+            chart = tile_map([len(text) for text in texts], layout)
+            tiles = [to_tiles(texts, layout)] * operands
+            out = run(make, [*tiles, *others, chart], (len(chart), 32, layout.token_tile), isa)
+            return to_sequences(out, [len(text) for text in texts], layout)
+
+        for text, together in zip(data, compute(data), strict=True):
+            np.testing.assert_array_equal(compute([text])[0], together)
 
 
 def test_a_kernel_of_a_static_layout_knows_all_extents():

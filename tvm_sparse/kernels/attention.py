@@ -9,7 +9,6 @@ transposed. Keys past `seq_len` are never read.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.activations import exp2
+from tvm_sparse.kernels.attention_queries import each_query
 from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.vector import (
     Bind,
@@ -27,17 +27,13 @@ from tvm_sparse.kernels.vector import (
     T,
     argument,
     broadcast,
-    flat,
     held,
     int64,
     load,
-    parallel,
     prim_func,
-    scratch,
     serial,
     store,
 )
-from tvm_sparse.target import pays_in_parallel
 
 #: exp(x) = 2**(x log2 e): the factor joins the scale of the scores.
 _LOG2_E = math.log2(math.e)
@@ -93,9 +89,6 @@ def make_attention(
     """
     lanes, tile_size = layout.lanes, layout.token_tile
     most = vectors
-    parts = layout.vectors // most
-    tiles_per_sequence = layout.tiles_per_sequence
-    tiles_per_share = tiles_per_sequence // shares
 
     def body() -> None:
         tiles = TokenTiles(layout)
@@ -114,11 +107,9 @@ def make_attention(
             head: Expr,
             query_tile: Expr,
             first_token: Expr | int,
-            scores: Buffer,
-            first: Expr | int,
             vectors: int,
+            scores: Buffer,
         ) -> None:
-            first_token = first_token + first * lanes
             batch, first_tile, length = tiles.sequence_of(query_tile)
             width = vectors * lanes
             top = Registers(vectors, lanes)
@@ -219,52 +210,7 @@ def make_attention(
             _in_groups(shape.value_dim, rows * (most // vectors), context_rows)
 
         operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
-
-        def attend_on_tiles(pays: bool) -> None:
-            """Take a share of a sequence's tiles, then head by head.
-
-            The keys and values of a head stay near while the tiles of queries pass, and a thread
-            keeps to its own tiles.
-            """
-            with parallel(tiles.count * shape.heads * parts, "attention", pays) as unit:
-                first_token = T.floormod(unit, parts) * (most * lanes)
-                within_share = T.floormod(T.floordiv(unit, parts), tiles_per_share)
-                head = T.floormod(T.floordiv(unit, parts * tiles_per_share), shape.heads)
-                share = T.floordiv(unit, parts * tiles_per_share * shape.heads)
-                query_tile = share * tiles_per_share + within_share
-                scores = scratch(layout.seq_len * (most * lanes))
-                attend(head, query_tile, first_token, scores, 0, most)
-
-        def attend_on_live() -> None:
-            """Take all heads of a sequence one after the other, each with all its tiles."""
-            with parallel(tiles.count * shape.heads * parts, "attention") as unit:
-                part, nth = T.floormod(unit, parts), held(T.floordiv(unit, parts))
-                # All units of a sequence come together, and so the tile that takes the place of
-                # this unit, were each tile taken with all heads, is one of the same sequence.
-                _, first_tile, length = tiles.sequence_of(T.floordiv(nth, shape.heads))
-                of_sequence = held(T.floordiv(length + (tile_size - 1), tile_size))
-                within = held(nth - first_tile * shape.heads)
-                head = held(T.floordiv(within, of_sequence))
-                query_tile = held(first_tile + T.floormod(within, of_sequence))
-                # No sequence is longer than all tiles together. A view: TVM would spend half the
-                # time of compiling on bounds of what is read of the buffer itself.
-                size = tiles.count * tile_size * (most * lanes)
-                scores = flat(scratch(size), size)
-                live = held(tiles.live_registers(query_tile) - part * most)
-                emit = functools.partial(attend, head, query_tile, part * (most * lanes), scores)
-                tiles.split(T.max(T.min(live, int64(most)), int64(0)), most, emit)
-
-        def attend_alone(tile: Expr) -> None:
-            scores = flat(scratch(lanes * lanes), lanes * lanes)
-            with serial(0, shape.heads) as head:
-                attend(held(head), tile, 0, scores, 0, 1)
-
-        if layout.is_open:
-            most_alone = 0 if pays_in_parallel(operations * lanes**2) else 1
-            with tiles.together("attention", most_alone, attend_alone):
-                attend_on_live()
-        else:
-            attend_on_tiles(pays_in_parallel(operations * layout.batch * layout.seq_len**2))
+        each_query(tiles, shape.heads, operations, most, shares, attend)
 
     return prim_func(body)
 

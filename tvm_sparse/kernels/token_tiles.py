@@ -161,14 +161,16 @@ class TokenTiles:
             return
 
         def alone(tile: Expr) -> None:
-            with serial(0, held(self.live_registers(tile))) as register:
-                emit(tile, (int64(0), int64(parts)), held(register), 1)
+            emit(tile, (int64(0), int64(parts)), 0, 1)
 
         is_even = tvm.tirx.any(
             T.floormod(self.count, parts) == 0, self.count >= parts * _TILES_PER_PART
         )
         shares = T.Select(is_even, int64(1), int64(parts))
-        with self.together(name, work.alone, alone), parallel(self.count * shares, name) as unit:
+        # One register alone: a tile must have the same sums whatever runs beside it, and those of
+        # one are in the variant for one in any case.
+        most_alone = min(work.alone, 1)
+        with self.together(name, most_alone, alone), parallel(self.count * shares, name) as unit:
             taken, tile = held(T.floordiv(parts, shares)), held(T.floordiv(unit, shares))
             run = held(T.floormod(unit, shares) * taken), taken
             live, most = self.live_registers(tile), self.layout.vectors

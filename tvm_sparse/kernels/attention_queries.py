@@ -1,0 +1,83 @@
+"""Which head's queries an iteration of attention takes, and the scratch for its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from tvm_sparse.kernels.token_tiles import TokenTiles
+from tvm_sparse.kernels.vector import Buffer, Expr, T, flat, held, int64, parallel, scratch, serial
+from tvm_sparse.target import pays_in_parallel
+
+#: Emits attention of a head for some queries: head, tile and first token of the queries, how many
+#: vectors of them, scratch for a score of each of them and of every key.
+Attend: TypeAlias = "Callable[[Expr, Expr, Expr | int, int, Buffer], None]"
+
+
+def each_query(
+    tiles: TokenTiles, heads: int, operations: float, vectors: int, shares: int, attend: Attend
+) -> None:
+    """Emit attention for all queries of all heads, so many vectors of queries at a time.
+
+    `operations` are those of all heads on one query and one key, `shares` the parts into which
+    threads divide the tiles of a sequence of a layout that is not open.
+    """
+    layout = tiles.layout
+    if not layout.is_open:
+        pays = pays_in_parallel(operations * layout.batch * layout.seq_len**2)
+        _each_of_shares(tiles, heads, vectors, shares, pays, attend)
+        return
+    lanes = layout.lanes
+
+    def alone(tile: Expr) -> None:
+        scores = flat(scratch(lanes * lanes), lanes * lanes)
+        with serial(0, heads) as head:
+            attend(held(head), tile, 0, 1, scores)
+
+    with tiles.together("attention", 0 if pays_in_parallel(operations * lanes**2) else 1, alone):
+        _each_live(tiles, heads, vectors, attend)
+
+
+def _each_of_shares(
+    tiles: TokenTiles, heads: int, vectors: int, shares: int, pays: bool, attend: Attend
+) -> None:
+    """Take a share of a sequence's tiles, then head by head.
+
+    The keys and values of a head stay near while the tiles of queries pass, and a thread keeps to
+    its own tiles.
+    """
+    layout = tiles.layout
+    parts, width = layout.vectors // vectors, vectors * layout.lanes
+    per_share = layout.tiles_per_sequence // shares
+    with parallel(tiles.count * heads * parts, "attention", pays) as unit:
+        first_token = T.floormod(unit, parts) * width
+        within_share = T.floormod(T.floordiv(unit, parts), per_share)
+        head = T.floormod(T.floordiv(unit, parts * per_share), heads)
+        share = T.floordiv(unit, parts * per_share * heads)
+        scores = scratch(layout.seq_len * width)
+        attend(head, share * per_share + within_share, first_token, vectors, scores)
+
+
+def _each_live(tiles: TokenTiles, heads: int, vectors: int, attend: Attend) -> None:
+    """Take the heads of a sequence one after the other, each with all tiles of queries."""
+    lanes, tile_size = tiles.layout.lanes, tiles.layout.token_tile
+    parts, width = tiles.layout.vectors // vectors, vectors * lanes
+    with parallel(tiles.count * heads * parts, "attention") as unit:
+        part, nth = T.floormod(unit, parts), held(T.floordiv(unit, parts))
+        # All units of a sequence come together, and so the tile that takes the place of this unit,
+        # were each tile taken with all heads, is one of the same sequence.
+        _, first_tile, length = tiles.sequence_of(T.floordiv(nth, heads))
+        of_sequence = held(T.floordiv(length + (tile_size - 1), tile_size))
+        within = held(nth - first_tile * heads)
+        head = held(T.floordiv(within, of_sequence))
+        tile = held(first_tile + T.floormod(within, of_sequence))
+        # No sequence is longer than all tiles together. A view: TVM would spend half the time of
+        # compiling on bounds of what is read of the buffer itself.
+        size = tiles.count * tile_size * width
+        scores = flat(scratch(size), size)
+
+        def emit(first: Expr | int, count: int) -> None:
+            attend(head, tile, part * width + first * lanes, count, scores)
+
+        live = T.min(tiles.live_registers(tile) - part * vectors, int64(vectors))
+        tiles.split(T.max(live, int64(0)), vectors, emit)
