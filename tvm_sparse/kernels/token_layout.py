@@ -20,6 +20,7 @@ from tvm_sparse.kernels.vector import (
     T,
     argument,
     broadcast,
+    held,
     int64,
     load,
     parallel,
@@ -227,8 +228,8 @@ def _each_live_group(tiles: TokenTiles, name: str, move: _Move) -> None:
     """Emit a move for every live register of an open layout: one code for any number of tokens."""
     lanes, vectors = tiles.layout.lanes, tiles.layout.vectors
     with parallel(tiles.count * vectors, name) as unit:
-        tile, group = T.floordiv(unit, vectors), T.floormod(unit, vectors)
-        token = tiles.position(tile) + group * lanes
-        count = T.min(tiles.length(tile) - token, int64(lanes))
+        tile, group = held(T.floordiv(unit, vectors)), T.floormod(unit, vectors)
+        token = held(tiles.position(tile) + group * lanes)
+        count = held(T.min(tiles.length(tile) - token, int64(lanes)))
         with T.If(count > 0), T.Then():
-            move(tiles.sequence(tile), token, tile, group * lanes, count)
+            move(held(tiles.sequence(tile)), token, tile, held(group * lanes), count)
