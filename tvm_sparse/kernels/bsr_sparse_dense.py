@@ -19,24 +19,20 @@ from collections.abc import Iterator
 
 import tvm
 
-from tvm_sparse.formats.bsr import WORD_BITS, Field, SparseFormat
+from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.formats.token_layout import HIGH_BLOCK_ROWS, TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
+from tvm_sparse.kernels.bsr_steps import Factors, packed_offset
 from tvm_sparse.kernels.epilogue import BoundEpilogue
 from tvm_sparse.kernels.tiling import CACHE_LINE_FLOATS, PREFETCH_FLOATS, row_chunks
 from tvm_sparse.kernels.token_tiles import ALWAYS_SHARED, TokenTiles, Work
 from tvm_sparse.kernels.vector import (
-    Bind,
-    Buffer,
     Expr,
     Registers,
     T,
     argument,
-    broadcast,
-    broadcast_four,
     flat,
     held,
-    int64,
     load,
     prefetch,
     prim_func,
@@ -147,13 +143,13 @@ def make_bsr_sparse_dense(
                 return first_input * tile_size + (
                     weight_offsets[step, lane]
                     if field is None
-                    else _offset(weight_offsets, step, lane, field)
+                    else packed_offset(weight_offsets, step, lane, field)
                 )
 
             def add_step(step: Expr, sums: Registers) -> None:
                 in_fours = bs_r < HIGH_BLOCK_ROWS and num_values % 4 == 0
                 step = tiles.held(step)
-                factors = _Factors(values, tiles.held(step * num_values), width, in_fours)
+                factors = Factors(values, tiles.held(step * num_values), width, in_fours)
                 if start == 0 and sums.count * bs_c >= _PREFETCHING_STEP:
                     prefetch(values, [step * num_values + PREFETCH_FLOATS])
                 if start == 0 and form.lookahead:
@@ -241,32 +237,3 @@ def make_bsr_sparse_dense(
         tiles.compute_runs("bsr_sparse_dense", chunks, work, chunks_times_tile)
 
     return prim_func(body)
-
-
-class _Factors:
-    """The values of a step, from `start` of all on one axis, as vectors of `width` lanes.
-
-    Low blocks need a load for every two or three multiply-adds already: their values are loaded
-    four together and spread by shuffles. High ones have loads to spare, while shuffles take turns
-    with multiply-adds on one of the two ports that Intel has for 512 bits.
-    """
-
-    def __init__(self, values: Buffer, start: Expr, width: int, in_fours: bool) -> None:
-        self.values, self.start, self.width, self.in_fours = values, start, width, in_fours
-        self.loaded: dict[int, list[Expr]] = {}
-
-    def get(self, index: int) -> Expr:
-        """Return value `index` of the step."""
-        if not self.in_fours:
-            return Bind(self.width)(broadcast(self.values[self.start + index], self.width))
-        four, within = divmod(index, 4)
-        if four not in self.loaded:
-            self.loaded[four] = broadcast_four(self.values, self.start + 4 * four, self.width)
-        return self.loaded[four][within]
-
-
-def _offset(words: Buffer, step: Expr, lane: int, field: Field) -> Expr:
-    """Return the offset of a lane that shares a word with others, in floats."""
-    word, part = divmod(lane, WORD_BITS // field.bits)
-    shifted = T.shift_right(words[step, word], int64(field.bits * part))
-    return T.bitwise_and(shifted, int64((1 << field.bits) - 1)) * field.unit

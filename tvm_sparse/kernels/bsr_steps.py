@@ -1,0 +1,35 @@
+"""What a step of a block-sparse product reads of the weight: values, and offsets of inputs."""
+
+from __future__ import annotations
+
+from tvm_sparse.formats.bsr import WORD_BITS, Field
+from tvm_sparse.kernels.vector import Bind, Buffer, Expr, T, broadcast, broadcast_four, int64
+
+
+class Factors:
+    """The values of a step, from `start` of all on one axis, as vectors of `width` lanes.
+
+    Low blocks need a load for every two or three multiply-adds already: their values are loaded
+    four together and spread by shuffles. High ones have loads to spare, while shuffles take turns
+    with multiply-adds on one of the two ports that Intel has for 512 bits.
+    """
+
+    def __init__(self, values: Buffer, start: Expr, width: int, in_fours: bool) -> None:
+        self.values, self.start, self.width, self.in_fours = values, start, width, in_fours
+        self.loaded: dict[int, list[Expr]] = {}
+
+    def get(self, index: int) -> Expr:
+        """Return value `index` of the step."""
+        if not self.in_fours:
+            return Bind(self.width)(broadcast(self.values[self.start + index], self.width))
+        four, within = divmod(index, 4)
+        if four not in self.loaded:
+            self.loaded[four] = broadcast_four(self.values, self.start + 4 * four, self.width)
+        return self.loaded[four][within]
+
+
+def packed_offset(words: Buffer, step: Expr, lane: int, field: Field) -> Expr:
+    """Return the offset of a lane that shares a word with others, in floats."""
+    word, part = divmod(lane, WORD_BITS // field.bits)
+    shifted = T.shift_right(words[step, word], int64(field.bits * part))
+    return T.bitwise_and(shifted, int64((1 << field.bits) - 1)) * field.unit
