@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from tvm_sparse.serve.statistics import Statistics
 from tvm_sparse.serve.streams import Streams
 from tvm_sparse.serve.tensors import Tensor, TensorPlace
 from tvm_sparse.serve.ticket import Ticket, set_ticket
+from tvm_sparse.serve.workers import Workers
 
 Answer = TypeVar("Answer")
 #: Requests of a model that are tokenised, or wait for a run, at a time. A run takes what waits.
@@ -80,7 +81,7 @@ class ServedModel:
         self.name, self.signature, self.queue = name, signature, queue
         self.statistics, self.ready = Statistics(), False
         self._answer, self._streams, self._runs = answer, streams, runs
-        self._threads = ThreadPoolExecutor(min(_THREADS, queue.max_size), f"tvm_sparse-{name}")
+        self._workers = Workers(min(_THREADS, queue.max_size), f"tvm_sparse-{name}")
 
     @property
     def runs(self) -> int:
@@ -182,11 +183,12 @@ class ServedModel:
 
         def run() -> None:
             answer, error = _attempt(ticket, job)
-            loop.call_soon_threadsafe(finish, answer, error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(finish, answer, error)
 
         timer, watcher = loop.call_later(timeout_ms / 1000, late), loop.create_task(watch())
         try:
-            self._threads.submit(run)
+            self._workers.submit(run, self.statistics.pending)
             return await done
         finally:
             timer.cancel()
@@ -194,7 +196,7 @@ class ServedModel:
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
 
 
 def _attempt(ticket: Ticket, job: Callable[[], Answer]) -> tuple[Answer | None, Refusal | None]:
