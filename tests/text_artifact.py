@@ -47,6 +47,7 @@ def build_text_artifact(folder: Path, task: str = "feature-extraction") -> Path:
     source.mkdir(parents=True)
     vocab_size = make_tokenizer(source, "word-pieces", 512)
     write_sentence_files(source, pooling_mode_mean_tokens=True)
+    (source / "pruning.json").write_text("{}")
     below = {"input_ids": vocab_size, "attention_mask": 2}
     inputs = tuple(TensorSpec(name, (BATCH, SEQ_LEN), "int32", n) for name, n in below.items())
     table = np.random.default_rng(0).normal(size=(vocab_size, WIDTH)).astype(np.float32)

@@ -10,7 +10,7 @@ from text_checkpoints import CORPUS
 LABELS = ("sports", "politics", "naïve café", "🐦")
 #: Texts that somebody will send.
 ODD = (
-    *(" ", "   \t \n ", "a", ".", "x" * 300, "-" * 80, "word " * 400),
+    *("", " ", "   \t \n ", "a", ".", "x" * 300, "-" * 80, "word " * 400),
     *("🐦", "👩‍👩‍👧 and 🏳️‍🌈 flags", "é", "Z͑ͫ̓a͖l̗g̵o̶ combining", "हिन्दी", "مرحبا بالعالم"),
     *(
         "東京は日本の首都です。北京是中国的首都",

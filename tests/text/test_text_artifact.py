@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def encoder_dir(tmp_path_factory):
 
 def test_the_artifact_lists_what_it_carries(encoder_dir):
     metadata = load_metadata(encoder_dir)
-    assert set(metadata.files) == {"model.so", "tokenizer.json"}
+    assert set(metadata.files) == {"model.so", "tokenizer.json", "pruning.json"}
     assert {path.name for path in encoder_dir.iterdir()} == {*metadata.files, "metadata.json"}
     assert metadata.text.special_tokens["mask"] == "[MASK]"
     assert (metadata.text.sentences.pooling, metadata.text.sentences.normalize) == (("mean",), True)
@@ -46,6 +47,17 @@ def test_an_embedding_is_the_mean_of_the_hidden_states(encoder_dir):
     mean = hidden.mean(axis=0)
     wanted = mean / np.linalg.norm(mean)
     np.testing.assert_allclose(model.encode("the ferry leaves"), wanted, atol=1e-6)
+
+
+def test_the_class_in_the_docs_gives_lists(encoder_dir):
+    page = (Path(__file__).parents[2] / "docs/text.md").read_text(encoding="utf-8")
+    code = page.split("## Embeddings")[1].split("```python\n")[1].split("```")[0]
+    names = {}
+    exec(compile(code, "text.md", "exec"), names)
+    embeddings = names["Embeddings"](encoder_dir)
+    (document,) = embeddings.embed_documents(["the ferry"])
+    assert document == embeddings.embed_query("the ferry")
+    assert [type(number) for number in document] == [float] * WIDTH
 
 
 def test_a_prompt_is_put_before_a_text(encoder_dir):
