@@ -320,6 +320,13 @@ def test_hub_model_is_downloaded_once(served, empty_hub_cache, monkeypatch):
     assert resolve("someone/tiny").fingerprint == source.fingerprint
 
 
+def test_a_hub_model_comes_with_its_tokenizer(served):
+    served |= {"tokenizer.json": b"{}", "modules.json": b"[]", "notes.txt": b"none"}
+    source = resolve_source(ModelSpec("someone/tiny"))
+    found = {path.name for path in Path(source.directory).iterdir()}
+    assert {"tokenizer.json", "modules.json"} == found - {"config.json", "model.safetensors"}
+
+
 def test_hub_model_with_pickled_weights_only(served):
     served["pytorch_model.bin"] = served.pop("model.safetensors")
     for policy in ("auto", "checkpoint"):

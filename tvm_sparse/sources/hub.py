@@ -20,6 +20,7 @@ from tvm_sparse.sources.checkpoint import (
     shard_names,
 )
 from tvm_sparse.sources.other_formats import describe_other_weights
+from tvm_sparse.text.checkpoint_text import is_text_file
 
 WAIT_S = 4.0
 
@@ -50,9 +51,9 @@ def cached_config(hub_id: str) -> Path | None:
 
 
 def fetch_checkpoint(hub_id: str, progress: Progress, config_only: bool = False) -> Path:
-    """Download a hub model's config and weights into the hub's cache; return the directory.
+    """Download a hub model's config, weights and tokenizer into the hub's cache.
 
-    `config_only` leaves the weights where they are.
+    `config_only` leaves the weights and the tokenizer where they are. Returns the directory.
 
     Raises
     ------
@@ -76,6 +77,8 @@ def fetch_checkpoint(hub_id: str, progress: Progress, config_only: bool = False)
         if refusal := describe_other_weights(sorted(sizes)):
             raise CheckpointError(f"{hub_id} on the hub has its weights only in {refusal}")
         raise HubUnavailableError("the hub has no weights of it", answered=True)
+    else:
+        wanted += tuple(filter(is_text_file, sizes))
     size_bytes = sum(sizes[name] or 0 for name in wanted)
     size = f"{size_bytes / 1e6:.0f} MB" if wanted else "config.json"
     progress(f"downloading {hub_id} ({size})")
@@ -83,6 +86,8 @@ def fetch_checkpoint(hub_id: str, progress: Progress, config_only: bool = False)
     try:
         for name in ("config.json", *wanted):
             path = Path(_download(hf_hub_download, constants, hub_id, name))
+            if name == "config.json":
+                directory = path.parent
             if name.endswith(".index.json"):
                 for shard in shard_names(path):
                     _download(hf_hub_download, constants, hub_id, shard)
@@ -91,7 +96,7 @@ def fetch_checkpoint(hub_id: str, progress: Progress, config_only: bool = False)
             f"the download of {hub_id} broke off ({type(error).__name__}): start again, or use "
             "--weights random for seeded weights"
         ) from error
-    return path.parent
+    return directory
 
 
 def _download(download: Callable[..., str], constants: Any, hub_id: str, name: str) -> str:

@@ -10,13 +10,21 @@ from typing import Any, TypedDict
 from tvm_sparse.errors import InputError
 from tvm_sparse.model.text_facts import SentenceFacts, TextFacts
 from tvm_sparse.records.read import check_types, parse_json, read_bytes
-from tvm_sparse.text.card import read_card
-from tvm_sparse.text.sentence_modules import read_sentence_facts
-from tvm_sparse.text.tokens import has_tokenizer, read_tokenizer
+from tvm_sparse.text.card import CARD_FILE, read_card
+from tvm_sparse.text.sentence_modules import SENTENCE_FILES, read_sentence_facts
+from tvm_sparse.text.tokens import TOKENIZER_FILE, has_tokenizer, read_tokenizer
+from tvm_sparse.text.word_pieces import (
+    ADDED_TOKENS_FILE,
+    SETTINGS_FILE,
+    SPECIAL_TOKENS_FILE,
+    VOCABULARY_FILE,
+)
 
-SETTINGS_FILE = "tokenizer_config.json"
-SPECIAL_TOKENS_FILE = "special_tokens_map.json"
-
+_FILES = {
+    *(TOKENIZER_FILE, VOCABULARY_FILE, SETTINGS_FILE, SPECIAL_TOKENS_FILE, ADDED_TOKENS_FILE),
+    *(CARD_FILE, *SENTENCE_FILES),
+}
+_POOLING_FILE = re.compile(r"\d{1,3}_Pooling/config\.json")
 _MOST_BYTES = 16 << 20
 #: Tokenizers without a limit have one of thirty digits.
 _ENDLESS = re.compile(rb'("model_max_length"\s*:\s*)\d{10,}')
@@ -49,6 +57,11 @@ class _Settings(TypedDict, total=False):
     model_max_length: int | float | None
     model_input_names: list[str] | None
     clean_up_tokenization_spaces: bool | None
+
+
+def is_text_file(name: str) -> bool:
+    """Tell by its path in a checkpoint whether a file is one of those that are read here."""
+    return name in _FILES or _POOLING_FILE.fullmatch(name) is not None
 
 
 def read_text_files(folder: Path, config: Mapping[str, Any]) -> tuple[TextFacts, str] | None:

@@ -14,6 +14,7 @@ from tvm_sparse.records.read import check_types, read_json
 MODULES_FILE = "modules.json"
 SETTINGS_FILE = "sentence_bert_config.json"
 PROMPTS_FILE = "config_sentence_transformers.json"
+SENTENCE_FILES = (MODULES_FILE, SETTINGS_FILE, PROMPTS_FILE)
 #: Keys of a pooling's `config.json`, in the order in which its vectors are concatenated.
 _POOLINGS: dict[str, PoolingMode] = {
     "pooling_mode_cls_token": "cls",
