@@ -33,7 +33,8 @@ def load_model(
     for_texts : bool
         Refuse a checkpoint without a tokenizer before the import.
     **spec
-        Fields of `ModelSpec`: weights, batch, seq_len, seed, num_layers, inputs, micro_batch.
+        Fields of `ModelSpec`: weights, batch, seq_len, seed, num_layers, inputs, micro_batch,
+        is_open (any batch and length up to those).
 
     Raises
     ------

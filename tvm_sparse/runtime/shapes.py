@@ -99,6 +99,8 @@ class Shapes(ABC):
     ) -> list[MicroBatch]:
         """Return the micro-batches of sequences of different lengths, those alike together.
 
+        There may be more of them than the build takes at once.
+
         Parameters
         ----------
         sequences : sequence of array_like
@@ -120,7 +122,8 @@ class Shapes(ABC):
         specs = [spec for spec in self.inputs if spec.name in given]
         rows = {spec.name: self._rows(spec, given[spec.name]) for spec in specs}
         lengths = [len(row) for row in rows[first.name]]
-        self._check("batch", len(lengths))
+        if not lengths:
+            raise InputError("no sequences given: give one at least")
         for index, length in enumerate(lengths):
             self._check("seq_len", length, f"sequence {index}")
         for spec in specs:
