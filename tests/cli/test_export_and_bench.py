@@ -122,6 +122,22 @@ def test_bench_against_another_shape(exported, invoke, tiny, tmp_path) -> None:
     assert "give builds of one model and shape" in result.err
 
 
+def test_export_for_any_shape(invoke, tiny, tmp_path) -> None:
+    shape = ("--seq-len", ":24", "--batch", "1:3")
+    result = invoke("export", *tiny.flags, *shape, "-o", tmp_path / "any", "-q")
+    assert result.code == 0, result.err
+    assert "input_ids int32[batch <= 3, seq_len <= 24]" in result.out
+    model = tvm_sparse.load(tmp_path / "any")
+    texts = [list(range(length)) for length in (7, 24, 1)]
+    for text, found in zip(texts, model.run_ragged(texts), strict=True):
+        alone = model.run(input_ids=[text])
+        for name, value in found.items():
+            np.testing.assert_array_equal(value, alone[name][0])
+    refused = invoke("export", *tiny.flags, "--seq-len", "2:24", "-o", tmp_path / "other")
+    assert (refused.code, refused.out) == (2, "")
+    assert "seq-len '2:24' given: write a number, or a range from 1 such as 1:512" in refused.err
+
+
 def test_export_for_another_machine(invoke, tiny, tmp_path) -> None:
     # Compiled and linked, but neither run nor checked here.
     if detect_host().isa == "x86-64-v2":
