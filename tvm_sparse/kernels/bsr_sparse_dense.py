@@ -150,7 +150,8 @@ def make_bsr_sparse_dense(
                 in_fours = bs_r < HIGH_BLOCK_ROWS and num_values % 4 == 0
                 step = tiles.held(step)
                 factors = Factors(values, tiles.held(step * num_values), width, in_fours)
-                if start == 0 and sums.count * bs_c >= _PREFETCHING_STEP:
+                is_first = start == 0 and sums is acc
+                if is_first and acc.count * len(chains) * bs_c >= _PREFETCHING_STEP:
                     prefetch(values, [step * num_values + PREFETCH_FLOATS])
                 if start == 0 and form.lookahead:
                     for lane in range(lanes):
