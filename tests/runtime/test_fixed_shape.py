@@ -92,3 +92,18 @@ def test_padding_is_an_id_that_the_model_has(given, used) -> None:
 def test_ids_are_given_once() -> None:
     with pytest.raises(InputError, match=r"^input input_ids is given twice: by itself and by name"):
         shapes().ragged([[1]], {"input_ids": [[1]]})
+
+
+def test_inputs_that_are_no_texts_lack_sequences_alone() -> None:
+    specs = (TensorSpec("x", (2, 3, 5), "float32"), TensorSpec("scale", (2,), "float32"))
+    found = shapes(specs)
+    x = np.ones((1, 3, 5), np.float32)
+    (part,) = found.rectangle({"x": x, "scale": [2]})
+    np.testing.assert_array_equal(part.arguments[0], np.ones((2, 3, 5)))
+    assert part.arguments[1].tolist() == [2, 2]
+    with pytest.raises(
+        InputError, match=r"^input x has shape \(1, 2, 5\), the build takes x float"
+    ):
+        found.rectangle({"x": x[:, :2], "scale": [2]})
+    with pytest.raises(InputError, match=r"^the model takes x float32.*: it has no sequences of t"):
+        found.ragged([[1.0]], {"scale": [[2]]})

@@ -37,18 +37,22 @@ class FixedShape(Shapes):
     def _pad(self, spec: TensorSpec, value: Array) -> Array:
         if value.shape == spec.shape:
             return value
-        batch, seq_len, *_ = value.shape
+        if "seq_len" in spec.axes:
+            self._check_mask(spec, value.shape[1])
+        padded = np.full(spec.shape, self.padding(spec), spec.dtype)
+        padded[tuple(slice(0, extent) for extent in value.shape)] = value
+        # Sequences that nobody asked for: any will do.
+        padded[len(value) :] = padded[len(value) - 1]
+        return padded
+
+    def _check_mask(self, spec: TensorSpec, tokens: int) -> None:
+        """Refuse to pad tokens where nothing would tell the model of it."""
         most = spec.shape[1]
-        if seq_len < most and _MASK not in (other.name for other in self.inputs):
+        if tokens < most and _MASK not in (other.name for other in self.inputs):
             raise InputError(
-                f"input {spec.name} has {seq_len} tokens, the build is for {most} and takes no "
+                f"input {spec.name} has {tokens} tokens, the build is for {most} and takes no "
                 f"{_MASK} that would tell padding: export the model with --seq-len 1:{most}"
             )
-        padded = np.full(spec.shape, self.padding(spec), spec.dtype)
-        padded[:batch, :seq_len] = value
-        # Sequences that nobody asked for: any will do.
-        padded[batch:] = padded[batch - 1]
-        return padded
 
 
 def with_axes(
