@@ -19,6 +19,7 @@ from example_study import example_study
 from mutations import Mutator, mutate_bytes, mutate_json, mutate_safetensors
 from peers_record import peers_record
 from safetensors.numpy import save
+from text_artifact import MODULES
 from tiny_artifact import tiny_metadata
 from tiny_bert import CONFIG, TEXTS, WORDS
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -40,7 +41,9 @@ from tvm_sparse.sources.checkpoint import SAFETENSORS_INDEX, find_weights
 from tvm_sparse.sources.source import resolve_source
 from tvm_sparse.sources.stored_tensors import stored_tensors
 from tvm_sparse.sparsity.schedule import by_patterns, load_patterns
+from tvm_sparse.text.checkpoint_text import read_text_files
 from tvm_sparse.text.labels import class_names
+from tvm_sparse.text.task_tokenizer import TaskTokenizer
 from tvm_sparse.text.tokens import load_tokenizer
 from tvm_sparse.whatif.grid import Grid
 from tvm_sparse.whatif.grid_file import load_grid
@@ -102,6 +105,19 @@ def _index(folder: Path) -> None:
 def _tokenizer(folder: Path) -> None:
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     load_tokenizer(folder).encode([*TEXTS[:3], "a\tb"], 16, vocab_size=32)
+
+
+def _texts(folder: Path) -> None:
+    (folder / "vocab.txt").write_text("\n".join((*WORDS, "[MASK]")))
+    found = read_text_files(folder, {"model_type": "bert"})
+    assert found is not None
+    facts, tokenizer = found
+    artifact = folder / "artifact"
+    artifact.mkdir(exist_ok=True)
+    (artifact / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+    read = TaskTokenizer(artifact, facts)
+    encoded = read.encode(TEXTS[0], TEXTS[1], most=8, cut="only_second", stride=1)
+    read.decode(encoded.ids)
 
 
 def _grid(folder: Path) -> None:
@@ -178,6 +194,15 @@ _VIT = {
     "num_channels": 3,
     "hidden_size": 32,
 }
+_SPECIAL_TOKENS = {"mask_token": {"content": "[MASK]", "lstrip": True}, "pad_token": "[PAD]"}
+_TEXTS = {
+    **_SPECIAL_TOKENS,
+    "tokenizer_class": "BertTokenizer",
+    "model_max_length": 512,
+    "model_input_names": ["input_ids"],
+    "clean_up_tokenization_spaces": True,
+}
+_CARD = b"---\nlicense: mit\nlanguage: [en, de]\nbase_model: x/y\n---\n# A model\n"
 _GRID = (b"sparsity: [0.8, 0.9]\nblock_shape: [4x1, 16x1]\nseq_len: 128\n", b'{"batch": [1, 2]}')
 _SCHEDULE = (b"'*/query/*': 0.7\n'*': 0.5\n", b'{"*/attention/*": 0.25}')
 
@@ -196,6 +221,12 @@ TARGETS: dict[str, Target] = {
     "tokenizer settings": Target(
         "tokenizer_config.json", (b'{"do_lower_case": true}',), mutate_json, _tokenizer
     ),
+    "text settings": Target("tokenizer_config.json", (_text(_TEXTS),), mutate_json, _texts),
+    "special tokens": Target(
+        "special_tokens_map.json", (_text(_SPECIAL_TOKENS),), mutate_json, _texts
+    ),
+    "sentence modules": Target("modules.json", (_text(MODULES),), mutate_json, _texts),
+    "model card": Target("README.md", (_CARD,), mutate_bytes, _texts),
     "grid": Target("grid.yaml", _GRID, mutate_bytes, _grid),
     "schedule": Target("schedule.yaml", _SCHEDULE, mutate_bytes, _schedule),
     "metadata": Target(METADATA_FILE, (_metadata_text(),), mutate_json, _metadata),
