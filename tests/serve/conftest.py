@@ -1,61 +1,17 @@
-"""A server in a thread of this process, with two small models of texts."""
+"""A server with two small models of texts."""
 
 from __future__ import annotations
 
-import threading
-import time
 import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import uvloop
+from running_server import Running, running
 from text_artifact import build_text_artifact
 
 from tvm_sparse.serve.config import HttpConfig, ModelConfig, QueueConfig, ServeConfig
 from tvm_sparse.serve.repository import Repository, load_models
-from tvm_sparse.serve.server import Server, listen
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server that answers.
-
-    Attributes
-    ----------
-    address : str
-        host:port.
-    repository : Repository
-        What it serves.
-    """
-
-    address: str
-    repository: Repository
-
-
-@contextmanager
-def running(repository: Repository, http: HttpConfig | None = None) -> Iterator[Running]:
-    http = http or HttpConfig(port=0)
-    server = Server(repository, http)
-
-    def serve() -> None:
-        with closing(uvloop.new_event_loop()) as loop:
-            loop.run_until_complete(server.serve([bound]))
-
-    with listen(http) as bound:
-        thread = threading.Thread(target=serve)
-        host, port = bound.getsockname()
-        thread.start()
-        try:
-            while not server.started:
-                time.sleep(0.005)
-            yield Running(f"{host}:{port}", repository)
-        finally:
-            server.should_exit = True
-            thread.join()
-            repository.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,70 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from slow_model import Slow
 
-from tvm_sparse.errors import InputError
-from tvm_sparse.serve.config import QueueConfig
-from tvm_sparse.serve.inference import Request
 from tvm_sparse.serve.refusal import Refusal
-from tvm_sparse.serve.served_model import ServedModel, Signature
-from tvm_sparse.serve.streams import Lane, Streams
-from tvm_sparse.serve.tensors import Tensor, of_texts
-from tvm_sparse.serve.ticket import get_ticket
 
 pytestmark = pytest.mark.unit
-
-
-class Slow:
-    """A model that answers when the test says so, and keeps what it ran together."""
-
-    def __init__(self, streams: int = 1, **queue: int) -> None:
-        self.batches: list[list[int]] = []
-        self.go, self.begun = threading.Event(), threading.Event()
-        self.streams = Streams(streams)
-        self.lane: Lane[int, int] = Lane(self._run, lambda length: length, 4, 100)
-        nothing = Signature("slow", (), ())
-        self.served = ServedModel(
-            "slow", nothing, self._answer, self.streams, QueueConfig(**queue), lambda: 0
-        )
-        self.served.ready = True
-
-    def _run(self, lengths: list[int]) -> list[int]:
-        self.batches.append(lengths)
-        self.begun.set()
-        assert self.go.wait(20)
-        if 13 in lengths:
-            raise InputError("13 given")
-        if 66 in lengths:
-            raise RuntimeError("broken")
-        return [-length for length in lengths]
-
-    def _answer(self, request: Request) -> dict[str, Tensor]:
-        lengths = [len(text) for text in request.inputs["TEXT"].texts("TEXT")]
-        return {
-            "OUT": of_texts(list(map(str, self.streams.submit(self.lane, lengths, get_ticket()))))
-        }
-
-    async def ask(self, *lengths: int, gone: Any = None, **parameters: Any) -> list[int]:
-        texts = of_texts(["x" * length for length in lengths])
-        request = Request({"TEXT": texts}, {}, parameters)
-        answer = await self.served.infer(request, gone or _never)
-        return list(map(int, answer["OUT"].values))
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(4000):
-            if condition():
-                return
-            await asyncio.sleep(0.005)
-        raise AssertionError("it never came to that")
-
-
-async def _never() -> None:
-    await asyncio.Event().wait()
 
 
 async def _refusal(task: asyncio.Task[Any]) -> Refusal:

@@ -84,7 +84,7 @@ class Repository:
         found = self.models.get(name)
         if found is not None and version == "1":
             return found
-        if name in self.expected:
+        if name.removesuffix(TENSORS) in self.expected:
             raise not_now(f"model '{name}' is not ready yet")
         which = f"'{name[:100]}'" + (f" version {version[:20]}" if version != "1" else "")
         raise Refusal(404, f"Request for unknown model: {which} is not found")

@@ -1,0 +1,54 @@
+"""A server in a thread of this process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import uvloop
+
+from tvm_sparse.serve.config import HttpConfig
+from tvm_sparse.serve.repository import Repository
+from tvm_sparse.serve.server import Server, listen
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers.
+
+    Attributes
+    ----------
+    address : str
+        host:port.
+    repository : Repository
+        What it serves.
+    """
+
+    address: str
+    repository: Repository
+
+
+@contextmanager
+def running(repository: Repository, http: HttpConfig | None = None) -> Iterator[Running]:
+    http = http or HttpConfig(port=0)
+    server = Server(repository, http)
+
+    def serve() -> None:
+        with closing(uvloop.new_event_loop()) as loop:
+            loop.run_until_complete(server.serve([bound]))
+
+    with listen(http) as bound:
+        thread = threading.Thread(target=serve)
+        host, port = bound.getsockname()
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.005)
+            yield Running(f"{host}:{port}", repository)
+        finally:
+            server.should_exit = True
+            thread.join()
+            repository.close()

@@ -1,0 +1,106 @@
+"""The server around a slow model: who is not ready, who leaves, who is answered at the end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from running_server import running
+from slow_model import Slow
+
+from tvm_sparse.serve.repository import Repository
+
+pytestmark = pytest.mark.e2e
+
+
+def send(address: str, length: int) -> socket.socket:
+    """Ask for one text of so many characters; the answer is to be read."""
+    text = {"name": "TEXT", "datatype": "BYTES", "shape": [1], "data": ["x" * length]}
+    body = json.dumps({"inputs": [text]})
+    host, port = address.split(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    head = f"POST /v2/models/slow/infer HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(body)}"
+    connection.sendall(f"{head}\r\n\r\n{body}".encode())
+    return connection
+
+
+def read(connection: socket.socket) -> tuple[int, str]:
+    with connection, connection.makefile("rb") as file:
+        status = int(file.readline().split()[1])
+        length = 0
+        while (line := file.readline().strip().lower()) != b"":
+            if line.startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        return status, file.read(length).decode()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(4000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it never came to that")
+
+
+def serving(slow: Slow):
+    return running(Repository(models={"slow": slow.served}))
+
+
+def test_a_model_that_is_still_loading() -> None:
+    with running(Repository(expected={"slow"})) as server:
+        for path, status in (
+            ("/v2/health/live", 200),
+            ("/v2/health/ready", 400),
+            ("/v2/models/slow/ready", 400),
+            ("/v2/models/slow", 503),
+            ("/v2/models/slow-tensors", 503),
+        ):
+            host, port = server.address.split(":")
+            connection = socket.create_connection((host, int(port)), timeout=30)
+            connection.sendall(f"GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+            assert read(connection)[0] == status
+        status, body = read(send(server.address, 1))
+        assert (status, json.loads(body)["error"]) == (503, "model 'slow' is not ready yet")
+
+
+def test_a_client_that_leaves_is_not_run() -> None:
+    slow = Slow()
+    with serving(slow) as server:
+        first = send(server.address, 1)
+        until(slow.begun.is_set)
+        gone = send(server.address, 2)
+        until(lambda: len(slow.streams) == 1)
+        gone.close()
+        until(lambda: len(slow.streams) == 0)
+        slow.go.set()
+        assert read(first)[0] == 200
+    assert slow.batches == [[1]]
+    assert slow.served.statistics.failures == {"CANCELED": 1}
+
+
+def test_overload_is_refused_at_once_and_every_request_is_answered_once() -> None:
+    slow = Slow(max_size=5)
+    with serving(slow) as server:
+        asked = [send(server.address, 1 + n) for n in range(40)]
+        until(lambda: sum(slow.served.statistics.failures.values()) == 35)
+        slow.go.set()
+        answers = [read(one) for one in asked]
+    assert sorted(status for status, _ in answers) == [200] * 5 + [503] * 35
+    for length, (status, body) in enumerate(answers, 1):
+        if status == 200:
+            assert json.loads(body)["outputs"][0]["data"] == [str(-length)]
+        else:
+            assert "exceeds maximum queue size 5" in body
+
+
+def test_what_is_under_way_is_answered_at_the_end() -> None:
+    slow = Slow()
+    with serving(slow) as server:
+        asked = [send(server.address, 1 + n) for n in range(8)]
+        until(lambda: slow.served.statistics.pending == 8)
+        threading.Timer(0.5, slow.go.set).start()
+    assert [read(one)[0] for one in asked] == [200] * 8
