@@ -116,7 +116,7 @@ def _texts(folder: Path) -> None:
     artifact.mkdir(exist_ok=True)
     (artifact / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
     read = TaskTokenizer(artifact, facts)
-    encoded = read.encode(TEXTS[0], TEXTS[1], most=8, cut="only_second", stride=1)
+    encoded = read.encode(TEXTS[0], TEXTS[1], most=12, cut="only_second", stride=1)
     read.decode(encoded.ids)
 
 
