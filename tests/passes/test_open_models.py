@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from kernel_runner import RUNNABLE, run
@@ -20,8 +22,10 @@ from tvm import relax
 from tvm_sparse.formats.token_layout import choose_open_layout
 from tvm_sparse.ir.dims import BATCH, SEQ_LEN, TILES
 from tvm_sparse.ir.expressions import tensor_shape
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.kernels.vector import T, argument, parallel, prim_func
 from tvm_sparse.passes import bsr_dense, simplify_fc_transpose
+from tvm_sparse.passes.pipeline import LOWER, lower
 from tvm_sparse.passes.storage_classes import RoundStorage, _next_power_of_two
 from tvm_sparse.passes.tile_tokens import MIXES_TOKENS, TOKEN_TILE
 from tvm_sparse.target import resolve_target
@@ -157,3 +161,12 @@ def test_layers_of_rows_stay_dense() -> None:
     }
     reason = "a build of any length multiplies it with few rows"
     assert all(reason in found.reason for found in decisions if found.action == "dense")
+
+
+def test_each_shape_of_a_run_is_made_once() -> None:
+    mod = make_open_encoder(num_layers=2)
+    lowered = lower(mod, random_values(mod)[1], resolve_target())
+    with tvm_target(resolve_target()):
+        text = LOWER(lowered.mod)["main"].script(show_meta=False)
+    made = re.findall(r'"vm.builtin.make_shape", shape_heap, ([\d, ]+)', text)
+    assert len(made) == len(set(made)) > 3

@@ -28,6 +28,7 @@ from tvm_sparse.passes import (
 )
 from tvm_sparse.passes.layer_calls import layer_calls
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
+from tvm_sparse.passes.shared_shapes import ShareShapes
 from tvm_sparse.passes.storage_classes import RoundStorage
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.runtime.metadata import KernelCall
@@ -37,7 +38,7 @@ from tvm_sparse.target import CpuTarget
 _T = relax.transform
 _Result = TypeVar("_Result")
 
-#: Relax to virtual-machine code, in TVM's own order, with a pass of ours.
+#: Relax to virtual-machine code, in TVM's own order, with two passes of ours.
 LOWER = tvm.transform.Sequential(
     [
         _T.ToNonDataflow(),
@@ -50,6 +51,7 @@ LOWER = tvm.transform.Sequential(
         _T.LowerRuntimeBuiltin(),
         _T.ComputePrimValue(),
         _T.VMShapeLower(),
+        ShareShapes(),
         _T.AttachGlobalSymbol(),
     ],
     name="Lower",
