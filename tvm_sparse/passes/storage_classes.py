@@ -24,7 +24,10 @@ class RoundStorage:
         self, mod: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
         """Return a module with a rewritten `main`."""
-        return with_main(mod, _Rounded().visit_expr(main_function(mod)))
+        func = main_function(mod)
+        if not relax.analysis.defined_symbolic_vars(func):
+            return mod  # of one shape
+        return with_main(mod, _Rounded().visit_expr(func))
 
 
 @mutator
