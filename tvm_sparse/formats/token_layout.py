@@ -96,8 +96,8 @@ def choose_open_layout(target: CpuTarget, block_rows: int = 0) -> TokenLayout:
 
     A short text leaves most of its only tile to dead registers, which nobody computes. Blocks of
     `HIGH_BLOCK_ROWS` and little more then have too few sums to keep a core busy: they get the
-    narrow tile of low ones, and several block rows at a time. On 32 to 128 tokens that is as fast;
-    longer texts pay a few per cent.
+    narrow tile of low ones, and several block rows at a time. On 32 to 384 tokens that is as fast;
+    large batches pay for it.
     """
     kind = product_kind(block_rows)
     if kind == "high" and block_rows < 2 * HIGH_BLOCK_ROWS:
