@@ -23,7 +23,7 @@ FLAGS = [
     (("--seq-len", "0"), "seq-len 0 given"),
     (("--layers", "0"), "layers 0 given"),
     (("--seed", "-1"), "seed -1 given"),
-    (("--batch", "1" + "0" * 400), "batch 1000"),
+    (("--batch", "1" + "0" * 400), "batch '1000"),
     (("--seed", "1" + "0" * 400), "seed 1000"),
     (("--bs-r", "1" + "0" * 400), "block shape 1000"),
     (("--block", "9" * 5000 + "x1"), "block shape '999999999999...99999999999x1' given"),
