@@ -83,5 +83,5 @@ def read_text(path: str | os.PathLike[str]) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise InputError(f"{name} is no UTF-8 text: one text a line is needed")
+        raise InputError(f"{name} is no UTF-8 text: save it as such")
     return text
