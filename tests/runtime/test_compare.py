@@ -32,6 +32,9 @@ def test_difference_of_arrays() -> None:
     gap = difference(reference + np.float32([0, 0.5, 0, 0]), reference, 0.1, 0.0)
     assert (gap.max_absolute, gap.max_relative, gap.mismatched) == (0.5, 0.125, 0.25)
     assert difference(reference * 1.01, reference, 0, 0.02).mismatched == 0
+    # What is allowed grows with the largest value, 4 here, and does not shrink below 1.
+    assert difference(reference + np.float32(0.3), reference, 0.1, 0.0).mismatched == 0
+    assert difference(reference / 8 + np.float32(0.2), reference / 8, 0.1, 0.0).mismatched == 1
 
 
 def test_what_is_not_finite_differs_unless_it_is_the_same_infinity() -> None:

@@ -62,17 +62,19 @@ def difference(
     actual, reference : numpy.ndarray
         What is checked, and what it should be.
     atol, rtol : float
-        An element differs when |actual - reference| > atol + rtol * |reference|. Two infinite
-        values are equal when they are the same; NaN equals nothing.
+        An element differs when |actual - reference| > atol * scale + rtol * |reference|. The scale
+        is the largest magnitude of the reference, 1 at least: small sums of large terms are off by
+        what the terms are. Two infinite values are equal when they are the same; NaN equals
+        nothing.
     """
     left, right = actual.astype(np.float64), reference.astype(np.float64)
-    differing = ~np.isclose(left, right, rtol=rtol, atol=atol)
+    scale = float(np.abs(right[np.isfinite(right)]).max(initial=0.0))
+    differing = ~np.isclose(left, right, rtol=rtol, atol=atol * max(1.0, scale))
     with np.errstate(invalid="ignore"):
         gap = np.abs(left - right)
     gap = np.where(left == right, 0.0, gap)
     gap = np.where(np.isnan(gap), np.inf, gap)
     max_absolute = float(gap.max(initial=0.0))
-    scale = float(np.abs(right[np.isfinite(right)]).max(initial=0.0))
     max_relative = 0.0 if max_absolute == 0 else (max_absolute / scale if scale else np.inf)
     return Difference(
         max_absolute, float(max_relative), float(differing.mean()) if differing.size else 0.0

@@ -43,7 +43,10 @@ def compile_options(command: Command) -> Command:
             *("--threads", int, "N"),
             "Threads to lay the build out for and to run on; every core by default.",
         ),
-        _tolerance_option("--atol", "Absolute tolerance of the checks before timing."),
+        _tolerance_option(
+            "--atol",
+            "Tolerance of the checks before timing, for outputs up to 1; larger ones scale it.",
+        ),
         _tolerance_option("--rtol", "Relative tolerance of the checks."),
         click.option(
             "--dump-ir",
