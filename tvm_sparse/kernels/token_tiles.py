@@ -61,7 +61,7 @@ class Work:
     def of(cls, layout: TokenLayout, operations: float) -> Work:
         """Return that of a kernel with so many operations a token."""
         tokens = layout.num_tiles * layout.token_tile
-        alone = int(PARALLEL_OPERATIONS / 2 // (operations * layout.lanes))
+        alone = int(PARALLEL_OPERATIONS / 2 // max(operations * layout.lanes, 1))
         return cls(pays_in_parallel(operations * tokens), min(alone, layout.vectors))
 
 
