@@ -11,6 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+#: Exit codes above tell of a signal.
+_SIGNALLED = 128
+
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
@@ -20,7 +23,13 @@ def main() -> None:
     _open_closed_streams()
     from tvm_sparse.cli.main import main as run
 
-    run()
+    try:
+        run()
+    except SystemExit as ended:
+        if not isinstance(ended.code, int) or ended.code <= _SIGNALLED:
+            raise
+        # A signal ended it, all is cleaned up, and an impatient hand may press once more.
+        os._exit(ended.code)
 
 
 def _end(number: int, _frame: Any) -> NoReturn:
