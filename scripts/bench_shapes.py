@@ -24,12 +24,13 @@ from tvm_sparse.api.builds import Builds, compile
 from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
-from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec, parse_block_shape, parse_shapes
+from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.progress import silent
 from tvm_sparse.runtime.artifact import load
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, load_metadata
+from tvm_sparse.sizes import parse_block_shape, parse_shapes
 
 console = Console(highlight=False)
 

@@ -17,10 +17,11 @@ import click
 from rich.console import Console
 
 import tvm_sparse
-from tvm_sparse.config import BenchSpec, parse_block_shapes
+from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.study_table import LEGEND, render_study
+from tvm_sparse.sizes import parse_block_shapes
 from tvm_sparse.whatif.doubts import TOLERANCE
 from tvm_sparse.whatif.grid_file import parse_axes
 from tvm_sparse.whatif.study import Study

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.config import (
-    CompileSpec,
+from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.sizes import (
     Extent,
-    ModelSpec,
     parse_block_shape,
     parse_block_shapes,
     parse_extent,
     parse_shapes,
 )
-from tvm_sparse.errors import ConfigError
 
 pytestmark = pytest.mark.unit
 

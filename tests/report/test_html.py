@@ -12,11 +12,11 @@ import pytest
 from chart_marks import layers_of, notes_of, rows_of
 from example_study import HEAD, LAYER, SPARSITIES, example_study
 
-from tvm_sparse.config import block_name
 from tvm_sparse.errors import BuildError, DependencyError
 from tvm_sparse.report import html
 from tvm_sparse.report.charts.render import load_library
 from tvm_sparse.report.study_view import view_of
+from tvm_sparse.sizes import block_name
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.economy import Pricing
 from tvm_sparse.whatif.point_results import Doubt

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from example_study import BLOCKS, SPARSITIES, example_study
 
-from tvm_sparse.config import block_name
+from tvm_sparse.sizes import block_name
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.economy import Pricing
 from tvm_sparse.whatif.point_results import Doubt

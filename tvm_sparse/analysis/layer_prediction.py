@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis, flops_shares
-from tvm_sparse.config import block_name
+from tvm_sparse.sizes import block_name
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import CostModel
 

@@ -14,12 +14,13 @@ from tvm_sparse.bench.disturbance import Disturbance
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
-from tvm_sparse.config import SparsitySpec, block_name
+from tvm_sparse.config import SparsitySpec
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.model.model import Model
 from tvm_sparse.runtime.metadata import CallTime
+from tvm_sparse.sizes import block_name
 from tvm_sparse.sparsity.decision import decide
 from tvm_sparse.sparsity.stats import block_sparsities
 

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec, SparsitySpec, block_name
+from tvm_sparse.config import ModelSpec, SparsitySpec
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.sizes import block_name
 
 Arrays = Mapping[str, NDArray[Any]]
 #: Inputs and outputs, in positional order.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tvm_sparse.config import block_name
 from tvm_sparse.pruning.report import PruningReport
+from tvm_sparse.sizes import block_name
 
 MODEL_CARD = "README.md"
 

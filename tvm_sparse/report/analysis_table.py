@@ -10,9 +10,9 @@ import re
 from rich.text import Text
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
-from tvm_sparse.config import block_name
 from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.report.table import describe_size
+from tvm_sparse.sizes import block_name
 from tvm_sparse.words import counted
 
 _UNKNOWN = "-"

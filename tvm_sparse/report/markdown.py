@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tvm_sparse.config import block_name
 from tvm_sparse.report.economy_table import economy_cells
 from tvm_sparse.report.study_table import LEGEND, point_cell
 from tvm_sparse.report.study_view import view_of
+from tvm_sparse.sizes import block_name
 from tvm_sparse.whatif.study import Study
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
-from tvm_sparse.config import block_name
 from tvm_sparse.fidelity.sensitivity_record import LayerSensitivity, Sensitivity
 from tvm_sparse.report.fitted_table import FittedTable
+from tvm_sparse.sizes import block_name
 from tvm_sparse.words import counted
 
 _MEASURES = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from tvm_sparse.config import block_name
 from tvm_sparse.report.fitted_table import FittedTable
+from tvm_sparse.sizes import block_name
 from tvm_sparse.whatif.point_results import PointResult, SettingResult
 from tvm_sparse.whatif.study import Study
 

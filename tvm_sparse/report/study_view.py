@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tvm_sparse.bench.environment import Environment
-from tvm_sparse.config import block_name
 from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.kernel_facts import PARTS
 from tvm_sparse.report.study_rows import Shape, StudyLayer, StudyRow
 from tvm_sparse.report.table import describe_size
+from tvm_sparse.sizes import block_name
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.point_results import PointResult, SettingResult
 from tvm_sparse.whatif.study import FidelityPoint, Study

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from tvm_sparse.config import block_name
+from tvm_sparse.sizes import block_name
 from tvm_sparse.whatif.cost import least_sparsity
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.doubts import (

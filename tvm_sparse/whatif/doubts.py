@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from tvm_sparse.config import block_name
+from tvm_sparse.sizes import block_name
 from tvm_sparse.tuning.plausible import NOISE
 from tvm_sparse.whatif.point_results import Doubt, KernelEfficiency, PointResult, SettingResult
 from tvm_sparse.whatif.study import Answer

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.bench.record import BenchRecord
-from tvm_sparse.config import CompileSpec, block_name
+from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
 from tvm_sparse.fidelity.views import collect, compare
@@ -24,6 +24,7 @@ from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.pruning.calibration import built_in_texts
 from tvm_sparse.pruning.moments import MomentCollector
 from tvm_sparse.pruning.prune_model import prune_model
+from tvm_sparse.sizes import block_name
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.prune_spec import PruneSpec
 from tvm_sparse.sparsity.stats import come_pruned

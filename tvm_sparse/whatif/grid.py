@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any, Literal
 
-from tvm_sparse.config import block_name, choose_micro_batch
+from tvm_sparse.config import choose_micro_batch
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import available_cores, threads_here
+from tvm_sparse.sizes import block_name
 from tvm_sparse.tuning.setting import Setting
 
 Mode = Literal["decide", "predict", "measure"]

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tvm_sparse.config import parse_block_shape
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.records.yaml_file import read_yaml
+from tvm_sparse.sizes import parse_block_shape
 
 #: Names of a grid's axes in a YAML file, and the fields of `Grid` they stand for.
 _AXES = {

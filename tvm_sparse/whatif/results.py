@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isinf
 
-from tvm_sparse.config import block_name
+from tvm_sparse.sizes import block_name
 from tvm_sparse.tuning.machine import Ceilings
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import amdahl_limit, correction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm_sparse.config import block_name
+from tvm_sparse.sizes import block_name
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.doubts import MOST_SPARSITY, describe_point, tellable
 from tvm_sparse.whatif.economy import Economy, economy_of

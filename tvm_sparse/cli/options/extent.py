@@ -5,7 +5,12 @@ from __future__ import annotations
 import click
 
 from tvm_sparse.cli.options.declare import Option
-from tvm_sparse.config import Extent, parse_extent, parse_shape, parse_shapes
+from tvm_sparse.sizes import (
+    Extent,
+    parse_extent,
+    parse_shape,
+    parse_shapes,
+)
 
 
 def extent_option(flag: str, default: int, described: str) -> Option:
