@@ -42,14 +42,16 @@ class TokenLayout:
     (TILES, features, token_tile), and a `tile_map` (TILES, 4) of int32 says of each tile the number
     of its sequence, the position there of its first token, the first tile of its sequence, and the
     length of its sequence in tokens. The tiles of a sequence follow one another, the sequences too;
-    each has one token at least. A tile's *live* registers hold tokens; in the last of them finite
-    values fill the rest. What the others hold nobody reads.
+    each has one token at least. A tile is one register, so that a short text lies densely; kernels
+    take as many neighbouring tiles *together* as suits them, whatever sequences they are of. In the
+    last tile of a sequence finite values fill the rest.
     """
 
     batch: int
     seq_len: int
     token_tile: int
     lanes: int
+    together: int = 1
 
     @property
     def is_open(self) -> bool:
@@ -68,8 +70,8 @@ class TokenLayout:
 
     @property
     def vectors(self) -> int:
-        """Vector registers that one feature of a tile fills."""
-        return self.token_tile // self.lanes
+        """Vector registers of tokens that kernels take together: a tile, or some of an open one."""
+        return self.token_tile // self.lanes * self.together
 
     def shape(self, features: int) -> tuple[int, int, int]:
         """Return the shape of the tiled tensor."""
@@ -92,18 +94,9 @@ def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int =
 
 
 def choose_open_layout(target: CpuTarget, block_rows: int = 0) -> TokenLayout:
-    """Choose the token tile for any batch and any lengths: the preferred one.
-
-    A short text leaves most of its only tile to dead registers, which nobody computes. Blocks of
-    `HIGH_BLOCK_ROWS` and little more then have too few sums to keep a core busy: they get the
-    narrow tile of low ones, and several block rows at a time. On 32 to 384 tokens that is as fast;
-    large batches pay for it.
-    """
-    kind = product_kind(block_rows)
-    if kind == "high" and block_rows < 2 * HIGH_BLOCK_ROWS:
-        kind = "low"
-    vectors = _TILE_VECTORS[target.isa][kind][0]
-    return TokenLayout(0, 0, vectors * target.lanes(), target.lanes())
+    """Choose how many tiles are taken together for any batch and any lengths: what is preferred."""
+    together = _TILE_VECTORS[target.isa][product_kind(block_rows)][0]
+    return TokenLayout(0, 0, target.lanes(), target.lanes(), together)
 
 
 def fitting_vectors(seq_len: int, target: CpuTarget, block_rows: int = 0) -> list[int]:

@@ -125,7 +125,7 @@ def make_attention(
                         tiles.held(_feature(shape, operand, head, d)) for operand in (0, 1)
                     )
                     q = [
-                        load(query, [query_tile, of_query, first_token + v * lanes], lanes)
+                        load(query, tiles.place(query_tile, of_query, v, first_token), lanes)
                         for v in range(vectors)
                     ]
                     for row in range(count):
@@ -204,7 +204,7 @@ def make_attention(
                 for row in range(count):
                     feature = head * shape.value_dim + first + row
                     for v in range(vectors):
-                        place = [query_tile, feature, first_token + v * lanes]
+                        place = tiles.place(query_tile, feature, v, first_token)
                         store(out, acc[row * vectors + v] * total[v], place, lanes)
 
             _in_groups(shape.value_dim, rows * (most // vectors), context_rows)

@@ -29,13 +29,13 @@ def each_query(
         return
     lanes = layout.lanes
 
-    def alone(tile: Expr) -> None:
+    def alone() -> None:
         scores = flat(scratch(lanes * lanes), lanes * lanes)
         with serial(0, heads) as head:
-            attend(held(head), tile, 0, 1, scores)
+            attend(held(head), int64(0), 0, 1, scores)
 
-    with tiles.together("attention", 0 if pays_in_parallel(operations * lanes**2) else 1, alone):
-        _each_live(tiles, heads, vectors, attend)
+    with tiles.unless_few("attention", 0 if pays_in_parallel(operations * lanes**2) else 1, alone):
+        _each_of_sequence(tiles, heads, vectors, attend)
 
 
 def _each_of_shares(
@@ -58,26 +58,26 @@ def _each_of_shares(
         attend(head, share * per_share + within_share, first_token, vectors, scores)
 
 
-def _each_live(tiles: TokenTiles, heads: int, vectors: int, attend: Attend) -> None:
+def _each_of_sequence(tiles: TokenTiles, heads: int, vectors: int, attend: Attend) -> None:
     """Take the heads of a sequence one after the other, each with all tiles of queries."""
-    lanes, tile_size = tiles.layout.lanes, tiles.layout.token_tile
-    parts, width = tiles.layout.vectors // vectors, vectors * lanes
-    with parallel(tiles.count * heads * parts, "attention") as unit:
-        part, nth = T.floormod(unit, parts), held(T.floordiv(unit, parts))
+    lanes = tiles.layout.lanes
+    with parallel(tiles.count * heads, "attention") as unit:
         # All units of a sequence come together, and so the tile that takes the place of this unit,
         # were each tile taken with all heads, is one of the same sequence.
-        _, first_tile, length = tiles.sequence_of(T.floordiv(nth, heads))
-        of_sequence = held(T.floordiv(length + (tile_size - 1), tile_size))
-        within = held(nth - first_tile * heads)
+        _, first_tile, length = tiles.sequence_of(T.floordiv(unit, heads))
+        of_sequence = held(T.floordiv(length + (lanes - 1), lanes))
+        within = held(unit - first_tile * heads)
         head = held(T.floordiv(within, of_sequence))
-        tile = held(first_tile + T.floormod(within, of_sequence))
+        nth = held(T.floormod(within, of_sequence))
         # No sequence is longer than all tiles together. A view: TVM would spend half the time of
         # compiling on bounds of what is read of the buffer itself.
-        size = tiles.count * tile_size * width
+        size = tiles.count * (lanes * vectors * lanes)
         scores = flat(scratch(size), size)
 
-        def emit(first: Expr | int, count: int) -> None:
-            attend(head, tile, part * width + first * lanes, count, scores)
+        def emit(tile: Expr, count: int) -> None:
+            attend(head, tile, 0, count, scores)
 
-        live = T.min(tiles.live_registers(tile) - part * vectors, int64(vectors))
-        tiles.split(T.max(live, int64(0)), vectors, emit)
+        # The first tile of some takes the others along.
+        is_first = T.Cast("int64", T.floormod(nth, vectors) == 0)
+        taken = T.min(of_sequence - nth, int64(vectors)) * is_first
+        tiles.split(held(first_tile + nth), taken, vectors, emit)

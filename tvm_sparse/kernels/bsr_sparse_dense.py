@@ -88,6 +88,7 @@ def make_bsr_sparse_dense(
 
     def body() -> None:
         steps, tiles = T.int64(), TokenTiles(layout)
+        apart = tiles.apart(depth)
         data = argument("data", tiles.shape(depth))
         weight_data = argument("weight_data", (steps, lanes, bs_c, bs_r))
         weight_offsets = (
@@ -110,13 +111,10 @@ def make_bsr_sparse_dense(
             tile: Expr,
             panel: Expr | int,
             rows_taken: tuple[int, int],
-            registers: tuple[Expr | int, int],
+            vectors: int,
         ) -> None:
-            """Add one panel to rows of each lane's block row: the first, and how many.
-
-            Of the tile's registers, too.
-            """
-            (start, count), (first_register, vectors) = rows_taken, registers
+            """Add one panel to rows of each lane's block row: the first, and how many."""
+            start, count = rows_taken
             acc = Registers(lanes * count * vectors, width)
             # Where a step has too few sums, several steps have sums of their own.
             chains = [acc]
@@ -127,7 +125,7 @@ def make_bsr_sparse_dense(
                 sums.fill(0.0)
             first_units = [tiles.held(weight_rows[group, lane] + start) for lane in range(lanes)]
             places = [
-                [tile, first_units[lane] + row, (first_register + vector) * width]
+                tiles.place(tile, first_units[lane] + row, vector)
                 for lane in range(lanes)
                 for row in range(count)
                 for vector in range(vectors)
@@ -156,13 +154,14 @@ def make_bsr_sparse_dense(
                 if start == 0 and form.lookahead:
                     for lane in range(lanes):
                         coming = offset_of(step + form.lookahead, lane)
-                        for line in range(0, bs_c * tile_size, CACHE_LINE_FLOATS):
-                            prefetch(inputs, [coming + line])
+                        for start_of in range(0, vectors * apart if layout.is_open else 1, apart):
+                            for line in range(0, bs_c * tile_size, CACHE_LINE_FLOATS):
+                                prefetch(inputs, [coming + (start_of + line)])
                 for lane in range(lanes):
-                    offset = tiles.held(offset_of(step, lane) + first_register * width)
+                    offset = tiles.held(offset_of(step, lane))
                     for column in range(bs_c):
                         tokens = [
-                            load(inputs, [offset + (column * tile_size + v * width)], width)
+                            load(inputs, [offset + (column * tile_size + v * apart)], width)
                             for v in range(vectors)
                         ]
                         for row in range(count):
@@ -196,16 +195,16 @@ def make_bsr_sparse_dense(
             run: tuple[Expr, Expr | int],
             tile: Expr,
             panel: Expr | int,
-            registers: tuple[Expr | int, int],
+            vectors: int,
         ) -> None:
             for chunk in each_chunk(run):
                 first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
                 with serial(first, stop) as nth:
                     group = tiles.held(nth)
                     # The fewer registers of tokens, the more rows keep as many sums in flight.
-                    for rows_taken in row_chunks(bs_r, rows * (layout.vectors // registers[1])):
+                    for rows_taken in row_chunks(bs_r, rows * (layout.vectors // vectors)):
                         with tiles.own_registers():
-                            group_times_panel(group, tile, panel, rows_taken, registers)
+                            group_times_panel(group, tile, panel, rows_taken, vectors)
 
         def each_chunk(run: tuple[Expr, Expr | int]) -> Iterator[Expr]:
             first, count = run
@@ -215,25 +214,23 @@ def make_bsr_sparse_dense(
             with serial(0, count) as nth:
                 yield tiles.held(first + nth)
 
-        def chunks_times_tile(
-            tile: Expr, run: tuple[Expr, Expr | int], first: Expr | int, count: int
-        ) -> None:
-            registers, last = (first, count), run[0] + run[1] - 1
+        def chunks_times_tile(tile: Expr, run: tuple[Expr, Expr | int], vectors: int) -> None:
+            last = run[0] + run[1] - 1
             units_taken = (weight_chunks[run[0], 0], weight_chunks[last, 1])
-            if panels > 1 and count < layout.vectors:
+            if panels > 1 and vectors < layout.vectors:
                 # One code for all panels: that of few registers need not be the fastest.
-                tail.clear(out, tile, units_taken, registers)
+                tail.clear(out, tile, units_taken, vectors)
                 with serial(0, panels) as panel:
-                    chunks_times_panel(run, tile, held(panel), registers)
-                tail.finish(out, tile, units_taken, registers, plain=True)
+                    chunks_times_panel(run, tile, held(panel), vectors)
+                tail.finish(out, tile, units_taken, vectors, plain=True)
                 return
-            chunks_times_panel(run, tile, 0, registers)
+            chunks_times_panel(run, tile, 0, vectors)
             if panels > 2:
                 with serial(1, panels - 1) as panel:
-                    chunks_times_panel(run, tile, panel, registers)
+                    chunks_times_panel(run, tile, panel, vectors)
             if panels > 1:
-                chunks_times_panel(run, tile, panels - 1, registers)
-            tail.finish(out, tile, units_taken, registers)
+                chunks_times_panel(run, tile, panels - 1, vectors)
+            tail.finish(out, tile, units_taken, vectors)
 
         tiles.compute_runs("bsr_sparse_dense", chunks, work, chunks_times_tile)
 

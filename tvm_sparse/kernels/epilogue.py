@@ -26,7 +26,7 @@ class BoundEpilogue:
     """An `Epilogue` with its buffers."""
 
     spec: Epilogue
-    lanes: int
+    tiles: TokenTiles
     bias: Buffer | None
     residual: Buffer | None
 
@@ -35,7 +35,7 @@ class BoundEpilogue:
         """Declare the operands as the next arguments of the function being built."""
         return cls(
             spec,
-            tiles.layout.lanes,
+            tiles,
             argument("bias", (units,)) if spec.bias else None,
             argument("residual", tiles.shape(units)) if spec.residual else None,
         )
@@ -49,7 +49,7 @@ class BoundEpilogue:
             value = acc[index]
             if not self.in_second_loop:
                 value = self._finish(value, place)
-            store(out, value, place, self.lanes)
+            store(out, value, place, self.tiles.layout.lanes)
 
     @property
     def in_second_loop(self) -> bool:
@@ -66,33 +66,27 @@ class BoundEpilogue:
         out: Buffer,
         tile: Expr,
         units: tuple[Expr, Expr],
-        registers: tuple[Expr | int, int],
+        registers: int,
         plain: bool = False,
     ) -> None:
-        """Finish the stored rows of a tile in a loop of their own.
+        """Finish the stored rows of so many registers from a tile on in a loop of their own.
 
-        Units are the first and the end of them, registers the first and how many. They are what
-        `store` left, or plain sums.
+        Units are the first and the end of them. They are what `store` left, or plain sums.
         """
         if not self.in_second_loop and not plain:
             return
-        for index in _each(tile, units, registers, self.lanes):
-            value = load(out, index, self.lanes)
-            store(out, self._finish(value, index), index, self.lanes)
+        for index in self._each(tile, units, registers):
+            value = load(out, index, self.tiles.layout.lanes)
+            store(out, self._finish(value, index), index, self.tiles.layout.lanes)
 
-    def clear(
-        self,
-        out: Buffer,
-        tile: Expr,
-        units: tuple[Expr, Expr],
-        registers: tuple[Expr | int, int],
-    ) -> None:
-        """Set rows of a tile to zero."""
-        for index in _each(tile, units, registers, self.lanes):
-            store(out, broadcast(0.0, self.lanes), index, self.lanes)
+    def clear(self, out: Buffer, tile: Expr, units: tuple[Expr, Expr], registers: int) -> None:
+        """Set rows of so many registers from a tile on to zero."""
+        lanes = self.tiles.layout.lanes
+        for index in self._each(tile, units, registers):
+            store(out, broadcast(0.0, lanes), index, lanes)
 
     def _finish(self, value: Expr, index: Sequence[Expr]) -> Expr:
-        lanes = self.lanes
+        lanes = self.tiles.layout.lanes
         if self.bias is not None:
             value = value + broadcast(self.bias[index[1]], lanes)
         if self.spec.activation != "none":
@@ -102,12 +96,8 @@ class BoundEpilogue:
             value = value + load(self.residual, index, lanes)
         return value
 
-
-def _each(
-    tile: Expr, units: tuple[Expr, Expr], registers: tuple[Expr | int, int], lanes: int
-) -> Iterator[list[Expr]]:
-    """Loop over rows of a tile, and over registers of each."""
-    first, count = registers
-    with serial(*units) as unit:
-        for vector in range(count):
-            yield [tile, unit, (first + vector) * lanes]
+    def _each(self, tile: Expr, units: tuple[Expr, Expr], registers: int) -> Iterator[list[Expr]]:
+        """Loop over rows, and over registers of each."""
+        with serial(*units) as unit:
+            for vector in range(registers):
+                yield self.tiles.place(tile, unit, vector)

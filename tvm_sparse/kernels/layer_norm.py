@@ -7,6 +7,7 @@ variance is taken in a second pass around the mean, as TensorFlow does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import tvm
 
@@ -27,8 +28,6 @@ from tvm_sparse.kernels.vector import (
 
 #: Partial sums of all vectors together: independent chains to hide the latency of an addition.
 _PARTIAL_SUMS = 8
-#: The same, for each vector of an open layout.
-_OPEN_SUMS = 4
 _OPERATIONS_PER_VALUE = 20
 
 
@@ -54,10 +53,11 @@ def make_layer_norm(
         out (tiles, F, T)).
     """
     lanes = layout.lanes
-    parts = layout.vectors // vectors
+    parts = layout.token_tile // lanes // vectors
 
     def body() -> None:
-        tiles = TokenTiles(layout)
+        # Tiles of an open layout one by one: each is read front to back.
+        tiles = TokenTiles(replace(layout, together=1))
         data = argument("data", tiles.shape(features))
         gamma = argument("gamma", (features,))
         beta = argument("beta", (features,))
@@ -66,12 +66,10 @@ def make_layer_norm(
         out = argument("out", tiles.shape(features))
 
         def normalise(tile: Expr, first_token: Expr, vectors: int) -> None:
-            # Of an open layout as many whatever is taken together: a token's result is the same in
-            # any batch, to the last bit.
-            chains = _OPEN_SUMS if layout.is_open else max(1, _PARTIAL_SUMS // vectors)
+            chains = max(1, _PARTIAL_SUMS // vectors)
 
             def place(feature: Expr, vector: int) -> list[Expr]:
-                return [tile, feature, first_token + vector * lanes]
+                return tiles.place(tile, feature, vector, first_token)
 
             def mean_over_features(term: Callable[[Expr, int], Expr]) -> list[Expr]:
                 """Mean of term(feature, vector), for each vector."""
@@ -130,9 +128,8 @@ def make_layer_norm(
                     result = centred * broadcast(gamma[f], lanes) + broadcast(beta[f], lanes)
                     store(out, result, place(f, vector), lanes)
 
-        def normalise_part(tile: Expr, part: Expr, first: Expr | int, count: int) -> None:
-            first_token = part * (vectors * lanes) + first * lanes
-            normalise(tile, first_token, min(count, vectors))
+        def normalise_part(tile: Expr, part: Expr, _: int) -> None:
+            normalise(tile, part * (vectors * lanes), vectors)
 
         work = Work.of(layout, _OPERATIONS_PER_VALUE * features)
         tiles.compute("layer_norm", parts, work, normalise_part)

@@ -53,9 +53,9 @@ def make_packed_dense(
         out = argument("out", tiles.shape(units))
 
         def panels_times_tile(
-            panel: Expr | int, tile: Expr, taken: tuple[int, int], first: Expr | int, count: int
+            panel: Expr | int, tile: Expr, taken: tuple[int, int], count: int
         ) -> None:
-            """Multiply (panels, rows of each) from `panel` on by `count` registers of a tile."""
+            """Multiply (panels, rows of each) from `panel` on by `count` registers."""
             acc = Registers(taken[0] * taken[1] * count, lanes)
             acc.fill(0.0)
             with serial(0, depth) as k:
@@ -65,30 +65,30 @@ def make_packed_dense(
                     for row in range(taken[1]):
                         factor = broadcast(weight[panel + nth, k, row], lanes)
                         for vector in range(count):
-                            place = [tile, k, (first + vector) * lanes]
+                            place = tiles.place(tile, k, vector)
                             acc[index] = acc[index] + factor * load(data, place, lanes)
                             index += 1
             places = [
-                [tile, (panel + nth) * rows + row, (first + vector) * lanes]
+                tiles.place(tile, (panel + nth) * rows + row, vector)
                 for nth in range(taken[0])
                 for row in range(taken[1])
                 for vector in range(count)
             ]
             tail.store(out, acc, places)
 
-        def chunk_times_tile(tile: Expr, chunk: Expr, first: Expr | int, count: int) -> None:
+        def chunk_times_tile(tile: Expr, chunk: Expr, count: int) -> None:
             # The fewer registers of tokens, the more panels at once keep as many sums in flight.
             together = math.gcd(layout.vectors // count, per_chunk, full_panels)
             with serial(0, per_chunk // together) as offset:
                 panel = tiles.held(chunk * per_chunk + offset * together)
                 with T.If(panel < full_panels), T.Then(), tiles.own_registers():
-                    panels_times_tile(panel, tile, (together, rows), first, count)
+                    panels_times_tile(panel, tile, (together, rows), count)
                 if units % rows:
                     with T.If(panel == full_panels), T.Then(), tiles.own_registers():
-                        panels_times_tile(full_panels, tile, (1, units % rows), first, count)
+                        panels_times_tile(full_panels, tile, (1, units % rows), count)
             first_unit = chunk * (per_chunk * rows)
             stop_unit = T.min(first_unit + per_chunk * rows, T.int64(units))
-            tail.finish(out, tile, (first_unit, stop_unit), (first, count))
+            tail.finish(out, tile, (first_unit, stop_unit), count)
 
         work = Work.of(layout, 2.0 * units * depth)
         tiles.compute("packed_dense", -(-panels // per_chunk), work, chunk_times_tile)

@@ -29,7 +29,7 @@ def norm_vectors(layout: TokenLayout, target: CpuTarget) -> int:
     As many as leave every thread a share: a whole tile is read front to back.
     """
     if layout.is_open:
-        return layout.vectors
+        return 1
     shares = -(-target.threads // layout.num_tiles)
     most = max(1, layout.vectors // shares)
     return max(n for n in range(1, most + 1) if layout.vectors % n == 0)

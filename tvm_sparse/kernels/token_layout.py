@@ -194,7 +194,7 @@ def _each_group(tiles: TokenTiles, features: int, name: str, move: _Move) -> Non
     """Emit a move for every register of tokens: whole ones, the last one, what pads a tile."""
     layout = tiles.layout
     if layout.is_open:
-        _each_live_group(tiles, name, move)
+        _each_tile(tiles, name, move)
         return
     lanes, per_sequence, vectors = layout.lanes, layout.tiles_per_sequence, layout.vectors
     pays = pays_in_parallel(_OPERATIONS_PER_VALUE * layout.num_tiles * layout.token_tile * features)
@@ -224,12 +224,10 @@ def _each_group(tiles: TokenTiles, features: int, name: str, move: _Move) -> Non
                     emit(rest)
 
 
-def _each_live_group(tiles: TokenTiles, name: str, move: _Move) -> None:
-    """Emit a move for every live register of an open layout: one code for any number of tokens."""
-    lanes, vectors = tiles.layout.lanes, tiles.layout.vectors
-    with parallel(tiles.count * vectors, name) as unit:
-        tile, group = held(T.floordiv(unit, vectors)), T.floormod(unit, vectors)
-        token = held(tiles.position(tile) + group * lanes)
-        count = held(T.min(tiles.length(tile) - token, int64(lanes)))
-        with T.If(count > 0), T.Then():
-            move(held(tiles.sequence(tile)), token, tile, held(group * lanes), count)
+def _each_tile(tiles: TokenTiles, name: str, move: _Move) -> None:
+    """Emit a move for every tile of an open layout: one code for any number of tokens."""
+    with parallel(tiles.count, name) as unit:
+        tile = held(unit)
+        token = held(tiles.position(tile))
+        count = held(T.min(tiles.length(tile) - token, int64(tiles.layout.lanes)))
+        move(held(tiles.sequence(tile)), token, tile, int64(0), count)

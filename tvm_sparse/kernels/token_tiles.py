@@ -1,12 +1,12 @@
 """The token tiles a kernel passes over: as many as its layout says, or as the run says.
 
-Kernels are written once for both kinds of layouts. Of an open one, the code of a tile comes in
-variants for a few numbers of live registers, and a run chooses among them tile by tile.
+Kernels are written once for both kinds of layouts. Tiles of an open one, a register each, are taken
+in groups of neighbours, whatever sequences they are of: the code comes in variants for a few sizes
+of a group, and only the last group of a run is smaller than the others.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ from tvm_sparse.kernels.vector import (
 )
 from tvm_sparse.target import PARALLEL_OPERATIONS, pays_in_parallel
 
-#: Emits code for registers of a tile: the first one, and how many.
-Emit: TypeAlias = "Callable[[Expr | int, int], None]"
-#: The same, for a tile and a part of its work.
-Compute: TypeAlias = "Callable[[Expr, Expr, Expr | int, int], None]"
-#: The same, for a tile and several parts: the first one, and how many.
-ComputeRun: TypeAlias = "Callable[[Expr, tuple[Expr, Expr | int], Expr | int, int], None]"
+#: Emits code for registers of tokens: those of a tile, or so many tiles of an open layout.
+Emit: TypeAlias = "Callable[[Expr, int], None]"
+#: The same, for a part of the work on them.
+Compute: TypeAlias = "Callable[[Expr, Expr, int], None]"
+#: The same, for several parts: the first one, and how many.
+ComputeRun: TypeAlias = "Callable[[Expr, tuple[Expr, Expr | int], int], None]"
 
-#: Tiles for each part of one that threads take whole, even if some threads get one more.
-_TILES_PER_PART = 8
+#: Groups for each part of one that threads take whole, even if some threads get one more.
+_GROUPS_PER_PART = 8
 
 #: The columns of a tile map, see `TokenLayout`.
 _SEQUENCE, _POSITION, _FIRST_TILE, _LENGTH = range(4)
@@ -51,7 +51,7 @@ class Work:
     pays : bool
         Whether they are for all tiles of a layout that is not open.
     alone : int
-        Of an open layout: the live registers of a single tile up to which they are not.
+        Of an open layout: the tiles of a run up to which they are not.
     """
 
     pays: bool
@@ -120,93 +120,102 @@ class TokenTiles:
         """Return the tokens of a tile's sequence."""
         return self._entry(tile, _LENGTH)
 
-    def live_registers(self, tile: Expr) -> Expr:
-        """Return how many registers of a tile's features hold tokens."""
-        left = self.length(tile) - self.position(tile)
-        return T.min(-T.floordiv(-left, self.layout.lanes), int64(self.layout.vectors))
+    def place(
+        self, tile: Expr, feature: Expr, register: int, first_token: Expr | int = 0
+    ) -> list[Expr]:
+        """Return where a feature of a register of tokens lies, counted from a tile and token on."""
+        if self.layout.is_open:
+            return [tile + register, feature, first_token]
+        return [tile, feature, first_token + register * self.layout.lanes]
+
+    def apart(self, features: int) -> int:
+        """Return the floats from a register to the next one of the same feature."""
+        return self.layout.lanes * (features if self.layout.is_open else 1)
 
     def compute(self, name: str, parts: int, work: Work, emit: Compute) -> None:
         """Compute all tiles, each in so many parts of work, on all threads where that pays.
 
-        `emit` is called with a tile, a part, the first register and how many of them.
+        `emit` is called with a tile, a part, and how many registers from there on.
         """
         if not self.layout.is_open:
             with parallel(self.count * parts, name, work.pays) as unit:
                 tile, part = T.floordiv(unit, parts), T.floormod(unit, parts)
-                emit(tile, part, 0, self.layout.vectors)
+                emit(tile, part, self.layout.vectors)
             return
 
-        def alone(tile: Expr) -> None:
-            with serial(0, parts) as part, serial(0, held(self.live_registers(tile))) as register:
-                emit(tile, held(part), held(register), 1)
+        def alone() -> None:
+            with serial(0, parts) as part, serial(0, self.count) as tile:
+                emit(held(tile), held(part), 1)
 
         # One part is nothing to share.
-        most_alone = self.layout.vectors if parts == 1 else work.alone
-        with self.together(name, most_alone, alone), parallel(self.count * parts, name) as unit:
-            tile, part = held(T.floordiv(unit, parts)), held(T.floormod(unit, parts))
-            live, most = self.live_registers(tile), self.layout.vectors
-            self.split(live, most, functools.partial(emit, tile, part))
+        most_alone = self.layout.together if parts == 1 else work.alone
+        with (
+            self.unless_few(name, most_alone, alone),
+            parallel(self._groups() * parts, name) as unit,
+        ):
+            part = held(T.floormod(unit, parts))
+            self._split_group(T.floordiv(unit, parts), lambda tile, count: emit(tile, part, count))
 
     def compute_runs(self, name: str, parts: int, work: Work, emit: ComputeRun) -> None:
         """Compute all tiles as `compute` does, several parts of a tile together.
 
         `emit` is called with a run of parts instead of one: the first, and how many. Into so many
-        parts a single tile is cut for the threads; more tiles are taken whole where they come out
-        even.
+        parts tiles taken together are cut for the threads; more of them are taken whole where they
+        come out even.
         """
         if not self.layout.is_open:
-            self.compute(
-                name, parts, work, lambda tile, part, *registers: emit(tile, (part, 1), *registers)
-            )
+            self.compute(name, parts, work, lambda tile, part, count: emit(tile, (part, 1), count))
             return
 
-        def alone(tile: Expr) -> None:
-            emit(tile, (int64(0), int64(parts)), 0, 1)
+        def alone() -> None:
+            emit(int64(0), (int64(0), int64(parts)), 1)
 
-        is_even = tvm.tirx.any(
-            T.floormod(self.count, parts) == 0, self.count >= parts * _TILES_PER_PART
-        )
+        groups = self._groups()
+        is_even = tvm.tirx.any(T.floormod(groups, parts) == 0, groups >= parts * _GROUPS_PER_PART)
         shares = T.Select(is_even, int64(1), int64(parts))
-        # One register alone: a tile must have the same sums whatever runs beside it, and those of
-        # one are in the variant for one in any case.
-        most_alone = min(work.alone, 1)
-        with self.together(name, most_alone, alone), parallel(self.count * shares, name) as unit:
-            taken, tile = held(T.floordiv(parts, shares)), held(T.floordiv(unit, shares))
+        with (
+            self.unless_few(name, min(work.alone, 1), alone),
+            parallel(groups * shares, name) as unit,
+        ):
+            taken, group = held(T.floordiv(parts, shares)), T.floordiv(unit, shares)
             run = held(T.floormod(unit, shares) * taken), taken
-            live, most = self.live_registers(tile), self.layout.vectors
-            self.split(live, most, functools.partial(emit, tile, run))
+            self._split_group(group, lambda tile, count: emit(tile, run, count))
 
     @contextmanager
-    def together(self, name: str, most: int, alone: Callable[[Expr], None]) -> Iterator[None]:
-        """Open the code for many tiles; `alone` emits that for one of at most so many registers."""
-        if not most:
+    def unless_few(self, name: str, few: int, alone: Callable[[], None]) -> Iterator[None]:
+        """Open the code for many tiles; `alone` emits that of one thread for at most so many."""
+        if not few:
             yield
             return
-        last = self.count - 1
-        is_small = tvm.tirx.all(
-            self._entry(last, _FIRST_TILE) + self._entry(last, _POSITION) == 0,
-            self._entry(last, _LENGTH) <= most * self.layout.lanes,
-        )
         # Loops of one iteration or none rather than branches, for the reason of `held`.
-        once = T.Cast("int64", is_small)
-        with serial(0, once), parallel(1, name) as tile:
-            alone(tile)
+        once = T.Cast("int64", self.count <= few)
+        with serial(0, once), parallel(1, name):
+            alone()
         with serial(0, 1 - once):
             yield
 
-    def split(self, live: Expr, most: int, emit: Emit) -> None:
-        """Emit code for `live` registers of `most`: all of them, or a sum of powers of two.
+    def split(self, first: Expr, tiles: Expr, most: int, emit: Emit) -> None:
+        """Emit code for tiles from the first on: `most` together, or fewer as powers of two.
 
-        So there are few variants, and no register is computed that is not live. `emit` is called
-        with the first register, and how many of them.
+        So there are few variants, and nothing is computed that is not there. `emit` is called with
+        the first tile, and how many of them.
         """
-        live = held(live)
-        with T.If(live == most), T.Then(), own_registers():
-            emit(0, most)
-        rest = held(T.floormod(live, most))
+        first, tiles = held(first), held(tiles)
+        with T.If(tiles == most), T.Then(), own_registers():
+            emit(first, most)
+        rest = held(T.floormod(tiles, most))
         for count in (count for count in (4, 2, 1) if count < most):
             with T.If(T.bitwise_and(rest, int64(count)) != 0), T.Then(), own_registers():
-                emit(held(T.bitwise_and(rest, int64(-2 * count))), count)
+                emit(held(first + T.bitwise_and(rest, int64(-2 * count))), count)
+
+    def _groups(self) -> Expr:
+        """Return how many groups of tiles taken together there are, the last one maybe smaller."""
+        most = self.layout.together
+        return T.floordiv(self.count + (most - 1), int64(most))
+
+    def _split_group(self, group: Expr, emit: Emit) -> None:
+        first, most = held(group * self.layout.together), self.layout.together
+        self.split(first, T.min(self.count - first, int64(most)), most, emit)
 
     def held(self, value: Expr) -> Expr:
         """Return an int64, on an open layout held in a register of its own, see `vector.held`."""
