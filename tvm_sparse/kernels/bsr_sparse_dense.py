@@ -15,6 +15,7 @@ the next; the sums wait in `out`, which is small beside what is read.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import tvm
@@ -106,34 +107,35 @@ def make_bsr_sparse_dense(
         inputs = flat(data, tiles.count * depth * tile_size)
         values = flat(weight_data, steps * num_values)
 
-        def group_times_panel(
-            group: Expr,
+        def groups_times_panel(
+            groups: list[Expr],
             tile: Expr,
             panel: Expr | int,
             rows_taken: tuple[int, int],
             vectors: int,
         ) -> None:
-            """Add one panel to rows of each lane's block row: the first, and how many."""
+            """Add one panel to rows of each lane's block row: the first, and how many.
+
+            Groups of about as many steps go side by side, each with sums of its own.
+            """
             start, count = rows_taken
-            acc = Registers(lanes * count * vectors, width)
-            # Where a step has too few sums, several steps have sums of their own.
-            chains = [acc]
-            if vectors < layout.vectors:
-                most = min(_CHAINS, rows * layout.vectors) // acc.count
-                chains += [Registers(acc.count, width) for _ in range(most - 1)]
-            for sums in chains[1:]:
-                sums.fill(0.0)
-            first_units = [tiles.held(weight_rows[group, lane] + start) for lane in range(lanes)]
-            places = [
-                tiles.place(tile, first_units[lane] + row, vector)
-                for lane in range(lanes)
-                for row in range(count)
-                for vector in range(vectors)
-            ]
-            if isinstance(panel, int) and panel == 0:
-                acc.fill(0.0)
-            else:
-                for index, place in enumerate(places):
+            sums = [Registers(lanes * count * vectors, width) for _ in groups]
+            places = []
+            for group in groups:
+                first_units = [tiles.held(weight_rows[group, lane] + start) for lane in range(lanes)]
+                places.append(
+                    [
+                        tiles.place(tile, first_units[lane] + row, vector)
+                        for lane in range(lanes)
+                        for row in range(count)
+                        for vector in range(vectors)
+                    ]
+                )
+            for acc, stored in zip(sums, places, strict=True):
+                if isinstance(panel, int) and panel == 0:
+                    acc.fill(0.0)
+                    continue
+                for index, place in enumerate(stored):
                     acc[index] = load(out, place, width)
             first_input = tile * depth + form.panel_start(panel, num_block_cols) * bs_c
 
@@ -144,19 +146,18 @@ def make_bsr_sparse_dense(
                     else packed_offset(weight_offsets, step, lane, field)
                 )
 
-            def add_step(step: Expr, sums: Registers) -> None:
+            def add_step(step: Expr, acc: Registers) -> None:
                 in_fours = bs_r < HIGH_BLOCK_ROWS and num_values % 4 == 0
                 step = tiles.held(step)
                 factors = Factors(values, tiles.held(step * num_values), width, in_fours)
-                is_first = start == 0 and sums is acc
-                if is_first and acc.count * len(chains) * bs_c >= _PREFETCHING_STEP:
+                if start == 0 and acc.count * bs_c >= _PREFETCHING_STEP:
                     prefetch(values, [step * num_values + PREFETCH_FLOATS])
                 if start == 0 and form.lookahead:
                     for lane in range(lanes):
                         coming = offset_of(step + form.lookahead, lane)
-                        for start_of in range(0, vectors * apart if layout.is_open else 1, apart):
+                        for part in range(0, vectors * apart if layout.is_open else 1, apart):
                             for line in range(0, bs_c * tile_size, CACHE_LINE_FLOATS):
-                                prefetch(inputs, [coming + (start_of + line)])
+                                prefetch(inputs, [coming + (part + line)])
                 for lane in range(lanes):
                     offset = tiles.held(offset_of(step, lane))
                     for column in range(bs_c):
@@ -169,42 +170,50 @@ def make_bsr_sparse_dense(
                             factor = factors.get(first + row)
                             for vector in range(vectors):
                                 index = (lane * count + row) * vectors + vector
-                                sums[index] = sums[index] + factor * tokens[vector]
+                                acc[index] = acc[index] + factor * tokens[vector]
 
-            first_step, stop_step = weight_groups[group], weight_groups[group + 1]
-            if len(chains) == 1:
-                with serial(first_step, stop_step) as step:
+            steps_of = [(weight_groups[group], weight_groups[group + 1]) for group in groups]
+            common: Expr | int = 0
+            if len(groups) > 1:
+                common = tiles.held(functools.reduce(T.min, (b - a for a, b in steps_of)))
+                with serial(0, common) as nth:
+                    for (first_step, _), acc in zip(steps_of, sums, strict=True):
+                        add_step(first_step + nth, acc)
+            for (first_step, stop_step), acc in zip(steps_of, sums, strict=True):
+                with serial(first_step + common, stop_step) as step:
                     add_step(step, acc)
-            else:
-                rounds = tiles.held(T.floordiv(stop_step - first_step, len(chains)))
-                with serial(0, rounds) as nth:
-                    for chain, sums in enumerate(chains):
-                        add_step(first_step + nth * len(chains) + chain, sums)
-                with serial(first_step + rounds * len(chains), stop_step) as step:
-                    add_step(step, acc)
-                for index in range(acc.count):
-                    for sums in chains[1:]:
-                        acc[index] = acc[index] + sums[index]
-            if isinstance(panel, int) and panel == panels - 1:
-                tail.store(out, acc, places)
-                return
-            for index, place in enumerate(places):
-                store(out, acc[index], place, width)
+            for acc, stored in zip(sums, places, strict=True):
+                if isinstance(panel, int) and panel == panels - 1:
+                    tail.store(out, acc, stored)
+                    continue
+                for index, place in enumerate(stored):
+                    store(out, acc[index], place, width)
 
         def chunks_times_panel(
-            run: tuple[Expr, Expr | int],
-            tile: Expr,
-            panel: Expr | int,
-            vectors: int,
+            run: tuple[Expr, Expr | int], tile: Expr, panel: Expr | int, vectors: int
         ) -> None:
+            # The fewer registers of tokens, the more rows keep as many sums in flight.
+            split = row_chunks(bs_r, rows * (layout.vectors // vectors))
+            side_by_side = 1
+            if vectors < layout.vectors:
+                most = min(_CHAINS, rows * layout.vectors)
+                side_by_side = max(1, most // (lanes * split[0][1] * vectors))
+
+            def take(groups: list[Expr]) -> None:
+                for rows_taken in split:
+                    with tiles.own_registers():
+                        groups_times_panel(groups, tile, panel, rows_taken, vectors)
+
             for chunk in each_chunk(run):
                 first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
+                if side_by_side > 1:
+                    rounds = tiles.held(T.floordiv(stop - first, side_by_side))
+                    with serial(0, rounds) as nth:
+                        start = tiles.held(first + nth * side_by_side)
+                        take([start + beside for beside in range(side_by_side)])
+                    first = first + rounds * side_by_side
                 with serial(first, stop) as nth:
-                    group = tiles.held(nth)
-                    # The fewer registers of tokens, the more rows keep as many sums in flight.
-                    for rows_taken in row_chunks(bs_r, rows * (layout.vectors // vectors)):
-                        with tiles.own_registers():
-                            group_times_panel(group, tile, panel, rows_taken, vectors)
+                    take([tiles.held(nth)])
 
         def each_chunk(run: tuple[Expr, Expr | int]) -> Iterator[Expr]:
             first, count = run
