@@ -152,7 +152,7 @@ def make_bsr_sparse_dense(
                 factors = Factors(values, tiles.held(step * num_values), width, in_fours)
                 if start == 0 and acc.count * bs_c >= _PREFETCHING_STEP:
                     prefetch(values, [step * num_values + PREFETCH_FLOATS])
-                if start == 0 and form.lookahead:
+                if start == 0 and form.lookahead and vectors == layout.vectors:
                     for lane in range(lanes):
                         coming = offset_of(step + form.lookahead, lane)
                         for part in range(0, vectors * apart if layout.is_open else 1, apart):
@@ -176,7 +176,12 @@ def make_bsr_sparse_dense(
             common: Expr | int = 0
             if len(groups) > 1:
                 common = tiles.held(functools.reduce(T.min, (b - a for a, b in steps_of)))
+                many = sums[0].count * len(groups) * bs_c >= _PREFETCHING_STEP
                 with serial(0, common) as nth:
+                    if many and start == 0:
+                        # At the pace of all groups, whose values lie one behind the other.
+                        at = (steps_of[0][0] + nth * len(groups)) * num_values
+                        prefetch(values, [at + 2 * PREFETCH_FLOATS])
                     for (first_step, _), acc in zip(steps_of, sums, strict=True):
                         add_step(first_step + nth, acc)
             for (first_step, stop_step), acc in zip(steps_of, sums, strict=True):
