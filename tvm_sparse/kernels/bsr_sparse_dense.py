@@ -147,7 +147,7 @@ def make_bsr_sparse_dense(
                 )
 
             def add_step(step: Expr, acc: Registers) -> None:
-                in_fours = bs_r < HIGH_BLOCK_ROWS and num_values % 4 == 0
+                in_fours = (bs_r < HIGH_BLOCK_ROWS or len(groups) > 1) and num_values % 4 == 0
                 step = tiles.held(step)
                 factors = Factors(values, tiles.held(step * num_values), width, in_fours)
                 if start == 0 and acc.count * bs_c >= _PREFETCHING_STEP:
