@@ -9,7 +9,7 @@ from kernel_runner import GARBAGE
 
 from tvm_sparse.formats.token_layout import TokenLayout
 
-#: Lengths of the sequences of a batch: one token, parts of a register, of a tile, several tiles.
+#: Lengths of the sequences of a batch: one token, part of a tile, several tiles and groups.
 BATCHES: tuple[tuple[int, ...], ...] = ((1,), (7,), (61,), (128,), (5, 130, 1, 64, 33))
 
 
@@ -37,14 +37,12 @@ def rectangle(sequences: Sequence[np.ndarray], fill: float = 0) -> np.ndarray:
 
 
 def to_tiles(sequences: Sequence[np.ndarray], layout: TokenLayout) -> np.ndarray:
-    """Return (S, F) sequences as tiles: garbage in the last live register, NaN in dead ones."""
+    """Return (S, F) sequences as tiles, with garbage behind their ends."""
     tiles = []
     for rows in sequences:
         for start in range(0, len(rows), layout.token_tile):
             part = rows[start : start + layout.token_tile]
-            live = -(-len(part) // layout.lanes) * layout.lanes
-            tile = np.full((layout.token_tile, rows.shape[1]), np.nan, np.float32)
-            tile[:live] = GARBAGE
+            tile = np.full((layout.token_tile, rows.shape[1]), GARBAGE, np.float32)
             tile[: len(part)] = part
             tiles.append(tile.T)
     return np.ascontiguousarray(np.stack(tiles), np.float32)

@@ -76,7 +76,7 @@ def loops(assembly: str) -> Iterator[list[str]]:
 @pytest.mark.parametrize(
     "layout",
     [*(TokenLayout(1, 48, tile, 4) for tile in (4, 8, 12, 16)), TokenLayout(0, 0, 4, 4, 4)],
-    ids=lambda layout: f"{'open ' * layout.is_open}{layout.vectors * layout.lanes}",
+    ids=lambda layout: f"{'open ' * layout.is_open}{layout.width}",
 )
 def test_products_keep_their_accumulators_in_registers(layout):
     target = resolve_target("aarch64")

@@ -50,12 +50,11 @@ def choose_packing(shape: ProductShape, target: CpuTarget) -> tuple[int, int, in
         panels, lookahead = tuned.panels, tuned.lookahead
     else:
         lookahead = _LOOKAHEAD[target.vector_bits] if kind == "high" else 0
-        fitting = _PANEL_BYTES[target.vector_bits, kind] // (4 * layout.vectors * layout.lanes * bs_c)
+        fitting = _PANEL_BYTES[target.vector_bits, kind] // (4 * layout.width * bs_c)
         paying = _BLOCKS_PER_PANEL_ROW / max(density, 1e-6)
         # A last panel of a quarter and less is shared among the others.
         panels = max(1, math.ceil(num_block_cols / max(fitting, paying) - 0.25))
-    blocks = density * num_block_rows * num_block_cols
-    operations = 2.0 * layout.vectors * layout.lanes * blocks * bs_r * bs_c
+    operations = 2.0 * layout.width * density * num_block_rows * num_block_cols * bs_r * bs_c
     # A run of an open layout may have tiles for one pass alone.
     tiles = 1 if layout.is_open else layout.num_tiles
     chunks = min(_shares(tiles, target.threads), round(operations / PARALLEL_OPERATIONS))

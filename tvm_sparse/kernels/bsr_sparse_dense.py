@@ -122,11 +122,11 @@ def make_bsr_sparse_dense(
             sums = [Registers(lanes * count * vectors, width) for _ in groups]
             places = []
             for group in groups:
-                first_units = [tiles.held(weight_rows[group, lane] + start) for lane in range(lanes)]
+                units_of = [tiles.held(weight_rows[group, lane] + start) for lane in range(lanes)]
                 places.append(
                     [
-                        tiles.place(tile, first_units[lane] + row, vector)
-                        for lane in range(lanes)
+                        tiles.place(tile, first_unit + row, vector)
+                        for first_unit in units_of
                         for row in range(count)
                         for vector in range(vectors)
                     ]

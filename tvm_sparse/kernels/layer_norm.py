@@ -42,7 +42,7 @@ def make_layer_norm(
         Of data and out; F, the extent that is normalised.
     vectors : int
         Vectors of tokens that one parallel iteration takes; divides those of a token tile. All of
-        a tile are read front to back, some of them in strides.
+        a tile are read front to back, some of them in strides. 1 of an open layout.
     residual : bool
         Whether x is data + residual rather than data.
 

@@ -26,7 +26,8 @@ def row_chunks(block_rows: int, most: int) -> list[tuple[int, int]]:
 def norm_vectors(layout: TokenLayout, target: CpuTarget) -> int:
     """Return the vectors of tokens that a layer norm takes together.
 
-    As many as leave every thread a share: a whole tile is read front to back.
+    As many as leave every thread a share: a whole tile is read front to back. One of an open
+    layout, which is a tile.
     """
     if layout.is_open:
         return 1
@@ -54,7 +55,7 @@ def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int, in
     usual extents of a head. Threads share the tiles of a sequence where there are fewer sequences
     than threads.
     """
-    vectors = 2 if layout.vectors % 2 == 0 else layout.vectors
+    vectors = 2 if layout.vectors % 2 == 0 or layout.is_open else layout.vectors
     most = target.num_registers // 2 // vectors
     if layout.is_open:
         return vectors, 1 << (most.bit_length() - 1), 1

@@ -40,7 +40,7 @@ _Move = Callable[[Expr, Expr, Expr, Expr, "int | Expr"], None]
 def make_pack_tokens(layout: TokenLayout, features: int) -> tvm.tirx.PrimFunc:
     """Make (data (B, S, F), [tile_map], out (tiles, F, T)).
 
-    Tokens past `seq_len` become zero; of an open layout, those of a live register the last token.
+    Tokens past `seq_len` become zero; of an open layout, as the last token.
     """
 
     def body() -> None:
