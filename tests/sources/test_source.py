@@ -184,6 +184,13 @@ def test_directory_with_a_config_that_is_none(tmp_path, text):
         resolve(tmp_path)
 
 
+def test_masks_that_only_a_forward_pass_makes_are_refused(tmp_path):
+    config = {"model_type": "masked_bert", "pruning_method": "magnitude"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"magnitude: .* make the pruning permanent"):
+        resolve(tmp_path)
+
+
 def test_directory_that_does_not_exist(tmp_path):
     with pytest.raises(ModelNotFoundError, match="no such directory") as caught:
         resolve(tmp_path / "none")

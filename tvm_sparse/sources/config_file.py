@@ -84,6 +84,12 @@ def load_config(directory: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} names no model_type: it is no model's config.json")
     check_types(config, _Config, str(path), CheckpointError)
     if config["model_type"] == "masked_bert":
+        if config.get("pruning_method") == "magnitude":
+            raise CheckpointError(
+                f"{path} says pruning_method magnitude: such a model leaves out its least weights "
+                "in every forward pass, and its files hold no mask: make the pruning permanent "
+                "(movement-pruning's bertarize.py) and give that"
+            )
         # Movement-pruning's classes are BERT's but for their masks, which `mask_scores` applies.
         named = [name.removeprefix("Masked") for name in config.get("architectures") or ()]
         config |= {"model_type": "bert", "architectures": named}
