@@ -17,13 +17,7 @@ def parse_block_shape(text: str) -> tuple[int, int]:
     ConfigError
         If it is none.
     """
-    found = re.fullmatch(r"0*([1-9]\d{0,5})x0*([1-9]\d{0,5})", text.strip().lower(), re.ASCII)
-    if found is None:
-        raise ConfigError(
-            f"block shape {reprlib.repr(text)} given: write rows x columns, for example 1x1, 4x1 "
-            "or 16x1"
-        )
-    return int(found[1]), int(found[2])
+    return _pair(text, "block shape", "rows x columns, for example 1x1, 4x1 or 16x1")
 
 
 def parse_block_shapes(text: str) -> tuple[tuple[int, int], ...]:
@@ -71,12 +65,7 @@ def parse_shape(text: str) -> tuple[int, int]:
     ConfigError
         If it is none.
     """
-    found = re.fullmatch(r"0*([1-9]\d{0,8})x0*([1-9]\d{0,8})", text.strip().lower(), re.ASCII)
-    if found is None:
-        raise ConfigError(
-            f"shape {reprlib.repr(text)} given: write sequences x tokens, for example 1x16 or 8x384"
-        )
-    return int(found[1]), int(found[2])
+    return _pair(text, "shape", "sequences x tokens, for example 1x16 or 8x384")
 
 
 def parse_shapes(text: str) -> tuple[tuple[int, int], ...]:
@@ -88,3 +77,10 @@ def parse_shapes(text: str) -> tuple[tuple[int, int], ...]:
         If one is none.
     """
     return tuple(map(parse_shape, text.split(",")))
+
+
+def _pair(text: str, what: str, form: str) -> tuple[int, int]:
+    found = re.fullmatch(r"0*([1-9]\d{0,8})x0*([1-9]\d{0,8})", text.strip().lower(), re.ASCII)
+    if found is None:
+        raise ConfigError(f"{what} {reprlib.repr(text)} given: write {form}")
+    return int(found[1]), int(found[2])

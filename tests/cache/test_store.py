@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from cache_entries import CONTENT, fill, leftovers, write_and_raise
 
 from tvm_sparse.cache import manifest
 from tvm_sparse.cache.store import Cache, CacheEntry
@@ -19,45 +18,11 @@ from tvm_sparse.errors import BuildError, CacheError
 
 pytestmark = pytest.mark.unit
 
-CONTENT = bytes(range(256)) * 64
-
-
-@pytest.fixture
-def warnings_seen() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def cache(tmp_path: Path, warnings_seen: list[str]) -> Cache:
-    return Cache(tmp_path / "cache", on_warning=warnings_seen.append)
-
-
-def fill(cache: Cache, key: str = "k1", kind: str = "ir", content: bytes = CONTENT) -> CacheEntry:
-    with cache.create(kind, key) as staging:
-        (staging.path / "params.bin").write_bytes(content)
-        (staging.path / "module.json").write_text("{}")
-        staging.manifest = {"model": {"name": "tiny"}}
-    assert staging.entry is not None
-    return staging.entry
-
-
-def write_and_raise(cache: Cache, error: BaseException, needed_bytes: int = 0) -> None:
-    with cache.create("ir", "k1", needed_bytes) as staging:
-        (staging.path / "params.bin").write_bytes(bytes(3_000_000))
-        raise error
-
 
 def age(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the files count as old enough for their time stamps to be trusted."""
     time.sleep(0.03)  # some ticks of the file system's clock
     monkeypatch.setattr(manifest, "_STAMP_AGE_NS", 0)
-
-
-def leftovers(cache: Cache) -> list[str]:
-    """Everything in the cache but whole entries and empty directories."""
-    found = [p.relative_to(cache.root).as_posix() for p in cache.root.rglob("*") if p.is_file()]
-    whole = tuple(f"{e.kind}/{e.key}/" for e in cache.ls())
-    return [name for name in found if not name.startswith(whole)]
 
 
 def start(code: str, cache: Cache, *args: str) -> subprocess.Popen[str]:
@@ -335,79 +300,6 @@ def test_discard_spares_an_entry_that_replaced_the_damaged_one(cache, monkeypatc
     monkeypatch.setattr(manifest, "verify", verify_then_replace)
     assert cache.get("ir", "k1") is None
     assert cache.get("ir", "k1").file("params.bin").read_bytes().startswith(b"fresh")
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.ENOSPC, "No space left on device"),
-        OSError(errno.EDQUOT, "Disk quota exceeded"),
-        RuntimeError('IoError(Os { code: 28, message: "No space left on device" })'),
-        OSError("3000000 requested and 1048576 written"),
-    ],
-)
-def test_full_disk_is_one_line(cache, error):
-    with pytest.raises(CacheError) as caught:
-        write_and_raise(cache, error, needed_bytes=1000)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.startswith(f"disk full at the cache {cache.root}: 0.0 MB are needed")
-    assert "3.0 MB of the entry were written and are removed again" in message
-    assert "--cache-dir" in message
-    assert leftovers(cache) == []
-    assert fill(cache).path.is_dir()
-
-
-def test_full_disk_while_sealing(cache, monkeypatch):
-    def full(path):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(manifest, "sync", full)
-    with pytest.raises(CacheError, match="disk full"):
-        fill(cache)
-    assert leftovers(cache) == []
-
-
-def test_entry_larger_than_the_disk_is_refused_before_writing(cache):
-    with (
-        pytest.raises(CacheError, match=r"1000000000000\.0 MB are needed, .* MB are free"),
-        cache.create("ir", "k1", needed_bytes=10**18),
-    ):
-        pytest.fail("the block must not start")
-    assert leftovers(cache) == []
-
-
-def test_foreign_errors_pass_unchanged(cache, tmp_path):
-    with pytest.raises(FileNotFoundError), cache.create("ir", "k1"):
-        (tmp_path / "not there").read_text()
-    elsewhere = OSError(errno.ENOSPC, "No space left on device", "/somewhere/else")
-    with pytest.raises(OSError, match="somewhere"), cache.create("ir", "k1"):
-        raise elsewhere
-    with pytest.raises(BuildError, match="linker"), cache.create("ir", "k1"):
-        raise BuildError("linker: No space left on device")
-
-
-@pytest.mark.parametrize(
-    "action",
-    [Cache.sweep, fill, lambda cache: cache.lock("ir", "k1").__enter__()],
-    ids=["sweep", "create", "lock"],
-)
-def test_unwritable_cache_is_one_line(tmp_path, action):
-    (tmp_path / "file").write_text("a file where a directory is needed")
-    cache = Cache(tmp_path / "file" / "cache")
-    assert cache.get("ir", "k1") is None
-    with pytest.raises(CacheError) as caught:
-        action(cache)
-    message = str(caught.value)
-    assert message.startswith(f"cannot write the cache at {cache.root}: Not a directory")
-    assert "\n" not in message
-    assert "TVM_SPARSE_CACHE" in message
-
-
-def test_writer_whose_directory_vanishes_is_told_so(cache):
-    with pytest.raises(CacheError, match="cannot write the cache"), cache.create("ir", "k1") as s:
-        (s.path / "sub" / "params.bin").write_bytes(b"no such directory")
-    assert leftovers(cache) == []
 
 
 def test_ls_info_and_clear(cache):
