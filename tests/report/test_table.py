@@ -80,6 +80,11 @@ def test_of_a_busy_machine_both_ratios_are_told() -> None:
     assert "takes 92.00 ms by the tenth percentile, 100.00 ms (median)" in describe_result(alone)
 
 
+def test_medians_that_the_paired_rounds_do_not_bear_out_are_no_verdict() -> None:
+    record = replace(example_record(), speedup_p90=3.5, undisturbed_speedup=3.4)
+    assert describe_result(record).startswith("Cannot tell what pruning buys: 3.4x by the tenth")
+
+
 def test_the_sentence_of_one_build() -> None:
     record = example_record()
     alone = replace(record, builds={"sparse": record.builds["sparse"]}, speedup=None)

@@ -77,7 +77,9 @@ def _verdict(record: BenchRecord, medians: str) -> str:
     spread = max((high - low) / 2, 0.01)
     ratio = figure(speedup, spread)
     span = f"{figure(low, spread)} to {figure(high, spread)} in 80 % of the paired rounds"
-    if record.disturbance.is_high:
+    # Medians of all runs that the paired rounds do not bear out tell of the machine.
+    borne_out = low / _SAME_SPEED <= speedup <= high * _SAME_SPEED
+    if record.disturbance.is_high or not borne_out:
         calm = figure(record.undisturbed_speedup or 1.0, spread)
         return (
             f"Cannot tell what pruning buys: {calm}x by the tenth percentiles, {ratio}x by the "
