@@ -81,7 +81,7 @@ def test_of_a_busy_machine_both_ratios_are_told() -> None:
 
 
 def test_medians_that_the_paired_rounds_do_not_bear_out_are_no_verdict() -> None:
-    record = replace(example_record(), speedup_p90=3.5, undisturbed_speedup=3.4)
+    record = replace(example_record(), speedup_p10=2.0, speedup_p90=3.5, undisturbed_speedup=3.4)
     assert describe_result(record).startswith("Cannot tell what pruning buys: 3.4x by the tenth")
 
 
