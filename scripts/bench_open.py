@@ -32,6 +32,7 @@ from tvm_sparse.kernels.tiling import attention_tile, norm_vectors
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.ops.packed_dense import PackedDense
 from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
+from tvm_sparse.runtime.tile_map import make_tile_map
 from tvm_sparse.target import CpuTarget, resolve_target
 
 _HIDDEN, _HEADS, _DIM = 768, 12, 64
@@ -45,13 +46,6 @@ _PRODUCTS = (
 _ATTENTION = AttentionShape(
     _HEADS, _DIM, _DIM, (3 * _HIDDEN,) * 3, (0, _HIDDEN, 2 * _HIDDEN), _DIM**-0.5, 1
 )
-
-
-def tile_map(batch: int, seq_len: int, tile: int) -> np.ndarray[Any, Any]:
-    """Return the tile map of a full batch."""
-    starts = range(0, seq_len, tile)
-    rows = [(b, s, b * len(starts), seq_len) for b in range(batch) for s in starts]
-    return np.array(rows, np.int32)
 
 
 def weights_of(block_rows: int, layers: int, sparsity: float) -> list[dict[str, Any]]:
@@ -151,7 +145,7 @@ class Kernels:
 
         hidden, other, stacked, wide = (tiled(n * _HIDDEN) for n in (1, 1, 3, 4))
         mask = tensor(np.zeros((1, seq_len), np.float32))
-        chart = [tensor(tile_map(batch, seq_len, tile))] if self.layout.is_open else []
+        chart = [tensor(make_tile_map((seq_len,) * batch, tile))] if self.layout.is_open else []
         bias = {name: tensor(np.zeros(units, np.float32)) for name, units, *_ in _PRODUCTS}
         ones = tensor(np.ones(_HIDDEN, np.float32))
         steps: list[tuple[str, Callable[[], Any]]] = []

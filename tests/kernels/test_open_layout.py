@@ -152,6 +152,23 @@ def test_attention(isa, mask_batch):
             )
 
 
+def test_keys_are_read_within_their_tile():
+    """More keys fit the registers of AArch64 than its tiles have, which are as wide as v2's."""
+    layout = choose_open_layout(resolve_target("x86-64-v2"))
+    lengths, dim = (3, 9), 4
+    query, key, value = (sequences_of(lengths, dim, seed) for seed in range(3))
+    # What lies behind a tile's part of the third feature would tower over every score.
+    query, key = [q * [0.1, 0.1, 50, 0] for q in query], [k * [1, 1, 0, 1e4] for k in key]
+    shape = AttentionShape(1, dim, dim, (dim,) * 3, (0, 0, 0), 1.0, None)
+    make = make_attention(layout, shape, vectors=1, rows=2 * layout.token_tile)
+    operands = [to_tiles([x.astype(np.float32) for x in xs], layout) for xs in (query, key, value)]
+    chart = tile_map(lengths, layout)
+    out = run(make, [*operands, None, chart], (len(chart), dim, layout.token_tile), "x86-64-v2")
+    for index, found in enumerate(to_sequences(out, lengths, layout)):
+        wanted = truth(query[index][None], key[index][None], value[index][None], 1, 1.0, None)
+        np.testing.assert_allclose(found, wanted[0], **ELEMENTWISE)
+
+
 @pytest.mark.parametrize("isa", RUNNABLE)
 @pytest.mark.parametrize("features", [64, 33])
 def test_there_and_back(isa, features):

@@ -70,6 +70,8 @@ def test_without_a_mask_every_text_has_the_length_of_the_build() -> None:
     assert part.arguments[0].shape == (2, 4)
     with pytest.raises(InputError, match=r"^input input_ids has 3 tokens, the build is for 4 and"):
         found.rectangle({"input_ids": [[1, 2, 3]]})
+    with pytest.raises(InputError, match="has 1 tokens, the build is for 4 and"):
+        found.ragged([[1, 2, 3, 4], [1]], {})
 
 
 def test_outputs_with_one_number_a_token_are_known_by_name() -> None:

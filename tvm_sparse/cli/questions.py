@@ -92,6 +92,8 @@ def read_questions(task: str, texts: Sequence[str], flags: Mapping[str, Any]) ->
     options = {flag.option: flags[name] for name, flag in given.items() if flag.option}
     if task == _ANSWERING and flags["context"]:
         return _one_question(texts, flags, options)
+    if flags["question"]:
+        raise ConfigError("--question given without --context: give the text with --context FILE")
     found = _texts(texts, flags["file"])
     if task == _ANSWERING:
         pairs = [_pair(text) for text in found]

@@ -166,8 +166,11 @@ def make_attention(
                     emit(full, rest)
 
             of_every_key(
+                # No more than a tile has: of an open layout every group is whole.
                 lambda key_tile, keys: _in_groups(
-                    keys, rows, lambda first, count: score_rows(key_tile, first, count)
+                    keys,
+                    min(rows, layout.token_tile),
+                    lambda first, count: score_rows(key_tile, first, count),
                 )
             )
 

@@ -11,9 +11,10 @@ from tvm import relax
 
 from tvm_sparse.errors import PassError
 from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, choose_open_layout
-from tvm_sparse.ir.dims import BATCH, SEQ_LEN, TILES, Dim, product
+from tvm_sparse.ir.dims import BATCH, SEQ_LEN, Dim, product
 from tvm_sparse.ir.expressions import substitute, tensor_shape
 from tvm_sparse.ops.pack_tokens import PackTokens
+from tvm_sparse.ops.tiled import rectangle, tile_map_type
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
 from tvm_sparse.passes.packed_weights import PackedWeights
 from tvm_sparse.target import CpuTarget
@@ -30,11 +31,6 @@ class Tiled:
     layout: TokenLayout
     offset: int
     features: int
-
-
-def extents(layout: TokenLayout) -> tuple[Dim, Dim]:
-    """Return the batch and the length of what lies in tiles."""
-    return (BATCH, SEQ_LEN) if layout.is_open else (layout.batch, layout.seq_len)
 
 
 def has_open_shapes(variables: Iterable[relax.Var]) -> bool:
@@ -72,7 +68,7 @@ class TiledValues:
         self.open_layout: TokenLayout | None = None
         if has_open_shapes(self.inputs):
             self.open_layout = choose_open_layout(target, block_rows)
-            self.tile_map = relax.Var("tile_map", relax.TensorType((TILES, 4), "int32"))
+            self.tile_map = relax.Var("tile_map", tile_map_type())
             self.inputs.append(self.tile_map)
         self.rows: dict[relax.Var, relax.Expr] = {var: var for var in self.inputs}
         self.tiled: dict[relax.Var, Tiled] = {}
@@ -140,8 +136,8 @@ class TiledValues:
             raise PassError(f"{var.name} of shape {shape} has no token tiles")
         if (var, layout) not in self._packed:
             rows = self.in_rows(var)
-            if shape != (*extents(layout), features):
-                shape = (*extents(layout), features)
+            if shape != (*rectangle(layout), features):
+                shape = (*rectangle(layout), features)
                 rows = self.emit(relax.op.reshape(rows, shape))
             packed = self.emit(PackTokens(layout)(rows, self.map_of(layout)))
             self._packed[var, layout] = Tiled(packed, layout, 0, features)

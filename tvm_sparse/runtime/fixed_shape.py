@@ -28,6 +28,9 @@ class FixedShape(Shapes):
 
     def pack(self, values: list[Array], places: Any, lengths: tuple[int, ...]) -> MicroBatch:
         """Return a micro-batch of inputs that are padded to the build's shape."""
+        for spec in self.inputs:
+            if "seq_len" in spec.axes:
+                self._check_mask(spec, min(lengths))
         padded = [self._pad(spec, value) for spec, value in zip(self.inputs, values, strict=True)]
         return MicroBatch(padded, places, lengths)
 
@@ -37,8 +40,6 @@ class FixedShape(Shapes):
     def _pad(self, spec: TensorSpec, value: Array) -> Array:
         if value.shape == spec.shape:
             return value
-        if "seq_len" in spec.axes:
-            self._check_mask(spec, value.shape[1])
         padded = np.full(spec.shape, self.padding(spec), spec.dtype)
         padded[tuple(slice(0, extent) for extent in value.shape)] = value
         # Sequences that nobody asked for: any will do.

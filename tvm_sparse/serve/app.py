@@ -111,7 +111,7 @@ class App:
         if words == ["v2", "health", "ready"]:
             return repository.ready
         if words == ["v2", "models", "stats"]:
-            models = repository.models.values()
+            models = list(repository.models.values())
             return {"model_stats": [one.statistics.document(one.name, one.runs) for one in models]}
         if words[:2] == _MODELS and len(words) > 2:
             last = words[-1] if len(words) > 3 else ""

@@ -70,7 +70,11 @@ def describe_repository(repository: Repository, only_ready: bool) -> list[dict[s
     """Return what `/v2/repository/index` says."""
     rows = [
         {"name": name, "version": "1", "state": state, "reason": ""}
-        for state, names in (("READY", repository.models), ("LOADING", repository.expected))
+        for state, names in (
+            # Copies: another thread adds to both while models load.
+            ("READY", list(repository.models)),
+            ("LOADING", list(repository.expected - repository.models.keys())),
+        )
         for name in names
     ]
     return [row for row in rows if row["state"] == "READY" or not only_ready]

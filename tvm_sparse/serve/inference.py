@@ -84,7 +84,8 @@ def parse_request(body: bytes, header_length: str | None) -> Request:
     """
     if header_length is None:
         return read_request(parse_json(body), memoryview(b""))
-    if not (header_length.isascii() and header_length.isdigit()) or int(header_length) > len(body):
+    digits = header_length.isascii() and header_length.isdigit() and len(header_length) < 20
+    if not digits or int(header_length) > len(body):
         raise wrong(f"{LENGTH_HEADER} {header_length[:40]!r} given, the body has {len(body)} bytes")
     length, view = int(header_length), memoryview(body)
     return read_request(parse_json(view[:length]), view[length:])

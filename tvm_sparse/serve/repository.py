@@ -91,11 +91,11 @@ class Repository:
 
     def route_of(self, model: ServedModel) -> Route | None:
         """Return where a model is asked in the words of its pipeline, if it is."""
-        return next((one for one in self.routes.values() if one.model is model), None)
+        return next((one for one in list(self.routes.values()) if one.model is model), None)
 
     def close(self) -> None:
         """Let the threads of all models end."""
-        for model in self.models.values():
+        for model in list(self.models.values()):
             model.close()
 
 

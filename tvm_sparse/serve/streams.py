@@ -123,8 +123,10 @@ class Streams:
 
     def _lead(self, wait: _Wait[Any, Any]) -> None:
         """Run what this thread waits for, with what fits, and hand the stream on."""
-        if wait.lane.delay_s:
-            time.sleep(wait.lane.delay_s)
+        # Counted from its arrival: what waited for a stream has waited.
+        left_s = wait.lane.delay_s - (time.perf_counter_ns() - wait.since_ns) / 1e9
+        if left_s > 0:
+            time.sleep(left_s)
         batch: list[_Wait[Any, Any]] = []
         try:
             with self._lock:

@@ -20,7 +20,7 @@ _FUNCTIONS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "none": np.asarray,
 }
 _KEYS = {"text", "text_pair"}
-_NOT_GIVEN = -1
+_NOT_GIVEN: Any = object()
 
 
 class TextClassification:
@@ -67,7 +67,7 @@ class TextClassification:
             What is given is no text, or there is no such function.
         """
         given, many = as_list(texts)
-        if top_k is not None and top_k < 1 and top_k != _NOT_GIVEN:
+        if top_k is not None and top_k is not _NOT_GIVEN and top_k < 1:
             raise InputError(f"top_k {top_k} given: it must be 1 or more")
         if function_to_apply is not None:
             check_word("function_to_apply", function_to_apply, _FUNCTIONS)
@@ -79,8 +79,8 @@ class TextClassification:
             # Equal scores stay in the order of the classes.
             best = np.argsort(-scores, kind="stable")
             ranked = [{"label": names[i], "score": float(scores[i])} for i in best]
-            found.append(ranked[:1] if top_k == _NOT_GIVEN else ranked[:top_k])
-        if top_k != _NOT_GIVEN:
+            found.append(ranked[:1] if top_k is _NOT_GIVEN else ranked[:top_k])
+        if top_k is not _NOT_GIVEN:
             return found if many else found[0]
         single = [one[0] for one in found]
         return single[0] if isinstance(texts, dict) else single

@@ -72,9 +72,9 @@ class ZeroShotClassification:
         pairs = (Example(text, hypothesis) for text in given for hypothesis in hypotheses)
         logits = [outputs["logits"] for _, outputs in self._model.run(pairs, cut="only_first")]
         found = []
-        for text, rows in zip(
-            given, np.reshape(logits, (len(given), len(labels), -1)), strict=True
-        ):
+        count = len(labels)
+        for index, text in enumerate(given):
+            rows = np.stack(logits[index * count : (index + 1) * count])
             scores = self._scores(rows, multi_label or len(labels) == 1)
             best = scores.argsort()[::-1]
             found.append(

@@ -6,10 +6,11 @@ from tvm import relax
 
 from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.kernels.tiling import attention_tile
+from tvm_sparse.ops.tiled import rectangle
 from tvm_sparse.ops.tiled_attention import TiledAttention
 from tvm_sparse.passes.dense_chains import ATTENTION
 from tvm_sparse.passes.tile_rules.rule import Rule
-from tvm_sparse.passes.tiled_values import Tiled, extents
+from tvm_sparse.passes.tiled_values import Tiled
 
 
 class Attention(Rule):
@@ -30,7 +31,7 @@ class Attention(Rule):
         if any(operand.layout != layout for operand in self.qkv):
             return "query, key and value lie in tiles of different layouts"
         batch, seq_len, *_ = tensor_shape(query)
-        tokens = extents(layout)
+        tokens = rectangle(layout)
         if (batch, seq_len) != tokens:
             return f"heads of {batch}x{seq_len} tokens, tiles of {tokens[0]}x{tokens[1]}"
         self.mask = mask[0] if mask else None

@@ -7,8 +7,8 @@ from tvm import relax
 from tvm_sparse.ir.dims import dim
 from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.ops.first_tokens import FirstTokens
+from tvm_sparse.ops.tiled import rectangle
 from tvm_sparse.passes.tile_rules.rule import Rule
-from tvm_sparse.passes.tiled_values import extents
 
 
 class FirstToken(Rule):
@@ -22,7 +22,7 @@ class FirstToken(Rule):
 
     def check(self) -> str:
         data, axes, begin, end, *strides = self.value.args
-        tokens = extents(self.values.tiled[data].layout)
+        tokens = rectangle(self.values.tiled[data].layout)
         if (
             tensor_shape(data)[:-1] != tokens
             or self.values.tiled[data].features != (tensor_shape(data)[-1])
@@ -36,6 +36,6 @@ class FirstToken(Rule):
     def rewrite(self) -> None:
         tiled = self.values.whole(self.values.tiled[self.value.args[0]])
         take = FirstTokens(tiled.layout)(tiled.var, self.values.map_of(tiled.layout))
-        batch, _ = extents(tiled.layout)
+        batch, _ = rectangle(tiled.layout)
         rows = relax.op.reshape(self.values.emit(take), (batch, 1, tiled.features))
         self.values.rows[self.var] = self.values.emit(rows)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tvm_sparse.ir.dims import product
 from tvm_sparse.ir.expressions import op_name, tensor_shape
+from tvm_sparse.ops.tiled import rectangle
 from tvm_sparse.passes.tile_rules.rule import Rule
-from tvm_sparse.passes.tiled_values import extents
 
 
 class Reshape(Rule):
@@ -15,7 +15,7 @@ class Reshape(Rule):
         return op_name(self.value) == "relax.reshape" and self.value.args[0] in self.values.tiled
 
     def check(self) -> str:
-        tokens = extents(self.values.tiled[self.value.args[0]].layout)
+        tokens = rectangle(self.values.tiled[self.value.args[0]].layout)
         shape = tensor_shape(self.var)
         leads = (tokens, (product(tokens),))
         if any(shape[: len(lead)] == lead for lead in leads):
