@@ -137,12 +137,17 @@ def test_what_is_no_record_at_all(values: Any) -> None:
         ("[-Infinity]", "JSON is malformed"),
         ("1e999", "Number out of range"),
         ("9" * 5000, "Integer value out of range"),
-        (b'"\xff"', "'utf-8' codec can't decode"),
     ],
 )
 def test_what_is_no_json(text: str | bytes, reason: str) -> None:
     with pytest.raises(ArtifactError, match=re.escape(f"a.json is not valid JSON ({reason}")):
         parse_json(text, "a.json", ArtifactError)
+
+
+def test_bytes_that_are_no_text() -> None:
+    # In whose words depends on the version of the reader.
+    with pytest.raises(ArtifactError, match=r"^a\.json is not valid JSON \(.*(?i:utf-8)"):
+        parse_json(b'"\xff"', "a.json", ArtifactError)
 
 
 def test_numbers_too_large_for_their_field() -> None:
