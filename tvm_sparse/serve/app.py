@@ -1,6 +1,6 @@
 """The HTTP of the Open Inference Protocol, and of DeepSparse's routes, as an ASGI application.
 
-Addresses are few and the one for inference is hot: they are told apart by hand.
+What runs models is hot and told apart by hand; other addresses are in a table.
 """
 
 from __future__ import annotations
@@ -8,12 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
 
-from tvm_sparse.serve.descriptions import (
-    describe_config,
-    describe_model,
-    describe_repository,
-    describe_server,
-)
+from tvm_sparse.serve.addresses import Visit, find
 from tvm_sparse.serve.inference import (
     LENGTH_HEADER,
     parse_json,
@@ -30,16 +25,13 @@ from tvm_sparse.serve.messages import (
     read_body,
     read_headers,
     respond,
-    respond_json,
     to_json,
 )
-from tvm_sparse.serve.metrics import write_metrics
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.repository import Repository, Route
 from tvm_sparse.serve.served_model import ServedModel
 
 _BINARY_TYPE = b"application/octet-stream"
-_METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _MODELS = ["v2", "models"]
 
 
@@ -65,7 +57,8 @@ class App:
             await self._dispatch(scope, receive, send)
         except Refusal as error:
             if error.reason != "CANCELED":
-                await respond_json(send, {"error": error.message}, error.status)
+                more = ((b"allow", error.allow.encode()),) if error.allow else ()
+                await respond(send, to_json({"error": error.message}), error.status, more=more)
 
     async def _dispatch(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
@@ -81,53 +74,14 @@ class App:
             body = await self._body(read_headers(scope["headers"]), receive)
             answer = await _ask(self._repository.routes[path], parse_json(body), receive)
             await respond(send, answer)
-        elif path == "/metrics":
-            _allow(method, "GET")
-            page = write_metrics(self._repository.models.values())
-            await respond(send, page, kind=_METRICS_TYPE)
-        elif words == ["v2", "repository", "index"]:
-            _allow(method, "POST")
-            body = await self._body(read_headers(scope["headers"]), receive)
-            only_ready = parse_json(body).get("ready") is True if body else False
-            await respond_json(send, describe_repository(self._repository, only_ready))
-        elif words[:3] == ["v2", "repository", "models"] and words[-1] in ("load", "unload"):
-            _allow(method, "POST")
-            raise Refusal(503, "explicit model load / unload is not allowed")
         else:
-            described = self._describe(words)
-            _allow(method, "GET")
-            if isinstance(described, bool):
-                await respond(send, b"", 200 if described else 400)
-            else:
-                await respond_json(send, described)
-
-    def _describe(self, words: list[str]) -> Any:
-        """Return what is said at an address that is only read: a document, or yes and no."""
-        repository = self._repository
-        if words == ["v2"]:
-            return describe_server()
-        if words == ["v2", "health", "live"]:
-            return True
-        if words == ["v2", "health", "ready"]:
-            return repository.ready
-        if words == ["v2", "models", "stats"]:
-            models = list(repository.models.values())
-            return {"model_stats": [one.statistics.document(one.name, one.runs) for one in models]}
-        if words[:2] == _MODELS and len(words) > 2:
-            last = words[-1] if len(words) > 3 else ""
-            what = last if last in ("ready", "config", "stats") else ""
-            name = words[2 : -1 if what else None]
-            if what == "ready" and name[0] in repository.expected:
-                return False
-            model = self._model(name)
-            if what == "ready":
-                return model.ready
-            if what == "config":
-                return describe_config(model)
-            if what == "stats":
-                return {"model_stats": [model.statistics.document(model.name, model.runs)]}
-            return describe_model(model)
-        raise Refusal(404, "Not Found")
+            address, found = find(path)
+            _allow(method, address.method)
+            body = b""
+            if method == "POST":
+                body = await self._body(read_headers(scope["headers"]), receive)
+            told = await address.answer(Visit(self._repository, found, body))
+            await respond(send, told.body, told.status, told.kind, told.more)
 
     def _model(self, words: list[str]) -> ServedModel:
         """Return the model of an address: its name, or name, `versions`, version."""
@@ -192,4 +146,4 @@ def _allow(method: str, wanted: str) -> None:
         It is another one.
     """
     if method != wanted:
-        raise Refusal(405, f"Method Not Allowed: use {wanted}")
+        raise Refusal(405, f"Method Not Allowed: use {wanted}", allow=wanted)

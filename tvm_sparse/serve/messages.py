@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,6 +20,28 @@ JSON = b"application/json"
 #: zlib's numbers for what HTTP calls gzip and deflate; the latter also comes without its header.
 _WINDOWS = {"gzip": 31, "deflate": 15}
 _BARE = -15
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response.
+
+    Attributes
+    ----------
+    body : bytes
+        What it says.
+    status : int
+        Of HTTP.
+    kind : bytes
+        Type of the body.
+    more : tuple of (bytes, bytes)
+        Further headers.
+    """
+
+    body: bytes
+    status: int = 200
+    kind: bytes = JSON
+    more: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -69,11 +92,6 @@ async def respond(
     headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-async def respond_json(send: Send, document: Any, status: int = 200) -> None:
-    """Send a document as JSON."""
-    await respond(send, to_json(document), status)
 
 
 def to_json(document: Any) -> bytes:

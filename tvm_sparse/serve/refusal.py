@@ -14,11 +14,14 @@ class Refusal(Exception):
         One line.
     reason : str
         What it counts as in the metrics.
+    allow : str
+        The method that is allowed, where another one was used.
     """
 
-    def __init__(self, status: int, message: str, reason: str = "OTHER") -> None:
+    def __init__(self, status: int, message: str, reason: str = "OTHER", allow: str = "") -> None:
         super().__init__(message)
         self.status, self.message, self.reason = status, message, reason
+        self.allow = allow
 
 
 def wrong(message: str) -> Refusal:
