@@ -132,10 +132,17 @@ SERVING = (
     Requirement(("httptools",), (0, 6), _NO_LIMIT, "httptools>=0.6", "it parses HTTP", "serve"),
     Requirement(("orjson",), (3, 10), _NO_LIMIT, "orjson>=3.10", "it parses JSON", "serve"),
 )
+#: What `tvm-sparse serve` runs ONNX graphs with, to measure them.
+ONNX = (
+    Requirement(
+        ("onnxruntime",), (1, 20), _NO_LIMIT, "onnxruntime>=1.20", "it runs ONNX graphs", "peers"
+    ),
+)
 #: What extras are for, where one is missing.
 _PURPOSES = {
     IMPORTING: "importing and pruning models needs the extra '{}', running exported ones does not",
     "serve": "serving over HTTP needs the extra '{}'",
+    "peers": "serving ONNX graphs needs the extra '{}'",
 }
 
 

@@ -117,17 +117,26 @@ def check_cpu(metadata: ArtifactMetadata, features: frozenset[str] | None = None
         raise ArtifactError(f"the artifact was built for {metadata.isa}, {lack}: {advice}")
 
 
-def check_files(directory: Path, metadata: ArtifactMetadata) -> None:
+def check_files(directory: Path, metadata: ArtifactMetadata, library: str = LIBRARY_FILE) -> None:
     """Compare the artifact's files with the sizes and checksums in its metadata.
+
+    Parameters
+    ----------
+    directory : Path
+        The artifact.
+    metadata : ArtifactMetadata
+        Of it.
+    library : str
+        The file that it must have.
 
     Raises
     ------
     ArtifactError
         If one is missing, unlisted or differs.
     """
-    if LIBRARY_FILE not in metadata.files:
+    if library not in metadata.files:
         raise ArtifactError(
-            f"the metadata in {directory} does not list {LIBRARY_FILE}: the artifact is damaged, "
+            f"the metadata in {directory} does not list {library}: the artifact is damaged, "
             "export it again"
         )
     for name, entry in metadata.files.items():

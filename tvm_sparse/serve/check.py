@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.runtime.artifact import check_packages
 from tvm_sparse.runtime.metadata import ArtifactMetadata, load_metadata
+from tvm_sparse.serve.backends.registry import backend_of
 from tvm_sparse.serve.config import ModelConfig, ServeConfig
 from tvm_sparse.text.pipelines import choose_task
 
@@ -43,7 +43,7 @@ def check_model(one: ModelConfig, where: str) -> tuple[ArtifactMetadata, str | N
         It is not for the task, or has no tokenizer.
     """
     metadata = load_metadata(one.model)
-    check_packages(metadata)
+    backend_of(metadata).check(metadata)
     if metadata.text is None and one.task is None:
         return metadata, None
     try:

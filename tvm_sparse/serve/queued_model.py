@@ -8,7 +8,7 @@ from typing import Any
 from tvm_sparse.config import MICRO_BATCH_TOKENS
 from tvm_sparse.errors import InputError
 from tvm_sparse.model.facts import TensorSpec
-from tvm_sparse.runtime.loaded_model import LoadedModel
+from tvm_sparse.serve.backends.backend import Build
 from tvm_sparse.serve.streams import Lane, Streams
 from tvm_sparse.serve.ticket import get_ticket
 
@@ -22,7 +22,7 @@ class QueuedModel:
 
     Parameters
     ----------
-    model : LoadedModel
+    model : Build
         The model.
     streams : Streams
         Shared by all models.
@@ -30,7 +30,7 @@ class QueuedModel:
         Seconds to wait for sequences that could share a run.
     """
 
-    def __init__(self, model: LoadedModel, streams: Streams, delay_s: float = 0.0) -> None:
+    def __init__(self, model: Build, streams: Streams, delay_s: float = 0.0) -> None:
         self._model, self._streams = model, streams
         self._ids = model.inputs[0].name
         # More than this in a run makes it no faster, only later.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.runtime.artifact import load
 from tvm_sparse.runtime.on_texts import open_texts
+from tvm_sparse.serve.backends.registry import backend_of
 from tvm_sparse.serve.check import check_model
 from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig
 from tvm_sparse.serve.options import check_options
@@ -120,7 +120,7 @@ def _add(
 ) -> None:
     """Load a model, and add it under its names when it has answered."""
     metadata, task = check_model(one, where)
-    loaded = load(one.model, threads)
+    loaded = backend_of(metadata).load(Path(one.model), threads)
     queued = QueuedModel(loaded, streams, one.queue.max_delay_us / 1e6)
     served = functools.partial(ServedModel, streams=streams, queue=one.queue)
     tensors = served(
