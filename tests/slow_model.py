@@ -32,7 +32,6 @@ class Slow:
             self._answer,
             self.streams,
             QueueConfig(**queue),
-            lambda: 0,
         )
         self.served.ready = True
 

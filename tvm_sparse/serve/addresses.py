@@ -11,8 +11,9 @@ from tvm_sparse.serve.descriptions import (
     describe_model,
     describe_repository,
     describe_server,
+    describe_statistics,
 )
-from tvm_sparse.serve.inference import parse_json
+from tvm_sparse.serve.inference import parse_json, read_parameters
 from tvm_sparse.serve.messages import Answer, to_json
 from tvm_sparse.serve.metrics import write_metrics
 from tvm_sparse.serve.refusal import Refusal
@@ -123,16 +124,13 @@ async def _ready(visit: Visit) -> Answer:
 
 
 async def _all_stats(visit: Visit) -> Answer:
-    return _stats(*visit.repository.models.values())
+    return _json(describe_statistics(await visit.repository.statistics()))
 
 
 async def _model_stats(visit: Visit) -> Answer:
-    return _stats(visit.model())
-
-
-def _stats(*models: ServedModel) -> Answer:
-    rows = [one.statistics.document(one.name, one.runs) for one in models]
-    return _json({"model_stats": rows})
+    name = visit.model().name
+    counts = await visit.repository.statistics()
+    return _json(describe_statistics({name: counts[name]}))
 
 
 async def _model_ready(visit: Visit) -> Answer:
@@ -153,12 +151,23 @@ async def _index(visit: Visit) -> Answer:
     return _json(describe_repository(visit.repository, only_ready))
 
 
-async def _refuse_control(_visit: Visit) -> Answer:
-    raise Refusal(503, "explicit model load / unload is not allowed")
+async def _load(visit: Visit) -> Answer:
+    await visit.repository.load(visit.words["name"], _parameters(visit))
+    return Answer(b"")
+
+
+async def _unload(visit: Visit) -> Answer:
+    _parameters(visit)  # those that Triton has mean nothing here
+    await visit.repository.unload(visit.words["name"])
+    return Answer(b"")
+
+
+def _parameters(visit: Visit) -> dict[str, Any]:
+    return read_parameters(parse_json(visit.body) if visit.body else {})
 
 
 async def _metrics(visit: Visit) -> Answer:
-    return Answer(write_metrics(visit.repository.models.values()), kind=_METRICS)
+    return Answer(write_metrics(await visit.repository.statistics()), kind=_METRICS)
 
 
 _MODEL = "/v2/models/{name}"
@@ -181,7 +190,7 @@ ADDRESSES = (
         )
     ),
     Address("POST", "/v2/repository/index", _index, "names and states of all models"),
-    Address("POST", f"{_CONTROL}/load", _refuse_control, "load a model"),
-    Address("POST", f"{_CONTROL}/unload", _refuse_control, "unload a model"),
+    Address("POST", f"{_CONTROL}/load", _load, "load a model"),
+    Address("POST", f"{_CONTROL}/unload", _unload, "unload a model"),
     Address("GET", "/metrics", _metrics, "metrics in Prometheus' text format"),
 )

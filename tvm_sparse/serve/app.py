@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
 
 from tvm_sparse.serve.addresses import Visit, find
+from tvm_sparse.serve.deployment import Route
 from tvm_sparse.serve.inference import (
     LENGTH_HEADER,
     parse_json,
@@ -28,7 +29,7 @@ from tvm_sparse.serve.messages import (
     to_json,
 )
 from tvm_sparse.serve.refusal import Refusal
-from tvm_sparse.serve.repository import Repository, Route
+from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.served_model import ServedModel
 
 _BINARY_TYPE = b"application/octet-stream"
@@ -69,11 +70,10 @@ class App:
             _allow(method, "POST")
             model = self._model(words[2:-1])
             await self._infer(model, read_headers(scope["headers"]), receive, send)
-        elif path in self._repository.routes:
+        elif (route := self._repository.route(path)) is not None:
             _allow(method, "POST")
             body = await self._body(read_headers(scope["headers"]), receive)
-            answer = await _ask(self._repository.routes[path], parse_json(body), receive)
-            await respond(send, answer)
+            await respond(send, await _ask(route, parse_json(body), receive))
         else:
             address, found = find(path)
             _allow(method, address.method)

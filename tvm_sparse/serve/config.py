@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -100,6 +101,22 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class ControlConfig:
+    """How what is served changes while it is served.
+
+    Attributes
+    ----------
+    load_unload : bool
+        Whether requests may load and unload models.
+    roots : tuple of str
+        Directories; artifacts below them may be loaded, beside those of `models`.
+    """
+
+    load_unload: bool = False
+    roots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ServeConfig:
     """What to serve.
 
@@ -113,21 +130,18 @@ class ServeConfig:
         Threads for all kernels; None for every core.
     streams : {"latency", "throughput"} or int
         Runs at a time, which share the cores: one, one for each core, or so many.
+    control : ControlConfig
+        How what is served changes.
     """
 
     models: Annotated[tuple[ModelConfig, ...], Meta(min_length=1, max_length=1000)]
     http: HttpConfig = HttpConfig()
     cores: Annotated[int, Meta(ge=1, le=4096)] | None = None
     streams: Literal["latency", "throughput"] | Annotated[int, Meta(ge=1, le=4096)] = "latency"
+    control: ControlConfig = ControlConfig()
 
     def __post_init__(self) -> None:
-        for what, values in (
-            ("name", [name for one in self.models for name in (one.name, one.name + TENSORS)]),
-            ("route", [one.path for one in self.models]),
-        ):
-            twice = {value for value in values if values.count(value) > 1}
-            if twice:
-                raise ConfigError(f"models: two have the {what} {min(twice)}: give each its own")
+        check_names(self.models)
 
     def threads(self) -> tuple[int, int]:
         """Return how many runs there are at a time, and how many threads each has.
@@ -143,6 +157,24 @@ class ServeConfig:
         if streams > cores:
             raise ConfigError(f"streams {streams} given: they share {counted(cores, 'core')}")
         return streams, cores // streams
+
+
+def check_names(models: Iterable[ModelConfig]) -> None:
+    """Refuse models that cannot be told apart.
+
+    Raises
+    ------
+    ConfigError
+        Two have the same name or route.
+    """
+    models = list(models)
+    for what, values in (
+        ("name", [name for one in models for name in (one.name, one.name + TENSORS)]),
+        ("route", [one.path for one in models]),
+    ):
+        twice = {value for value in values if values.count(value) > 1}
+        if twice:
+            raise ConfigError(f"models: two have the {what} {min(twice)}: give each its own")
 
 
 def read_config(path: str | os.PathLike[str]) -> tuple[ServeConfig, list[str]]:

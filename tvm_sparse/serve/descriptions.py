@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tvm_sparse
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.served_model import ServedModel
+from tvm_sparse.serve.statistics import Statistics
 from tvm_sparse.serve.tensors import BYTES, TensorPlace
 
 _EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
@@ -66,15 +67,23 @@ def describe_config(model: ServedModel) -> dict[str, Any]:
     }
 
 
+def describe_statistics(counts: Mapping[str, Statistics]) -> dict[str, Any]:
+    """Return what `/v2/models/stats` says of some models, by name."""
+    return {"model_stats": [one.document(name) for name, one in counts.items()]}
+
+
 def describe_repository(repository: Repository, only_ready: bool) -> list[dict[str, str]]:
-    """Return what `/v2/repository/index` says."""
-    rows = [
-        {"name": name, "version": "1", "state": state, "reason": ""}
-        for state, names in (
-            # Copies: another thread adds to both while models load.
-            ("READY", list(repository.models)),
-            ("LOADING", list(repository.expected - repository.models.keys())),
-        )
-        for name in names
+    """Return what `/v2/repository/index` says; a model that is there may not be renewed."""
+    # Copies: another thread adds to them while models load.
+    ready, faults = list(repository.models), dict(repository.faults)
+    expected = repository.expected - repository.models.keys()
+    states = {
+        **dict.fromkeys(faults, "UNAVAILABLE"),
+        **dict.fromkeys(expected, "LOADING"),
+        **dict.fromkeys(ready, "READY"),
+    }
+    return [
+        {"name": name, "version": "1", "state": state, "reason": faults.get(name, "")}
+        for name, state in states.items()
+        if state == "READY" or not only_ready
     ]
-    return [row for row in rows if row["state"] == "READY" or not only_ready]

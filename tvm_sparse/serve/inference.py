@@ -112,7 +112,7 @@ def read_request(document: Mapping[str, Any], data: memoryview) -> Request:
         if datatype != BYTES and datatype not in DTYPES:
             raise wrong(f"input '{name}' has the unknown datatype '{datatype[:40]}'")
         shape = check_shape(name, one.get("shape"), most)
-        size = _parameters(one).get("binary_data_size")
+        size = read_parameters(one).get("binary_data_size")
         if size is None:
             inputs[name] = from_json(name, datatype, shape, one.get("data"))
             continue
@@ -128,11 +128,27 @@ def read_request(document: Mapping[str, Any], data: memoryview) -> Request:
     wanted = document.get("outputs") or []
     if not isinstance(wanted, list):
         raise wrong("'outputs' must be an array")
-    parameters = _parameters(document)
+    parameters = read_parameters(document)
     binary = parameters.get("binary_data_output") is True
     outputs = {_text(one, "name"): _in_binary(one, binary) for one in wanted}
     number = document.get("id", "")
     return Request(inputs, outputs, parameters, str(number), binary)
+
+
+def read_parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request, or of one of its tensors.
+
+    Raises
+    ------
+    Refusal
+        They are no object.
+    """
+    value = entry.get("parameters")
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise wrong("'parameters' must be an object")
+    return value
 
 
 def check_inputs(model: str, places: Sequence[TensorPlace], inputs: Mapping[str, Tensor]) -> None:
@@ -222,14 +238,5 @@ def _text(entry: Any, name: str) -> str:
     return value
 
 
-def _parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
-    value = entry.get("parameters")
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise wrong("'parameters' must be an object")
-    return value
-
-
 def _in_binary(entry: Mapping[str, Any], otherwise: bool) -> bool:
-    return _parameters(entry).get("binary_data", otherwise) is True
+    return read_parameters(entry).get("binary_data", otherwise) is True

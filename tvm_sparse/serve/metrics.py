@@ -2,68 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from tvm_sparse.serve.served_model import ServedModel
+from tvm_sparse.serve.statistics import Statistics
 
-_Value = Callable[[ServedModel], float]
+_Value = Callable[[Statistics], float]
 #: Name, type, help, value.
 _METRICS: tuple[tuple[str, str, str, _Value], ...] = (
     (
         *("nv_inference_request_success", "counter", "Requests answered"),
-        lambda model: model.statistics.success.count,
+        lambda one: one.success.count,
     ),
     (
         *("nv_inference_count", "counter", "Texts and sequences of requests answered"),
-        lambda model: model.statistics.items,
+        lambda one: one.items,
     ),
     (
         *("nv_inference_exec_count", "counter", "Runs of the model"),
-        lambda model: model.runs,
+        lambda one: one.runs,
     ),
     (
         *("nv_inference_request_duration_us", "counter", "Time of requests answered"),
-        lambda model: model.statistics.success.ns // 1000,
+        lambda one: one.success.ns // 1000,
     ),
     (
         *("nv_inference_queue_duration_us", "counter", "Of that, waiting"),
-        lambda model: model.statistics.queue.ns // 1000,
+        lambda one: one.queue.ns // 1000,
     ),
     (
         *("nv_inference_compute_infer_duration_us", "counter", "Of that, in runs"),
-        lambda model: model.statistics.infer.ns // 1000,
+        lambda one: one.infer.ns // 1000,
     ),
     (
         *("nv_inference_compute_input_duration_us", "counter", "The rest of it"),
-        lambda model: model.statistics.other.ns // 1000,
+        lambda one: one.other.ns // 1000,
     ),
     (
         *("nv_inference_pending_request_count", "gauge", "Requests waiting or being answered"),
-        lambda model: model.statistics.pending,
-    ),
-    (
-        *("tvm_sparse_ready", "gauge", "Whether the model has answered once"),
-        lambda model: model.ready,
+        lambda one: one.pending,
     ),
 )
 _FAILURES = "nv_inference_request_failure"
 _REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
 
 
-def write_metrics(models: Iterable[ServedModel]) -> bytes:
-    """Return the metrics of all models."""
-    return "".join(f"{line}\n" for line in _lines(list(models))).encode()
+def write_metrics(counts: Mapping[str, Statistics]) -> bytes:
+    """Return the metrics of all models, by name."""
+    return "".join(f"{line}\n" for line in _lines(counts)).encode()
 
 
-def _lines(models: list[ServedModel]) -> Iterator[str]:
+def _lines(counts: Mapping[str, Statistics]) -> Iterator[str]:
     for name, kind, described, value in _METRICS:
         yield f"# HELP {name} {described}"
         yield f"# TYPE {name} {kind}"
-        for model in models:
-            yield f'{name}{{model="{model.name}",version="1"}} {value(model):d}'
+        for model, one in counts.items():
+            yield f'{name}{{model="{model}",version="1"}} {value(one):d}'
     yield f"# HELP {_FAILURES} Requests refused"
     yield f"# TYPE {_FAILURES} counter"
-    for model in models:
+    for model, one in counts.items():
         for reason in _REASONS:
-            labels = f'model="{model.name}",version="1",reason="{reason}"'
-            yield f"{_FAILURES}{{{labels}}} {model.statistics.failures[reason]}"
+            labels = f'model="{model}",version="1",reason="{reason}"'
+            yield f"{_FAILURES}{{{labels}}} {one.failures[reason]}"

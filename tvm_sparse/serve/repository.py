@@ -1,77 +1,68 @@
-"""The models that are served: loaded one after the other, each once it has answered."""
+"""The models that are served, by name: how they come, are replaced by newer ones, and go."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
-
-from tvm_sparse.errors import ConfigError
-from tvm_sparse.runtime.on_texts import open_texts
-from tvm_sparse.serve.backends.registry import backend_of
-from tvm_sparse.serve.check import check_model
 from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig
-from tvm_sparse.serve.options import check_options
-from tvm_sparse.serve.pipeline_bodies import answer_body, is_pipeline_body
-from tvm_sparse.serve.queued_model import QueuedModel
+from tvm_sparse.serve.deployment import Deployment, Route, deploy
 from tvm_sparse.serve.refusal import Refusal, not_now
 from tvm_sparse.serve.served_model import ServedModel
+from tvm_sparse.serve.statistics import Statistics
 from tvm_sparse.serve.streams import Streams
-from tvm_sparse.serve.tensor_answers import answer_tensors
-from tvm_sparse.serve.tensor_answers import signature_of as signature_of_tensors
-from tvm_sparse.serve.text_answers import answer_texts
-from tvm_sparse.serve.text_answers import signature_of as signature_of_texts
-from tvm_sparse.text.pipelines import TEXT_TASKS
-from tvm_sparse.text.text_model import Example
-
-Body = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Route:
-    """Where a model is asked in the words of its pipeline.
+class Control(Protocol):
+    """Decides which models a server has, in all its processes."""
 
-    Attributes
-    ----------
-    model : ServedModel
-        Whose queue it is.
-    takes : callable
-        Tells whether a body is for it.
-    answer : callable
-        Returns the answer to a body; called in a thread.
-    """
+    async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Load or renew a model; see `Repository.load`."""
 
-    model: ServedModel
-    takes: Callable[[Body], bool]
-    answer: Callable[[Body], Body]
+    async def unload(self, name: str) -> None:
+        """Take a model away; see `Repository.unload`."""
+
+    async def statistics(self) -> dict[str, Statistics]:
+        """Return what happened to the requests of each name; see `Repository.statistics`."""
 
 
 @dataclass
 class Repository:
-    """What is served.
+    """What a process serves.
 
     Attributes
     ----------
-    expected : set of str
-        Names of models that are not loaded yet.
+    expected, expected_paths : set of str
+        Names and paths of models that are not loaded yet.
     models : dict of str to ServedModel
         By name.
     routes : dict of str to Route
         By path.
+    faults : dict of str to str
+        Why models are not there, or are not those that their files hold now.
+    control : Control or None
+        Who may change what is served.
+    threads, streams : int, Streams
+        Of a run, and where runs wait.
     """
 
     expected: set[str] = field(default_factory=set)
+    expected_paths: set[str] = field(default_factory=set)
     models: dict[str, ServedModel] = field(default_factory=dict)
     routes: dict[str, Route] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    control: Control | None = None
+    threads: int = 1
+    streams: Streams = field(default_factory=lambda: Streams(1))
+    _counts: dict[str, Statistics] = field(default_factory=dict)
+    _prepared: dict[str, Deployment] = field(default_factory=dict)
+    _deployed: dict[str, Deployment] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
         """Whether every model has answered."""
-        return not self.expected and all(model.ready for model in self.models.values())
+        return not self.expected and all(model.ready for model in list(self.models.values()))
 
     def model(self, name: str, version: str = "1") -> ServedModel:
         """Return a model.
@@ -89,9 +80,126 @@ class Repository:
         which = f"'{name[:100]}'" + (f" version {version[:20]}" if version != "1" else "")
         raise Refusal(404, f"Request for unknown model: {which} is not found")
 
+    def route(self, path: str) -> Route | None:
+        """Return what is asked at a path in the words of a pipeline, if something is.
+
+        Raises
+        ------
+        Refusal
+            Not yet.
+        """
+        found = self.routes.get(path)
+        if found is None and path in self.expected_paths:
+            raise not_now(f"the model at {path} is not ready yet")
+        return found
+
     def route_of(self, model: ServedModel) -> Route | None:
         """Return where a model is asked in the words of its pipeline, if it is."""
         return next((one for one in list(self.routes.values()) if one.model is model), None)
+
+    async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Load a model, or renew it from its files; the old one answers until the new one has.
+
+        Parameters
+        ----------
+        name : str
+            One of the configuration, or a directory below one of `control.roots`.
+        parameters : mapping
+            Of the request: `config`, fields of a model of the configuration in JSON.
+
+        Raises
+        ------
+        Refusal
+            It is not allowed, or the model cannot be served; what was served still is.
+        """
+        await self._controlled().load(name, parameters)
+
+    async def unload(self, name: str) -> None:
+        """Take a model away; requests that wait for it are answered.
+
+        Raises
+        ------
+        Refusal
+            It is not allowed, or there is none.
+        """
+        await self._controlled().unload(name)
+
+    async def statistics(self) -> dict[str, Statistics]:
+        """Return what happened to the requests of each name, in all processes of the server."""
+        if self.control is not None:
+            return await self.control.statistics()
+        return self.counts()
+
+    def counts(self) -> dict[str, Statistics]:
+        """Return what happened to the requests of each name, in this process."""
+        return {name: model.statistics for name, model in list(self.models.items())}
+
+    def prepare(self, one: ModelConfig, where: str) -> None:
+        """Load a model beside what is served, and have it answer once; takes its time.
+
+        Parameters
+        ----------
+        one : ModelConfig
+            The model.
+        where : str
+            Its place in the configuration, for messages.
+
+        Raises
+        ------
+        ArtifactError, ConfigError, DependencyError, InputError
+            It cannot be served.
+        """
+        self._prepared.pop(one.name, None)
+        self._prepared[one.name] = deploy(one, where, self.threads, self.streams, self._counts)
+
+    def abandon(self, name: str) -> None:
+        """Forget what was prepared, if something was."""
+        self._prepared.pop(name, None)
+
+    def commit(self, name: str) -> None:
+        """Have what was prepared take the requests from now on."""
+        new, old = self._prepared.pop(name), self._deployed.get(name)
+        for served in new.served:
+            before = self.models.get(served.name)
+            if before is not None:
+                served.succeed(before)
+            self.models[served.name] = served
+        if old is not None:
+            self._remove(old, {served.name for served in new.served})
+        if new.route is not None:
+            self.routes[new.config.path] = new.route
+        self._deployed[name] = new
+        self.expected.discard(name)
+        self.expected_paths.discard(new.config.path)
+        self.faults.pop(name, None)
+
+    def retire(self, name: str, reason: str) -> None:
+        """Take a model away; what waits for it is answered.
+
+        Parameters
+        ----------
+        name : str
+            Of a model that is there.
+        reason : str
+            Why, for the index; empty if it is to be forgotten.
+        """
+        self._remove(self._deployed.pop(name), set())
+        if reason:
+            self.faults[name] = reason
+
+    def _remove(self, old: Deployment, keep: set[str]) -> None:
+        """Take the names of an old model away, those excepted that a new one has."""
+        for served in old.served:
+            if served.name not in keep:
+                self.models.pop(served.name).close()
+                self._counts.pop(served.name, None)
+        if old.route is not None and self.routes.get(old.config.path) is old.route:
+            del self.routes[old.config.path]
+
+    def _controlled(self) -> Control:
+        if self.control is None:
+            raise not_now("explicit model load / unload is not allowed")
+        return self.control
 
     def close(self) -> None:
         """Let the threads of all models end."""
@@ -107,54 +215,15 @@ def load_models(config: ServeConfig, repository: Repository) -> None:
     ArtifactError, ConfigError, DependencyError, InputError
         One cannot be served.
     """
-    count, threads = config.threads()
-    streams = Streams(count)
-    repository.expected |= {one.name for one in config.models}
+    count, repository.threads = config.threads()
+    repository.streams = Streams(count)
+    expect(config, repository)
     for index, one in enumerate(config.models):
-        _add(one, f"models[{index}]", threads, streams, repository)
-        repository.expected.discard(one.name)
+        repository.prepare(one, f"models[{index}]")
+        repository.commit(one.name)
 
 
-def _add(
-    one: ModelConfig, where: str, threads: int, streams: Streams, repository: Repository
-) -> None:
-    """Load a model, and add it under its names when it has answered."""
-    metadata, task = check_model(one, where)
-    loaded = backend_of(metadata).load(Path(one.model), threads)
-    queued = QueuedModel(loaded, streams, one.queue.max_delay_us / 1e6)
-    served = functools.partial(ServedModel, streams=streams, queue=one.queue)
-    tensors = served(
-        one.name if task is None else one.name + TENSORS,
-        signature_of_tensors(loaded.inputs, loaded.outputs),
-        functools.partial(answer_tensors, queued),
-        runs=lambda: queued.alone.runs,
-    )
-    if task is None:
-        queued.run(**{s.name: np.zeros(_least(s.shape, s.axes), s.dtype) for s in loaded.inputs})
-    else:
-        text = open_texts(queued, metadata, Path(one.model))
-        pipeline = TEXT_TASKS[task].make(text)
-        try:
-            check_options(pipeline, one.options)
-        except Refusal as error:
-            raise ConfigError(f"{where}.options: {error.message}") from None
-        list(text.run([Example("ready")]))
-        asked = served(
-            one.name,
-            signature_of_texts(task),
-            functools.partial(answer_texts, task, pipeline, one.options),
-            runs=lambda: queued.together.runs,
-        )
-        asked.ready = True
-        repository.models[one.name] = asked
-        answer = functools.partial(answer_body, task, pipeline, one.options)
-        repository.routes[one.path] = Route(
-            asked, functools.partial(is_pipeline_body, task), answer
-        )
-    tensors.ready = True
-    repository.models[tensors.name] = tensors
-
-
-def _least(shape: tuple[int, ...], axes: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the smallest shape that an input may have."""
-    return tuple(1 if axis else n for n, axis in zip(shape, axes, strict=True)) if axes else shape
+def expect(config: ServeConfig, repository: Repository) -> None:
+    """Tell a repository which models will come."""
+    repository.expected |= {one.name for one in config.models}
+    repository.expected_paths |= {one.path for one in config.models}

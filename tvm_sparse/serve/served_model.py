@@ -56,15 +56,13 @@ class ServedModel:
         Where its runs wait.
     queue : QueueConfig
         How many requests may wait, and how long.
-    runs : callable
-        Returns how many runs there were.
+    statistics : Statistics, optional
+        What happened to its requests so far, where its lane counts its runs.
 
     Attributes
     ----------
-    name, signature, queue
+    name, signature, queue, statistics
         As given.
-    statistics : Statistics
-        What happened to its requests.
     ready : bool
         Whether it has answered once.
     """
@@ -76,17 +74,12 @@ class ServedModel:
         answer: Callable[[Request], dict[str, Tensor]],
         streams: Streams,
         queue: QueueConfig,
-        runs: Callable[[], int] = lambda: 0,
+        statistics: Statistics | None = None,
     ) -> None:
         self.name, self.signature, self.queue = name, signature, queue
-        self.statistics, self.ready = Statistics(), False
-        self._answer, self._streams, self._runs = answer, streams, runs
+        self.statistics, self.ready = statistics or Statistics(), False
+        self._answer, self._streams = answer, streams
         self._workers = Workers(min(_THREADS, queue.max_size), f"tvm_sparse-{name}")
-
-    @property
-    def runs(self) -> int:
-        """How many runs there were."""
-        return self._runs()
 
     def check(self, request: Request) -> None:
         """Refuse a request that does not fit the model.
@@ -194,8 +187,14 @@ class ServedModel:
             timer.cancel()
             watcher.cancel()
 
+    def succeed(self, before: ServedModel) -> None:
+        """Take the threads of who had the name before; it answers what it has been asked."""
+        before._workers.most = self._workers.most
+        self._workers = before._workers
+
     def close(self) -> None:
-        """Let the threads end."""
+        """Refuse what comes from now on, and let the threads end."""
+        self.ready = False
         self._workers.close()
 
 

@@ -15,7 +15,8 @@ import uvloop
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve.app import App
 from tvm_sparse.serve.config import HttpConfig, ServeConfig
-from tvm_sparse.serve.repository import Repository, load_models
+from tvm_sparse.serve.control import HereSite, ModelControl
+from tvm_sparse.serve.repository import Repository, expect, load_models
 
 #: Pooled clients keep connections for about a minute.
 _KEEP_ALIVE_S = 75
@@ -70,12 +71,14 @@ class Server(uvicorn.Server):  # type: ignore[misc]
 def run(config: ServeConfig, say: Callable[[str], None]) -> None:
     """Serve until a signal; see `serve.run.serve`."""
     repository, faults = Repository(), []
-    repository.expected |= {one.name for one in config.models}
+    expect(config, repository)
+    control = repository.control = ModelControl(config, [HereSite(repository)], say)
     server = Server(repository, config.http)
 
     def load() -> None:
         try:
             load_models(config, repository)
+            control.is_open = True
             say(f"ready: {', '.join(repository.models)}")
         except BaseException as error:  # raised below
             faults.append(error)

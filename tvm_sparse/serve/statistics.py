@@ -29,7 +29,7 @@ class Total:
 
 @dataclass
 class Statistics:
-    """Counts of one model; only the event loop changes them.
+    """Counts of one name; only the event loop changes them, the number of runs excepted.
 
     Attributes
     ----------
@@ -44,6 +44,8 @@ class Statistics:
         Requests that are waiting or answered.
     last_ms : int
         When the last request ended, in milliseconds since 1970; 0 for never.
+    runs : int
+        Runs of the model.
     """
 
     success: Total = field(default_factory=Total)
@@ -55,6 +57,7 @@ class Statistics:
     failures: Counter[str] = field(default_factory=Counter)
     pending: int = 0
     last_ms: int = 0
+    runs: int = 0
 
     def answered(self, ticket: Ticket, items: int) -> None:
         """Count a request that was answered."""
@@ -71,7 +74,7 @@ class Statistics:
         self.fail.add(time.perf_counter_ns() - ticket.arrived_ns)
         self.failures[reason] += 1
 
-    def document(self, name: str, runs: int) -> dict[str, Any]:
+    def document(self, name: str) -> dict[str, Any]:
         """Return what `/v2/models/<name>/stats` says; what was not told apart is compute_input."""
         nothing = Total().document()
         return {
@@ -79,7 +82,7 @@ class Statistics:
             "version": "1",
             "last_inference": self.last_ms,
             "inference_count": self.items,
-            "execution_count": runs,
+            "execution_count": self.runs,
             "inference_stats": {
                 "success": self.success.document(),
                 "fail": self.fail.document(),

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.serve.statistics import Statistics
 from tvm_sparse.serve.ticket import Ticket
 
 Item = TypeVar("Item")
@@ -35,8 +36,8 @@ class Lane(Generic[Item, Result]):
         Of a run, unless one request alone has more.
     delay_s : float
         Seconds to wait for others before a run.
-    runs : int
-        How many runs there were.
+    statistics : Statistics
+        Where runs are counted.
     """
 
     run: Callable[[list[Item]], Sequence[Result]]
@@ -44,7 +45,7 @@ class Lane(Generic[Item, Result]):
     most_items: int = 1
     most_work: int = 0
     delay_s: float = 0.0
-    runs: int = 0
+    statistics: Statistics = field(default_factory=Statistics)
 
 
 @dataclass(eq=False)
@@ -175,7 +176,7 @@ def _run(lane: Lane[Any, Any], batch: list[_Wait[Any, Any]]) -> None:
     """Run the items of some requests; where one of them is refused, each alone."""
     items = [item for one in batch for item in one.items]
     start = time.perf_counter_ns()
-    lane.runs += 1
+    lane.statistics.runs += 1
     try:
         results = lane.run(items)
     except TvmSparseError:

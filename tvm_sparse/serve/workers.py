@@ -18,10 +18,15 @@ class Workers:
         How many threads.
     name : str
         Of each.
+
+    Attributes
+    ----------
+    most : int
+        As given; may be changed.
     """
 
     def __init__(self, most: int, name: str) -> None:
-        self._most, self._name, self._started = most, name, 0
+        self.most, self._name, self._started = most, name, 0
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     def submit(self, job: Callable[[], None], under_way: int) -> None:
@@ -34,7 +39,7 @@ class Workers:
         under_way : int
             Jobs that have not ended, this one among them.
         """
-        if self._started < min(under_way, self._most):
+        if self._started < min(under_way, self.most):
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
             self._started += 1
         self._jobs.put(job)
