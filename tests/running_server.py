@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import uvloop
 
-from tvm_sparse.serve.config import HttpConfig
+from tvm_sparse.serve.config import GrpcConfig, HttpConfig
 from tvm_sparse.serve.repository import Repository
-from tvm_sparse.serve.server import Server, listen
+from tvm_sparse.serve.server import Server, listen, reserve
 
 
 @dataclass(frozen=True)
@@ -21,20 +21,24 @@ class Running:
 
     Attributes
     ----------
-    address : str
+    address, grpc_address : str
         host:port.
     repository : Repository
         What it serves.
     """
 
     address: str
+    grpc_address: str
     repository: Repository
 
 
 @contextmanager
-def running(repository: Repository, http: HttpConfig | None = None) -> Iterator[Running]:
+def running(
+    repository: Repository, http: HttpConfig | None = None, grpc: GrpcConfig | None = None
+) -> Iterator[Running]:
     http = http or HttpConfig(port=0)
-    server = Server(repository, http)
+    grpc = reserve(grpc or GrpcConfig(port=0))
+    server = Server(repository, http, grpc)
 
     def serve() -> None:
         with closing(uvloop.new_event_loop()) as loop:
@@ -47,7 +51,7 @@ def running(repository: Repository, http: HttpConfig | None = None) -> Iterator[
         try:
             while not server.started:
                 time.sleep(0.005)
-            yield Running(f"{host}:{port}", repository)
+            yield Running(f"{host}:{port}", f"{grpc.host}:{grpc.port}", repository)
         finally:
             server.should_exit = True
             thread.join()

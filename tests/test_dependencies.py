@@ -102,9 +102,12 @@ def test_an_exported_model_needs_no_tensorflow():
 
 def test_serving_needs_an_extra():
     with pytest.raises(DependencyError) as caught:
-        check_dependencies(SERVING, installed(uvloop="0.23.0", httptools="0.9.0", orjson=None))
+        check_dependencies(
+            SERVING,
+            installed(uvloop="0.23.0", httptools="0.9.0", grpcio="1.85.3", protobuf="6.33.6"),
+        )
     assert str(caught.value) == (
-        "uvicorn, orjson not installed (serving over HTTP needs the extra 'serve'). "
+        "uvicorn, orjson not installed (serving needs the extra 'serve'). "
         "Run: python -m pip install 'tvm_sparse[serve]'"
     )
 

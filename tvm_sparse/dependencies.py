@@ -131,6 +131,15 @@ SERVING = (
     Requirement(("uvloop",), (0, 19), _NO_LIMIT, "uvloop>=0.19", "it is the event loop", "serve"),
     Requirement(("httptools",), (0, 6), _NO_LIMIT, "httptools>=0.6", "it parses HTTP", "serve"),
     Requirement(("orjson",), (3, 10), _NO_LIMIT, "orjson>=3.10", "it parses JSON", "serve"),
+    Requirement(("grpcio",), (1, 66), (2,), "grpcio>=1.66,<2", "it speaks gRPC", "serve"),
+    Requirement(
+        ("protobuf",),
+        (6, 30),
+        (8,),
+        "protobuf>=6.30,<8",
+        "gRPC's messages are made with it, TensorFlow 2.21 works with no other",
+        "serve",
+    ),
 )
 #: What `tvm-sparse serve` runs ONNX graphs with, to measure them.
 ONNX = (
@@ -141,7 +150,7 @@ ONNX = (
 #: What extras are for, where one is missing.
 _PURPOSES = {
     IMPORTING: "importing and pruning models needs the extra '{}', running exported ones does not",
-    "serve": "serving over HTTP needs the extra '{}'",
+    "serve": "serving needs the extra '{}'",
     "peers": "serving ONNX graphs needs the extra '{}'",
 }
 

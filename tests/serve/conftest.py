@@ -10,7 +10,13 @@ import pytest
 from running_server import Running, running
 from text_artifact import build_text_artifact
 
-from tvm_sparse.serve.config import HttpConfig, ModelConfig, QueueConfig, ServeConfig
+from tvm_sparse.serve.config import (
+    GrpcConfig,
+    HttpConfig,
+    ModelConfig,
+    QueueConfig,
+    ServeConfig,
+)
 from tvm_sparse.serve.repository import Repository, load_models
 
 
@@ -29,7 +35,8 @@ def config(artifacts: dict[str, Path]) -> ServeConfig:
         ModelConfig("tokens", str(artifacts["encoder"]), "feature-extraction", queue=queue),
         ModelConfig("classes", str(artifacts["classes"]), route="sentiment", queue=queue),
     ]
-    return ServeConfig(tuple(models), HttpConfig(port=0, max_body_mb=1), cores=1)
+    http, grpc = HttpConfig(port=0, max_body_mb=1), GrpcConfig(port=0, max_message_mb=1)
+    return ServeConfig(tuple(models), http, grpc, cores=1)
 
 
 @pytest.fixture(scope="session")
@@ -38,5 +45,5 @@ def server(config: ServeConfig) -> Iterator[Running]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         load_models(config, repository)
-    with running(repository, config.http) as answering:
+    with running(repository, config.http, config.grpc) as answering:
         yield answering

@@ -9,12 +9,22 @@ import pytest
 
 from tvm_sparse.errors import ConfigError, TvmSparseError
 from tvm_sparse.serve.check import check_config
-from tvm_sparse.serve.config import ModelConfig, QueueConfig, ServeConfig, read_config, single
+from tvm_sparse.serve.config import (
+    GrpcConfig,
+    HttpConfig,
+    ModelConfig,
+    QueueConfig,
+    ServeConfig,
+    read_config,
+    single,
+    with_address,
+)
 
 pytestmark = pytest.mark.unit
 
 OURS = """
 http: {port: 0, max_body_mb: 8}
+grpc: {}
 cores: 1
 streams: throughput
 models:
@@ -50,6 +60,7 @@ def test_a_whole_file(tmp_path) -> None:
     config, notes = read_config(write(tmp_path, OURS))
     assert notes == []
     assert (config.http.host, config.http.port, config.http.max_body_mb) == ("127.0.0.1", 0, 8)
+    assert config.grpc == GrpcConfig("127.0.0.1", 8001, 64)
     assert config.models[0].queue == QueueConfig(7, 100, 50)
     assert [one.path for one in config.models] == ["/predict/embed", "/predict/all"]
     assert config.threads() == (1, 1)
@@ -60,7 +71,7 @@ def test_a_file_of_deepsparse(tmp_path) -> None:
     assert notes == [
         "engine_thread_pinning, batch_size, bucketing given: without a meaning here, left out"
     ]
-    assert (config.cores, config.streams, config.http.port) == (1, 1, 5543)
+    assert (config.cores, config.streams, config.http.port, config.grpc) == (1, 1, 5543, None)
     assert config.models == (
         ModelConfig("unpruned", "somewhere", "question-answering", "/unpruned/predict"),
         ModelConfig(
@@ -99,7 +110,7 @@ def test_a_file_of_deepsparse(tmp_path) -> None:
         ),
         ("http: {port: 70000}\nmodels: [{name: a, model: d}]", r"http.port: Expected int <= 65535"),
         ("streams: fast\nmodels: [{name: a, model: d}]", r"streams: "),
-        ("grpc: {port: 1}\nmodels: [{name: a, model: d}]", r"grpc: unknown field"),
+        ("grpc: {socket: 1}\nmodels: [{name: a, model: d}]", r"grpc.socket: unknown field"),
         ("endpoints: [{model: 'zoo:bert'}]", r"endpoints\[0\].model: zoo:bert given: that store"),
         ("endpoints: [{model: d, sparsity: 1}]", r"endpoints\[0\].sparsity: unknown field"),
         ("endpoints: [3]", r"endpoints\[0\]: a mapping is needed"),
@@ -117,6 +128,15 @@ def test_more_streams_than_cores() -> None:
     config = ServeConfig((ModelConfig("a", "b"),), cores=1, streams=2)
     with pytest.raises(ConfigError, match=r"^streams 2 given: they share 1 core"):
         config.threads()
+
+
+def test_addresses_of_the_command_line() -> None:
+    config = ServeConfig((ModelConfig("a", "b"),))
+    assert with_address(config, None, None) == config
+    both = with_address(config, "::1", 7, 8)
+    assert (both.http, both.grpc) == (HttpConfig("::1", 7), GrpcConfig("::1", 8))
+    assert with_address(config, "::1", None).grpc is None
+    assert with_address(both, None, None, 9).grpc == GrpcConfig("::1", 9)
 
 
 def test_models_are_looked_at(tmp_path, artifacts) -> None:

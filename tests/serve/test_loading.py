@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tritonclient.grpc as grpc
 import tritonclient.http as http
 from running_server import Running, running
 from tritonclient.utils import InferenceServerException
@@ -88,6 +89,27 @@ def test_models_come_and_go(client, server) -> None:
     }
     client.load_model("embed")
     assert embed(client, "embed").shape == (1, 8)
+
+
+def test_models_come_and_go_over_grpc(client, server) -> None:
+    with grpc.InferenceServerClient(server.grpc_address) as asked:
+        config = {"model": "second", "task": "feature-extraction"}
+        asked.load_model("other", config=json.dumps(config))
+        assert asked.get_model_metadata("other").outputs[0].name == "FEATURES"
+        asked.unload_model("other")
+        assert not asked.is_model_ready("other")
+        assert states(client)["other"] == "UNAVAILABLE"
+        for refused, message in (
+            (lambda: asked.load_model("nothing"), "no artifact 'nothing' below control.roots"),
+            (lambda: asked.unload_model("x"), "'x': no such model is loaded"),
+            (
+                lambda: asked.load_model("a", config="{}", files={"file:1/model.so": b"\0"}),
+                "an artifact is native code",
+            ),
+        ):
+            with pytest.raises(InferenceServerException, match=message) as error:
+                refused()
+            assert error.value.status() == "StatusCode.INVALID_ARGUMENT"
 
 
 def test_a_model_that_is_loaded_again_keeps_its_counts_and_frees_its_memory(client, server) -> None:

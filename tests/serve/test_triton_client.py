@@ -1,4 +1,4 @@
-"""The clients of Triton, unmodified."""
+"""Triton's client for HTTP: documents, binary data and JSON, statistics, many at once."""
 
 from __future__ import annotations
 
@@ -67,17 +67,6 @@ def test_embeddings_are_those_of_the_pipeline(client, artifacts, binary, packing
     np.testing.assert_allclose(answer.as_numpy("EMBEDDING"), wanted, rtol=1e-6, atol=1e-6)
     assert answer.get_response()["id"] == "seven"
     assert answer.get_response()["model_version"] == "1"
-
-
-def test_classes_with_parameters(client, artifacts) -> None:
-    pipeline = tvm_sparse.pipeline("text-classification", artifacts["classes"], threads=1)
-    answer = client.infer("classes", [text_input(TEXTS)], parameters={"top_k": 2})
-    wanted = pipeline(TEXTS, top_k=2)
-    labels = [[label.decode() for label in row] for row in answer.as_numpy("LABEL")]
-    assert labels == [[one["label"] for one in row] for row in wanted]
-    np.testing.assert_allclose(
-        answer.as_numpy("SCORE"), [[one["score"] for one in row] for row in wanted], rtol=1e-6
-    )
 
 
 def test_states_of_texts_of_many_lengths(client, artifacts) -> None:

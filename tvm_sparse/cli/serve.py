@@ -1,4 +1,4 @@
-"""`tvm-sparse serve`: answer requests over HTTP."""
+"""`tvm-sparse serve`: answer requests over HTTP and gRPC."""
 
 from __future__ import annotations
 
@@ -21,9 +21,22 @@ from tvm_sparse.cli.options.declare import optional
     metavar="N",
     help="Port; 0 for a free one.  [default: 5543]",
 )
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Listen for gRPC too, at this port; Triton's is 8001.  [default: no gRPC]",
+)
 @click.option("--check", is_flag=True, help="Check the configuration and the models, and stop.")
-def command(what: str, task: str | None, host: str | None, port: int | None, check: bool) -> None:
-    """Answer requests over HTTP with exported builds.
+def command(
+    what: str,
+    task: str | None,
+    host: str | None,
+    port: int | None,
+    grpc_port: int | None,
+    check: bool,
+) -> None:
+    """Answer requests over HTTP and gRPC with exported builds.
 
     CONFIG is a YAML file that names the models; DIR is one build, served under its name. The
     protocol is the Open Inference Protocol, which Triton's and KServe's clients speak; texts are
@@ -45,7 +58,7 @@ def command(what: str, task: str | None, host: str | None, port: int | None, che
         raise ConfigError("--task and a file given: the file says what each model is asked")
     else:
         config, notes = read_config(what)
-    config = with_address(config, host, port)
+    config = with_address(config, host, port, grpc_port)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     if check:

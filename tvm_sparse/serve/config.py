@@ -18,7 +18,7 @@ from tvm_sparse.records.yaml_file import read_yaml
 from tvm_sparse.serve.deepsparse import from_deepsparse, is_deepsparse
 from tvm_sparse.words import counted
 
-PORT = 5543
+PORT, GRPC_PORT = 5543, 8001
 LOOPBACK = "127.0.0.1"
 #: Behind the name of a model of texts, the name under which it takes tensors.
 TENSORS = "-tensors"
@@ -45,6 +45,25 @@ class HttpConfig:
     host: str = LOOPBACK
     port: Annotated[int, Meta(ge=0, le=65535)] = PORT
     max_body_mb: Annotated[int, Meta(ge=1, le=4096)] = 64
+
+
+@dataclass(frozen=True)
+class GrpcConfig:
+    """Where to listen for gRPC.
+
+    Attributes
+    ----------
+    host : str
+        Address of this machine.
+    port : int
+        Port; 0 for one that is free.
+    max_message_mb : int
+        Largest message, unpacked, in MB.
+    """
+
+    host: str = LOOPBACK
+    port: Annotated[int, Meta(ge=0, le=65535)] = GRPC_PORT
+    max_message_mb: Annotated[int, Meta(ge=1, le=2047)] = 64
 
 
 @dataclass(frozen=True)
@@ -126,6 +145,8 @@ class ServeConfig:
         The models.
     http : HttpConfig
         Where to listen.
+    grpc : GrpcConfig or None
+        Where to listen for gRPC; None for nowhere.
     cores : int or None
         Threads for all kernels; None for every core.
     streams : {"latency", "throughput"} or int
@@ -136,6 +157,7 @@ class ServeConfig:
 
     models: Annotated[tuple[ModelConfig, ...], Meta(min_length=1, max_length=1000)]
     http: HttpConfig = HttpConfig()
+    grpc: GrpcConfig | None = None
     cores: Annotated[int, Meta(ge=1, le=4096)] | None = None
     streams: Literal["latency", "throughput"] | Annotated[int, Meta(ge=1, le=4096)] = "latency"
     control: ControlConfig = ControlConfig()
@@ -206,9 +228,15 @@ def single(directory: str, task: str | None) -> ServeConfig:
     return ServeConfig((ModelConfig(name, directory, task),))
 
 
-def with_address(config: ServeConfig, host: str | None, port: int | None) -> ServeConfig:
-    """Return a configuration with another host or port, where these are given."""
-    http = config.http
-    http = http if host is None else replace(http, host=host)
-    http = http if port is None else replace(http, port=port)
-    return replace(config, http=http)
+def with_address(
+    config: ServeConfig, host: str | None, port: int | None, grpc_port: int | None = None
+) -> ServeConfig:
+    """Return a configuration with another host or other ports, where these are given."""
+    http, grpc = config.http, config.grpc
+    if grpc_port is not None:
+        grpc = replace(grpc or GrpcConfig(host=http.host), port=grpc_port)
+    if host is not None:
+        http, grpc = replace(http, host=host), grpc and replace(grpc, host=host)
+    if port is not None:
+        http = replace(http, port=port)
+    return replace(config, http=http, grpc=grpc)

@@ -9,7 +9,8 @@ class Refusal(Exception):
     Parameters
     ----------
     status : int
-        Of HTTP: 400 wrong, 404 unknown, 405 method, 413 too large, 503 not now.
+        Of HTTP: 400 wrong, 404 unknown, 405 method, 413 too large, 503 not now, 504 too late for
+        the client's deadline; `serve.rpc.service` has gRPC's words for them.
     message : str
         One line.
     reason : str
@@ -32,6 +33,11 @@ def wrong(message: str) -> Refusal:
 def not_now(message: str) -> Refusal:
     """Return that there is no time for it now."""
     return Refusal(503, message, "REJECTED")
+
+
+def too_late(message: str) -> Refusal:
+    """Return that it cannot be answered before the client's deadline."""
+    return Refusal(504, message, "REJECTED")
 
 
 def canceled(message: str) -> Refusal:

@@ -1,4 +1,4 @@
-"""Serve models over HTTP: what comes before the packages for it are imported."""
+"""Serve models over HTTP and gRPC: what comes before the packages for it are imported."""
 
 from __future__ import annotations
 

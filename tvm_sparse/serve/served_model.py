@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from tvm_sparse.errors import ConfigError, InputError, TvmSparseError
 from tvm_sparse.serve.config import QueueConfig
 from tvm_sparse.serve.inference import Request, check_inputs, check_outputs
-from tvm_sparse.serve.refusal import Refusal, canceled, not_now, wrong
+from tvm_sparse.serve.pace import Pace
+from tvm_sparse.serve.refusal import Refusal, canceled, not_now, too_late, wrong
 from tvm_sparse.serve.statistics import Statistics
 from tvm_sparse.serve.streams import Streams
 from tvm_sparse.serve.tensors import Tensor, TensorPlace
@@ -20,6 +21,7 @@ from tvm_sparse.serve.ticket import Ticket, set_ticket
 from tvm_sparse.serve.workers import Workers
 
 Answer = TypeVar("Answer")
+Gone = Callable[[], Awaitable[Any]]
 #: Requests of a model that are tokenised, or wait for a run, at a time. A run takes what waits.
 _THREADS = 32
 
@@ -78,6 +80,7 @@ class ServedModel:
     ) -> None:
         self.name, self.signature, self.queue = name, signature, queue
         self.statistics, self.ready = statistics or Statistics(), False
+        self._pace = Pace()
         self._answer, self._streams = answer, streams
         self._workers = Workers(min(_THREADS, queue.max_size), f"tvm_sparse-{name}")
 
@@ -93,7 +96,7 @@ class ServedModel:
         check_outputs(self.name, self.signature.outputs, request.outputs)
 
     async def infer(
-        self, request: Request, gone: Callable[[], Awaitable[Any]]
+        self, request: Request, gone: Gone | None = None, left_s: float | None = None
     ) -> dict[str, Tensor]:
         """Return the outputs of a request that was checked.
 
@@ -101,8 +104,11 @@ class ServedModel:
         ----------
         request : Request
             What is asked.
-        gone : callable
-            Returns what is awaited until the client has left.
+        gone : callable or None
+            Returns what is awaited until the client has left; None where the calling task is
+            cancelled then.
+        left_s : float or None
+            Seconds in which the client wants an answer, None for any.
 
         Raises
         ------
@@ -114,14 +120,15 @@ class ServedModel:
         if type(given) is int and given > 0:
             timeout_ms = min(timeout_ms, max(1, given // 1000))
         items = next((t.shape[0] for t in request.inputs.values() if t.shape), 1)
-        return await self.work(lambda: self._answer(request), gone, timeout_ms, items)
+        return await self.work(lambda: self._answer(request), gone, timeout_ms, items, left_s)
 
     async def work(
         self,
         job: Callable[[], Answer],
-        gone: Callable[[], Awaitable[Any]],
+        gone: Gone | None = None,
         timeout_ms: int | None = None,
         items: int = 1,
+        left_s: float | None = None,
     ) -> Answer:
         """Return what a job returns that asks the model, when its turn has come.
 
@@ -130,6 +137,7 @@ class ServedModel:
         Refusal
             The queue is full, its turn comes too late, the client left, or the job refuses.
         """
+        timeout = _Timeout((timeout_ms or self.queue.timeout_ms) / 1000, left_s)
         ticket, statistics = Ticket(), self.statistics
         try:
             if not self.ready:
@@ -138,14 +146,21 @@ class ServedModel:
                 raise not_now(
                     f"model '{self.name}': exceeds maximum queue size {self.queue.max_size}"
                 )
+            pending = statistics.pending
+            if left_s is not None and not self._pace.suffices(left_s, pending):
+                raise too_late(f"model '{self.name}': no answer is likely within {left_s:.3g} s")
             statistics.pending += 1
             try:
-                answer = await self._turn(ticket, job, gone, timeout_ms or self.queue.timeout_ms)
+                answer = await self._turn(ticket, job, gone, timeout)
             finally:
                 statistics.pending -= 1
         except Refusal as error:
             statistics.refused(ticket, error.reason)
             raise
+        except asyncio.CancelledError:
+            statistics.refused(ticket, "CANCELED")
+            raise
+        self._pace.answered(ticket, pending)
         statistics.answered(ticket, items)
         return answer
 
@@ -153,8 +168,8 @@ class ServedModel:
         self,
         ticket: Ticket,
         job: Callable[[], Answer],
-        gone: Callable[[], Awaitable[Any]],
-        timeout_ms: int,
+        gone: Gone | None,
+        timeout: _Timeout,
     ) -> Answer:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Answer] = loop.create_future()
@@ -167,10 +182,7 @@ class ServedModel:
             if not done.done() and self._streams.drop(ticket, error):
                 done.set_exception(error)
 
-        def late() -> None:
-            drop(not_now(f"model '{self.name}': request timed out after {timeout_ms} ms"))
-
-        async def watch() -> None:
+        async def watch(gone: Gone) -> None:
             await gone()
             drop(canceled("the client has left"))
 
@@ -179,13 +191,18 @@ class ServedModel:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(finish, answer, error)
 
-        timer, watcher = loop.call_later(timeout_ms / 1000, late), loop.create_task(watch())
+        timer = loop.call_later(timeout.seconds, lambda: drop(timeout.refusal(self.name)))
+        watcher = loop.create_task(watch(gone)) if gone else None
         try:
             self._workers.submit(run, self.statistics.pending)
             return await done
+        except asyncio.CancelledError:
+            drop(canceled("the client has left"))
+            raise
         finally:
             timer.cancel()
-            watcher.cancel()
+            if watcher:
+                watcher.cancel()
 
     def succeed(self, before: ServedModel) -> None:
         """Take the threads of who had the name before; it answers what it has been asked."""
@@ -196,6 +213,22 @@ class ServedModel:
         """Refuse what comes from now on, and let the threads end."""
         self.ready = False
         self._workers.close()
+
+
+@dataclass(frozen=True)
+class _Timeout:
+    """How long a request may wait for its turn: for its queue, and for its client."""
+
+    queue_s: float
+    left_s: float | None
+
+    @property
+    def seconds(self) -> float:
+        return self.queue_s if self.left_s is None else min(self.queue_s, self.left_s)
+
+    def refusal(self, model: str) -> Refusal:
+        message = f"model '{model}': request timed out after {self.seconds * 1000:.0f} ms"
+        return not_now(message) if self.seconds == self.queue_s else too_late(message)
 
 
 def _attempt(ticket: Ticket, job: Callable[[], Answer]) -> tuple[Answer | None, Refusal | None]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import uvicorn
 import uvloop
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve.app import App
-from tvm_sparse.serve.config import HttpConfig, ServeConfig
+from tvm_sparse.serve.config import GrpcConfig, HttpConfig, ServeConfig
 from tvm_sparse.serve.control import HereSite, ModelControl
 from tvm_sparse.serve.repository import Repository, expect, load_models
 
@@ -35,9 +38,15 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         What is served.
     http : HttpConfig
         Bounds of a request.
+    grpc : GrpcConfig or None
+        Where to answer gRPC as well.
     """
 
-    def __init__(self, repository: Repository, http: HttpConfig) -> None:
+    def __init__(
+        self, repository: Repository, http: HttpConfig, grpc: GrpcConfig | None = None
+    ) -> None:
+        self._repository, self._grpc = repository, grpc
+        self._calls: Any = None  # what answers them, once it does
         settings = uvicorn.Config(
             App(repository, http.max_body_mb << 20),
             http="httptools",
@@ -53,6 +62,21 @@ class Server(uvicorn.Server):  # type: ignore[misc]
             timeout_graceful_shutdown=_DRAIN_S,
         )
         super().__init__(settings)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        if self._grpc is not None:
+            from tvm_sparse.serve.rpc.server import start  # only who asks for it loads gRPC
+
+            self._calls = await start(self._repository, self._grpc)
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what is under way."""
+        ends = [super().shutdown(sockets)]
+        if self._calls is not None:
+            ends.append(self._calls.stop(_DRAIN_S))
+        await asyncio.gather(*ends)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -73,7 +97,8 @@ def run(config: ServeConfig, say: Callable[[str], None]) -> None:
     repository, faults = Repository(), []
     expect(config, repository)
     control = repository.control = ModelControl(config, [HereSite(repository)], say)
-    server = Server(repository, config.http)
+    grpc = config.grpc and reserve(config.grpc)
+    server = Server(repository, config.http, grpc)
 
     def load() -> None:
         try:
@@ -88,7 +113,9 @@ def run(config: ServeConfig, say: Callable[[str], None]) -> None:
         # Texts that were cut, and the like: nobody reads them here.
         warnings.simplefilter("ignore")
         host, port = bound.getsockname()[:2]
-        say(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
+        say(f"listening on http://{_join(host, port)}")
+        if grpc is not None:
+            say(f"listening on grpc://{_join(grpc.host, grpc.port)}")
         loading = threading.Thread(target=load, name="tvm_sparse-load", daemon=True)
         loading.start()
         with contextlib.closing(uvloop.new_event_loop()) as loop:
@@ -100,7 +127,7 @@ def run(config: ServeConfig, say: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def listen(http: HttpConfig) -> Iterator[socket.socket]:
+def listen(address: HttpConfig | GrpcConfig) -> Iterator[socket.socket]:
     """Yield a socket that listens at an address.
 
     Raises
@@ -108,16 +135,33 @@ def listen(http: HttpConfig) -> Iterator[socket.socket]:
     ConfigError
         It is taken, or none of this machine.
     """
-    family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind((http.host, http.port))
+            bound.bind((address.host, address.port))
             bound.listen(_BACKLOG)
         except OSError as error:
             reason = error.strerror or error
+            section = "http" if isinstance(address, HttpConfig) else "grpc"
             raise ConfigError(
-                f"{http.host}:{http.port} cannot be listened at ({reason}): give another http.host "
-                "or http.port"
+                f"{_join(address.host, address.port)} cannot be listened at ({reason}): give "
+                f"another {section}.host or {section}.port"
             ) from None
         yield bound
+
+
+def reserve(grpc: GrpcConfig) -> GrpcConfig:
+    """Return where gRPC will listen, which opens its port itself: one that is free.
+
+    Raises
+    ------
+    ConfigError
+        See `listen`.
+    """
+    with listen(grpc) as bound:
+        return replace(grpc, port=bound.getsockname()[1])
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

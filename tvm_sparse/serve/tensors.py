@@ -118,14 +118,35 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
     if not isinstance(data, list):
         raise wrong(f"input '{name}': 'data' must be an array of {datatype}")
     if datatype == BYTES:
-        texts = _flat(name, data)
-        _check_count(name, len(texts), shape)
-        return Tensor(datatype, shape, texts)
-    wanted = np.dtype(DTYPES[datatype])
+        return from_elements(name, shape, _flat(name, data))
     try:
         found = np.array(data)
     except ValueError:
         raise wrong(f"input '{name}': 'data' is no rectangle of numbers") from None
+    return from_numbers(name, datatype, shape, found)
+
+
+def from_elements(name: str, shape: tuple[int, ...], elements: Sequence[str | bytes]) -> Tensor:
+    """Return a tensor of `BYTES`.
+
+    Raises
+    ------
+    Refusal
+        There are not as many as the shape says.
+    """
+    _check_count(name, len(elements), shape)
+    return Tensor(BYTES, shape, elements)
+
+
+def from_numbers(name: str, datatype: str, shape: tuple[int, ...], found: NDArray[Any]) -> Tensor:
+    """Return a tensor of numbers that a request has in some other type.
+
+    Raises
+    ------
+    Refusal
+        They are none of its type, or not as many as the shape says.
+    """
+    wanted = np.dtype(DTYPES[datatype])
     if found.size == 0:
         found = found.astype(wanted)
     kinds = {"b": "b", "f": "iuf"}.get(wanted.kind, "iu")
@@ -148,9 +169,7 @@ def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: memoryvi
         There are more or fewer bytes than its shape needs.
     """
     if datatype == BYTES:
-        texts = _split(name, data)
-        _check_count(name, len(texts), shape)
-        return Tensor(datatype, shape, texts)
+        return from_elements(name, shape, _split(name, data))
     dtype = np.dtype(DTYPES[datatype])
     if len(data) != prod(shape) * dtype.itemsize:
         raise wrong(

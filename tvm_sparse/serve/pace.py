@@ -1,0 +1,30 @@
+"""How long a model's requests take at the moment, to refuse early what would come too late."""
+
+from __future__ import annotations
+
+import time
+
+from tvm_sparse.serve.ticket import Ticket
+
+_WEIGHT = 0.1
+#: What has less time than this share of what is usual is refused: texts differ in length.
+_SHARE = 0.5
+
+
+class Pace:
+    """Learns from answered requests; what it refuses makes it doubt what it has learnt."""
+
+    def __init__(self) -> None:
+        self._each_s = 0.0  # for a request, and for each one before it
+
+    def answered(self, ticket: Ticket, before: int) -> None:
+        """Learn from a request that so many others were before when it came."""
+        whole_s = (time.perf_counter_ns() - ticket.arrived_ns) / 1e9
+        self._each_s += _WEIGHT * (whole_s / (before + 1) - self._each_s)
+
+    def suffices(self, left_s: float, before: int) -> bool:
+        """Tell whether there is hope of an answer in so many seconds behind so many others."""
+        if left_s > 0 and left_s >= _SHARE * self._each_s * (before + 1):
+            return True
+        self._each_s *= 1 - _WEIGHT
+        return False
