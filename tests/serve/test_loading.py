@@ -19,8 +19,10 @@ from tritonclient.utils import InferenceServerException
 
 from tvm_sparse.runtime.metadata import LIBRARY_FILE
 from tvm_sparse.serve.config import ControlConfig, HttpConfig, ModelConfig, ServeConfig
-from tvm_sparse.serve.control import HereSite, ModelControl
-from tvm_sparse.serve.repository import Repository, load_models
+from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.repository import Repository
+from tvm_sparse.serve.sites import HereSite
+from tvm_sparse.serve.snapshots import Snapshots
 
 pytestmark = pytest.mark.e2e
 
@@ -44,14 +46,15 @@ def root(artifacts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def server(artifacts: dict[str, Path], root: Path) -> Iterator[Running]:
+def server(artifacts: dict[str, Path], root: Path, tmp_path: Path) -> Iterator[Running]:
     models = (ModelConfig("embed", str(artifacts["encoder"])),)
-    control = ControlConfig(load_unload=True, roots=(str(root),))
-    config = ServeConfig(models, HttpConfig(port=0), cores=1, control=control)
+    settings = ControlConfig(load_unload=True, roots=(str(root),))
+    config = ServeConfig(models, HttpConfig(port=0), cores=1, control=settings)
     repository = Repository()
-    load_models(config, repository)
-    controlled = repository.control = ModelControl(config, [HereSite(repository)], lambda _: None)
-    controlled.is_open = True
+    repository.expect(config)
+    control = ModelControl(config, [HereSite(repository)], lambda _: None, Snapshots(tmp_path))
+    repository.control = control
+    asyncio.run(control.start())
     with running(repository, config.http) as answering:
         yield answering
 

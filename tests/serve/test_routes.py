@@ -46,7 +46,7 @@ def test_metrics_move(server) -> None:
         return {
             (one.name.removesuffix("_total"), one.labels.get("reason", "")): one.value
             for one in samples
-            if one.labels["model"] == "embed"
+            if one.labels.get("model") == "embed"
         }
 
     before = metrics()

@@ -65,4 +65,4 @@ def command(
         for line in check_config(config):
             click.echo(line)
         return
-    serve(config, lambda line: click.echo(line, err=True))
+    serve(config, lambda line: click.echo(line, err=True), None if Path(what).is_dir() else what)

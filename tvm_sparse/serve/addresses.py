@@ -124,13 +124,13 @@ async def _ready(visit: Visit) -> Answer:
 
 
 async def _all_stats(visit: Visit) -> Answer:
-    return _json(describe_statistics(await visit.repository.statistics()))
+    return _json(describe_statistics((await visit.repository.statistics()).models))
 
 
 async def _model_stats(visit: Visit) -> Answer:
     name = visit.model().name
     counts = await visit.repository.statistics()
-    return _json(describe_statistics({name: counts[name]}))
+    return _json(describe_statistics({name: counts.models[name]}))
 
 
 async def _model_ready(visit: Visit) -> Answer:

@@ -129,10 +129,13 @@ class ControlConfig:
         Whether requests may load and unload models.
     roots : tuple of str
         Directories; artifacts below them may be loaded, beside those of `models`.
+    watch : bool
+        Whether to load what has changed: artifacts, and this file.
     """
 
     load_unload: bool = False
     roots: tuple[str, ...] = ()
+    watch: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,76 +1,23 @@
 """Who decides which models a server has: loads them beside what is served, and then changes over.
 
 A server has processes that answer, here called sites. A change is prepared in all of them; when
-the new model has answered in each, all change over, and otherwise nothing changes.
+the new models have answered in each, all change over, and otherwise nothing changes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.serve.allowed_models import find_model
 from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig, check_names
 from tvm_sparse.serve.refusal import not_now, wrong
-from tvm_sparse.serve.repository import Repository
-from tvm_sparse.serve.statistics import Statistics
-
-
-class Site(Protocol):
-    """A process that answers; see `Repository` for what the methods do."""
-
-    async def prepare(self, one: ModelConfig, where: str) -> None:
-        """Load a model beside what is served."""
-
-    async def abandon(self, name: str) -> None:
-        """Forget it."""
-
-    async def commit(self, name: str) -> None:
-        """Have it take requests."""
-
-    async def retire(self, name: str, reason: str) -> None:
-        """Take a model away."""
-
-    async def counts(self) -> dict[str, Statistics]:
-        """Return what happened to requests."""
-
-
-class HereSite:
-    """The process itself; what takes its time runs in a thread.
-
-    Parameters
-    ----------
-    repository : Repository
-        What it serves.
-    """
-
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
-        self._thread = ThreadPoolExecutor(1, "tvm_sparse-load")
-
-    async def prepare(self, one: ModelConfig, where: str) -> None:
-        """Load a model beside what is served."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._repository.prepare, one, where)
-
-    async def abandon(self, name: str) -> None:
-        """Forget it."""
-        self._repository.abandon(name)
-
-    async def commit(self, name: str) -> None:
-        """Have it take requests."""
-        self._repository.commit(name)
-
-    async def retire(self, name: str, reason: str) -> None:
-        """Take a model away."""
-        self._repository.retire(name, reason)
-
-    async def counts(self) -> dict[str, Statistics]:
-        """Return what happened to requests."""
-        return self._repository.counts()
+from tvm_sparse.serve.sites import Site
+from tvm_sparse.serve.snapshots import Look, Snapshots, look_at
+from tvm_sparse.serve.statistics import ServerCounts
 
 
 class ModelControl:
@@ -81,25 +28,58 @@ class ModelControl:
     config : ServeConfig
         What is served at first.
     sites : sequence of Site
-        Where.
+        Where; may change.
     say : callable
         Receives lines about what happens.
+    snapshots : Snapshots or None
+        Where artifacts are copied before they are loaded; None where they stay as they are.
 
     Attributes
     ----------
     is_open : bool
         Whether the models of the configuration are loaded, and may be changed.
+    served : dict of str to ModelConfig
+        What is served, by name, with the directories that were named.
+    looks : dict of str to Look
+        Of the directories, when they were last loaded, or failed to be.
+    config_failures : int
+        How often a changed configuration could not be used.
     """
 
     def __init__(
-        self, config: ServeConfig, sites: Sequence[Site], say: Callable[[str], None]
+        self,
+        config: ServeConfig,
+        sites: Sequence[Site],
+        say: Callable[[str], None],
+        snapshots: Snapshots | None = None,
     ) -> None:
-        self._settings, self._sites, self._say = config.control, sites, say
-        #: All that were named; those that are served.
+        self._config, self._sites, self._say, self._snapshots = config, sites, say, snapshots
         self._known = {one.name: one for one in config.models}
-        self._served = dict(self._known)
         self._turn = asyncio.Lock()
+        self._copies: dict[str, str] = {}
+        self._failures: dict[str, int] = {}
+        self._reloads: dict[str, int] = {}
         self.is_open = False
+        self.served: dict[str, ModelConfig] = {}
+        self.looks: dict[str, Look] = {}
+        self.config_failures = 0
+
+    async def start(self) -> None:
+        """Load the models of the configuration.
+
+        Raises
+        ------
+        TvmSparseError
+            One cannot be served.
+        """
+        async with self._turn:
+            for index, one in enumerate(self._config.models):
+                await self._commit(one, await self._prepare(one, f"models[{index}]"))
+        self.is_open = True
+
+    def models(self) -> list[ModelConfig]:
+        """Return what is served, as a process that begins to answer has to load it."""
+        return [replace(one, model=self._copies[name]) for name, one in self.served.items()]
 
     async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Load or renew a model; see `Repository.load`.
@@ -111,9 +91,9 @@ class ModelControl:
         """
         self._allow()
         async with self._turn:
-            one = find_model(name, parameters, self._known, self._settings.roots)
+            one = find_model(name, parameters, self._known, self._config.control.roots)
             try:
-                await self._deploy(one)
+                await self._change([one])
             except TvmSparseError as error:
                 raise wrong(f"failed to load '{name}': {error}") from None
 
@@ -127,41 +107,123 @@ class ModelControl:
         """
         self._allow()
         async with self._turn:
-            if name not in self._served:
+            if name not in self.served:
                 owner = name.removesuffix(TENSORS)
-                advice = f": unload '{owner}'" if owner in self._served else ""
+                advice = f": unload '{owner}'" if owner in self.served else ""
                 raise wrong(f"failed to unload '{name[:100]}': no such model is loaded{advice}")
-            del self._served[name]
-            await self._everywhere(lambda site: site.retire(name, "unloaded"))
-            self._say(f"unloaded: {name}")
+            await self._retire(name, "unloaded")
+            self._sweep()
 
-    async def statistics(self) -> dict[str, Statistics]:
-        """Return what happened to the requests of each name, in all sites."""
-        return await self._sites[0].counts()
-
-    async def _deploy(self, one: ModelConfig) -> None:
-        """Have all sites serve a model, or none.
+    async def renew(self, name: str) -> None:
+        """Load a model from its files again.
 
         Raises
         ------
         TvmSparseError
-            It cannot be served.
+            It cannot be served; the old one still is.
         """
-        check_names({**self._served, one.name: one}.values())
-        try:
-            await self._everywhere(lambda site: site.prepare(one, one.name))
-        except TvmSparseError:
-            await self._everywhere(lambda site: site.abandon(one.name))
-            raise
-        await self._everywhere(lambda site: site.commit(one.name))
-        self._known[one.name] = self._served[one.name] = one
-        self._say(f"loaded: {one.name}")
+        async with self._turn:
+            if name in self.served:
+                await self._change([self.served[name]])
 
-    async def _everywhere(self, do: Callable[[Site], Any]) -> list[Any]:
+    async def follow(self, config: ServeConfig) -> list[str]:
+        """Have what is served be what a configuration says, or leave it all as it is.
+
+        Models that requests have loaded stay.
+
+        Returns
+        -------
+        list of str
+            Fields that have changed and cannot be followed.
+
+        Raises
+        ------
+        TvmSparseError
+            A model cannot be served.
+        """
+        async with self._turn:
+            before = {one.name: one for one in self._config.models}
+            after = {one.name: one for one in config.models}
+            gone = before.keys() - after.keys()
+            await self._change([one for one in config.models if before.get(one.name) != one], gone)
+            self._config = replace(self._config, models=config.models)
+            names = [field.name for field in fields(config)]
+            return [one for one in names if getattr(self._config, one) != getattr(config, one)]
+
+    async def statistics(self) -> ServerCounts:
+        """Return what happened to the requests of each name, in all sites."""
+        found = ServerCounts.merged(await self._everywhere(lambda site: site.counts()))
+        found.config_failures = self.config_failures
+        for name, one in found.models.items():
+            owner = name.removesuffix(TENSORS)
+            one.reloads = self._reloads.get(owner, 0)
+            one.reload_failures = self._failures.get(owner, 0)
+        return found
+
+    async def _change(self, new: list[ModelConfig], gone: Collection[str] = ()) -> None:
+        """Have all sites serve some models and no longer others, or change nothing.
+
+        Raises
+        ------
+        TvmSparseError
+            One cannot be served.
+        """
+        after = {**self.served, **{one.name: one for one in new}}
+        check_names(one for name, one in after.items() if name not in gone)
+        copies: list[str] = []
+        try:
+            for one in new:
+                copies.append(await self._prepare(one, one.name))
+        except TvmSparseError as error:
+            *_, name = tried = [one.name for one in new[: len(copies) + 1]]
+            faults = {name: str(error)}
+            self._failures[name] = self._failures.get(name, 0) + 1
+            await self._everywhere(lambda site: site.abandon(tried, faults))
+            self._sweep()
+            raise
+        for name in gone:
+            if name in self.served:
+                await self._retire(name, "")
+        for one, copy in zip(new, copies, strict=True):
+            again = one.name in self.served
+            await self._commit(one, copy)
+            self._reloads[one.name] = self._reloads.get(one.name, 0) + again
+            self._say(f"{'re' if again else ''}loaded: {one.name}")
+        self._sweep()
+
+    async def _prepare(self, one: ModelConfig, where: str) -> str:
+        """Load a model in all sites, and return the directory it was loaded from."""
+        self.looks[one.model] = await asyncio.to_thread(look_at, one.model)
+        copy = one.model
+        if self._snapshots is not None:
+            copy = await asyncio.to_thread(self._snapshots.keep, one.model)
+        copied = replace(one, model=copy)
+        try:
+            await self._everywhere(lambda site: site.prepare(copied, where))
+        except TvmSparseError as error:  # in words of who knows nothing of copies
+            raise type(error)(str(error).replace(copy, one.model)) from None
+        return copy
+
+    async def _commit(self, one: ModelConfig, copy: str) -> None:
+        await self._everywhere(lambda site: site.commit(one.name))
+        self._known[one.name] = self.served[one.name] = one
+        self._copies[one.name] = copy
+
+    async def _retire(self, name: str, reason: str) -> None:
+        del self.served[name], self._copies[name]
+        await self._everywhere(lambda site: site.retire(name, reason))
+        self._say(f"unloaded: {name}")
+
+    def _sweep(self) -> None:
+        """Remove the copies of what is no longer served."""
+        if self._snapshots is not None:
+            self._snapshots.forget_others(self._copies.values())
+
+    async def _everywhere(self, do: Callable[[Site], Awaitable[Any]]) -> list[Any]:
         return await asyncio.gather(*(do(site) for site in self._sites))
 
     def _allow(self) -> None:
-        if not self._settings.load_unload:
+        if not self._config.control.load_unload:
             raise not_now("explicit model load / unload is not allowed")
         if not self.is_open:
             raise not_now("the models of the configuration are not loaded yet")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from tvm_sparse.serve.statistics import Statistics
+from tvm_sparse.serve.statistics import ServerCounts, Statistics
 
 _Value = Callable[[Statistics], float]
 #: Name, type, help, value.
@@ -41,25 +41,37 @@ _METRICS: tuple[tuple[str, str, str, _Value], ...] = (
         *("nv_inference_pending_request_count", "gauge", "Requests waiting or being answered"),
         lambda one: one.pending,
     ),
+    (
+        *("tvm_sparse_reload_success", "counter", "Newer models that took over"),
+        lambda one: one.reloads,
+    ),
+    (
+        *("tvm_sparse_reload_failure", "counter", "Newer models that could not be loaded"),
+        lambda one: one.reload_failures,
+    ),
 )
 _FAILURES = "nv_inference_request_failure"
+_CONFIG = "tvm_sparse_config_reload_failure"
 _REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
 
 
-def write_metrics(counts: Mapping[str, Statistics]) -> bytes:
-    """Return the metrics of all models, by name."""
+def write_metrics(counts: ServerCounts) -> bytes:
+    """Return the metrics of a server."""
     return "".join(f"{line}\n" for line in _lines(counts)).encode()
 
 
-def _lines(counts: Mapping[str, Statistics]) -> Iterator[str]:
+def _lines(counts: ServerCounts) -> Iterator[str]:
     for name, kind, described, value in _METRICS:
         yield f"# HELP {name} {described}"
         yield f"# TYPE {name} {kind}"
-        for model, one in counts.items():
+        for model, one in counts.models.items():
             yield f'{name}{{model="{model}",version="1"}} {value(one):d}'
     yield f"# HELP {_FAILURES} Requests refused"
     yield f"# TYPE {_FAILURES} counter"
-    for model, one in counts.items():
+    for model, one in counts.models.items():
         for reason in _REASONS:
             labels = f'model="{model}",version="1",reason="{reason}"'
             yield f"{_FAILURES}{{{labels}}} {one.failures[reason]}"
+    yield f"# HELP {_CONFIG} Changed configurations that could not be used"
+    yield f"# TYPE {_CONFIG} counter"
+    yield f"{_CONFIG} {counts.config_failures}"

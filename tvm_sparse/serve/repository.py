@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig
 from tvm_sparse.serve.deployment import Deployment, Route, deploy
 from tvm_sparse.serve.refusal import Refusal, not_now
 from tvm_sparse.serve.served_model import ServedModel
-from tvm_sparse.serve.statistics import Statistics
+from tvm_sparse.serve.statistics import ServerCounts, Statistics
 from tvm_sparse.serve.streams import Streams
 
 
@@ -23,8 +23,8 @@ class Control(Protocol):
     async def unload(self, name: str) -> None:
         """Take a model away; see `Repository.unload`."""
 
-    async def statistics(self) -> dict[str, Statistics]:
-        """Return what happened to the requests of each name; see `Repository.statistics`."""
+    async def statistics(self) -> ServerCounts:
+        """Return what happened, in all processes."""
 
 
 @dataclass
@@ -58,6 +58,19 @@ class Repository:
     _counts: dict[str, Statistics] = field(default_factory=dict)
     _prepared: dict[str, Deployment] = field(default_factory=dict)
     _deployed: dict[str, Deployment] = field(default_factory=dict)
+
+    def expect(self, config: ServeConfig) -> None:
+        """Take note of which models will come, and of how they will run.
+
+        Raises
+        ------
+        ConfigError
+            See `ServeConfig.threads`.
+        """
+        streams, self.threads = config.threads()
+        self.streams = Streams(streams)
+        self.expected |= {one.name for one in config.models}
+        self.expected_paths |= {one.path for one in config.models}
 
     @property
     def ready(self) -> bool:
@@ -124,11 +137,11 @@ class Repository:
         """
         await self._controlled().unload(name)
 
-    async def statistics(self) -> dict[str, Statistics]:
+    async def statistics(self) -> ServerCounts:
         """Return what happened to the requests of each name, in all processes of the server."""
         if self.control is not None:
             return await self.control.statistics()
-        return self.counts()
+        return ServerCounts.merged([self.counts()])
 
     def counts(self) -> dict[str, Statistics]:
         """Return what happened to the requests of each name, in this process."""
@@ -152,9 +165,19 @@ class Repository:
         self._prepared.pop(one.name, None)
         self._prepared[one.name] = deploy(one, where, self.threads, self.streams, self._counts)
 
-    def abandon(self, name: str) -> None:
-        """Forget what was prepared, if something was."""
-        self._prepared.pop(name, None)
+    def abandon(self, names: Iterable[str], faults: Mapping[str, str]) -> None:
+        """Forget what was prepared, if something was.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Of the models.
+        faults : mapping of str to str
+            Why, for the index: of those that are served as they were.
+        """
+        for name in names:
+            self._prepared.pop(name, None)
+        self.faults.update({name: why for name, why in faults.items() if name in self._deployed})
 
     def commit(self, name: str) -> None:
         """Have what was prepared take the requests from now on."""
@@ -215,15 +238,7 @@ def load_models(config: ServeConfig, repository: Repository) -> None:
     ArtifactError, ConfigError, DependencyError, InputError
         One cannot be served.
     """
-    count, repository.threads = config.threads()
-    repository.streams = Streams(count)
-    expect(config, repository)
+    repository.expect(config)
     for index, one in enumerate(config.models):
         repository.prepare(one, f"models[{index}]")
         repository.commit(one.name)
-
-
-def expect(config: ServeConfig, repository: Repository) -> None:
-    """Tell a repository which models will come."""
-    repository.expected |= {one.name for one in config.models}
-    repository.expected_paths |= {one.path for one in config.models}

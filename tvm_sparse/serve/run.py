@@ -9,7 +9,7 @@ from tvm_sparse.serve.check import check_config
 from tvm_sparse.serve.config import ServeConfig
 
 
-def serve(config: ServeConfig, say: Callable[[str], None]) -> None:
+def serve(config: ServeConfig, say: Callable[[str], None], path: str | None = None) -> None:
     """Serve models until SIGTERM or SIGINT; requests under way are answered before the end.
 
     Parameters
@@ -18,6 +18,8 @@ def serve(config: ServeConfig, say: Callable[[str], None]) -> None:
         What to serve.
     say : callable
         Receives lines about what happens.
+    path : str or None
+        The file that says what to serve, if there is one.
 
     Raises
     ------
@@ -32,4 +34,4 @@ def serve(config: ServeConfig, say: Callable[[str], None]) -> None:
     check_config(config)
     from tvm_sparse.serve.server import run
 
-    run(config, say)
+    run(config, say, path)

@@ -18,8 +18,11 @@ import uvloop
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve.app import App
 from tvm_sparse.serve.config import GrpcConfig, HttpConfig, ServeConfig
-from tvm_sparse.serve.control import HereSite, ModelControl
-from tvm_sparse.serve.repository import Repository, expect, load_models
+from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.repository import Repository
+from tvm_sparse.serve.sites import HereSite
+from tvm_sparse.serve.snapshots import Snapshots, copies
+from tvm_sparse.serve.watch import Watch
 
 #: Pooled clients keep connections for about a minute.
 _KEEP_ALIVE_S = 75
@@ -92,34 +95,39 @@ class Server(uvicorn.Server):  # type: ignore[misc]
                 signal.signal(number, handler)
 
 
-def run(config: ServeConfig, say: Callable[[str], None]) -> None:
+def run(config: ServeConfig, say: Callable[[str], None], path: str | None = None) -> None:
     """Serve until a signal; see `serve.run.serve`."""
     repository, faults = Repository(), []
-    expect(config, repository)
-    control = repository.control = ModelControl(config, [HereSite(repository)], say)
+    repository.expect(config)
     grpc = config.grpc and reserve(config.grpc)
     server = Server(repository, config.http, grpc)
 
-    def load() -> None:
+    async def load(control: ModelControl) -> None:
         try:
-            load_models(config, repository)
-            control.is_open = True
+            await control.start()
             say(f"ready: {', '.join(repository.models)}")
-        except BaseException as error:  # raised below
+            if config.control.watch:
+                await Watch(control, path, say).run()
+        except Exception as error:  # raised below
             faults.append(error)
             server.should_exit = True
 
-    with listen(config.http) as bound, warnings.catch_warnings():
+    async def answer(bound: socket.socket, snapshots: Snapshots | None) -> None:
+        control = ModelControl(config, [HereSite(repository)], say, snapshots)
+        repository.control = control
+        loading = asyncio.create_task(load(control))
+        await server.serve([bound])
+        loading.cancel()
+
+    with listen(config.http) as bound, copies(config) as snapshots, warnings.catch_warnings():
         # Texts that were cut, and the like: nobody reads them here.
         warnings.simplefilter("ignore")
         host, port = bound.getsockname()[:2]
         say(f"listening on http://{_join(host, port)}")
         if grpc is not None:
             say(f"listening on grpc://{_join(grpc.host, grpc.port)}")
-        loading = threading.Thread(target=load, name="tvm_sparse-load", daemon=True)
-        loading.start()
         with contextlib.closing(uvloop.new_event_loop()) as loop:
-            loop.run_until_complete(server.serve([bound]))
+            loop.run_until_complete(answer(bound, snapshots))
     repository.close()
     if faults:
         raise faults[0]

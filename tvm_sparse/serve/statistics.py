@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,8 @@ class Statistics:
         When the last request ended, in milliseconds since 1970; 0 for never.
     runs : int
         Runs of the model.
+    reloads, reload_failures : int
+        How often it was replaced by a newer one, and how often that could not be loaded.
     """
 
     success: Total = field(default_factory=Total)
@@ -58,6 +61,8 @@ class Statistics:
     pending: int = 0
     last_ms: int = 0
     runs: int = 0
+    reloads: int = 0
+    reload_failures: int = 0
 
     def answered(self, ticket: Ticket, items: int) -> None:
         """Count a request that was answered."""
@@ -95,3 +100,42 @@ class Statistics:
             },
             "batch_stats": [],
         }
+
+    def add(self, other: Statistics) -> None:
+        """Count what another process has counted."""
+        for name, total in vars(self).items():
+            more = getattr(other, name)
+            if isinstance(total, Total):
+                total.count += more.count
+                total.ns += more.ns
+            elif isinstance(total, Counter):
+                total.update(more)
+            elif name == "last_ms":
+                self.last_ms = max(total, more)
+            else:
+                setattr(self, name, total + more)
+
+
+@dataclass
+class ServerCounts:
+    """What happened in all processes of a server.
+
+    Attributes
+    ----------
+    models : dict of str to Statistics
+        By name.
+    config_failures : int
+        How often a changed configuration could not be used.
+    """
+
+    models: dict[str, Statistics] = field(default_factory=dict)
+    config_failures: int = 0
+
+    @classmethod
+    def merged(cls, parts: Iterable[Mapping[str, Statistics]]) -> ServerCounts:
+        """Return the sums of what processes have counted."""
+        sums = cls()
+        for part in parts:
+            for name, one in part.items():
+                sums.models.setdefault(name, Statistics()).add(one)
+        return sums

@@ -118,7 +118,7 @@ class Service:
 
     async def _statistics(self, asked: Any) -> Any:
         name = asked.name and self._find(asked).name
-        counts = await self._repository.statistics()
+        counts = (await self._repository.statistics()).models
         return describe_statistics({name: counts[name]} if name else counts)
 
     async def _index(self, asked: Any) -> Any:
