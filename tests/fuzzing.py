@@ -45,8 +45,7 @@ from tvm_sparse.text.checkpoint_text import read_text_files
 from tvm_sparse.text.labels import class_names
 from tvm_sparse.text.task_tokenizer import TaskTokenizer
 from tvm_sparse.text.tokens import load_tokenizer
-from tvm_sparse.whatif.grid import Grid
-from tvm_sparse.whatif.grid_file import load_grid
+from tvm_sparse.whatif.grid_file import load_grid, make_grid
 from tvm_sparse.whatif.study import load_study
 
 #: A reader that takes longer has hung.
@@ -121,7 +120,7 @@ def _texts(folder: Path) -> None:
 
 
 def _grid(folder: Path) -> None:
-    assert Grid(**load_grid(folder / "grid.yaml")).points
+    assert make_grid(load_grid(folder / "grid.yaml")).points
 
 
 def _schedule(folder: Path) -> None:

@@ -107,7 +107,7 @@ class ModelSpec(_Spec):
         """The batch and length that figures of a model are for; of an open one a short text."""
         if not self.is_open:
             return self.batch, self.seq_len
-        return 1, min(self.seq_len, _NOMINAL_SEQ_LEN)
+        return 1, nominal_length(self.seq_len)
 
     def check_shapes(self, shapes: Iterable[tuple[int, int]]) -> None:
         """Refuse shapes (batch, seq_len) that a build of the model does not run at.
@@ -271,6 +271,11 @@ class BenchSpec(_Spec):
             self.warmup_s >= 0 and isfinite(self.warmup_s),
             f"warmup {self.warmup_s:g} given: it must be 0 or more, and finite",
         )
+
+
+def nominal_length(most: int) -> int:
+    """Return the tokens of the text that figures of a model are for which takes up to `most`."""
+    return min(most, _NOMINAL_SEQ_LEN)
 
 
 def choose_micro_batch(batch: int, seq_len: int, cores: int) -> int:

@@ -12,6 +12,7 @@ from command_line import Sandbox, write_config
 import tvm_sparse
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import BenchSpec
+from tvm_sparse.whatif.study import load_study
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -95,6 +96,29 @@ def test_a_second_study_reuses_points_and_imports_no_tensorflow(sandbox, model, 
 def test_sparse_builds_do_not_stay(sandbox, study):
     builds = [entry.manifest["build"] for entry in Cache(sandbox.folder / "cache").ls("lib")]
     assert builds == ["dense"]
+
+
+def test_one_build_of_any_shape_is_measured_at_several(sandbox, model, study):
+    path = sandbox.folder / "open.json"
+    shapes = ("--seq-len", "1:32", "--batch", "1:4", "--shape", "1x16,4x32")
+    flags = ("--threads", "1", "--block", "4x1", "--sparsity", "0.9", "--measure", *SHORT)
+    cache = sandbox.folder / "cache"
+    done = sandbox.run("what-if", model, *shapes, *flags, "--cache-dir", cache, "--json", path)
+    assert done.returncode == 0, done.stderr
+    assert "cost: 1 import, 2 builds (1 dense, 1 sparse)" in done.stderr
+    found = load_study(path)
+    assert [(s.setting.batch, s.setting.seq_len) for s in found.settings] == [(1, 16), (4, 32)]
+    assert {s.setting.limits for s in found.settings} == {(4, 32)}
+    assert all(point.measured is not None for point in found.points)
+    # One build: its weights are the same at all shapes, and as predicted.
+    assert len({point.measured.weights_bytes for point in found.points}) == 1
+    for point in found.points:
+        assert point.predicted.weights_bytes == pytest.approx(point.weights_bytes, rel=0.02)
+    assert "one build for any shape up to 4x32" in done.stdout
+    assert "one build for batch 1:4 and length 1:32" in done.stdout.lower()
+    again = ("--shape 1x16,4x32", "--block 4x1")
+    assert all(words in found.command for words in again)
+    assert [entry.manifest["build"] for entry in Cache(cache).ls("lib")] == ["dense", "dense"]
 
 
 def test_a_dry_run_stops_at_the_plan(sandbox, model):

@@ -12,11 +12,14 @@ pytestmark = pytest.mark.unit
 
 def test_plain_values_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text("a: [1, 0.5, .inf, yes, null]\nb: {c: 4x1}\nday: 2020-13-45\n'é': x\n")
+    path.write_text(
+        "a: [1, 0.5, .inf, yes, null]\nb: {c: 4x1}\nday: 2020-13-45\nrange: 1:32\n'é': x\n"
+    )
     assert read_yaml(path, ConfigError) == {
         "a": [1, 0.5, float("inf"), True, None],
         "b": {"c": "4x1"},
         "day": "2020-13-45",
+        "range": "1:32",
         "é": "x",
     }
 
@@ -33,7 +36,6 @@ def test_plain_values_are_read(tmp_path: Path) -> None:
         ("a: 0x" + "f" * 5000, "more than 64 bits"),
         ("a: " + "9" * 5000, "a number in it is too long"),
         ("a: 0b_", "a number in it is too long"),
-        ("a: 1" + ":59" * 5000 + ".5", "a number in it is too long"),
         ("a: {[1]: 2}", "found unhashable key in line 1"),
         ("a: [", "expected the node content, but found '<stream end>' in line 1"),
         ("a: \0", "special characters are not allowed"),

@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from study_parts import CALLS, LATENCY_MS, LAYER, SETTING, make_baseline, make_record
+from study_parts import (
+    CALLS,
+    LATENCY_MS,
+    LAYER,
+    SETTING,
+    make_baseline,
+    make_layers,
+    make_record,
+)
 
 from tvm_sparse.errors import SparsityError
 from tvm_sparse.kernel_facts import KernelFacts
+from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline, pooled
 
 pytestmark = pytest.mark.unit
@@ -125,6 +135,20 @@ def test_a_product_in_a_kernel_that_is_not_ours_stays_dense():
     reasons = baseline.reasons((4, 1))
     assert reasons[f"{LAYER}/attention/self/query/kernel"].startswith("runs in fused_matmul_add")
     assert reasons["bert/pooler/dense/kernel"].startswith("head")
+
+
+def test_an_open_build_has_its_kernels_and_passes_at_any_shape():
+    """FLOPs are those of 8 tokens, the longest text; the profile has two passes together."""
+    setting = Setting(4, 6, 1, 3, (16, 8))
+    baseline = Baseline.from_record(setting, make_record(), make_layers())
+    assert baseline.parts_ms == pytest.approx(make_baseline().parts_ms)
+    fixed = dict(make_baseline().products((4, 1)))
+    for product, job in baseline.products((4, 1)):
+        alone = next(one for one in fixed if one.name == product.name)
+        assert (product.calls, product.dense_ms) == (2 * alone.calls, alone.dense_ms / 2)
+        assert (job.batch, job.seq_len, job.is_open) == (3, 4, True)
+        assert job.num_weights == fixed[alone].num_weights
+        assert job.layout(resolve_target()).is_open
 
 
 def test_attention_and_norms_are_known_as_kernels():

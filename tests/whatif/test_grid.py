@@ -8,7 +8,7 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import available_cores
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.grid import DEFAULT_SPARSITIES, Grid, Point, Targets
-from tvm_sparse.whatif.grid_file import load_grid, parse_axes
+from tvm_sparse.whatif.grid_file import load_grid, make_grid, parse_axes
 
 pytestmark = pytest.mark.unit
 
@@ -78,19 +78,23 @@ def test_a_yaml_file_holds_the_axes(tmp_path):
     }
     grid = Grid((0.5,), ((4, 1),), (64,), (2,), (1,))
     path.write_text(str(grid.to_json()))  # JSON is YAML
-    assert Grid(**load_grid(path)) == grid
+    assert make_grid(load_grid(path)) == grid
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("shape: [1x16]\n", "give --seq-len or --batch as a range"),
+        ("seq_len: ['1:64', 128]\nshape: 1x16\n", "one largest length and one largest batch"),
+        ("seq_len: 1:64\nshape: 2x16\n", "shape 2x16 given: the build is for up to 1x64"),
+        ("seq_len: 2:64\n", "write a number, or a range from 1"),
         ("sparsities: [0.5]\nblocks: [4x1]\n", "unknown keys sparsities, blocks"),
         ("- 0.5\n", "holds no mapping"),
         ("sparsity: [0.5\n", "is no YAML file"),
         ("sparsity: [high]\n", "sparsity 'high' given, a fraction is needed"),
-        ("seq_len: [1.5]\n", "seq_len 1.5 given, a whole number is needed"),
-        ("seq_len: .inf", "seq_len inf given, a whole number is needed"),
-        ("batch: .nan", "batch nan given, a whole number is needed"),
+        ("seq_len: [1.5]\n", "seq_len 1.5 given, a whole number or a range"),
+        ("seq_len: .inf", "seq_len inf given, a whole number or a range"),
+        ("batch: .nan", "batch nan given, a whole number or a range"),
         ("threads: [true]\n", "threads True given, a whole number is needed"),
         ("block_shape: [[4, 1]]\n", r"a text like 4x1 is needed"),
         ("", "holds no mapping"),
@@ -100,7 +104,24 @@ def test_a_wrong_yaml_file_is_refused(tmp_path, text, message):
     path = tmp_path / "grid.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
-        load_grid(path)
+        make_grid(load_grid(path))
+
+
+def test_ranges_make_one_build_that_runs_at_all_shapes(tmp_path):
+    """YAML itself takes 1:32 for 92 seconds."""
+    path = tmp_path / "grid.yaml"
+    path.write_text("batch: 1:32\nseq_len: 1:512\nshape: [32x128, 1x16]\nthreads: 1\n")
+    grid = make_grid(load_grid(path))
+    assert [(s.batch, s.seq_len, s.limits) for s in grid.settings] == [
+        (32, 128, (32, 512)),
+        (1, 16, (32, 512)),
+    ]
+    assert (grid.settings[0].passes, grid.settings[1].passes) == (16, 1)
+    path.write_text(str(grid.to_json()))
+    assert make_grid(load_grid(path)) == grid
+    # Without shapes: at one short text.
+    short = make_grid(parse_axes({"seq_len": "1:512", "threads": "1"}))
+    assert short.settings == [Setting(128, 1, 1, 1, (1, 512))]
 
 
 def test_a_missing_or_binary_yaml_file_is_refused(tmp_path):

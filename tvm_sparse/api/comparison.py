@@ -21,7 +21,14 @@ from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.bench.environment import Environment, detect_environment
 from tvm_sparse.bench.inputs import random_inputs
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
-from tvm_sparse.bench.peers.compare import TOLERANCE, max_error, prepare_engines, run_once
+from tvm_sparse.bench.peers.compare import (
+    OWN_REFERENCE,
+    TOLERANCE,
+    max_error,
+    prepare_engines,
+    run_artifact,
+    run_once,
+)
 from tvm_sparse.bench.peers.compare import compare as measure_contenders
 from tvm_sparse.bench.peers.contender import Arrays, Contender, own_build, peer
 from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
@@ -41,7 +48,6 @@ if TYPE_CHECKING:
 
 # PyTorch computes what a sparse build is compared with: another engine on the same weights.
 _REFERENCE_ENGINE = "torch"
-_OWN_REFERENCE = "tvm_sparse dense"
 # The reference outputs of an imported model are TensorFlow's.
 _IMPORT_REFERENCE = "TensorFlow"
 
@@ -98,8 +104,8 @@ def compare(
     found = _model_of(metadata, str(directory), model, cache_dir, progress)
     inputs = found.reference.inputs if shape is None else random_inputs(metadata, shape=shape)
     dense = _compile(found, DENSE, compile_spec, progress)
-    outputs = _run_artifact(dense, inputs)
-    gap = max_error(_run_artifact(Path(directory), inputs), outputs)
+    outputs = run_artifact(dense, inputs)
+    gap = max_error(run_artifact(Path(directory), inputs), outputs)
     if gap > TOLERANCE:
         raise ArtifactError(
             f"{directory} computes something else than {found.spec.model} pruned as its metadata "
@@ -107,11 +113,11 @@ def compare(
         )
     contenders = []
     if metadata.build != DENSE.name:
-        contenders.append(own_build(dense, inputs, outputs, _OWN_REFERENCE))
-    contenders.append(_artifact(Path(directory), metadata, inputs, outputs, _OWN_REFERENCE))
+        contenders.append(own_build(dense, inputs, outputs, OWN_REFERENCE))
+    contenders.append(_artifact(Path(directory), metadata, inputs, outputs, OWN_REFERENCE))
     with temporary_directory() as folder:
         checkpoint = write_checkpoint(folder, found)
-        contenders += _peers(engines, checkpoint, inputs, outputs, _OWN_REFERENCE, progress)
+        contenders += _peers(engines, checkpoint, inputs, outputs, OWN_REFERENCE, progress)
         results = measure_contenders(contenders, threads, bench, progress)
     return _record(found, inputs, results, bench, environment)
 
@@ -221,7 +227,7 @@ def _sparse_build(
     if engine.missing():
         progress(f"{engine.label} is not installed: comparing with the dense build instead", 0.0)
         dense = _compile(pruned, DENSE, compile_spec, progress)
-        outputs, reference = _run_artifact(dense, inputs), _OWN_REFERENCE
+        outputs, reference = run_artifact(dense, inputs), OWN_REFERENCE
     else:
         with temporary_directory() as place:
             write_checkpoint(place, pruned)
@@ -250,15 +256,6 @@ def _compile(model: Model, build: BuildSpec, spec: CompileSpec, progress: ShareP
         progress(line, 0.0)
 
     return compile(model, spec, builds=(build.name,), progress=say).directories[build.name]
-
-
-def _run_artifact(directory: Path, inputs: Arrays) -> Arrays:
-    """Return an artifact's outputs, computed in a process of its own."""
-    from tvm_sparse.bench.worker_process import WorkerProcess
-
-    with WorkerProcess(directory, 1) as worker:
-        worker.bind(inputs)
-        return worker.run()
 
 
 def block_sparsity(metadata: ArtifactMetadata) -> float:

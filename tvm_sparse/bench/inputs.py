@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,25 @@ def random_inputs(
         If the seed is negative, the build is not for the shape, or the metadata does not say what
         values an input takes.
     """
+    model = ModelSpec(**metadata.spec["model"])
+    model.check_shapes([] if shape is None else [shape])
+    return inputs_of(metadata.inputs, shape or model.nominal, seed)
+
+
+def inputs_of(
+    specs: Iterable[TensorSpec], shape: tuple[int, int], seed: int = 0
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Return inputs as `random_inputs` does, for their specs at a shape (batch, seq_len).
+
+    Raises
+    ------
+    ConfigError
+        If the seed is negative, or a spec does not say what values an input takes.
+    """
     if seed < 0:
         raise ConfigError(f"seed {seed} given: it must be 0 or more")
     rng = np.random.default_rng(seed)
-    model = ModelSpec(**metadata.spec["model"])
-    model.check_shapes([] if shape is None else [shape])
-    batch, seq_len = shape or model.nominal
-    return {spec.name: _random_input(spec.at(batch, seq_len), rng) for spec in metadata.inputs}
+    return {spec.name: _random_input(spec.at(*shape), rng) for spec in specs}
 
 
 def _random_input(spec: TensorSpec, rng: np.random.Generator) -> np.ndarray[Any, Any]:

@@ -11,11 +11,13 @@ from click.core import ParameterSource
 
 from tvm_sparse.cli.options.blocks import block_list_option, exclude_option, include_option
 from tvm_sparse.cli.options.choice import Choice
+from tvm_sparse.cli.options.extent import shapes_option
 from tvm_sparse.cli.options.model import complete_model, layers_option, seed_option, weights_option
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec
 from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.sizes import block_name
 from tvm_sparse.sparsity.prune_spec import METHODS
 
 if TYPE_CHECKING:
@@ -32,15 +34,24 @@ STUDY_FILE = "study.json"
     help="Block sparsities, 0..1.  [default: 0,.4,.6,.7,.8,.85,.9,.95,.975,.99]",
 )
 @block_list_option
-@click.option("--seq-len", metavar="LIST", help="Tokens of every sequence.  [default: 128]")
-@click.option("--batch", metavar="LIST", help="Sequences in one run.  [default: 1]")
+@click.option(
+    "--seq-len",
+    metavar="LIST|1:N",
+    help="Tokens of every sequence; 1:N studies one build for any length up to N.  [default: 128]",
+)
+@click.option(
+    "--batch",
+    metavar="LIST|1:N",
+    help="Sequences in one run; 1:N studies one build for any number up to N.  [default: 1]",
+)
+@shapes_option
 @click.option("--threads", metavar="LIST", help="Numbers of threads.  [default: every core]")
 @click.option(
     "--grid",
     "grid_path",
     type=click.Path(),
     metavar="FILE",
-    help="YAML file with lists under sparsity, block_shape, seq_len, batch, threads; flags "
+    help="YAML file with lists under sparsity, block_shape, seq_len, batch, threads, shape; flags "
     "replace its lists.",
 )
 @click.option("--predict", is_flag=True, help="Predict every point and measure none.")
@@ -150,14 +161,16 @@ def command(model: str, **flags: Any) -> None:
     spec = ModelSpec(model, flags["weights"], seed=flags["seed"], num_layers=flags["layers"])
     bench = BenchSpec(time_s=flags["time_s"], warmup_s=min(0.5, flags["time_s"] / 4))
     from tvm_sparse.whatif.economy import Pricing
-    from tvm_sparse.whatif.grid import Grid, Targets
-    from tvm_sparse.whatif.grid_file import load_grid, parse_axes
+    from tvm_sparse.whatif.grid import Targets
+    from tvm_sparse.whatif.grid_file import load_grid, make_grid, parse_axes
 
     axes = load_grid(flags["grid_path"]) if flags["grid_path"] else {}
     axes |= parse_axes({name: flags[name] for name in ("sparsity", "seq_len", "batch", "threads")})
     if flags["block_shapes"] is not None:
         axes["block_shapes"] = flags["block_shapes"]
-    grid = Grid(**axes)
+    if flags["shapes"] is not None:
+        axes["shapes"] = flags["shapes"]
+    grid = make_grid(axes)
     targets = Targets(flags["target_latency_ms"], flags["target_throughput"])
     pricing = Pricing(flags["price_per_core_hour"], flags["requests_per_day"])
     if flags["no_fidelity"] and (flags["fidelity_text"] or flags["fidelity_methods"]):
@@ -259,7 +272,7 @@ def _command_line() -> str:
     for parameter in context.command.params:
         name = parameter.name or ""
         value = context.params.get(name)
-        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        if value is None or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         if isinstance(parameter, click.Argument):
             words.append(str(value))
@@ -267,6 +280,9 @@ def _command_line() -> str:
         flag = max(parameter.opts, key=len)
         if value is True:
             words.append(flag)
-        for part in value if isinstance(value, tuple) else () if value is True else (value,):
-            words += [flag, str(part)]
+        elif parameter.name in ("block_shapes", "shapes"):
+            words += [flag, ",".join(block_name(part) for part in value)]
+        else:
+            for part in value if isinstance(value, tuple) else (value,):
+                words += [flag, str(part)]
     return shlex.join(words)

@@ -1,12 +1,14 @@
 """Read YAML that people write by hand: plain values, not much of it, not nested deeply.
 
-Of YAML's own types, dates and such stay texts. Tags and aliases are refused: a few lines with them
+Of YAML's own types, dates and such stay texts, and so does `1:32`, which YAML takes for minutes and
+seconds. Tags and aliases are refused: a few lines with them
 stand for billions of values.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from tvm_sparse.errors import TvmSparseError
@@ -15,6 +17,8 @@ from tvm_sparse.records.read import holds_long, read_bytes
 #: Both far above what a person writes.
 _MOST_BYTES = 1 << 20
 _DEEPEST = 20
+#: Numbers to the base of 60, of which YAML 1.1 knows whole and broken ones.
+_SIXTIETHS = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$")
 
 
 def read_yaml(path: str | os.PathLike[str], error: type[TvmSparseError]) -> Any:
@@ -102,4 +106,6 @@ def _plain_loader() -> Any:
         first: [found for found in those if not found[0].endswith(":timestamp")]
         for first, those in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    for first in "0123456789+-":
+        resolvers[first] = [("tag:yaml.org,2002:str", _SIXTIETHS), *resolvers.get(first, [])]
     return type("PlainLoader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})

@@ -19,9 +19,11 @@ from tvm_sparse.report.html_tables import (
     render_facts,
     render_layers,
     render_rows,
+    render_shapes,
 )
 from tvm_sparse.report.study_charts import StudyChart, charts_of, fastest_block, save_charts
 from tvm_sparse.report.study_rows import blocks_of, rows_csv, shapes_of
+from tvm_sparse.report.study_shapes import shape_cells
 from tvm_sparse.report.study_view import StudyView, layers_csv, view_of
 from tvm_sparse.whatif.study import Study
 
@@ -44,6 +46,11 @@ _CHARTS = {
         "norms, and everything else.",
     ),
     "memory": ("Memory of the weights", "Non-zero blocks and their indices, and what is dense."),
+    "shapes": (
+        "Speed-up over shapes",
+        "What a usual sparsity gains on short texts, long ones and batches: measured where it was, "
+        "else predicted.",
+    ),
     "prediction": (
         "Predicted and measured",
         "Every build that was both predicted and measured, at every shape. On the line the two "
@@ -56,7 +63,7 @@ _CHARTS = {
         "to the right is better; the dotted line joins the builds that no other one beats.",
     ),
 }
-_WIDE = {"speedup", "prediction", "pareto"}
+_WIDE = {"speedup", "shapes", "prediction", "pareto"}
 
 
 def write_report(study: Study, directory: str | Path) -> list[Path]:
@@ -103,7 +110,7 @@ def render_page(view: StudyView, library: str) -> str:
         The JavaScript library that draws the charts.
     """
     title = f"What if {view.name} were pruned?"
-    charts = charts_of(view)
+    charts, shapes = charts_of(view), shape_cells(view.rows)
     body = "\n".join(
         part
         for part in (
@@ -121,6 +128,7 @@ def render_page(view: StudyView, library: str) -> str:
             '<div class="charts">',
             *(_card(name) for name in _CHARTS if any(chart.name == name for chart in charts)),
             "</div>",
+            *_section("All shapes", render_shapes(shapes), shapes[1]),
             "<h2>All builds</h2>",
             render_rows(view.rows),
             *_section("Layers", render_layers(view.layers), view.layers),

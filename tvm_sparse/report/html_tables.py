@@ -102,12 +102,20 @@ def render_alternatives(alternatives: Sequence[Mapping[str, Any]]) -> str:
 
 def render_economies(economies: Sequence[Economy]) -> str:
     """Return the table of what builds cost, a line each at every shape."""
-    header, lines = economy_cells(economies)
+    return _render_builds(*economy_cells(economies))
+
+
+def render_shapes(cells: tuple[Sequence[str], Sequence[Sequence[str]]]) -> str:
+    """Return the table of builds at all shapes, from what `shape_cells` returns."""
+    return _render_builds(*cells)
+
+
+def _render_builds(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     body = [
         f"<tr>{_cell(line[0], 'text')}{''.join(_cell(cell) for cell in line[1:])}</tr>"
         for line in lines
     ]
-    return _table(header, body, {"build"})
+    return _table(list(header), body, {"build"})
 
 
 def render_facts(facts: Mapping[str, Any]) -> str:

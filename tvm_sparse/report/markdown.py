@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tvm_sparse.report.economy_table import economy_cells
+from tvm_sparse.report.study_shapes import shape_cells
 from tvm_sparse.report.study_table import LEGEND, point_cell
 from tvm_sparse.report.study_view import view_of
 from tvm_sparse.sizes import block_name
@@ -31,6 +32,10 @@ def render_markdown(study: Study) -> str:
     for warning in view.warnings:
         lines += [f"> **Note:** {_plain(warning)}", ""]
     lines += [*_bullets(view.answers), ""]
+    header, body = shape_cells(view.rows)
+    if body:
+        lines += [f"### {study.builds.capitalize()}: ms and speed-up over dense", ""]
+        lines += [*_table(header, body), ""]
     for setting in study.settings:
         points = [r for r in study.points if r.point.setting == setting.setting]
         doubted = {d.block_shape for d in study.doubts if d.setting == setting.setting}

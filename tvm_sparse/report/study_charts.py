@@ -12,6 +12,7 @@ from tvm_sparse.report.charts.pareto import pareto_chart
 from tvm_sparse.report.charts.parts import parts_chart
 from tvm_sparse.report.charts.prediction import prediction_chart
 from tvm_sparse.report.charts.render import save_chart
+from tvm_sparse.report.charts.shapes import shapes_chart
 from tvm_sparse.report.charts.speedup import speedup_chart
 from tvm_sparse.report.study_rows import Shape, StudyRow, blocks_of, shapes_of
 from tvm_sparse.report.study_view import StudyView
@@ -35,7 +36,10 @@ def charts_of(view: StudyView) -> list[StudyChart]:
         for entry in view.alternatives
         if (speedup := entry.get("speedup"))
     ]
-    found = [StudyChart("prediction", prediction_chart(rows))]
+    found = [
+        StudyChart("shapes", shapes_chart(rows)),
+        StudyChart("prediction", prediction_chart(rows)),
+    ]
     for shape in shapes_of(rows):
         at = str(shape)
         found += [

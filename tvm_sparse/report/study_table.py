@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tvm_sparse.report.fitted_table import FittedTable
+from tvm_sparse.report.study_shapes import render_shapes_of
+from tvm_sparse.report.study_view import view_of
 from tvm_sparse.sizes import block_name
 from tvm_sparse.whatif.point_results import PointResult, SettingResult
 from tvm_sparse.whatif.study import Study
@@ -17,14 +19,15 @@ LEGEND = (
 
 
 def render_study(study: Study) -> list[FittedTable]:
-    """Return a table for each input shape and number of threads.
+    """Return a table of all shapes, and one for each input shape and number of threads.
 
     Parameters
     ----------
     study : Study
         The study.
     """
-    return [
+    title = f"{study.model.name}, {study.builds}: milliseconds and speed-up over dense"
+    return render_shapes_of(view_of(study).rows, title) + [
         _render_setting(
             str(study.model.name),
             setting,

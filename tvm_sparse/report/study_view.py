@@ -95,7 +95,8 @@ def view_of(study: Study) -> StudyView:
     measured = sum(point.measured is not None for point in study.points)
     return StudyView(
         name=study.model.name,
-        summary=f"{counted(len(study.points), 'build')} predicted, {measured} of them measured, on "
+        summary=f"{counted(len(study.points), 'point')} predicted, {measured} of them measured, "
+        f"{study.builds}, on "
         f"{environment.cpu_model} ({environment.isa}, {environment.cores} cores), "
         f"{study.created[:16].replace('T', ' ')} UTC. "
         f"Weights: {study.weights}.",

@@ -8,9 +8,11 @@ from typing import Any
 
 from tvm_sparse.errors import BuildError
 from tvm_sparse.formats.registry import format_of
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, choose_open_layout
 from tvm_sparse.formats.weight_format import WeightFormat
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.records.read import check_record
+from tvm_sparse.target import CpuTarget
 from tvm_sparse.tiles import Tiles
 
 #: Share of non-zero blocks at which a sparse kernel is timed; times between are interpolated.
@@ -34,6 +36,8 @@ class KernelJob:
         kernel meets the same weight again.
     tiles : Tiles or None
         Tuned tiles; None for those the machine has.
+    is_open : bool
+        Whether it is of a build that takes any batch and length.
     """
 
     kernel: KernelFacts
@@ -42,6 +46,7 @@ class KernelJob:
     layout_rows: int = 0
     num_weights: int = 0
     tiles: Tiles | None = None
+    is_open: bool = False
 
     @property
     def weights(self) -> type[WeightFormat] | None:
@@ -52,6 +57,12 @@ class KernelJob:
     def densities(self) -> tuple[float, ...]:
         """Densities to time it at."""
         return DENSITIES if self.weights is not None and self.weights.is_sparse else (1.0,)
+
+    def layout(self, target: CpuTarget) -> TokenLayout:
+        """Return the token layout of its build."""
+        if self.is_open:
+            return choose_open_layout(target, self.layout_rows)
+        return choose_layout(self.batch, self.seq_len, target, self.layout_rows)
 
     def working_set_bytes(self, density: float) -> float:
         """Return how many bytes of weights the model reads at a density of 0..1."""

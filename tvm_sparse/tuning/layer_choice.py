@@ -153,6 +153,7 @@ def _job(
         max(1, tokens // setting.batch),
         layout_rows=block_shape[0],
         num_weights=num_weights,
+        is_open=setting.is_open,
     )
 
 

@@ -20,7 +20,6 @@ import tvm
 
 from tvm_sparse.bench.contention import Contention
 from tvm_sparse.bench.machine import measure_roofline
-from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.attention import AttentionShape, make_attention
@@ -29,6 +28,7 @@ from tvm_sparse.kernels.tiling import attention_tile, norm_vectors
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.ops.registry import product_operator
 from tvm_sparse.processes.serve import Report, serve
+from tvm_sparse.runtime.tile_map import make_tile_map
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tuning.kernel_job import KernelJob, read_jobs
 from tvm_sparse.tuning.machine import Ceilings
@@ -47,21 +47,16 @@ def target_of(job: KernelJob) -> CpuTarget:
     return resolve_target(tiles=job.tiles)
 
 
-def layout_of(job: KernelJob, target: CpuTarget) -> TokenLayout:
-    """Return the token layout that the job's build has."""
-    return choose_layout(job.batch, job.seq_len, target, job.layout_rows)
-
-
 def shape_of(job: KernelJob, density: float, target: CpuTarget) -> ProductShape:
     """Return what a job multiplies at a density of 0..1."""
     facts = job.kernel
     blocks = facts.block_shape
-    return ProductShape(facts.units, facts.depth, layout_of(job, target), blocks, density)
+    return ProductShape(facts.units, facts.depth, job.layout(target), blocks, density)
 
 
 def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.PrimFunc:
     """Return the kernel a build would hold for this job at a density of 0..1."""
-    layout, facts = layout_of(job, target), job.kernel
+    layout, facts = job.layout(target), job.kernel
     units, depth = facts.units, facts.depth
     if job.weights is not None:
         shape = shape_of(job, density, target)
@@ -92,26 +87,32 @@ def make_arguments(
     The last cache is the one nearest to memory.
     """
     rng = np.random.default_rng(0)
-    layout, facts = layout_of(job, target), job.kernel
+    layout, facts = job.layout(target), job.kernel
     units, depth = facts.units, facts.depth
+    chart = []
+    if layout.is_open:
+        chart = [make_tile_map((job.seq_len,) * job.batch, layout.token_tile).copy()]
+    tiles = len(chart[0]) if chart else layout.num_tiles
     if facts.kind == "attention":
         width = units * depth
-        data = rng.standard_normal(layout.shape(3 * width), np.float32)
+        data = rng.standard_normal((tiles, 3 * width, layout.token_tile), np.float32)
         mask = np.zeros((job.batch, job.seq_len), np.float32)
-        yield [data, data, data, mask, np.zeros(layout.shape(width), np.float32)]
+        out = np.zeros((tiles, width, layout.token_tile), np.float32)
+        yield [data, data, data, mask, *chart, out]
         return
-    data = rng.standard_normal(layout.shape(depth or units), np.float32)
-    out = np.zeros(layout.shape(units), np.float32)
-    residual = [np.ones_like(out)] if facts.epilogue.residual else []
+    data = rng.standard_normal((tiles, depth or units, layout.token_tile), np.float32)
+    out = np.zeros((tiles, units, layout.token_tile), np.float32)
+    further = [np.ones_like(out)] if facts.epilogue.residual else []
+    further += chart
     if facts.kind == "layer_norm":
-        yield [data, np.ones(units, np.float32), np.zeros(units, np.float32), *residual, out]
+        yield [data, np.ones(units, np.float32), np.zeros(units, np.float32), *further, out]
         return
     weights = _random_weight(job, density, target, rng)
     bias = [np.zeros(units, np.float32)] if facts.epilogue.bias else []
     own_bytes = sum(weight.nbytes for weight in weights)
     working_set = min(job.working_set_bytes(density), _CACHE_MULTIPLE * last_cache_bytes)
     for _ in range(max(1, round(working_set / own_bytes))):
-        yield [data, *(weight.copy() for weight in weights), *bias, *residual, out]
+        yield [data, *(weight.copy() for weight in weights), *bias, *further, out]
 
 
 def _random_weight(

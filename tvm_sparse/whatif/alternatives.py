@@ -7,7 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
-from tvm_sparse.bench.peers.compare import compare, prepare_engines
+from tvm_sparse.bench.peers.compare import (
+    OWN_REFERENCE,
+    compare,
+    prepare_engines,
+    run_artifact,
+)
 from tvm_sparse.bench.peers.contender import own_build, peer
 from tvm_sparse.bench.peers.engine import Engine, find_engines
 from tvm_sparse.bench.peers.record import EngineResult
@@ -107,7 +112,7 @@ def _identity(
 ) -> dict[str, Any]:
     return {
         "ir": subject.import_key(setting),
-        "threads": setting.threads,
+        "setting": asdict(setting),
         "engine": [engine.name, engine.version],
         "bench": asdict(bench),
         "code": code_fingerprint("measurement"),
@@ -122,7 +127,11 @@ def _measure(
     progress: Progress,
 ) -> list[Alternative]:
     model, dense = subject.load(setting), subject.build_dense(setting)
-    wanted = model.reference
+    inputs, reference = subject.inputs(setting), _REFERENCE
+    if setting.is_open:  # TensorFlow ran at other shapes, to which our build was compared
+        outputs, reference = run_artifact(dense, inputs), OWN_REFERENCE
+    else:
+        outputs = model.reference.outputs
     with temporary_directory() as folder:
         checkpoint = write_checkpoint(folder / "dense", model)
         failure = prepare_engines(engines, checkpoint, lambda line, _share: progress(line))
@@ -130,11 +139,8 @@ def _measure(
             return [Alternative(*_place(one, setting), "failed", failure) for one in engines]
         ours, *theirs = compare(
             [
-                own_build(dense, wanted.inputs, wanted.outputs, _REFERENCE),
-                *(
-                    peer(engine, checkpoint, wanted.inputs, wanted.outputs, _REFERENCE)
-                    for engine in engines
-                ),
+                own_build(dense, inputs, outputs, reference),
+                *(peer(engine, checkpoint, inputs, outputs, reference) for engine in engines),
             ],
             setting.threads,
             bench,

@@ -15,6 +15,7 @@ from tvm_sparse.whatif.doubts import (
     reliability_answer,
 )
 from tvm_sparse.whatif.grid import Targets
+from tvm_sparse.whatif.one_build import one_build_answer
 from tvm_sparse.whatif.point_results import PointResult
 from tvm_sparse.whatif.study import Alternative, Answer
 
@@ -59,6 +60,8 @@ def make_answers(
             for a in found
             if a is not None
         ]
+    if together := one_build_answer(curves):
+        answers.append(together)
     told = {_int8(alternative, curves).text: alternative for alternative in alternatives}
     answers += [_int8(alternative, curves) for alternative in told.values()]
     answers.append(_prediction(results))

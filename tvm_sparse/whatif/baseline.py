@@ -13,9 +13,9 @@ from statistics import median_low
 
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
+from tvm_sparse.config import nominal_length
 from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec
 from tvm_sparse.formats.registry import weights_of
-from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.runtime.metadata import CallTime
@@ -78,7 +78,9 @@ class Baseline:
     ) -> Baseline:
         """Return the baseline of a benchmark with a profile of its dense build."""
         build = record.builds[DENSE.name]
-        calls = pooled(build.calls)
+        # The build for one shape lists the calls of every pass, an open one those of one.
+        calls = build.calls if not setting.is_open else _by_pass(build.calls, setting.passes)
+        calls = pooled(calls)
         # Were it over the sum of its calls, the difference would pass for a part that stays.
         latency_ms = min(build.undisturbed_ms, sum(call.latency_ms for call in calls))
         return cls(
@@ -156,7 +158,7 @@ class Baseline:
                 groups[call.kernel].append(call)
         weights = sum(self._size(call) for calls in groups.values() for call in calls)
         # Every micro-batch meets all of them again.
-        weights //= self.setting.batch // self.setting.micro_batch
+        weights //= self.setting.passes
         return [self._product(name, calls, block_shape, weights) for name, calls in groups.items()]
 
     def layout_jobs(self, layout_rows: int) -> dict[str, KernelJob]:
@@ -169,7 +171,11 @@ class Baseline:
         """
         return {
             call.kernel: KernelJob(
-                call.facts, self.setting.micro_batch, self.setting.seq_len, layout_rows
+                call.facts,
+                self.setting.micro_batch,
+                self.setting.seq_len,
+                layout_rows,
+                is_open=self.setting.is_open,
             )
             for call in self.calls
             if call.facts.kind in ("attention", "layer_norm")
@@ -182,14 +188,13 @@ class Baseline:
         self, name: str, calls: list[CallTime], block_shape: tuple[int, int], num_weights: int
     ) -> tuple[Product, KernelJob]:
         first, facts = self.members(calls[0])[0], calls[0].facts
-        reads = sum(first in self.members(call) for call in calls)
-        tokens = first.flops // (2 * first.shape[0] * first.shape[1] * max(reads, 1))
         job = KernelJob(
             facts.as_sparse(block_shape),
             self.setting.micro_batch,
-            max(1, tokens // self.setting.micro_batch),
+            self._tokens(first, calls),
             layout_rows=block_shape[0],
             num_weights=num_weights,
+            is_open=self.setting.is_open,
         )
         product = Product(
             name=name,
@@ -202,15 +207,29 @@ class Baseline:
         )
         return product, job
 
+    def _tokens(self, layer: Layer, calls: list[CallTime]) -> int:
+        """Return the rows that a product has of each sequence: its tokens, or only some."""
+        rows = layer.flops // (2 * layer.shape[0] * layer.shape[1])
+        if self.setting.limits is not None:  # FLOPs are those of one short text
+            short = nominal_length(self.setting.limits[1])
+            return max(1, rows * self.setting.seq_len // short if rows >= short else rows)
+        reads = sum(layer in self.members(call) for call in calls)
+        return max(1, rows // (max(reads, 1) * self.setting.micro_batch))
+
 
 def _form(
     build: BuildSpec, job: KernelJob, block_shape: tuple[int, int], tiles: Tiles
 ) -> WeightFormat:
     """Return how a build packs the weight of a product."""
     target, facts = resolve_target(tiles=tiles), job.kernel
-    layout = choose_layout(job.batch, job.seq_len, target, block_shape[0])
+    layout = replace(job, layout_rows=block_shape[0]).layout(target)
     shape = ProductShape(facts.units, facts.depth, layout, block_shape, _SOME_DENSITY)
     return weights_of(build, build.is_sparse).choose(shape, target)
+
+
+def _by_pass(calls: Sequence[CallTime], passes: int) -> tuple[CallTime, ...]:
+    """Return the calls of every pass; what is given has the times of all passes together."""
+    return tuple(replace(call, latency_ms=call.latency_ms / passes) for call in calls) * passes
 
 
 def pooled(calls: Sequence[CallTime]) -> tuple[CallTime, ...]:

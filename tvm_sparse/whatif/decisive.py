@@ -11,7 +11,7 @@ from tvm_sparse.whatif.predict import Predictor
 
 BlockShape = tuple[int, int]
 #: Sparsity at which block shapes are compared: what pruned transformers are published at.
-_COMPARED_AT = 0.9
+COMPARED_AT = 0.9
 
 
 def decisive_points(
@@ -38,7 +38,7 @@ def decisive_points(
         What is looked for.
     """
     grid = sorted(set(sparsities))
-    near = min(grid, key=lambda sparsity: abs(sparsity - _COMPARED_AT))
+    near = min(grid, key=lambda sparsity: abs(sparsity - COMPARED_AT))
     best = min(predictors, key=lambda shape: predictors[shape].model.latency_ms(near))
     chosen: dict[Point, str] = {}
 

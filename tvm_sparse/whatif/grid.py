@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any, Literal
 
-from tvm_sparse.config import choose_micro_batch
+from tvm_sparse.config import ModelSpec, choose_micro_batch
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import available_cores, threads_here
-from tvm_sparse.sizes import block_name
+from tvm_sparse.sizes import Extent, block_name
 from tvm_sparse.tuning.setting import Setting
 
 Mode = Literal["decide", "predict", "measure"]
@@ -45,6 +45,9 @@ class Grid:
         (bs_r, bs_c).
     seq_lens, batches, threads : tuple of int
         Tokens, sequences, threads.
+    shapes : tuple of (int, int)
+        If there are some, all of them, (batch, seq_len), are run by one build that takes any up to
+        the one number of `batches` and of `seq_lens`.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class Grid:
     seq_lens: tuple[int, ...] = (128,)
     batches: tuple[int, ...] = (1,)
     threads: tuple[int, ...] = field(default_factory=lambda: (available_cores(),))
+    shapes: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         for name, values in self.to_json().items():
@@ -77,13 +81,31 @@ class Grid:
                     raise ConfigError(f"{name} {number} given: it must be at least 1")
         for number in self.threads:
             threads_here(number)
+        if self.shapes:
+            if (len(self.batches), len(self.seq_lens)) != (1, 1):
+                raise ConfigError(
+                    "shapes given with several lengths or batches: one build of any shape has one "
+                    "largest length and one largest batch, for example --seq-len 1:512 --batch 1:32"
+                )
+            ModelSpec(
+                "any", seq_len=self.seq_lens[0], batch=self.batches[0], is_open=True
+            ).check_shapes(self.shapes)
         points = prod(len(set(values)) for values in self.to_json().values())
         if points > _MOST_POINTS:
             raise ConfigError(f"a grid of {points} points given: {_MOST_POINTS} are the most")
 
     @property
+    def is_open(self) -> bool:
+        """Whether one build runs at all shapes."""
+        return bool(self.shapes)
+
+    @property
     def settings(self) -> list[Setting]:
         """Input shapes and thread counts, in order."""
+        if self.shapes:
+            limits, threads = (self.batches[0], self.seq_lens[0]), sorted(set(self.threads))
+            places = itertools.product(dict.fromkeys(self.shapes), threads)
+            return [Setting.open_at(shape, count, limits) for shape, count in places]
         axes = (sorted(set(axis)) for axis in (self.seq_lens, self.batches, self.threads))
         cores = available_cores()
         return [
@@ -108,13 +130,20 @@ class Grid:
 
     def to_json(self) -> dict[str, Any]:
         """Return the axes under the names of the YAML file."""
-        return {
+        axes: dict[str, Any] = {
             "sparsity": list(self.sparsities),
             "block_shape": [block_name(shape) for shape in self.block_shapes],
             "seq_len": list(self.seq_lens),
             "batch": list(self.batches),
             "threads": list(self.threads),
         }
+        if self.shapes:
+            axes |= {
+                name: [str(Extent(most, is_open=True)) for most in axes[name]]
+                for name in ("seq_len", "batch")
+            }
+            axes["shape"] = [block_name(shape) for shape in self.shapes]
+        return axes
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline, KeptBaseline
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.point_results import Measurement
+from tvm_sparse.whatif.sparse_builds import SparseBuilds
 from tvm_sparse.whatif.subject import Subject
 
 #: Runs over which the median of every kernel call is taken.
@@ -74,7 +75,7 @@ def measured_baseline(
     progress(f"measuring the dense build, {setting}")
     record = benchmark(
         {DENSE.name: directory},
-        model.reference.inputs,
+        subject.inputs(setting),
         bench,
         setting.threads,
         profile_repeats=_PROFILE_REPEATS,
@@ -92,7 +93,6 @@ def point_identity(subject: Subject, bench: BenchSpec) -> Callable[[Point], Mapp
     return lambda point: {
         **subject.identity(point),
         "model": asdict(subject.model_spec(point.setting)),
-        "threads": point.setting.threads,
         "bench": asdict(bench),
         "code": code,
     }
@@ -100,9 +100,9 @@ def point_identity(subject: Subject, bench: BenchSpec) -> Callable[[Point], Mapp
 
 def measure_point(
     subject: Subject,
+    builds: SparseBuilds,
     point: Point,
     bench: BenchSpec,
-    keep_build: bool = False,
     progress: Progress = silent,
     pace_ms: float | None = None,
 ) -> Measurement:
@@ -112,12 +112,12 @@ def measure_point(
     ----------
     subject : Subject
         The model.
+    builds : SparseBuilds
+        Makes the sparse build.
     point : Point
         Where.
     bench : BenchSpec
         How long each of the two.
-    keep_build : bool
-        Leave the sparse build in the cache.
     progress : callable
         Receives one line a step.
     pace_ms : float, optional
@@ -129,19 +129,16 @@ def measure_point(
         From importing, building and measuring.
     """
     start = time.monotonic()
-    inputs = subject.load(point.setting).reference.inputs
     dense = subject.build_dense(point.setting)
-    with subject.built_sparse(point, keep_build) as sparse:
-        artifacts = {DENSE.name: dense, SPARSE.name: sparse}
-        record = benchmark(
-            artifacts,
-            inputs,
-            bench,
-            point.setting.threads,
-            profile_repeats=_PROFILE_REPEATS,
-            pace_ms=pace_ms,
-            progress=repetitions(progress),
-        )
+    record = benchmark(
+        {DENSE.name: dense, SPARSE.name: builds.build(point)},
+        subject.inputs(point.setting),
+        bench,
+        point.setting.threads,
+        profile_repeats=_PROFILE_REPEATS,
+        pace_ms=pace_ms,
+        progress=repetitions(progress),
+    )
     return make_measurement(record, time.monotonic() - start)
 
 
@@ -177,7 +174,7 @@ def make_measurement(record: BenchRecord, duration_s: float) -> Measurement:
 def _baseline_identity(subject: Subject, setting: Setting) -> dict[str, Any]:
     return {
         "ir": subject.import_key(setting),
+        "setting": asdict(setting),
         "tiles": asdict(subject.tiles),
-        "threads": setting.threads,
         "code": code_fingerprint("measurement"),
     }

@@ -110,7 +110,10 @@ def estimate_cost(
     sparse = _points_to_measure(grid, mode, points)
     reused = min(there.measured_points, sparse)
     imports = there.num_imports - there.imports
-    dense = there.num_settings - there.baselines
+    dense, sparse = there.num_settings - there.baselines, sparse - reused
+    # A build of any shape is measured at all of them.
+    shapes = there.num_settings if grid.is_open else 1
+    dense_builds, sparse_builds = -(-dense // shapes), -(-sparse // shapes)
     kernels = there.kernels
     if kernels is None:
         kernels = dense * _PRODUCTS * (len(set(grid.block_shapes)) + 1)
@@ -118,24 +121,24 @@ def estimate_cost(
     bench_s = bench.time_s + bench.warmup_s + _START_S + weights * _START_S_PER_WEIGHT
     once_s = (
         imports * (_IMPORT_S + weights * _IMPORT_S_PER_WEIGHT)
-        + (dense + sparse - reused) * (_BUILD_S + weights * _BUILD_S_PER_WEIGHT)
+        + (dense_builds + sparse_builds) * (_BUILD_S + weights * _BUILD_S_PER_WEIGHT)
         + there.engines * (_ENGINE_S + weights * _ENGINE_S_PER_WEIGHT + bench_s)
         + (_CEILINGS_S if dense else 0.0)
     )
     # A sparse build is measured next to a dense one.
-    builds_s = bench_s * (dense + 2 * (sparse - reused))
+    builds_s = bench_s * (dense + 2 * sparse)
     kernels_s = kernels * (_KERNEL_S + weights * _KERNEL_S_PER_WEIGHT)
     kernels_s += _KERNELS_START_S if kernels else 0.0
     return Cost(
         imports=imports,
-        dense_builds=dense,
-        sparse_builds=sparse - reused,
+        dense_builds=dense_builds,
+        sparse_builds=sparse_builds,
         kernels=kernels,
         engines=there.engines,
         reused_points=reused,
         minutes=(once_s + builds_s + kernels_s) / 60,
         busy_minutes=_SHARED * (once_s + ATTEMPTS * builds_s + TRIES * kernels_s) / 60,
-        disk_bytes=_disk_bytes(points, weights, imports, dense, sparse - reused, keep_builds),
+        disk_bytes=_disk_bytes(points, weights, imports, dense_builds, sparse_builds, keep_builds),
     )
 
 

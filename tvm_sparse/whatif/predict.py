@@ -188,6 +188,8 @@ def _part_scale(
 
 def _layout_differs(baseline: Baseline, block_shape: BlockShape) -> bool:
     setting, target = baseline.setting, resolve_target(tiles=baseline.tiles)
+    if setting.is_open:  # a tile is one register, whatever the blocks
+        return False
     dense, sparse = (
         choose_layout(setting.micro_batch, setting.seq_len, target, rows)
         for rows in (0, block_shape[0])

@@ -84,7 +84,7 @@ def plan_study(subject: Subject, question: Question, records: Records) -> Cost:
     """
     grid = question.grid
     settings = grid.settings
-    shapes = {(s.seq_len, s.batch): s for s in settings}
+    imports = {subject.model_spec(s): s for s in settings}
     known = {s: load_baseline(subject, records, s) for s in settings}
     kernels: int | None = None
     if all(known.values()):
@@ -109,8 +109,8 @@ def plan_study(subject: Subject, question: Question, records: Records) -> Cost:
         identity = point_identity(subject, question.bench)
         measured = len(load_points(records, grid.points, identity, question.measure_again))
     there = Inventory(
-        imports=sum(subject.is_imported(setting) for setting in shapes.values()),
-        num_imports=len(shapes),
+        imports=sum(subject.is_imported(setting) for setting in imports.values()),
+        num_imports=len(imports),
         baselines=sum(baseline is not None for baseline in known.values()),
         num_settings=len(settings),
         measured_points=measured,

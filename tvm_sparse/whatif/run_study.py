@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
 from tvm_sparse.bench.environment import detect_environment
+from tvm_sparse.config import nominal_length
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.calibrate import measured_ceilings
 from tvm_sparse.tuning.records import Records
@@ -28,6 +29,7 @@ from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.predict import Predictor, make_predictors
 from tvm_sparse.whatif.question import Question
 from tvm_sparse.whatif.results import point_results, setting_result
+from tvm_sparse.whatif.sparse_builds import SparseBuilds
 from tvm_sparse.whatif.study import Alternative, Study
 from tvm_sparse.whatif.subject import Subject
 from tvm_sparse.whatif.sweep import Kept, load_points, measure_points
@@ -59,7 +61,7 @@ def run_study(
     """
     grid, fill = question.grid, subject.fill
     if question.fidelity is not None and question.fidelity.text is not None:
-        check_judged(subject.load(grid.settings[0]))
+        check_judged(subject.load(_judged_at(grid.settings[0])))
     baselines: dict[Setting, Baseline] = {}
     predictors: dict[Setting, Predictors] = {}
     for setting in grid.settings:
@@ -131,7 +133,7 @@ def run_study(
         alternatives=tuple(alternatives),
         refused=tuple(records.refused),
     )
-    setting = grid.settings[0]
+    setting = _judged_at(grid.settings[0])
     if question.fidelity is not None and question.fidelity.applies(question.mode, record):
         study = add_fidelity(study, subject, setting, question.fidelity, records, progress)
     first = [answer for answer in study.answers if answer.topic == "reliability"]
@@ -147,6 +149,8 @@ def _measure(
     progress: Progress,
 ) -> dict[Point, Kept]:
     """Measure points, and return them with what earlier studies measured of the grid."""
+    if question.grid.is_open:  # all shapes of one build, then the next
+        points.sort(key=lambda point: (point.block_shape, point.sparsity))
     identity = point_identity(subject, question.bench)
     everything = question.grid.points
     records.note_foreign("point", [identity(point) for point in everything])
@@ -164,19 +168,19 @@ def _measure(
     for point, kept in earlier.items():
         note(point.setting, kept.measurement.dense_latency_ms)
 
-    def measure(point: Point) -> Measurement:
-        measurement = measure_point(
-            subject,
-            point,
-            question.bench,
-            question.keep_builds,
-            progress,
-            pace_ms=pace_ms.get(point.setting),
-        )
-        note(point.setting, measurement.dense_latency_ms)
-        return measurement
+    with SparseBuilds(subject, question.keep_builds) as builds:
 
-    measured = measure_points(records, points, identity, measure, progress, question.measure_again)
+        def measure(point: Point) -> Measurement:
+            measurement = measure_point(
+                *(subject, builds, point, question.bench, progress),
+                pace_ms=pace_ms.get(point.setting),
+            )
+            note(point.setting, measurement.dense_latency_ms)
+            return measurement
+
+        measured = measure_points(
+            records, points, identity, measure, progress, question.measure_again
+        )
     return {**earlier, **measured}
 
 
@@ -190,4 +194,17 @@ def _points_to_measure(
     chosen: dict[Point, str] = {}
     for setting, found in predictors.items():
         chosen |= decisive_points(setting, question.grid.sparsities, found, question.targets)
+    if question.grid.is_open:  # a build that one shape asks for is there for all
+        builds = {(point.block_shape, point.sparsity): why for point, why in chosen.items()}
+        everywhere = {
+            Point(setting, *build): why for build, why in builds.items() for setting in predictors
+        }
+        return everywhere | chosen
     return chosen
+
+
+def _judged_at(setting: Setting) -> Setting:
+    """Return where texts are judged: an open build's model is imported for a short text besides."""
+    if setting.limits is None:
+        return setting
+    return Setting(nominal_length(setting.limits[1]), 1, setting.threads, 1)

@@ -25,8 +25,8 @@ class Answer:
     Attributes
     ----------
     topic : str
-        What it answers: reliability, verdict, break_even, target, best_block, memory, limit, int8,
-        prediction, disturbed, accuracy.
+        What it answers: reliability, verdict, break_even, target, best_block, memory, limit,
+        shapes, int8, prediction, disturbed, accuracy.
     text : str
         One or two sentences.
     facts : dict
@@ -152,7 +152,7 @@ class Study:
         What real pruning costs; None if nobody asked.
     """
 
-    schema_version: Literal[3] = field(default=3, kw_only=True)
+    schema_version: Literal[4] = field(default=4, kw_only=True)
     created: str
     command: str
     mode: Mode
@@ -170,6 +170,14 @@ class Study:
     alternatives: tuple[Alternative, ...] = ()
     refused: tuple[str, ...] = ()
     fidelity: StudyFidelity | None = None
+
+    @property
+    def builds(self) -> str:
+        """What its builds are for, in words."""
+        limits = self.settings[0].setting.limits
+        if limits is None:
+            return "a build for each shape"
+        return f"one build for any shape up to {limits[0]}x{limits[1]}"
 
 
 def load_study(path: str | Path) -> Study:

@@ -1,23 +1,21 @@
-"""The model of a study: imported once per input shape, built dense and at any sparsity."""
+"""The model of a study: imported once per input shape or once for all, and built."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tvm_sparse.bench.inputs import inputs_of
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
-from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec
+from tvm_sparse.formats.builds import DENSE, BuildSpec
 from tvm_sparse.importers.import_model import ir_key
 from tvm_sparse.importers.load_model import load_model
-from tvm_sparse.model.model import Model
+from tvm_sparse.model.model import Arrays, Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import check_input
 from tvm_sparse.sources.source import ModelSource, resolve_source
-from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.tuning.tuned_tiles import load_tiles
@@ -86,7 +84,10 @@ class Subject:
         self._loaded: tuple[ModelSpec, Model] | None = None
 
     def model_spec(self, setting: Setting) -> ModelSpec:
-        """Return the model's spec at a setting."""
+        """Return the model's spec at a setting; one for all settings of an open build."""
+        if setting.limits is not None:
+            batch, seq_len = setting.limits
+            return replace(self.spec, seq_len=seq_len, batch=batch, is_open=True)
         return replace(
             self.spec,
             seq_len=setting.seq_len,
@@ -99,7 +100,8 @@ class Subject:
         if self._source is None:
             self._source = resolve_source(self.model_spec(setting), self._progress)
         source = self._source
-        check_input(source.name, source.config, source.task, setting.batch, setting.seq_len)
+        batch, seq_len = setting.limits or (setting.batch, setting.seq_len)
+        check_input(source.name, source.config, source.task, batch, seq_len)
         return source
 
     def import_key(self, setting: Setting) -> str:
@@ -114,6 +116,7 @@ class Subject:
         """Return what the build of a point depends on, but for the code that makes it."""
         return {
             "ir": self.import_key(point.setting),
+            "setting": asdict(point.setting),
             "sparsity": asdict(self.fill.spec(point)),
             "tiles": asdict(self.tiles),
         }
@@ -135,34 +138,20 @@ class Subject:
         self._loaded = spec, model
         return model
 
+    def inputs(self, setting: Setting) -> Arrays:
+        """Return what builds are measured on at a setting."""
+        model = self.load(setting)
+        if not setting.is_open:
+            return model.reference.inputs
+        facts, shape = model.facts, (setting.batch, setting.seq_len)
+        return inputs_of(facts.inputs, shape, self.spec.seed)
+
     def build_dense(self, setting: Setting) -> Path:
         """Return the artifact directory of the dense build, checked against TensorFlow."""
-        return self._build(self.load(setting), DENSE)
+        return self.build(self.load(setting), DENSE)
 
-    @contextmanager
-    def built_sparse(self, point: Point, keep: bool = False) -> Iterator[Path]:
-        """Yield the artifact directory of a point's build; it goes afterwards if it is new.
-
-        Parameters
-        ----------
-        point : Point
-            Where.
-        keep : bool
-            Leave a new build in the cache.
-        """
-        model, spec = self.load(point.setting), self.fill.spec(point)
-        before = {entry.key for entry in self.cache.ls("lib")}
-        # A model that comes pruned is filled as well: the question is about any sparsity.
-        params = sparsify(model.params, model.layers, spec, keep_own_zeros=False)
-        directory = self._build(replace(model, params=params, sparsity=spec), SPARSE)
-        try:
-            yield directory
-        finally:
-            key = directory.parent.name
-            if not keep and key not in before:
-                self.cache.clear("lib", f"lib/{key}")
-
-    def _build(self, model: Model, build: BuildSpec) -> Path:
+    def build(self, model: Model, build: BuildSpec) -> Path:
+        """Return the artifact directory of a build of the model, pruned or as it is."""
         from tvm_sparse.compiler.build_cache import build_artifact
 
         artifact = build_artifact(

@@ -14,13 +14,15 @@ from tvm_sparse.report.charts.parts import parts_chart
 from tvm_sparse.report.charts.peers import peers_chart
 from tvm_sparse.report.charts.prediction import prediction_chart
 from tvm_sparse.report.charts.render import check_renderer, load_library, save_chart, theme
+from tvm_sparse.report.charts.shapes import shapes_chart
 from tvm_sparse.report.charts.speedup import speedup_chart
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(
-    scope="module", params=["speedup", "parts", "memory", "prediction", "pareto", "peers"]
+    scope="module",
+    params=["speedup", "parts", "memory", "shapes", "prediction", "pareto", "peers"],
 )
 def chart(request, rows, shape):
     faithful = [replace(row, fidelity=1 - row.sparsity / 9) for row in rows]
@@ -28,6 +30,7 @@ def chart(request, rows, shape):
         "speedup": lambda: speedup_chart(rows, shape, [("INT8", shape, 1.6)]),
         "parts": lambda: parts_chart(rows, shape, "4x1"),
         "memory": lambda: memory_chart(rows, shape),
+        "shapes": lambda: shapes_chart([*rows, *(replace(row, seq_len=16) for row in rows)]),
         "prediction": lambda: prediction_chart(rows),
         "pareto": lambda: pareto_chart(faithful, shape),
         "peers": lambda: peers_chart(peers_record()),

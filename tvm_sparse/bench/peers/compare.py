@@ -24,6 +24,8 @@ from tvm_sparse.runtime.compare import difference
 
 #: fp32 engines add in different orders; INT8 is not held to this, its error is shown.
 TOLERANCE = 1e-3
+#: What outputs are compared with that our own dense build computed.
+OWN_REFERENCE = "tvm_sparse dense"
 
 
 def prepare_engines(engines: Iterable[Engine], checkpoint: Path, report: ShareProgress) -> str:
@@ -44,6 +46,13 @@ def prepare_engines(engines: Iterable[Engine], checkpoint: Path, report: SharePr
 def run_once(engine: Engine, checkpoint: Path, inputs: Arrays) -> dict[str, NDArray[Any]]:
     """Return an engine's outputs on a checkpoint directory; BuildError if it cannot run it."""
     with PeerProcess(engine.module, checkpoint, 1, engine.name) as worker:
+        worker.bind(inputs)
+        return worker.run()
+
+
+def run_artifact(directory: Path, inputs: Arrays) -> Arrays:
+    """Return an artifact's outputs, computed in a process of its own."""
+    with WorkerProcess(directory, 1) as worker:
         worker.bind(inputs)
         return worker.run()
 
