@@ -69,7 +69,8 @@ def test_a_whole_file(tmp_path) -> None:
 def test_a_file_of_deepsparse(tmp_path) -> None:
     config, notes = read_config(write(tmp_path, THEIRS))
     assert notes == [
-        "engine_thread_pinning, batch_size, bucketing given: without a meaning here, left out"
+        "engine_thread_pinning, batch_size, bucketing, kwargs.engine given: without a meaning "
+        "here, left out"
     ]
     assert (config.cores, config.streams, config.http.port, config.grpc) == (1, 1, 5543, None)
     assert config.models == (

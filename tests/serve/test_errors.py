@@ -116,7 +116,7 @@ def test_what_is_posted(ask, path, body, status, message) -> None:
         ("POST", "/v2/health/live", 405),
         ("POST", "/metrics", 405),
         ("DELETE", "/v2/models/embed", 405),
-        ("GET", "/", 404),
+        ("GET", "/predict", 404),
         ("GET", "/v2/models", 404),
         ("GET", "/v2/models/ready", 404),
         ("GET", "/v2/models/no/config", 404),

@@ -211,7 +211,7 @@ def _artifact(
     if not build_spec(metadata.build).is_sparse:
         return own_build(directory, inputs, outputs, reference)
     shape = tuple(metadata.spec["sparsity"]["block_shape"])
-    return own_build(directory, inputs, outputs, reference, block_sparsity(metadata), shape)
+    return own_build(directory, inputs, outputs, reference, metadata.block_sparsity, shape)
 
 
 def _sparse_build(
@@ -256,17 +256,6 @@ def _compile(model: Model, build: BuildSpec, spec: CompileSpec, progress: ShareP
         progress(line, 0.0)
 
     return compile(model, spec, builds=(build.name,), progress=say).directories[build.name]
-
-
-def block_sparsity(metadata: ArtifactMetadata) -> float:
-    """Return the share of zero blocks over the layers that run sparse, 0 when none does.
-
-    A model that comes pruned keeps its own zeros, whatever sparsity was asked for.
-    """
-    sparse = [d for d in metadata.decisions if d.action == "sparse"]
-    sizes = [d.shape[0] * d.shape[1] for d in sparse]
-    zeros = sum((d.block_sparsity or 0.0) * size for d, size in zip(sparse, sizes, strict=True))
-    return round(zeros / sum(sizes), 4) if sizes else 0.0
 
 
 def _record(

@@ -162,6 +162,17 @@ class ArtifactMetadata:
         return f"{self.entry}({inputs}) -> {outputs}"
 
     @property
+    def block_sparsity(self) -> float:
+        """Share of zero blocks over the layers that run sparse, 0 when none does.
+
+        A model that comes pruned keeps its own zeros, whatever sparsity was asked for.
+        """
+        sparse = [d for d in self.decisions if d.action == "sparse"]
+        sizes = [d.shape[0] * d.shape[1] for d in sparse]
+        zeros = sum((d.block_sparsity or 0.0) * size for d, size in zip(sparse, sizes, strict=True))
+        return round(zeros / sum(sizes), 4) if sizes else 0.0
+
+    @property
     def is_standalone(self) -> bool:
         """Whether it carries TVM's runtime libraries."""
         return RUNTIME_FILE in self.files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from tvm_sparse.serve.descriptions import (
@@ -16,6 +16,7 @@ from tvm_sparse.serve.descriptions import (
 from tvm_sparse.serve.inference import parse_json, read_parameters
 from tvm_sparse.serve.messages import Answer, to_json
 from tvm_sparse.serve.metrics import write_metrics
+from tvm_sparse.serve.pages import page_file, page_models
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.served_model import ServedModel
@@ -170,6 +171,23 @@ async def _metrics(visit: Visit) -> Answer:
     return Answer(write_metrics(await visit.repository.statistics()), kind=_METRICS)
 
 
+async def _config(visit: Visit) -> Answer:
+    config = visit.repository.configuration()
+    return _json(asdict(config) if config else None)
+
+
+async def _page(_visit: Visit) -> Answer:
+    return page_file("index.html")
+
+
+async def _page_file(visit: Visit) -> Answer:
+    return page_file(visit.words["file"])
+
+
+async def _page_models(visit: Visit) -> Answer:
+    return _json(page_models(visit.repository))
+
+
 _MODEL = "/v2/models/{name}"
 _VERSION = f"{_MODEL}/versions/{{version}}"
 _CONTROL = "/v2/repository/models/{name}"
@@ -193,4 +211,8 @@ ADDRESSES = (
     Address("POST", f"{_CONTROL}/load", _load, "load a model"),
     Address("POST", f"{_CONTROL}/unload", _unload, "unload a model"),
     Address("GET", "/metrics", _metrics, "metrics in Prometheus' text format"),
+    Address("GET", "/config", _config, "the configuration that is served"),
+    Address("GET", "/", _page, "a page to ask all models of a task"),
+    Address("GET", "/page/models", _page_models, "what the page shows of the models"),
+    Address("GET", "/page/{file}", _page_file, "a file of the pages"),
 )

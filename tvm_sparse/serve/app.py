@@ -31,6 +31,7 @@ from tvm_sparse.serve.messages import (
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.served_model import ServedModel
+from tvm_sparse.serve.ticket import Ticket
 
 _BINARY_TYPE = b"application/octet-stream"
 _MODELS = ["v2", "models"]
@@ -73,7 +74,7 @@ class App:
         elif (route := self._repository.route(path)) is not None:
             _allow(method, "POST")
             body = await self._body(read_headers(scope["headers"]), receive)
-            await respond(send, await _ask(route, parse_json(body), receive))
+            await _ask(route, parse_json(body), receive, send)
         else:
             address, found = find(path)
             _allow(method, address.method)
@@ -103,7 +104,7 @@ class App:
             document = parse_json(body)
             route = self._repository.route_of(model)
             if route is not None and route.takes(document):
-                await respond(send, await _ask(route, document, receive))
+                await _ask(route, document, receive, send)
                 return
             request = read_request(document, memoryview(b""))
         else:
@@ -122,9 +123,13 @@ class App:
         await respond(send, answer, kind=kind, more=more)
 
 
-async def _ask(route: Route, document: dict[str, Any], receive: Receive) -> bytes:
-    """Return the answer of a pipeline to a body."""
-    return await route.model.work(lambda: to_json(route.answer(document)), _gone(receive))
+async def _ask(route: Route, document: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Send the answer of a pipeline to a body, and how long it took."""
+    ticket = Ticket()
+    answer = await route.model.work(
+        lambda: to_json(route.answer(document)), _gone(receive), ticket=ticket
+    )
+    await respond(send, answer, more=((b"server-timing", ticket.timing()),))
 
 
 def _gone(receive: Receive) -> Callable[[], Coroutine[Any, Any, None]]:

@@ -61,14 +61,14 @@ def from_deepsparse(document: Mapping[str, Any], origin: str) -> tuple[dict[str,
         model = _renamed(one, _ENDPOINT, origin, where, ignored)
         if len(endpoints) == 1:
             model.setdefault("route", "/predict")
-        models.append(_model(model, origin, where))
+        models.append(_model(model, origin, where, ignored))
     notes = []
     if ignored:
         notes.append(f"{', '.join(dict.fromkeys(ignored))} given: without a meaning here, left out")
     return {**ours, "models": models}, notes
 
 
-def _model(model: dict[str, Any], origin: str, where: str) -> dict[str, Any]:
+def _model(model: dict[str, Any], origin: str, where: str, ignored: list[str]) -> dict[str, Any]:
     path, task = str(model.get("model", "")), model.get("task")
     if path.startswith("zoo:"):
         raise ConfigError(
@@ -81,8 +81,10 @@ def _model(model: dict[str, Any], origin: str, where: str) -> dict[str, Any]:
     words = [word for word in route.split("/") if word and word != "predict"]
     # One that is only served at /predict is called by its directory.
     model.setdefault("name", "-".join(words) or PurePath(path).name or "model")
-    if isinstance(model.get("options"), dict):
-        model["options"] = {k: v for k, v in model["options"].items() if k in _OPTIONS}
+    options = model.get("options")
+    if isinstance(options, dict):
+        ignored += [f"kwargs.{name}" for name in options if name not in _OPTIONS]
+        model["options"] = {k: v for k, v in options.items() if k in _OPTIONS}
     return model
 
 

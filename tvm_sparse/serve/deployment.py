@@ -13,6 +13,7 @@ import numpy as np
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.runtime.on_texts import open_texts
 from tvm_sparse.serve.backends.registry import backend_of
+from tvm_sparse.serve.cards import Card, make_card
 from tvm_sparse.serve.check import check_model
 from tvm_sparse.serve.config import TENSORS, ModelConfig
 from tvm_sparse.serve.options import check_options
@@ -44,11 +45,14 @@ class Route:
         Tells whether a body is for it.
     answer : callable
         Returns the answer to a body; called in a thread.
+    card : Card
+        What is shown of the model.
     """
 
     model: ServedModel
     takes: Callable[[Body], bool]
     answer: Callable[[Body], Body]
+    card: Card
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ def deploy(
     )
     asked.ready = True
     answer = functools.partial(answer_body, task, pipeline, one.options)
-    route = Route(asked, functools.partial(is_pipeline_body, task), answer)
+    card = make_card(one.name, task, one.path, metadata, Path(one.model), threads)
+    route = Route(asked, functools.partial(is_pipeline_body, task), answer, card)
     return Deployment(one, (asked, tensors), route)
 
 

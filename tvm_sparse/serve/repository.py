@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig
@@ -39,6 +39,8 @@ class Repository:
         By name.
     routes : dict of str to Route
         By path.
+    config : ServeConfig or None
+        What was to be served in the beginning.
     faults : dict of str to str
         Why models are not there, or are not those that their files hold now.
     control : Control or None
@@ -51,6 +53,7 @@ class Repository:
     expected_paths: set[str] = field(default_factory=set)
     models: dict[str, ServedModel] = field(default_factory=dict)
     routes: dict[str, Route] = field(default_factory=dict)
+    config: ServeConfig | None = None
     faults: dict[str, str] = field(default_factory=dict)
     control: Control | None = None
     threads: int = 1
@@ -69,6 +72,7 @@ class Repository:
         """
         streams, self.threads = config.threads()
         self.streams = Streams(streams)
+        self.config = config
         self.expected |= {one.name for one in config.models}
         self.expected_paths |= {one.path for one in config.models}
 
@@ -109,6 +113,14 @@ class Repository:
     def route_of(self, model: ServedModel) -> Route | None:
         """Return where a model is asked in the words of its pipeline, if it is."""
         return next((one for one in list(self.routes.values()) if one.model is model), None)
+
+    def configuration(self) -> ServeConfig | None:
+        """Return what is served, and what will be."""
+        if self.config is None:
+            return None
+        coming = {one.name: one for one in self.config.models if one.name in self.expected}
+        there = {name: one.config for name, one in list(self._deployed.items())}
+        return replace(self.config, models=tuple({**coming, **there}.values()))
 
     async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Load a model, or renew it from its files; the old one answers until the new one has.

@@ -129,8 +129,11 @@ class ServedModel:
         timeout_ms: int | None = None,
         items: int = 1,
         left_s: float | None = None,
+        ticket: Ticket | None = None,
     ) -> Answer:
         """Return what a job returns that asks the model, when its turn has come.
+
+        Of the ticket, if one is given, the times are known then.
 
         Raises
         ------
@@ -138,7 +141,7 @@ class ServedModel:
             The queue is full, its turn comes too late, the client left, or the job refuses.
         """
         timeout = _Timeout((timeout_ms or self.queue.timeout_ms) / 1000, left_s)
-        ticket, statistics = Ticket(), self.statistics
+        ticket, statistics = ticket or Ticket(), self.statistics
         try:
             if not self.ready:
                 raise not_now(f"model '{self.name}' is not ready yet")

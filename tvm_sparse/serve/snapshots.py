@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.metadata import METADATA_FILE, load_metadata
+from tvm_sparse.serve.cards import EVALUATION_FILE
 from tvm_sparse.serve.config import ServeConfig
 
 #: Of each file its name, number, size and time of change; of a missing directory nothing.
@@ -109,3 +110,5 @@ def _copy(source: Path, target: Path) -> None:
             raise ArtifactError(f"the metadata in {source} lists {name[:100]}: no file within it")
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, target / name)
+    if (source / EVALUATION_FILE).is_file():
+        shutil.copyfile(source / EVALUATION_FILE, target / EVALUATION_FILE)

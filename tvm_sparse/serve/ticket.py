@@ -34,6 +34,12 @@ class Ticket:
     run_ns: int = 0
     batch: int = 0
 
+    def timing(self) -> bytes:
+        """Return the times in milliseconds, as the header Server-Timing of HTTP has them."""
+        whole = time.perf_counter_ns() - self.arrived_ns
+        times = (self.wait_ns / 1e6, self.run_ns / 1e6, whole / 1e6)
+        return b"queue;dur=%.3f, run;dur=%.3f, total;dur=%.3f" % times
+
     def check(self) -> None:
         """Stop working for nobody.
 
