@@ -6,10 +6,10 @@
     python scripts/emulate_aarch64.py --root ROOT
 
 One encoder layer of every --width is built dense and sparse, for AArch64 and for this machine, on
-the same weights. QEMU runs the former with the C++ example, cross-compiled, on the libraries
-of TVM's wheel for AArch64, and compares its outputs with those of the latter here. With --root, a
-file system with an AArch64 Python, the light install of this package is put beside it and runs
-them too, and builds for any batch and length. It takes some minutes; its times mean nothing.
+the same weights, for every --seq-len and for any batch and length. QEMU runs the former with the
+C++ example, cross-compiled, on the libraries of TVM's wheel for AArch64, and compares its outputs
+with those of the latter here. With --root, a file system with an AArch64 Python, the light install
+of this package is put beside it and runs them too. It takes some minutes; its times mean nothing.
 
 Needs, by their Debian names, qemu-user-static and g++-aarch64-linux-gnu; pip finds the wheels.
 """
@@ -27,7 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
-from emulate_cases import parse_cases, place_case
+from emulate_cases import parse_cases, place_case, runs_of
 from rich.console import Console
 
 from tvm_sparse.errors import TvmSparseError
@@ -146,7 +146,7 @@ def main(root: Path | None, width: str, seq_len: str, block: str) -> None:
     emulator = next((name for name in EMULATORS if shutil.which(name)), None)
     if emulator is None or shutil.which(COMPILER) is None:
         raise click.UsageError(f"{EMULATORS[0]} or {COMPILER} not found; --help says what has them")
-    cases = parse_cases(width, f"{seq_len},0" if root else seq_len, block)
+    cases = parse_cases(width, f"{seq_len},0", block)
     failed = 0
     with tempfile.TemporaryDirectory(prefix="emulate-") as name:
         folder = Path(name)
@@ -157,10 +157,11 @@ def main(root: Path | None, width: str, seq_len: str, block: str) -> None:
         python = install_light(folder, root.absolute()) if root else None
         for number, case in enumerate(cases, 1):
             directory = place_case(case, folder, ISA, "native")
+            once = [*example, directory, "--threads", 2, "--iterations", 1]
             runs: list[list[object]] = []
-            if case.seq_len:
-                files = ["--inputs", directory / "in", "--expect", directory / "out"]
-                runs.append([*example, directory, "--threads", 2, "--iterations", 1, *files])
+            for run in runs_of(case, directory):
+                shape = [] if case.seq_len else ["--shape", run.name]
+                runs.append([*once, *shape, "--inputs", run / "in", "--expect", run / "out"])
             if python:
                 runs.append([*python, "-c", LOAD, directory])
             for arguments in runs:

@@ -123,6 +123,13 @@ def place_case(case: Case, folder: Path, isa: str, baseline: str) -> Path:
     return directory
 
 
+def runs_of(case: Case, directory: Path) -> list[Path]:
+    """Return the directories with the inputs and outputs of an artifact's runs."""
+    if case.seq_len:
+        return [directory]
+    return [directory / "{}x{}".format(*shape) for shape in OPEN_SHAPES]
+
+
 def write_run(folder: Path, loaded: LoadedModel, inputs: Mapping[str, NDArray[Any]]) -> None:
     """Write inputs to `in` and what a model here makes of them to `out`, a raw file each."""
     for name, tensors in (("in", inputs), ("out", loaded.run(**inputs))):

@@ -12,6 +12,7 @@ from relax_modules import random_values
 from tiny_artifact import build_tiny_artifact, tiny_inputs
 
 from tvm_sparse.runtime.artifact import load
+from tvm_sparse.runtime.tile_map import micro_batches
 
 pytestmark = pytest.mark.e2e
 
@@ -82,15 +83,17 @@ def test_a_build_of_any_length(
     program: Path, artifact: Path, open_artifacts: dict[str, Path], tmp_path: Path
 ) -> None:
     directory = open_artifacts["dense"]
-    inputs, _ = random_values(open_encoder()[0], batch=3, seq_len=17)
-    for name, values in inputs.items():
-        values.tofile(tmp_path / f"{name}.bin")
-    folders = ("--inputs", tmp_path, "--outputs", tmp_path)
-    done = run(program, directory, "--shape", "3x17", "--iterations", 1, *folders)
-    assert done.returncode == 0, done.stderr
-    for name, expected in load(directory).run(**inputs).items():
-        values = np.fromfile(tmp_path / f"{name}.bin", np.float32).reshape(expected.shape)
-        np.testing.assert_array_equal(values, expected)
+    for batch, seq_len, parts in ((3, 17, 1), (9, 48, 2)):
+        assert len(micro_batches([seq_len] * batch, 1)) == parts
+        inputs, _ = random_values(open_encoder()[0], batch=batch, seq_len=seq_len)
+        for name, values in inputs.items():
+            values.tofile(tmp_path / f"{name}.bin")
+        how = ("--shape", f"{batch}x{seq_len}", "--threads", 1, "--iterations", 1)
+        done = run(program, directory, *how, "--inputs", tmp_path, "--outputs", tmp_path)
+        assert done.returncode == 0, done.stderr
+        for name, expected in load(directory, threads=1).run(**inputs).items():
+            values = np.fromfile(tmp_path / f"{name}.bin", np.float32).reshape(expected.shape)
+            np.testing.assert_array_equal(values, expected)
     for where, shape, said in (
         (directory, "3x49", "the build takes up to 9x48"),
         (directory, "3x", "--shape 3x given: write sequences x tokens, as 3x17"),

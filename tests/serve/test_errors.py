@@ -84,7 +84,7 @@ def inputs(*given: dict[str, Any], **more: Any) -> dict[str, Any]:
             EMBED,
             inputs(TEXT, parameters={"top_k": 3}),
             400,
-            "unknown parameter 'top_k': there are normalize_embeddings, prompt_name, prompt",
+            "unknown parameter 'top_k': there are batch_size, show_progress_bar, normalize_",
         ),
         (EMBED, inputs(TEXT, parameters={"prompt": 3}), 400, "parameter 'prompt': Expected str"),
         (EMBED, inputs(TEXT, parameters=3), 400, "'parameters' must be an object"),

@@ -30,6 +30,8 @@ def diagnose(cache_dir: str | os.PathLike[str] | None = None) -> Diagnosis:
         Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
     """
     host, cache = detect_host(), Cache(cache_dir)
+    sizes = [entry.size_bytes for entry in cache.ls()]
+    places = look_at_places(cache.root, len(sizes), sum(sizes))
     return Diagnosis(
         environment=detect_environment(host.cores),
         cpu_features=known_features(host.features),
@@ -37,6 +39,6 @@ def diagnose(cache_dir: str | os.PathLike[str] | None = None) -> Diagnosis:
         memory_available_bytes=available_memory_bytes(),
         cpu_quota=cpu_quota(),
         cache_dir=str(cache.root),
-        cache_bytes=sum(entry.size_bytes for entry in cache.ls()),
-        findings=(*look_at_machine(host), *look_at_software(), *look_at_places(cache)),
+        cache_bytes=sum(sizes),
+        findings=(*look_at_machine(host), *look_at_software(), *places),
     )

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tvm_sparse.cache.store import Cache
 from tvm_sparse.diagnosis.record import Finding
 from tvm_sparse.processes.temporary import PREFIX
 from tvm_sparse.words import counted
@@ -17,12 +16,18 @@ from tvm_sparse.words import counted
 _ROOM_BYTES = 2 << 30
 
 
-def look_at_places(cache: Cache) -> Iterator[Finding]:
-    """Yield the findings."""
-    entries = cache.ls()
-    size = sum(entry.size_bytes for entry in entries)
-    held = f"{counted(len(entries), 'entry')}, {size / 1e6:.0f} MB"
-    yield _look_at_place("cache", cache.root, held, "name another with --cache-dir")
+def look_at_places(cache_root: Path, entries: int, size_bytes: int) -> Iterator[Finding]:
+    """Yield the findings.
+
+    Parameters
+    ----------
+    cache_root : Path
+        Where the cache is.
+    entries, size_bytes : int
+        What it holds.
+    """
+    held = f"{counted(entries, 'entry')}, {size_bytes / 1e6:.0f} MB"
+    yield _look_at_place("cache", cache_root, held, "name another with --cache-dir")
     # The command line has a place of its own there.
     temporary = Path(tempfile.gettempdir())
     if temporary.name.startswith(PREFIX):

@@ -93,11 +93,6 @@ class TiledValues:
         batch, seq_len = numbers if len(numbers) == 2 else (1, prod(numbers))
         return choose_layout(batch, seq_len, self.target, self._block_rows)
 
-    def unpacked(self, tiled: Tiled) -> relax.Var:
-        """Return the row-major form (batch, seq_len, features) of what lies in tiles."""
-        whole = self.whole(tiled)
-        return self.emit(UnpackTokens(tiled.layout)(whole.var, self.map_of(tiled.layout)))
-
     def map_of(self, layout: TokenLayout) -> relax.Var | None:
         """Return the last operand of operators on tiles, None where tiles are all alike."""
         return self.tile_map if layout.is_open else None
@@ -110,7 +105,8 @@ class TiledValues:
         if var in self._weight_vars:
             return self.weights.keep(var)
         if var not in self.rows:
-            rows = self.unpacked(self.tiled[var])
+            whole = self.whole(self.tiled[var])
+            rows = self.emit(UnpackTokens(whole.layout)(whole.var, self.map_of(whole.layout)))
             if tensor_shape(rows) != tensor_shape(var):
                 rows = self.emit(relax.op.reshape(rows, tensor_shape(var)))
             self.rows[var] = rows

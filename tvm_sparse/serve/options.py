@@ -13,8 +13,8 @@ from tvm_sparse.serve.refusal import wrong
 from tvm_sparse.text.pipelines import Pipeline
 from tvm_sparse.text.question_answering import AnswerOptions, QuestionAnswering
 
-#: What the server decides, or what would be printed.
-_OURS = {"batch_size", "show_progress_bar", "return_documents", "texts", "return"}
+#: Clients of sentence-transformers say them, and there is nobody here to be shown anything.
+_UNHEARD = ("show_progress_bar",)
 #: The format of a string may ask for any width.
 _TEMPLATE = "hypothesis_template"
 
@@ -30,7 +30,8 @@ def call(pipeline: Pipeline, *arguments: Any, **options: Any) -> Any:
         The pipeline refuses what it is asked.
     """
     check_options(pipeline, options)
-    return pipeline(*arguments, **options)
+    heard = {name: value for name, value in options.items() if name not in _UNHEARD}
+    return pipeline(*arguments, **heard)
 
 
 def check_options(pipeline: Pipeline, options: Mapping[str, Any]) -> None:
@@ -65,4 +66,4 @@ def _option_types(pipeline: type) -> dict[str, Any]:
     names = [one.name for one in given if one.kind is one.KEYWORD_ONLY]
     # Positional in its pipeline, and yet an option: the texts are what is asked.
     names += [name for name in ("candidate_labels",) if name in hints]
-    return {name: hints[name] for name in names if name not in _OURS}
+    return {name: hints[name] for name in names}
