@@ -29,9 +29,10 @@ WORDS = ("time", "person", "year", "way", "day", "thing", "man", "world", "life"
 ECHO = """
 import sys, uvloop
 from tvm_sparse.serve.config import HttpConfig, QueueConfig
+from tvm_sparse.serve.listening import listen
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.served_model import ServedModel, Signature
-from tvm_sparse.serve.server import Server, listen
+from tvm_sparse.serve.server import Server
 from tvm_sparse.serve.streams import Streams
 from tvm_sparse.serve.tensors import TensorPlace
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import uvloop
 
 from tvm_sparse.serve.config import GrpcConfig, HttpConfig
+from tvm_sparse.serve.listening import listen, reserve
 from tvm_sparse.serve.repository import Repository
-from tvm_sparse.serve.server import Server, listen, reserve
+from tvm_sparse.serve.server import Server
 
 
 @dataclass(frozen=True)

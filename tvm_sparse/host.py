@@ -155,6 +155,39 @@ def threads_here(threads: int | None) -> int:
     return threads
 
 
+def shares_of_cores(count: int, processes: int) -> list[tuple[int, list[int]]]:
+    """Return how many cores each of some processes has, and which.
+
+    Parameters
+    ----------
+    count : int
+        Cores of all together, from `threads_here`.
+    processes : int
+        How many, at most as many.
+
+    Returns
+    -------
+    list of (int, list of int)
+        Cores of each, and their numbers: neighbours, which share what cores share. There are none
+        where it is the system's to choose: cores are left over, or a quota counts time and not
+        cores.
+    """
+    bounds = [(n * count // processes, (n + 1) * count // processes) for n in range(processes)]
+    here = sorted(os.sched_getaffinity(0), key=_place_of_core)
+    pinned = here if processes > 1 and len(here) == count else []
+    return [(end - start, pinned[start:end]) for start, end in bounds]
+
+
+def _place_of_core(core: int) -> tuple[int, int, int]:
+    """Return a core's package, its physical core, and its number."""
+    topology = Path(f"/sys/devices/system/cpu/cpu{core}/topology")
+    package, physical = (
+        _read(topology / name).strip() for name in ("physical_package_id", "core_id")
+    )
+    known = package.isdigit() and physical.isdigit()
+    return (int(package), int(physical), core) if known else (0, core, core)
+
+
 @functools.cache
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """Return the CPU time per time that the cgroups of this process have, None without a limit.

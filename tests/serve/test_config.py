@@ -129,6 +129,8 @@ def test_more_streams_than_cores() -> None:
     config = ServeConfig((ModelConfig("a", "b"),), cores=1, streams=2)
     with pytest.raises(ConfigError, match=r"^streams 2 given: they share 1 core"):
         config.threads()
+    with pytest.raises(ConfigError, match=r"^workers 2 given: they share 1 core"):
+        ServeConfig((ModelConfig("a", "b"),), cores=1, workers=2).threads()
 
 
 def test_addresses_of_the_command_line() -> None:

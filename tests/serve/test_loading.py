@@ -51,7 +51,7 @@ def server(artifacts: dict[str, Path], root: Path, tmp_path: Path) -> Iterator[R
     settings = ControlConfig(load_unload=True, roots=(str(root),))
     config = ServeConfig(models, HttpConfig(port=0), cores=1, control=settings)
     repository = Repository()
-    repository.expect(config)
+    repository.share(config)
     control = ModelControl(config, [HereSite(repository)], lambda _: None, Snapshots(tmp_path))
     repository.control = control
     asyncio.run(control.start())

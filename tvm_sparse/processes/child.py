@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import tvm_sparse
 from tvm_sparse.errors import BuildError
 from tvm_sparse.processes.channel import Channel
 from tvm_sparse.processes.failures import death, revive
+from tvm_sparse.processes.start import Environment, start
 from tvm_sparse.progress import silent
 
 #: What a child says last is at the end; a library may have filled the rest.
 _STDERR_TAIL_BYTES = 1 << 16
 
-#: Values of environment variables; None leaves one out that this process has.
-Environment = Mapping[str, str | None]
 #: Receives an event of the child: what it gave to `report`.
 OnEvent = Callable[[Any], None]
 
@@ -72,22 +66,9 @@ class Child:
                 ours, theirs = socket.socketpair()
                 self._channel = stack.enter_context(contextlib.closing(Channel(ours)))
                 stack.enter_context(theirs)
-                # Its other end stays open as long as this process lives and wants the child to.
-                lifeline, _ = (stack.enter_context(os.fdopen(fd)) for fd in os.pipe())
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", module, str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self._stderr,
-                    pass_fds=(theirs.fileno(), lifeline.fileno()),
-                    env=_environment(environment or {}),
-                    start_new_session=True,
-                )
-                _kill_at_end(lifeline.fileno(), self._process.pid)
+                self._process = start(module, theirs, stack, environment, self._stderr)
             except OSError as error:
                 raise BuildError(f"the process that {purpose} cannot be started: {error}") from None
-            theirs.close()
-            lifeline.close()
             self._open = stack.pop_all()
 
     @property
@@ -180,31 +161,3 @@ def call(
     """
     with Child(module, purpose, environment) as child:
         return child.ask(request, on_event)
-
-
-def _kill_at_end(pipe: int, group: int) -> None:
-    """Have the kernel kill a process group when a pipe loses its writer, this process.
-
-    That ends processes which are starting, stopped or deep in C code, too. It holds as long as one
-    of them has the pipe open, whether it knows of it or not. Should this process be killed before
-    it gets here, the child finds nobody to answer to. (PR_SET_PDEATHSIG would also be told of the
-    end of the *thread* that started the child, and ends the child alone.)
-
-    Parameters
-    ----------
-    pipe : int
-        Its reading end, on which nothing ever arrives.
-    group : int
-        Its number.
-    """
-    fcntl.fcntl(pipe, fcntl.F_SETOWN, -group)
-    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
-
-
-def _environment(changes: Environment) -> dict[str, str]:
-    """Return the environment of a child, which must find the package that this process runs."""
-    merged = {**os.environ, **changes}
-    root = str(Path(tvm_sparse.__path__[0]).parent)
-    merged["PYTHONPATH"] = os.pathsep.join(filter(None, (root, merged.get("PYTHONPATH"))))
-    return {name: value for name, value in merged.items() if value is not None}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.host import threads_here
+from tvm_sparse.host import shares_of_cores, threads_here
 from tvm_sparse.records.read import check_settings
 from tvm_sparse.records.yaml_file import read_yaml
 from tvm_sparse.serve.deepsparse import from_deepsparse, is_deepsparse
@@ -154,6 +154,8 @@ class ServeConfig:
         Threads for all kernels; None for every core.
     streams : {"latency", "throughput"} or int
         Runs at a time, which share the cores: one, one for each core, or so many.
+    workers : int
+        Processes that answer, which share the cores; streams are those of each.
     control : ControlConfig
         How what is served changes.
     """
@@ -163,20 +165,34 @@ class ServeConfig:
     grpc: GrpcConfig | None = None
     cores: Annotated[int, Meta(ge=1, le=4096)] | None = None
     streams: Literal["latency", "throughput"] | Annotated[int, Meta(ge=1, le=4096)] = "latency"
+    workers: Annotated[int, Meta(ge=1, le=1024)] = 1
     control: ControlConfig = ControlConfig()
 
     def __post_init__(self) -> None:
         check_names(self.models)
 
-    def threads(self) -> tuple[int, int]:
-        """Return how many runs there are at a time, and how many threads each has.
+    def shares(self) -> list[tuple[int, list[int]]]:
+        """Return how many cores each process has, and which; see `shares_of_cores`.
 
         Raises
         ------
         ConfigError
-            This machine has fewer cores, or fewer than streams.
+            This machine has fewer.
         """
         cores = threads_here(self.cores)
+        if self.workers > cores:
+            raise ConfigError(f"workers {self.workers} given: they share {counted(cores, 'core')}")
+        return shares_of_cores(cores, self.workers)
+
+    def threads(self) -> tuple[int, int]:
+        """Return how many runs a process has at a time, and how many threads each has.
+
+        Raises
+        ------
+        ConfigError
+            This machine has fewer cores, or fewer than workers or streams.
+        """
+        cores = min(count for count, _ in self.shares())
         named = {"latency": 1, "throughput": cores}
         streams = named[self.streams] if isinstance(self.streams, str) else self.streams
         if streams > cores:

@@ -17,7 +17,7 @@ from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig, check_nam
 from tvm_sparse.serve.refusal import not_now, wrong
 from tvm_sparse.serve.sites import Site
 from tvm_sparse.serve.snapshots import Look, Snapshots, look_at
-from tvm_sparse.serve.statistics import ServerCounts
+from tvm_sparse.serve.statistics import ServerCounts, Statistics
 
 
 class ModelControl:
@@ -28,7 +28,7 @@ class ModelControl:
     config : ServeConfig
         What is served at first.
     sites : sequence of Site
-        Where; may change.
+        Where.
     say : callable
         Receives lines about what happens.
     snapshots : Snapshots or None
@@ -42,6 +42,8 @@ class ModelControl:
         What is served, by name, with the directories that were named.
     looks : dict of str to Look
         Of the directories, when they were last loaded, or failed to be.
+    sites : list of Site
+        Where; further ones `join`.
     config_failures : int
         How often a changed configuration could not be used.
     """
@@ -53,10 +55,11 @@ class ModelControl:
         say: Callable[[str], None],
         snapshots: Snapshots | None = None,
     ) -> None:
-        self._config, self._sites, self._say, self._snapshots = config, sites, say, snapshots
+        self._config, self.sites, self._say, self._snapshots = config, list(sites), say, snapshots
         self._known = {one.name: one for one in config.models}
         self._turn = asyncio.Lock()
         self._copies: dict[str, str] = {}
+        self._lost: dict[str, Statistics] = {}
         self._failures: dict[str, int] = {}
         self._reloads: dict[str, int] = {}
         self.is_open = False
@@ -77,9 +80,27 @@ class ModelControl:
                 await self._commit(one, await self._prepare(one, f"models[{index}]"))
         self.is_open = True
 
-    def models(self) -> list[ModelConfig]:
-        """Return what is served, as a process that begins to answer has to load it."""
-        return [replace(one, model=self._copies[name]) for name, one in self.served.items()]
+    async def join(self, site: Site) -> None:
+        """Have a further site serve what the others serve, and from now on change with them.
+
+        Raises
+        ------
+        TvmSparseError
+            A model cannot be served there.
+        """
+        async with self._turn:
+            for name, one in self.served.items():
+                await site.prepare(one, name, self._copies[name])
+                await site.commit(name)
+            self.sites.append(site)
+
+    def leave(self, site: Site) -> None:
+        """Forget a site that has ended, and keep what it has counted."""
+        if site in self.sites:
+            self.sites.remove(site)
+            self._lost = ServerCounts.merged([self._lost, site.last]).models
+            for one in self._lost.values():
+                one.pending = 0
 
     async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Load or renew a model; see `Repository.load`.
@@ -152,7 +173,11 @@ class ModelControl:
 
     async def statistics(self) -> ServerCounts:
         """Return what happened to the requests of each name, in all sites."""
-        found = ServerCounts.merged(await self._everywhere(lambda site: site.counts()))
+        counts = await self._everywhere(lambda site: site.counts())
+        lost = {
+            name: one for name, one in self._lost.items() if any(name in all_ for all_ in counts)
+        }
+        found = ServerCounts.merged([*counts, lost])
         found.config_failures = self.config_failures
         for name, one in found.models.items():
             owner = name.removesuffix(TENSORS)
@@ -197,9 +222,8 @@ class ModelControl:
         copy = one.model
         if self._snapshots is not None:
             copy = await asyncio.to_thread(self._snapshots.keep, one.model)
-        copied = replace(one, model=copy)
         try:
-            await self._everywhere(lambda site: site.prepare(copied, where))
+            await self._everywhere(lambda site: site.prepare(one, where, copy))
         except TvmSparseError as error:  # in words of who knows nothing of copies
             raise type(error)(str(error).replace(copy, one.model)) from None
         return copy
@@ -211,6 +235,8 @@ class ModelControl:
 
     async def _retire(self, name: str, reason: str) -> None:
         del self.served[name], self._copies[name]
+        for key in (name, name + TENSORS):
+            self._lost.pop(key, None)
         await self._everywhere(lambda site: site.retire(name, reason))
         self._say(f"unloaded: {name}")
 
@@ -220,7 +246,7 @@ class ModelControl:
             self._snapshots.forget_others(self._copies.values())
 
     async def _everywhere(self, do: Callable[[Site], Awaitable[Any]]) -> list[Any]:
-        return await asyncio.gather(*(do(site) for site in self._sites))
+        return await asyncio.gather(*(do(site) for site in self.sites))
 
     def _allow(self) -> None:
         if not self._config.control.load_unload:

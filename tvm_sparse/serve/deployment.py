@@ -103,8 +103,7 @@ def deploy(
     of_texts, of_tensors = (
         counts.setdefault(name, Statistics()) for name in (one.name, tensors_name)
     )
-    delay_s = one.queue.max_delay_us / 1e6
-    queued = QueuedModel(loaded, streams, delay_s, of_texts, of_tensors)
+    queued = QueuedModel(loaded, streams, one.queue.max_delay_us / 1e6)
     served = functools.partial(ServedModel, streams=streams, queue=one.queue)
     tensors = served(
         tensors_name,
@@ -115,6 +114,7 @@ def deploy(
     tensors.ready = True
     if task is None:
         queued.run(**{s.name: np.zeros(_least(s.shape, s.axes), s.dtype) for s in loaded.inputs})
+        queued.alone.statistics = of_tensors
         return Deployment(one, (tensors,), None)
     text = open_texts(queued, metadata, Path(one.model))
     pipeline = TEXT_TASKS[task].make(text)
@@ -123,6 +123,8 @@ def deploy(
     except Refusal as error:
         raise ConfigError(f"{where}.options: {error.message}") from None
     list(text.run([Example("ready")]))
+    # From here on: nobody asked for the first run.
+    queued.together.statistics, queued.alone.statistics = of_texts, of_tensors
     asked = served(
         one.name,
         signature_of_texts(task),

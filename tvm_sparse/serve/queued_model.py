@@ -9,7 +9,6 @@ from tvm_sparse.config import MICRO_BATCH_TOKENS
 from tvm_sparse.errors import InputError
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.serve.backends.backend import Build
-from tvm_sparse.serve.statistics import Statistics
 from tvm_sparse.serve.streams import Lane, Streams
 from tvm_sparse.serve.ticket import get_ticket
 
@@ -29,29 +28,23 @@ class QueuedModel:
         Shared by all models.
     delay_s : float
         Seconds to wait for sequences that could share a run.
-    together, alone : Statistics
-        Where runs of sequences and of rectangles are counted.
+
+    Attributes
+    ----------
+    together, alone : Lane
+        Runs of sequences, and of rectangles.
     """
 
-    def __init__(
-        self,
-        model: Build,
-        streams: Streams,
-        delay_s: float,
-        together: Statistics,
-        alone: Statistics,
-    ) -> None:
+    def __init__(self, model: Build, streams: Streams, delay_s: float = 0.0) -> None:
         self._model, self._streams = model, streams
         self._ids = model.inputs[0].name
         # More than this in a run makes it no faster, only later.
         work = MICRO_BATCH_TOKENS * model.threads
         most = model.inputs[0].shape[0] if model.inputs[0].shape else 1
         self.together: Lane[_Sequence, Outputs] = Lane(
-            self._run_sequences, self._length, most, work, delay_s, together
+            self._run_sequences, self._length, most, work, delay_s
         )
-        self.alone: Lane[_Sequence, Outputs] = Lane(
-            self._run_rectangle, lambda _inputs: 0, statistics=alone
-        )
+        self.alone: Lane[_Sequence, Outputs] = Lane(self._run_rectangle, lambda _inputs: 0)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:

@@ -63,7 +63,12 @@ class Repository:
     _deployed: dict[str, Deployment] = field(default_factory=dict)
 
     def expect(self, config: ServeConfig) -> None:
-        """Take note of which models will come, and of how they will run.
+        """Take note of which models will come."""
+        self.expected |= {one.name for one in config.models}
+        self.expected_paths |= {one.path for one in config.models}
+
+    def share(self, config: ServeConfig) -> None:
+        """Take note of how models will run.
 
         Raises
         ------
@@ -73,8 +78,6 @@ class Repository:
         streams, self.threads = config.threads()
         self.streams = Streams(streams)
         self.config = config
-        self.expected |= {one.name for one in config.models}
-        self.expected_paths |= {one.path for one in config.models}
 
     @property
     def ready(self) -> bool:
@@ -159,7 +162,7 @@ class Repository:
         """Return what happened to the requests of each name, in this process."""
         return {name: model.statistics for name, model in list(self.models.items())}
 
-    def prepare(self, one: ModelConfig, where: str) -> None:
+    def prepare(self, one: ModelConfig, where: str, directory: str = "") -> None:
         """Load a model beside what is served, and have it answer once; takes its time.
 
         Parameters
@@ -168,6 +171,8 @@ class Repository:
             The model.
         where : str
             Its place in the configuration, for messages.
+        directory : str
+            A copy of its artifact, to be loaded instead.
 
         Raises
         ------
@@ -175,7 +180,9 @@ class Repository:
             It cannot be served.
         """
         self._prepared.pop(one.name, None)
-        self._prepared[one.name] = deploy(one, where, self.threads, self.streams, self._counts)
+        copied = replace(one, model=directory or one.model)
+        new = deploy(copied, where, self.threads, self.streams, self._counts)
+        self._prepared[one.name] = replace(new, config=one)
 
     def abandon(self, names: Iterable[str], faults: Mapping[str, str]) -> None:
         """Forget what was prepared, if something was.
@@ -250,6 +257,7 @@ def load_models(config: ServeConfig, repository: Repository) -> None:
     ArtifactError, ConfigError, DependencyError, InputError
         One cannot be served.
     """
+    repository.share(config)
     repository.expect(config)
     for index, one in enumerate(config.models):
         repository.prepare(one, f"models[{index}]")

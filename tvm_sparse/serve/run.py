@@ -32,6 +32,10 @@ def serve(config: ServeConfig, say: Callable[[str], None], path: str | None = No
     """
     check_dependencies(SERVING)
     check_config(config)
-    from tvm_sparse.serve.server import run
+    # One process answers by itself; it takes another one to keep several.
+    if config.workers == 1:
+        from tvm_sparse.serve.one_process import run
+    else:
+        from tvm_sparse.serve.supervisor import run
 
     run(config, say, path)

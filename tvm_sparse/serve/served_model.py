@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 from tvm_sparse.errors import ConfigError, InputError, TvmSparseError
 from tvm_sparse.serve.config import QueueConfig
 from tvm_sparse.serve.inference import Request, check_inputs, check_outputs
+from tvm_sparse.serve.job_threads import JobThreads
 from tvm_sparse.serve.pace import Pace
 from tvm_sparse.serve.refusal import Refusal, canceled, not_now, too_late, wrong
 from tvm_sparse.serve.statistics import Statistics
 from tvm_sparse.serve.streams import Streams
 from tvm_sparse.serve.tensors import Tensor, TensorPlace
 from tvm_sparse.serve.ticket import Ticket, set_ticket
-from tvm_sparse.serve.workers import Workers
 
 Answer = TypeVar("Answer")
 Gone = Callable[[], Awaitable[Any]]
@@ -82,7 +82,7 @@ class ServedModel:
         self.statistics, self.ready = statistics or Statistics(), False
         self._pace = Pace()
         self._answer, self._streams = answer, streams
-        self._workers = Workers(min(_THREADS, queue.max_size), f"tvm_sparse-{name}")
+        self._workers = JobThreads(min(_THREADS, queue.max_size), f"tvm_sparse-{name}")
 
     def check(self, request: Request) -> None:
         """Refuse a request that does not fit the model.

@@ -7,22 +7,14 @@ import contextlib
 import signal
 import socket
 import threading
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-import uvloop
 
-from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve.app import App
-from tvm_sparse.serve.config import GrpcConfig, HttpConfig, ServeConfig
-from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.config import GrpcConfig, HttpConfig
 from tvm_sparse.serve.repository import Repository
-from tvm_sparse.serve.sites import HereSite
-from tvm_sparse.serve.snapshots import Snapshots, copies
-from tvm_sparse.serve.watch import Watch
 
 #: Pooled clients keep connections for about a minute.
 _KEEP_ALIVE_S = 75
@@ -43,12 +35,18 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         Bounds of a request.
     grpc : GrpcConfig or None
         Where to answer gRPC as well.
+    shared : bool
+        Whether other processes answer there, too.
     """
 
     def __init__(
-        self, repository: Repository, http: HttpConfig, grpc: GrpcConfig | None = None
+        self,
+        repository: Repository,
+        http: HttpConfig,
+        grpc: GrpcConfig | None = None,
+        shared: bool = False,
     ) -> None:
-        self._repository, self._grpc = repository, grpc
+        self._repository, self._grpc, self._shared = repository, grpc, shared
         self._calls: Any = None  # what answers them, once it does
         settings = uvicorn.Config(
             App(repository, http.max_body_mb << 20),
@@ -71,7 +69,7 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         if self._grpc is not None:
             from tvm_sparse.serve.rpc.server import start  # only who asks for it loads gRPC
 
-            self._calls = await start(self._repository, self._grpc)
+            self._calls = await start(self._repository, self._grpc, self._shared)
         await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -93,83 +91,3 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def run(config: ServeConfig, say: Callable[[str], None], path: str | None = None) -> None:
-    """Serve until a signal; see `serve.run.serve`."""
-    repository, faults = Repository(), []
-    repository.expect(config)
-    grpc = config.grpc and reserve(config.grpc)
-    server = Server(repository, config.http, grpc)
-
-    async def load(control: ModelControl) -> None:
-        try:
-            await control.start()
-            say(f"ready: {', '.join(repository.models)}")
-            if config.control.watch:
-                await Watch(control, path, say).run()
-        except Exception as error:  # raised below
-            faults.append(error)
-            server.should_exit = True
-
-    async def answer(bound: socket.socket, snapshots: Snapshots | None) -> None:
-        control = ModelControl(config, [HereSite(repository)], say, snapshots)
-        repository.control = control
-        loading = asyncio.create_task(load(control))
-        await server.serve([bound])
-        loading.cancel()
-
-    with listen(config.http) as bound, copies(config) as snapshots, warnings.catch_warnings():
-        # Texts that were cut, and the like: nobody reads them here.
-        warnings.simplefilter("ignore")
-        host, port = bound.getsockname()[:2]
-        say(f"listening on http://{_join(host, port)}")
-        if grpc is not None:
-            say(f"listening on grpc://{_join(grpc.host, grpc.port)}")
-        with contextlib.closing(uvloop.new_event_loop()) as loop:
-            loop.run_until_complete(answer(bound, snapshots))
-    repository.close()
-    if faults:
-        raise faults[0]
-    say("ended")
-
-
-@contextlib.contextmanager
-def listen(address: HttpConfig | GrpcConfig) -> Iterator[socket.socket]:
-    """Yield a socket that listens at an address.
-
-    Raises
-    ------
-    ConfigError
-        It is taken, or none of this machine.
-    """
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((address.host, address.port))
-            bound.listen(_BACKLOG)
-        except OSError as error:
-            reason = error.strerror or error
-            section = "http" if isinstance(address, HttpConfig) else "grpc"
-            raise ConfigError(
-                f"{_join(address.host, address.port)} cannot be listened at ({reason}): give "
-                f"another {section}.host or {section}.port"
-            ) from None
-        yield bound
-
-
-def reserve(grpc: GrpcConfig) -> GrpcConfig:
-    """Return where gRPC will listen, which opens its port itself: one that is free.
-
-    Raises
-    ------
-    ConfigError
-        See `listen`.
-    """
-    with listen(grpc) as bound:
-        return replace(grpc, port=bound.getsockname()[1])
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

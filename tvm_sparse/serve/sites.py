@@ -8,15 +8,23 @@ from typing import Protocol
 
 from tvm_sparse.errors import ArtifactError, TvmSparseError
 from tvm_sparse.serve.config import ModelConfig
+from tvm_sparse.serve.job_threads import JobThreads
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.statistics import Statistics
-from tvm_sparse.serve.workers import Workers
 
 
 class Site(Protocol):
-    """A process that answers; see `Repository` for what the methods do."""
+    """A process that answers; see `Repository` for what the methods do.
 
-    async def prepare(self, one: ModelConfig, where: str) -> None:
+    Attributes
+    ----------
+    last : dict of str to Statistics
+        What had happened to requests when that was last asked.
+    """
+
+    last: dict[str, Statistics]
+
+    async def prepare(self, one: ModelConfig, where: str, directory: str) -> None:
         """Load a model beside what is served."""
 
     async def abandon(self, names: Collection[str], faults: Mapping[str, str]) -> None:
@@ -43,9 +51,10 @@ class HereSite:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._thread = Workers(1, "tvm_sparse-load")
+        self.last: dict[str, Statistics] = {}
+        self._thread = JobThreads(1, "tvm_sparse-load")
 
-    async def prepare(self, one: ModelConfig, where: str) -> None:
+    async def prepare(self, one: ModelConfig, where: str, directory: str) -> None:
         """Load a model beside what is served."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
@@ -57,7 +66,7 @@ class HereSite:
         def prepare() -> None:
             fault: Exception | None = None
             try:
-                self._repository.prepare(one, where)
+                self._repository.prepare(one, where, directory)
             except TvmSparseError as error:  # raised where it is awaited
                 fault = error
             except Exception as error:  # what was served still is
@@ -83,4 +92,5 @@ class HereSite:
 
     async def counts(self) -> dict[str, Statistics]:
         """Return what happened to requests."""
-        return self._repository.counts()
+        self.last = self._repository.counts()
+        return self.last

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from tvm_sparse.serve.ticket import Ticket
@@ -139,3 +139,21 @@ class ServerCounts:
             for name, one in part.items():
                 sums.models.setdefault(name, Statistics()).add(one)
         return sums
+
+
+def counts_to(counts: Mapping[str, Statistics]) -> dict[str, Any]:
+    """Return counts as JSON has them."""
+    return {name: asdict(one) for name, one in counts.items()}
+
+
+def counts_from(document: Mapping[str, Any]) -> dict[str, Statistics]:
+    """Return the counts that `counts_to` was given."""
+    return {name: _statistics(one) for name, one in document.items()}
+
+
+def _statistics(document: Mapping[str, Any]) -> Statistics:
+    made: dict[str, Any] = dict(document)
+    for one in fields(Statistics):
+        if one.default_factory is Total:
+            made[one.name] = Total(**made[one.name])
+    return Statistics(**{**made, "failures": Counter(made["failures"])})

@@ -10,7 +10,7 @@ from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.rpc.service import Service
 
 
-async def start(repository: Repository, config: GrpcConfig) -> aio.Server:
+async def start(repository: Repository, config: GrpcConfig, shared: bool) -> aio.Server:
     """Start to answer calls.
 
     Parameters
@@ -19,6 +19,8 @@ async def start(repository: Repository, config: GrpcConfig) -> aio.Server:
         What is served.
     config : GrpcConfig
         Where to listen.
+    shared : bool
+        Whether other processes listen there, too.
 
     Raises
     ------
@@ -28,7 +30,7 @@ async def start(repository: Repository, config: GrpcConfig) -> aio.Server:
     options = [
         ("grpc.max_receive_message_length", config.max_message_mb << 20),
         ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared)),
     ]
     server = aio.server(options=options)
     server.add_generic_rpc_handlers((Service(repository).handler(),))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 
-class Workers:
+class JobThreads:
     """So many threads at most, started as they are needed; all methods are for the event loop.
 
     An executor of the standard library does the same, for 30 microseconds more a job.

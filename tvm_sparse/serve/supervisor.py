@@ -1,0 +1,244 @@
+"""Several processes that answer at one address, and the one that keeps them: it answers nothing.
+
+The kernel hands connections out among them: each has a socket of its own that listens at the
+address (SO_REUSEPORT). The supervisor keeps these open: connections to a process that has died wait
+for the one that takes its place, and only those are lost that it had accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from tvm_sparse.errors import BuildError, TvmSparseError
+from tvm_sparse.processes.start import start
+from tvm_sparse.serve.config import ModelConfig, ServeConfig
+from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.listening import hold, join, listen
+from tvm_sparse.serve.peer import Answer, GoneError, Peer
+from tvm_sparse.serve.snapshots import Snapshots, copies
+from tvm_sparse.serve.statistics import Statistics, counts_from, counts_to
+from tvm_sparse.serve.watch import Watch
+
+_MODULE = "tvm_sparse.serve.worker"
+#: Longer than workers take to answer what is under way.
+_END_S = 40.0
+#: Seconds between looks at what workers have counted, of which that much is lost with one.
+_COUNT_S = 1.0
+#: One that dies sooner waits for longer and longer before it is started again.
+_YOUNG_S, _LONGEST_WAIT_S = 10.0, 10.0
+
+
+class WorkerSite:
+    """A process that answers; a `Site`. What is asked of one that has died is nothing.
+
+    Parameters
+    ----------
+    stack : ExitStack
+        Ends it.
+    answer : callable
+        Answers what it asks.
+    listening : socket
+        Where requests come.
+
+    Raises
+    ------
+    BuildError
+        It cannot be started.
+    """
+
+    def __init__(
+        self, stack: contextlib.ExitStack, answer: Answer, listening: socket.socket
+    ) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            self.process: subprocess.Popen[bytes] = start(_MODULE, theirs, stack, kept=[listening])
+        except OSError as error:
+            ours.close()
+            raise BuildError(f"a process that answers cannot be started: {error}") from None
+        self.peer = Peer(ours, answer)
+        self.talk = asyncio.create_task(self.peer.run())
+        self.last: dict[str, Statistics] = {}
+
+    async def ask(self, what: str, **fields: Any) -> Any:
+        """Have it do something."""
+        with contextlib.suppress(GoneError):
+            return await self.peer.ask(what, **fields)
+
+    async def prepare(self, one: ModelConfig, where: str, directory: str) -> None:
+        """Load a model beside what is served."""
+        model = msgspec.to_builtins(one)
+        await self.ask("prepare", model=model, where=where, directory=directory)
+
+    async def abandon(self, names: Collection[str], faults: Mapping[str, str]) -> None:
+        """Forget some that were loaded, and note why."""
+        await self.ask("abandon", names=list(names), faults=dict(faults))
+
+    async def commit(self, name: str) -> None:
+        """Have it take requests."""
+        await self.ask("commit", name=name)
+
+    async def retire(self, name: str, reason: str) -> None:
+        """Take a model away."""
+        await self.ask("retire", name=name, reason=reason)
+
+    async def counts(self) -> dict[str, Statistics]:
+        """Return what happened to requests."""
+        self.last = counts_from(await self.ask("counts") or counts_to(self.last))
+        return self.last
+
+
+class Supervisor:
+    """Keeps the processes that answer.
+
+    Parameters
+    ----------
+    config : ServeConfig
+        What to serve, at ports that are held.
+    say : callable
+        Receives lines about what happens.
+    path : str or None
+        The file that says what to serve.
+    snapshots : Snapshots or None
+        Where artifacts are copied.
+    stack : ExitStack
+        Ends the processes.
+    """
+
+    def __init__(
+        self,
+        config: ServeConfig,
+        say: Callable[[str], None],
+        path: str | None,
+        snapshots: Snapshots | None,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self._config, self._say, self._path, self._stack = config, say, path, stack
+        self._shares = config.shares()
+        self._sites: list[WorkerSite] = []
+        self._sockets: dict[int, socket.socket] = {}
+        self._control = ModelControl(config, [], say, snapshots)
+
+    async def run(self) -> None:
+        """Serve until a signal.
+
+        Raises
+        ------
+        TvmSparseError
+            A model or an address of the configuration cannot be served.
+        """
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        jobs = [asyncio.create_task(one) for one in (ended.wait(), self._serve())]
+        await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+        for job in jobs:
+            job.cancel()
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        for bound in self._sockets.values():
+            bound.close()
+        await asyncio.gather(*(self._end(site) for site in self._sites))
+        for one in results:
+            if isinstance(one, Exception):
+                raise one
+
+    async def _serve(self) -> None:
+        """Start all processes, load the models, and keep both as they should be."""
+        self._sites = [self._start(index) for index in range(self._config.workers)]
+        self._control.sites += self._sites
+        await asyncio.gather(*(self._begin(*one) for one in enumerate(self._sites)))
+        await asyncio.gather(*(site.ask("listen") for site in self._sites))
+        await self._control.start()
+        if any(site.talk.done() for site in self._sites):
+            raise BuildError("a process that answers ended before its models had answered")
+        self._say(f"ready: {', '.join(self._control.served)}")
+        jobs = [self._keep(index, site) for index, site in enumerate(self._sites)]
+        if self._config.control.watch:
+            jobs.append(Watch(self._control, self._path, self._say).run())
+        await asyncio.gather(self._count(), *jobs)
+
+    def _start(self, index: int) -> WorkerSite:
+        if index not in self._sockets:
+            bound = self._stack.enter_context(listen(self._config.http, shared=True))
+            self._sockets[index] = bound
+        site = WorkerSite(self._stack, self._answer, self._sockets[index])
+        self._say(f"worker {index}: process {site.process.pid}")
+        return site
+
+    async def _begin(self, index: int, site: WorkerSite, first: bool = True) -> None:
+        """Tell a process what it is for."""
+        cores, pinned = self._shares[index]
+        config = msgspec.to_builtins(replace(self._config, workers=1, cores=cores))
+        await site.ask("begin", config=config, cores=pinned, first=first)
+
+    async def _keep(self, index: int, site: WorkerSite) -> None:
+        """Start a process again whenever it has ended."""
+        deaths = 0
+        while True:
+            born = time.monotonic()
+            await site.talk
+            status = await asyncio.to_thread(site.process.wait)
+            self._control.leave(site)
+            how = f"signal {-status}" if status < 0 else f"status {status}"
+            self._say(f"worker {index}: process {site.process.pid} ended with {how}")
+            deaths = 1 if time.monotonic() - born > _YOUNG_S else deaths + 1
+            if deaths > 1:
+                self._sockets.pop(index).close()  # what comes goes to the others
+                await asyncio.sleep(min(_LONGEST_WAIT_S, 0.25 * 2**deaths))
+            site = self._sites[index] = self._start(index)
+            await self._replace(index, site)
+
+    async def _replace(self, index: int, site: WorkerSite) -> None:
+        """Have a process take the place of one that has ended."""
+        try:
+            await self._begin(index, site, first=False)
+            await self._control.join(site)
+            await site.ask("listen")
+            self._say(f"worker {index}: answers")
+        except TvmSparseError as error:
+            self._say(f"worker {index}: {error}")
+            site.process.kill()
+
+    async def _count(self) -> None:
+        """Keep what processes have counted, for when they die."""
+        while True:
+            await asyncio.sleep(_COUNT_S)
+            await self._control.statistics()
+
+    async def _answer(self, what: str, fields: dict[str, Any]) -> Any:
+        """Do what a process asks, which concerns all of them."""
+        if what == "load":
+            return await self._control.load(**fields)
+        if what == "unload":
+            return await self._control.unload(**fields)
+        found = await self._control.statistics()
+        return {"models": counts_to(found.models), "config_failures": found.config_failures}
+
+    async def _end(self, site: WorkerSite) -> None:
+        """Have a process answer what is under way, and end."""
+        site.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(site.process.wait, _END_S)
+
+
+def run(config: ServeConfig, say: Callable[[str], None], path: str | None = None) -> None:
+    """Serve until a signal; see `serve.run.serve`."""
+    with contextlib.ExitStack() as stack:
+        http = stack.enter_context(hold(config.http))
+        say(f"listening on http://{join(http.host, http.port)}")
+        grpc = config.grpc and stack.enter_context(hold(config.grpc))
+        if grpc is not None:
+            say(f"listening on grpc://{join(grpc.host, grpc.port)}")
+        snapshots = stack.enter_context(copies(config))
+        held = replace(config, http=http, grpc=grpc)
+        asyncio.run(Supervisor(held, say, path, snapshots, stack).run())
+    say("ended")
