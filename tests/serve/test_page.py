@@ -20,7 +20,9 @@ from tvm_sparse.serve.pipeline_bodies import answer_body, is_pipeline_body
 from tvm_sparse.serve.repository import Repository, Route
 from tvm_sparse.text.pipelines import TEXT_TASKS
 
-pytestmark = pytest.mark.e2e
+# Models of tests take short texts.
+_CUT = "ignore::tvm_sparse.text.text_model.CutWarning"
+pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings(_CUT)]
 
 LONG = "class <b>0</b> " * 60
 ANSWERED = (
@@ -140,7 +142,6 @@ def test_a_page_without_models(browser) -> None:
         browser.until("document.getElementById('about').innerText.includes('tensors alone')")
 
 
-@pytest.mark.filterwarnings("ignore::tvm_sparse.text.text_model.CutWarning")
 def test_every_task_has_a_form(pages, browser, tmp_path) -> None:
     """What the page asks of a task is what its route takes, and it reads what this answers."""
     browser.open(f"http://{pages.address}/")
@@ -160,3 +161,17 @@ def test_every_task_has_a_form(pages, browser, tmp_path) -> None:
             lines = browser.run(read, sample, reply)
             assert all(one["text"] for one in lines), (task, lines)
             assert all(np.isfinite(one["score"]) for one in lines if "score" in one)
+
+
+def test_the_page_of_the_interface(pages, browser) -> None:
+    browser.resize(1280, 900)
+    browser.open(f"http://{pages.address}/docs")
+    browser.faults()
+    browser.until("document.querySelectorAll('details.card').length > 10")
+    card = "details[data-path='/predict/most']"
+    browser.click(f"{card} > summary")
+    browser.until(f'document.querySelector("{card} textarea")')
+    browser.click(f"{card} .try button")
+    browser.until(f"document.querySelector(\"{card} .try pre\").innerText.startsWith('200 in')")
+    assert '"labels": [' in browser.texts(f"{card} .try pre")[0]
+    assert browser.faults() == []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
+from tvm_sparse.serve.address import Address, Visit
 from tvm_sparse.serve.descriptions import (
     describe_config,
     describe_model,
@@ -16,76 +16,11 @@ from tvm_sparse.serve.descriptions import (
 from tvm_sparse.serve.inference import parse_json, read_parameters
 from tvm_sparse.serve.messages import Answer, to_json
 from tvm_sparse.serve.metrics import write_metrics
+from tvm_sparse.serve.openapi.describe import describe_api
 from tvm_sparse.serve.pages import page_file, page_models
 from tvm_sparse.serve.refusal import Refusal
-from tvm_sparse.serve.repository import Repository
-from tvm_sparse.serve.served_model import ServedModel
 
 _METRICS = b"text/plain; version=0.0.4; charset=utf-8"
-
-
-@dataclass(frozen=True)
-class Visit:
-    """A request at an address.
-
-    Attributes
-    ----------
-    repository : Repository
-        What is served.
-    words : dict of str to str
-        What stands in the address where its pattern has braces.
-    body : bytes
-        Of the request.
-    """
-
-    repository: Repository
-    words: dict[str, str]
-    body: bytes = b""
-
-    def model(self) -> ServedModel:
-        """Return the model that the address names.
-
-        Raises
-        ------
-        Refusal
-            There is none, or not yet.
-        """
-        return self.repository.model(self.words["name"], self.words.get("version", "1"))
-
-
-@dataclass(frozen=True)
-class Address:
-    """An address, and what is answered there.
-
-    Attributes
-    ----------
-    method : {"GET", "POST"}
-        Of HTTP.
-    path : str
-        Words in braces stand for any.
-    answer : callable
-        Answers a visit.
-    summary : str
-        What it is for, in a few words.
-    """
-
-    method: Literal["GET", "POST"]
-    path: str
-    answer: Callable[[Visit], Awaitable[Answer]]
-    summary: str
-
-    def match(self, words: list[str]) -> dict[str, str] | None:
-        """Return what stands for the braces in the words of a path; None where it is another."""
-        pattern = self.path.strip("/").split("/")
-        if len(pattern) != len(words):
-            return None
-        found = {}
-        for ours, given in zip(pattern, words, strict=True):
-            if ours.startswith("{"):
-                found[ours[1:-1]] = given
-            elif ours != given:
-                return None
-        return found
 
 
 def find(path: str) -> tuple[Address, dict[str, str]]:
@@ -188,31 +123,54 @@ async def _page_models(visit: Visit) -> Answer:
     return _json(page_models(visit.repository))
 
 
+async def _openapi(visit: Visit) -> Answer:
+    return _json(describe_api(visit.repository, ADDRESSES))
+
+
+async def _docs(_visit: Visit) -> Answer:
+    return page_file("docs.html")
+
+
 _MODEL = "/v2/models/{name}"
 _VERSION = f"{_MODEL}/versions/{{version}}"
 _CONTROL = "/v2/repository/models/{name}"
+_SERVER, _MODELS, _CONTROLS = "server", "models", "control"
 #: The first that fits is taken.
 ADDRESSES = (
-    Address("GET", "/v2", _server, "the server's name, version and extensions"),
-    Address("GET", "/v2/health/live", _live, "whether the server answers"),
-    Address("GET", "/v2/health/ready", _ready, "whether every model has answered once"),
-    Address("GET", "/v2/models/stats", _all_stats, "what happened to requests, of all models"),
+    Address("GET", "/v2", _server, "name, version and extensions", _SERVER, "Server"),
+    Address("GET", "/v2/health/live", _live, "whether the server answers", _SERVER),
+    Address("GET", "/v2/health/ready", _ready, "whether every model has answered once", _SERVER),
+    Address("GET", "/v2/models/stats", _all_stats, "counts of all models", _MODELS, "Statistics"),
     *(
         address
         for path in (_MODEL, _VERSION)
         for address in (
-            Address("GET", path, _model, "inputs and outputs of a model"),
-            Address("GET", f"{path}/ready", _model_ready, "whether a model has answered once"),
-            Address("GET", f"{path}/config", _model_config, "a model's configuration"),
-            Address("GET", f"{path}/stats", _model_stats, "what happened to a model's requests"),
+            Address("GET", path, _model, "inputs and outputs of a model", _MODELS, "Model"),
+            Address("GET", f"{path}/ready", _model_ready, "whether it has answered once", _MODELS),
+            Address(
+                "GET", f"{path}/config", _model_config, "its settings", _MODELS, "ModelSettings"
+            ),
+            Address(
+                "GET",
+                f"{path}/stats",
+                _model_stats,
+                "its counts",
+                _MODELS,
+                "Statistics",
+            ),
         )
     ),
-    Address("POST", "/v2/repository/index", _index, "names and states of all models"),
-    Address("POST", f"{_CONTROL}/load", _load, "load a model"),
-    Address("POST", f"{_CONTROL}/unload", _unload, "unload a model"),
-    Address("GET", "/metrics", _metrics, "metrics in Prometheus' text format"),
-    Address("GET", "/config", _config, "the configuration that is served"),
-    Address("GET", "/", _page, "a page to ask all models of a task"),
-    Address("GET", "/page/models", _page_models, "what the page shows of the models"),
+    Address(
+        *("POST", "/v2/repository/index", _index, "names and states of all models", _MODELS),
+        *("Index", "IndexRequest"),
+    ),
+    Address("POST", f"{_CONTROL}/load", _load, "load a model", _CONTROLS, "", "LoadRequest"),
+    Address("POST", f"{_CONTROL}/unload", _unload, "unload a model", _CONTROLS, "", "LoadRequest"),
+    Address("GET", "/metrics", _metrics, "metrics for Prometheus", _SERVER, "text/plain"),
+    Address("GET", "/config", _config, "the configuration", _SERVER, "ServeConfig"),
+    Address("GET", "/", _page, "a page to ask all models of a task", _SERVER, "text/html"),
+    Address("GET", "/docs", _docs, "a page of this description", _SERVER, "text/html"),
+    Address("GET", "/openapi.json", _openapi, "this description", _SERVER, "application/json"),
+    Address("GET", "/page/models", _page_models, "what the page shows", _SERVER, "Page"),
     Address("GET", "/page/{file}", _page_file, "a file of the pages"),
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
 
-from tvm_sparse.serve.addresses import Visit, find
+from tvm_sparse.serve.address import Visit
+from tvm_sparse.serve.addresses import find
 from tvm_sparse.serve.deployment import Route
 from tvm_sparse.serve.inference import (
     LENGTH_HEADER,

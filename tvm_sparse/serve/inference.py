@@ -125,7 +125,8 @@ def read_request(document: Mapping[str, Any], data: memoryview) -> Request:
         start += size
     if start != len(data):
         raise wrong(f"{len(data) - start} bytes of binary data belong to no input")
-    wanted = document.get("outputs") or []
+    wanted = document.get("outputs")
+    wanted = [] if wanted is None else wanted
     if not isinstance(wanted, list):
         raise wrong("'outputs' must be an array")
     parameters = read_parameters(document)
@@ -167,7 +168,7 @@ def check_inputs(model: str, places: Sequence[TensorPlace], inputs: Mapping[str,
                 f"unexpected inference input '{name[:100]}' for model '{model}': it takes "
                 f"{', '.join(known)}"
             )
-        if tensor.datatype not in (place.datatype, _WIDER.get(place.datatype)):
+        if tensor.datatype not in (place.datatype, WIDER.get(place.datatype)):
             raise wrong(
                 f"inference input '{name}' data-type is '{tensor.datatype}', model '{model}' "
                 f"expects '{place.datatype}'"
@@ -228,7 +229,7 @@ def write_response(
 
 
 #: Taken too, where the numbers fit.
-_WIDER = {"INT32": "INT64"}
+WIDER = {"INT32": "INT64"}
 
 
 def _text(entry: Any, name: str) -> str:

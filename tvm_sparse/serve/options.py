@@ -43,7 +43,7 @@ def check_options(pipeline: Pipeline, options: Mapping[str, Any]) -> None:
         Saying which.
     """
     kind: Any = type(pipeline)
-    known = _option_types(kind)
+    known = option_types(kind)
     for name, value in options.items():
         if name not in known:
             raise wrong(f"unknown parameter '{name[:100]}': there are {', '.join(known) or 'none'}")
@@ -57,7 +57,7 @@ def check_options(pipeline: Pipeline, options: Mapping[str, Any]) -> None:
 
 
 @functools.cache
-def _option_types(pipeline: type) -> dict[str, Any]:
+def option_types(pipeline: type) -> dict[str, Any]:
     """Return the types of a pipeline's options."""
     if issubclass(pipeline, QuestionAnswering):
         return get_type_hints(AnswerOptions)

@@ -39,7 +39,7 @@ def answer_body(task: str, pipeline: Pipeline, options: Mapping[str, Any], body:
         A field is missing, unknown, or holds what the pipeline refuses.
     """
     needed, ask = BODIES[task]
-    known = (*needed, *_FURTHER.get(task, ()))
+    known = (*needed, *FURTHER.get(task, ()))
     missing = [name for name in needed if name not in body]
     unknown = [name for name in body if name not in known]
     for what, names in (("missing", missing), ("unknown", unknown)):
@@ -133,6 +133,6 @@ BODIES: dict[str, tuple[tuple[str, ...], _Ask]] = {
     "text-ranking": (("query", "documents"), _rank),
 }
 #: Fields that may be left out.
-_FURTHER = {
+FURTHER = {
     "zero-shot-classification": ("labels", "hypothesis_template", "multi_class"),
 }

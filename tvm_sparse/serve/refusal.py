@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+#: What HTTP's numbers mean here, for those who write clients.
+REASONS = {
+    400: "it is no JSON, or holds a wrong name, type, shape, parameter or id",
+    404: "there is no such model or address",
+    413: "the body, unpacked, is too large",
+    500: "the model failed",
+    503: "not now: not loaded yet, the queue is full, or it waited too long",
+}
+
 
 class Refusal(Exception):
     """A request that is not answered.

@@ -20,7 +20,7 @@ Tensors = dict[str, Tensor]
 Options = Mapping[str, Any]
 PLATFORM = "tvm_sparse_text"
 #: Parameters of requests that are for the server, or for Triton.
-_NOT_OPTIONS = {
+NOT_OPTIONS = {
     *("binary_data_output", "timeout", "priority", "sequence_id", "sequence_start"),
     *("sequence_end", "triton_enable_empty_final_response"),
 }
@@ -71,7 +71,7 @@ def answer_texts(
         Texts or options that the pipeline refuses.
     """
     texts = {name: tensor.texts(name) for name, tensor in request.inputs.items()}
-    given = {k: v for k, v in request.parameters.items() if k not in _NOT_OPTIONS}
+    given = {k: v for k, v in request.parameters.items() if k not in NOT_OPTIONS}
     counts = {len(value) for value in texts.values()}
     if 0 in counts:
         raise wrong("no text given: the first extent of an input is 0")
