@@ -199,8 +199,8 @@ class ServedModel:
         try:
             self._workers.submit(run, self.statistics.pending)
             return await done
-        except asyncio.CancelledError:
-            drop(canceled("the client has left"))
+        except asyncio.CancelledError:  # and what was awaited is cancelled already
+            self._streams.drop(ticket, canceled("the client has left"))
             raise
         finally:
             timer.cancel()

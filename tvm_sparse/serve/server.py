@@ -74,10 +74,16 @@ class Server(uvicorn.Server):  # type: ignore[misc]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is under way."""
-        ends = [super().shutdown(sockets)]
-        if self._calls is not None:
-            ends.append(self._calls.stop(_DRAIN_S))
-        await asyncio.gather(*ends)
+        await asyncio.gather(super().shutdown(sockets), self._end_calls())
+
+    async def _end_calls(self) -> None:
+        if self._calls is None:
+            return
+        ending = asyncio.create_task(self._calls.stop(_DRAIN_S))
+        while not ending.done() and not self.force_exit:
+            await asyncio.wait([ending], timeout=0.1)
+        await self._calls.stop(None)  # a second signal ends what is under way
+        await ending
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

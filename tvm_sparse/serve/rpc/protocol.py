@@ -92,6 +92,7 @@ _ENUMS = {
 }
 
 
+@functools.cache
 def message(name: str) -> Any:
     """Return the class of a message."""
     return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"{PACKAGE}.{name}"))
