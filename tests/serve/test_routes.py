@@ -56,6 +56,7 @@ def test_metrics_move(server) -> None:
     after = metrics()
     moved = {name: value - before[name] for name, value in after.items()}
     assert moved["nv_inference_request_success", ""] == 1
+    assert moved["nv_inference_count", ""] == 2
     assert moved["nv_inference_request_failure", "OTHER"] == 1
     assert moved["nv_inference_exec_count", ""] == 1
     whole = moved["nv_inference_request_duration_us", ""]

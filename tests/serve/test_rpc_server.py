@@ -17,10 +17,10 @@ from slow_model import Slow
 import tvm_sparse
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve.config import GrpcConfig
+from tvm_sparse.serve.listening import reserve
 from tvm_sparse.serve.pace import Pace
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.rpc.protocol import message
-from tvm_sparse.serve.server import reserve
 from tvm_sparse.serve.ticket import Ticket
 
 pytestmark = pytest.mark.e2e

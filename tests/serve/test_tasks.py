@@ -13,7 +13,7 @@ from text_checkpoints import mask_token
 
 from tvm_sparse.serve.inference import Request, check_inputs, check_outputs, write_response
 from tvm_sparse.serve.messages import to_json
-from tvm_sparse.serve.pipeline_bodies import BODIES, answer_body, is_pipeline_body
+from tvm_sparse.serve.pipeline_bodies import BODIES, answer_body, count_texts, is_pipeline_body
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.tensors import of_texts
 from tvm_sparse.serve.text_answers import TEXT_FORMS, answer_texts
@@ -162,3 +162,19 @@ def check_fill_mask(task: str, pipeline: Pipeline) -> None:
 def test_all_tasks_can_be_asked_in_both_ways() -> None:
     assert list(TEXT_FORMS) == list(TEXT_TASKS)
     assert set(BODIES) == set(TEXT_TASKS)
+
+
+@pytest.mark.parametrize(
+    ("task", "body", "count"),
+    [
+        ("question-answering", {"question": "who", "context": "a"}, 1),
+        ("text-ranking", {"query": "who", "documents": TEXTS}, 3),
+        ("text-classification", {"sequences": [["a", "pair"], "b"]}, 2),
+        ("zero-shot-classification", {"sequences": "a", "labels": ["x", "y", "z"]}, 1),
+        ("fill-mask", {"inputs": TEXTS}, 3),
+        ("fill-mask", {"inputs": 3}, 1),
+        ("fill-mask", {}, 1),
+    ],
+)
+def test_texts_are_counted(task, body, count) -> None:
+    assert count_texts(task, body) == count

@@ -128,7 +128,10 @@ async def _ask(route: Route, document: dict[str, Any], receive: Receive, send: S
     """Send the answer of a pipeline to a body, and how long it took."""
     ticket = Ticket()
     answer = await route.model.work(
-        lambda: to_json(route.answer(document)), _gone(receive), ticket=ticket
+        lambda: to_json(route.answer(document)),
+        _gone(receive),
+        items=route.count(document),
+        ticket=ticket,
     )
     await respond(send, answer, more=((b"server-timing", ticket.timing()),))
 

@@ -17,7 +17,7 @@ from tvm_sparse.serve.cards import Card, make_card
 from tvm_sparse.serve.check import check_model
 from tvm_sparse.serve.config import TENSORS, ModelConfig
 from tvm_sparse.serve.options import check_options
-from tvm_sparse.serve.pipeline_bodies import answer_body, is_pipeline_body
+from tvm_sparse.serve.pipeline_bodies import answer_body, count_texts, is_pipeline_body
 from tvm_sparse.serve.queued_model import QueuedModel
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.served_model import ServedModel
@@ -43,6 +43,8 @@ class Route:
         Whose queue it is.
     takes : callable
         Tells whether a body is for it.
+    count : callable
+        Returns how many texts a body has.
     answer : callable
         Returns the answer to a body; called in a thread.
     card : Card
@@ -51,6 +53,7 @@ class Route:
 
     model: ServedModel
     takes: Callable[[Body], bool]
+    count: Callable[[Body], int]
     answer: Callable[[Body], Body]
     card: Card
 
@@ -134,7 +137,8 @@ def deploy(
     asked.ready = True
     answer = functools.partial(answer_body, task, pipeline, one.options)
     card = make_card(one.name, task, one.path, metadata, Path(one.model), threads)
-    route = Route(asked, functools.partial(is_pipeline_body, task), answer, card)
+    takes, count = functools.partial(is_pipeline_body, task), functools.partial(count_texts, task)
+    route = Route(asked, takes, count, answer, card)
     return Deployment(one, (asked, tensors), route)
 
 

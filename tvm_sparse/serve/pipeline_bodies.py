@@ -19,6 +19,12 @@ def is_pipeline_body(task: str, body: Body) -> bool:
     return not tensors and all(name in body for name in BODIES[task][0])
 
 
+def count_texts(task: str, body: Body) -> int:
+    """Return how many texts, or pairs of texts, a body asks about."""
+    given = (body.get(name) for name in BODIES[task][0])
+    return max(len(one) if isinstance(one, list) else 1 for one in given)
+
+
 def answer_body(task: str, pipeline: Pipeline, options: Mapping[str, Any], body: Body) -> Body:
     """Return what a task's pipeline answers to such a body.
 

@@ -119,7 +119,7 @@ class ServedModel:
         given = request.parameters.get("timeout")  # microseconds, as Triton has it
         if type(given) is int and given > 0:
             timeout_ms = min(timeout_ms, max(1, given // 1000))
-        items = next((t.shape[0] for t in request.inputs.values() if t.shape), 1)
+        items = max((t.shape[0] for t in request.inputs.values() if t.shape), default=1)
         return await self.work(lambda: self._answer(request), gone, timeout_ms, items, left_s)
 
     async def work(
