@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
 
+from tvm_sparse.serve.access_log import Entry, current, note
 from tvm_sparse.serve.address import Visit
 from tvm_sparse.serve.addresses import find
 from tvm_sparse.serve.deployment import Route
@@ -56,6 +57,19 @@ class App:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        log = self._repository.access_log
+        if log is None:
+            await self._answer(scope, receive, send)
+            return
+        entry = Entry(scope["method"], scope["path"])
+        current.set(entry)
+        try:
+            await self._answer(scope, entry.receiving(receive), entry.sending(send))
+        finally:
+            log.write(entry)
+
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
         try:
             await self._dispatch(scope, receive, send)
         except Refusal as error:
@@ -110,6 +124,7 @@ class App:
             request = read_request(document, memoryview(b""))
         else:
             request = parse_request(body, length)
+        note(id=request.id)
         model.check(request)
         outputs = await model.infer(request, _gone(receive))
         answer, json_bytes = write_response(model.name, request, outputs)

@@ -139,6 +139,25 @@ class ControlConfig:
 
 
 @dataclass(frozen=True)
+class LogConfig:
+    """What is written down.
+
+    Attributes
+    ----------
+    access : bool
+        Whether each request gets a line.
+    format : {"json", "text"}
+        Of the lines.
+    file : str
+        Where they go, at the end of what is there; standard error if empty.
+    """
+
+    access: bool = False
+    format: Literal["json", "text"] = "json"
+    file: str = ""
+
+
+@dataclass(frozen=True)
 class ServeConfig:
     """What to serve.
 
@@ -158,6 +177,8 @@ class ServeConfig:
         Processes that answer, which share the cores; streams are those of each.
     control : ControlConfig
         How what is served changes.
+    log : LogConfig
+        What is written down.
     """
 
     models: Annotated[tuple[ModelConfig, ...], Meta(min_length=1, max_length=1000)]
@@ -167,6 +188,7 @@ class ServeConfig:
     streams: Literal["latency", "throughput"] | Annotated[int, Meta(ge=1, le=4096)] = "latency"
     workers: Annotated[int, Meta(ge=1, le=1024)] = 1
     control: ControlConfig = ControlConfig()
+    log: LogConfig = LogConfig()
 
     def __post_init__(self) -> None:
         check_names(self.models)

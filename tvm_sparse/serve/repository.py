@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from tvm_sparse.serve.access_log import AccessLog
 from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig
 from tvm_sparse.serve.deployment import Deployment, Route, deploy
 from tvm_sparse.serve.refusal import Refusal, not_now
@@ -45,6 +46,8 @@ class Repository:
         Why models are not there, or are not those that their files hold now.
     control : Control or None
         Who may change what is served.
+    access_log : AccessLog or None
+        Where requests are written down.
     threads, streams : int, Streams
         Of a run, and where runs wait.
     """
@@ -56,6 +59,7 @@ class Repository:
     config: ServeConfig | None = None
     faults: dict[str, str] = field(default_factory=dict)
     control: Control | None = None
+    access_log: AccessLog | None = None
     threads: int = 1
     streams: Streams = field(default_factory=lambda: Streams(1))
     _counts: dict[str, Statistics] = field(default_factory=dict)
@@ -78,6 +82,7 @@ class Repository:
         streams, self.threads = config.threads()
         self.streams = Streams(streams)
         self.config = config
+        self.access_log = AccessLog(config.log) if config.log.access else None
 
     @property
     def ready(self) -> bool:

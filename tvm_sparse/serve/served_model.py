@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tvm_sparse.errors import ConfigError, InputError, TvmSparseError
+from tvm_sparse.serve.access_log import note
 from tvm_sparse.serve.config import QueueConfig
 from tvm_sparse.serve.inference import Request, check_inputs, check_outputs
 from tvm_sparse.serve.job_threads import JobThreads
@@ -142,6 +143,7 @@ class ServedModel:
         """
         timeout = _Timeout((timeout_ms or self.queue.timeout_ms) / 1000, left_s)
         ticket, statistics = ticket or Ticket(), self.statistics
+        note(model=self.name, ticket=ticket)
         try:
             if not self.ready:
                 raise not_now(f"model '{self.name}' is not ready yet")

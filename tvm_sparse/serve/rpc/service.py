@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
 
+from tvm_sparse.serve.access_log import Entry, current, note
 from tvm_sparse.serve.descriptions import (
     describe_config,
     describe_model,
@@ -143,9 +144,27 @@ class Service:
         return bytes(answer.SerializeToString())
 
     async def _infer(self, data: bytes, context: _Context) -> Any:
+        """Answer a request, and write it down if such is wanted."""
+        log = self._repository.access_log
+        if log is None:
+            return await self._outputs(data, context)
+        entry = Entry("GRPC", "ModelInfer", received=len(data))
+        current.set(entry)
+        try:
+            answer = await self._outputs(data, context)
+            entry.status, entry.sent = 200, answer.ByteSize()
+            return answer
+        except Refusal as error:
+            entry.status = error.status
+            raise
+        finally:
+            log.write(entry)
+
+    async def _outputs(self, data: bytes, context: _Context) -> Any:
         given = _parse(message("ModelInferRequest"), data)
         model = self._repository.model(given.model_name, given.model_version or "1")
         request = read_request(given, len(data))
+        note(id=request.id)
         model.check(request)
         outputs = await model.infer(request, left_s=context.time_remaining())
         return write_response(model.name, request, outputs)

@@ -1,0 +1,343 @@
+#!/usr/bin/env python
+"""Ask a server for long while its models change under it, and see what it leaves behind.
+
+    scripts/soak_serve.py FIRST SECOND [--seconds 1200] [--reloads 200] [--workers 1] [--kills 0]
+
+FIRST and SECOND are builds of models for sentence embeddings that answer differently. The server
+has FIRST as `steady`, and as `swapped` now the one, now the other: loaded on request, put in its
+place as `export` does it, or named in the changed configuration. Every answer is compared. A broken
+artifact comes in between. At the end the server is told to end under load; what the clients were
+answered must be what the access log says was answered. Exit code 1 if something was wrong.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import yaml
+
+import tvm_sparse
+
+WORDS = ("time", "person", "year", "way", "day", "thing", "man", "world", "life", "hand", "part")
+WAYS = ("request", "directory", "configuration")
+#: A reload of a changed file takes two looks at it.
+PATIENCE_S = 60.0
+TOLERANCE = 1e-4
+
+
+class Clients:
+    """Threads that ask, and count what happened."""
+
+    def __init__(self, address: str, wanted: dict[str, list[np.ndarray]], pause_s: float) -> None:
+        self.address, self.wanted, self.pause_s = address, wanted, pause_s
+        self.counts: Counter[str] = Counter()
+        self.examples: list[str] = []
+        self.ends = threading.Event()
+        self._lock = threading.Lock()
+
+    def count(self, what: str, example: object = "") -> None:
+        """Count something, and keep an example of it."""
+        with self._lock:
+            self.counts[what] += 1
+            if example and len(self.examples) < 20:
+                self.examples.append(f"{what}: {str(example)[:200]}")
+
+    def run(self, seed: int, texts: list[str]) -> None:
+        """Ask until told to end; connections are kept, and now and then closed in mid-air."""
+        rng, connection = random.Random(seed), None
+        while not self.ends.is_set():
+            if connection is None:
+                connection = http.client.HTTPConnection(self.address, timeout=60)
+            number = rng.randrange(len(texts))
+            model = rng.choice(["steady", "swapped"])
+            try:
+                if rng.random() < 0.01:  # a client that leaves
+                    self.ask(connection, model, texts[number])
+                    connection.close()
+                    connection = None
+                    self.count("left")
+                    continue
+                self.ask(connection, model, texts[number])
+                response = connection.getresponse()
+                data = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                refused = isinstance(error, ConnectionRefusedError)
+                self.count("refused connection" if refused else "closed connection", error)
+                connection.close()
+                connection = None
+                if refused and self.ends.wait(0.01):
+                    return
+                continue
+            if response.status != 200:
+                self.count(f"status {response.status}", data)
+                continue
+            found = np.array(json.loads(data)["embeddings"][0])
+            right = any(
+                found.shape == one[number].shape and np.abs(found - one[number]).max() < TOLERANCE
+                for one in self.wanted[model]
+            )
+            self.count("answered" if right else "wrong", "" if right else (model, number))
+            self.ends.wait(self.pause_s * rng.random() * 2)
+
+    def ask(self, connection: http.client.HTTPConnection, model: str, text: str) -> None:
+        """Send a request."""
+        connection.request("POST", f"/predict/{model}", json.dumps({"inputs": text}))
+
+
+class Server:
+    """The server and its files in a directory."""
+
+    def __init__(self, folder: Path, builds: list[Path], workers: int, cores: int) -> None:
+        self.folder, self.builds, self.serial = folder, builds, 0
+        self.log = folder / "access.log"
+        shutil.copytree(builds[0], folder / "swapped")
+        self.config: dict[str, Any] = {
+            "http": {"port": 0},
+            "workers": workers,
+            "cores": cores,
+            "log": {"access": True, "file": str(self.log)},
+            "control": {"watch": True, "load_unload": True, "roots": [str(folder)]},
+            "models": [
+                {"name": "steady", "model": str(builds[0])},
+                {"name": "swapped", "model": str(folder / "swapped")},
+            ],
+        }
+        self.write()
+        self.said: list[str] = []
+        command = [sys.executable, "-m", "tvm_sparse", "serve", str(self.path)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        threading.Thread(target=self._read, daemon=True).start()
+        self.address = self.wait_for("listening on http://").split("http://")[1]
+        self.wait_for("ready: ")
+
+    @property
+    def path(self) -> Path:
+        """Where the configuration is."""
+        return self.folder / "serve.yaml"
+
+    def write(self) -> None:
+        """Write the configuration."""
+        new = self.path.with_suffix(".new")
+        new.write_text(yaml.safe_dump(self.config))
+        new.replace(self.path)
+
+    def _read(self) -> None:
+        for line in self.process.stderr:
+            self.said.append(line.strip())
+
+    def wait_for(self, text: str, after: int = 0) -> str:
+        """Return a line with a text, when it has been said after so many others."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for line in self.said[after:]:
+                if text in line:
+                    return line
+            time.sleep(0.02)
+        raise click.ClickException(f"it never said {text!r}: {self.said[-5:]}")
+
+    def processes(self) -> list[int]:
+        """Those that answer, and the one that keeps them."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [self.process.pid, *map(int, children.read_text().split())]
+
+    def reload(self, way: str, build: Path) -> None:
+        """Have `swapped` be another build, and wait until it is."""
+        after = len(self.said)
+        if way == "request":
+            connection = http.client.HTTPConnection(self.address, timeout=60)
+            self._place(build)
+            connection.request("POST", "/v2/repository/models/swapped/load", "{}")
+            response = connection.getresponse()
+            if response.status != 200:
+                raise click.ClickException(f"load: {response.read()!r}")
+            connection.close()
+        elif way == "directory":
+            self._place(build)
+            self.wait_for("reloaded: swapped", after)
+        else:
+            self.serial += 1
+            model = self.config["models"][1]
+            model["queue"] = {"max_size": 128 + self.serial % 2}
+            self._place(build)
+            self.write()
+            self.wait_for("reloaded: swapped", after)
+
+    def break_it(self) -> None:
+        """Write over the artifact in place with what is none."""
+        after = len(self.said)
+        (self.folder / "swapped" / "model.so").write_bytes(b"no library")
+        self.wait_for("swapped: not reloaded", after)
+
+    def _place(self, build: Path) -> None:
+        place, new, old = (self.folder / name for name in ("swapped", ".new", ".old"))
+        shutil.copytree(build, new)
+        place.rename(old)
+        new.rename(place)
+        shutil.rmtree(old)
+
+    def measure(self) -> dict[str, float]:
+        """Return what all processes hold together: RSS and PSS in MB, files and threads."""
+        sums = Counter[str]()
+        for pid in self.processes():
+            home = Path(f"/proc/{pid}")
+            try:
+                for line in (home / "smaps_rollup").read_text().splitlines()[1:]:
+                    key, value = line.split(":")
+                    if key in ("Rss", "Pss", "Pss_Anon"):
+                        sums[key] += int(value.split()[0]) / 1024
+                sums["files"] += len(list((home / "fd").iterdir()))
+                sums["threads"] += len(list((home / "task").iterdir()))
+            except OSError:
+                continue
+        return dict(sums)
+
+
+@click.command()
+@click.argument("builds", nargs=2, type=click.Path(exists=True, path_type=Path))
+@click.option("--seconds", default=1200.0)
+@click.option("--reloads", default=200)
+@click.option("--clients", default=4)
+@click.option("--pause-ms", default=20.0, help="Mean pause of a client.")
+@click.option("--workers", default=1)
+@click.option("--cores", default=len(os.sched_getaffinity(0)))
+@click.option("--kills", default=0, help="Workers that are killed with -9.")
+def main(
+    builds: tuple[Path, Path],
+    seconds: float,
+    reloads: int,
+    clients: int,
+    pause_ms: float,
+    workers: int,
+    cores: int,
+    kills: int,
+) -> None:
+    """Soak a server."""
+    rng = random.Random(0)
+    texts = [" ".join(rng.choices(WORDS, k=rng.randrange(1, 200))) for _ in range(40)]
+    answers = [
+        [tvm_sparse.load(build, threads=1).encode(text).reshape(-1) for text in texts]
+        for build in builds
+    ]
+    if np.abs(answers[0][0] - answers[1][0]).max() < 10 * TOLERANCE:
+        raise click.ClickException("the builds answer the same: give two that differ")
+    wanted = {"steady": answers[:1], "swapped": answers}
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder), list(builds), workers, cores)
+        try:
+            faults = soak(server, texts, wanted, seconds, reloads, clients, pause_ms, kills)
+        finally:
+            server.process.kill()
+    for fault in faults:
+        click.echo(f"FAULT {fault}")
+    sys.exit(1 if faults else 0)
+
+
+def soak(
+    server: Server,
+    texts: list[str],
+    wanted: dict[str, list[np.ndarray]],
+    seconds: float,
+    reloads: int,
+    clients: int,
+    pause_ms: float,
+    kills: int,
+) -> list[str]:
+    """Return what was wrong."""
+    asking = Clients(server.address, wanted, pause_ms / 1000)
+    threads = [threading.Thread(target=asking.run, args=(n, texts)) for n in range(clients)]
+    for thread in threads:
+        thread.start()
+    start, samples, killed, worst_back_s = time.monotonic(), [], 0, 0.0
+    for number in range(1, reloads + 1):
+        server.reload(WAYS[number % 3], server.builds[number % 2])
+        if number % 20 == 10:
+            server.break_it()
+        if killed < kills and number * kills >= (killed + 1) * reloads * 0.9:
+            worst_back_s = max(worst_back_s, kill(server, killed % (len(server.processes()) - 1)))
+            killed += 1
+        if number % 2 == 0:  # both names have the same build
+            samples.append(server.measure())
+        due = start + seconds * number / reloads
+        if number % max(2, reloads // 10 // 2 * 2) == 0:
+            told = {name: round(value, 1) for name, value in samples[-1].items()}
+            click.echo(f"{time.monotonic() - start:6.0f} s, {number} reloads: {told}", err=True)
+        time.sleep(max(0.0, due - time.monotonic()))
+    before_end = asking.counts.copy()
+    server.process.send_signal(signal.SIGTERM)
+    status = server.process.wait(90)
+    time.sleep(0.2)
+    asking.ends.set()
+    for thread in threads:
+        thread.join()
+    rows = [json.loads(line) for line in server.log.read_text().splitlines()]
+    return report(asking, before_end, rows, samples, killed, worst_back_s, status, clients)
+
+
+def kill(server: Server, index: int) -> float:
+    """Kill a worker, and return the seconds until its place is taken."""
+    after, start = len(server.said), time.monotonic()
+    os.kill(server.processes()[1 + index], signal.SIGKILL)
+    server.wait_for(": answers", after)
+    return time.monotonic() - start
+
+
+def report(
+    asking: Clients,
+    before_end: Counter[str],
+    rows: list[dict[str, Any]],
+    samples: list[dict[str, float]],
+    killed: int,
+    worst_back_s: float,
+    status: int,
+    clients: int,
+) -> list[str]:
+    """Print what happened, and return what of it is wrong."""
+    counts = asking.counts
+    logged = Counter(row["status"] for row in rows if row["path"].startswith("/predict/"))
+    click.echo(f"clients: {dict(counts)}; at the end: {dict(counts - before_end)}")
+    click.echo(f"access log: {dict(logged)}")
+    tenth = max(1, len(samples) // 10)
+    faults = []
+    for name, most in (("Rss", 5.0), ("Pss", 5.0), ("Pss_Anon", 5.0), ("files", 2), ("threads", 2)):
+        first, last = (
+            statistics.median(one[name] for one in part)
+            for part in (samples[tenth : 2 * tenth + 1], samples[-tenth:])
+        )
+        click.echo(
+            f"{name}: {first:.1f} after a tenth, {last:.1f} at the end ({last - first:+.1f})"
+        )
+        if last - first > most:
+            faults.append(f"{name} grew by {last - first:.1f}")
+    if killed:
+        click.echo(f"killed: {killed}, back after {worst_back_s:.2f} s at most")
+    lost = counts["closed connection"]
+    if lost > killed * clients + clients:  # those in flight, and those that meet the end
+        faults.append(f"{lost} closed connections")
+    # A client that left may have been answered before that was seen.
+    unseen = logged[200] - counts["answered"] - counts["wrong"] - counts["left"]
+    if unseen > 0:
+        faults.append(f"{unseen} answers that nobody got")
+    wrong = {k: v for k, v in counts.items() if k.startswith("status") or k == "wrong"}
+    if wrong or status != 0:
+        faults.append(f"{wrong}, exit code {status}, {asking.examples[:5]}")
+    return faults
+
+
+if __name__ == "__main__":
+    main()
