@@ -63,11 +63,12 @@ def main() -> int:
 
 def check(name: str, layers: int) -> Found:
     """Import a model in both ways and run the open one at every shape."""
+    from tvm_sparse.importers.full_config import full_config
+    from tvm_sparse.importers.reference_inputs import reference_inputs
     from tvm_sparse.importers.tensorflow.from_graphdef import from_graphdef
     from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, run_reference
-    from tvm_sparse.importers.tensorflow.huggingface import full_config, load_with_gaps
+    from tvm_sparse.importers.tensorflow.huggingface import load_with_gaps
     from tvm_sparse.importers.tensorflow.importer import open_inputs
-    from tvm_sparse.importers.tensorflow.reference import reference_inputs
 
     preset, _, architecture = name.partition(":")
     spec = replace(LIMIT, model=preset, num_layers=layers)

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 import tvm
 
-from tvm_sparse.importers.tensorflow.layer_places import find_places
+from tvm_sparse.importers.layer_places import find_places
 from tvm_sparse.ir.functions import with_places
 from tvm_sparse.model.layer import Layer
 

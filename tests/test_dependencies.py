@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tvm_sparse.dependencies import FRONTEND, RUNTIME, SERVING, WEIGHTS, check_dependencies
+from tvm_sparse.dependencies import FRONTEND, RUNTIME, SERVING, TORCH, WEIGHTS, check_dependencies
 from tvm_sparse.errors import DependencyError
 
 pytestmark = pytest.mark.unit
@@ -114,7 +114,7 @@ def test_serving_needs_an_extra():
 
 def test_pip_is_asked_for_the_same_ranges():
     declared = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-    needed = {requirement.install for requirement in RUNTIME + FRONTEND + WEIGHTS + SERVING}
+    needed = {requirement.install for requirement in RUNTIME + FRONTEND + TORCH + WEIGHTS + SERVING}
     assert {line for line in needed if f'    "{line}",\n' in declared} == needed
 
 

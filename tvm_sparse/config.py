@@ -18,6 +18,9 @@ WeightsPolicy = Literal["auto", "checkpoint", "random"]
 PruneMethod = Literal["auto", "none", "random", "magnitude"]
 SelectMethod = Literal["auto", "threshold", "model", "measure"]
 InputForm = Literal["full", "single"]
+ImporterChoice = Literal["auto", "tensorflow", "torch"]
+#: The importer that a spec asks for if it asks for none.
+AUTO = "auto"
 
 _DEFAULT_THRESHOLD = 0.5
 #: No size, count or seed is as large; whoever reckons with them may take them for 64-bit integers.
@@ -71,7 +74,8 @@ class ModelSpec(_Spec):
         Sequences that go through the model together, a divisor of `batch`; None leaves it to the
         machine that imports the model, see `for_cores`.
     importer : str
-        A key of `importers.registry.IMPORTERS`.
+        A key of `importers.registry.IMPORTERS`, or `auto` for the first of them that knows the
+        model and is installed.
     is_open : bool
         Whether inputs of any batch and length up to these are taken.
     """
@@ -84,7 +88,7 @@ class ModelSpec(_Spec):
     num_layers: int | None = None
     inputs: InputForm = "full"
     micro_batch: int | None = None
-    importer: str = "tensorflow"
+    importer: str = AUTO
     is_open: bool = False
 
     def __post_init__(self) -> None:

@@ -94,15 +94,42 @@ FRONTEND = (
         "4.55 stopped loading safetensors into TensorFlow, 5.0 removed TensorFlow",
         IMPORTING,
     ),
-)
-#: What reads, keeps and prunes weights, whichever importer is used.
-WEIGHTS = (
     Requirement(
         ("huggingface-hub",),
         (0, 30),
         (1,),
         "huggingface-hub>=0.30,<1",
         "transformers 4.54 works with no other",
+        IMPORTING,
+    ),
+)
+#: What an import from PyTorch depends on; an archive needs none of it.
+TORCH = (
+    Requirement(
+        ("torch",),
+        (2, 13),
+        (2, 14),
+        "torch==2.13.*",
+        "programs are read in the form that it writes",
+        "torch",
+    ),
+    Requirement(
+        ("transformers",),
+        (4, 53),
+        _NO_LIMIT,
+        "transformers>=4.53",
+        "it has the classes of models",
+        "torch",
+    ),
+)
+#: What reads, keeps and prunes weights, whichever importer is used.
+WEIGHTS = (
+    Requirement(
+        ("huggingface-hub",),
+        (0, 30),
+        _NO_LIMIT,
+        "huggingface-hub>=0.30",
+        "models are found and fetched with it",
         IMPORTING,
     ),
     Requirement(
@@ -150,6 +177,7 @@ ONNX = (
 #: What extras are for, where one is missing.
 _PURPOSES = {
     IMPORTING: "importing and pruning models needs the extra '{}', running exported ones does not",
+    "torch": "importing models from PyTorch needs the extra '{}'",
     "serve": "serving needs the extra '{}'",
     "peers": "serving ONNX graphs needs the extra '{}'",
 }
@@ -201,6 +229,15 @@ def check_dependencies(
         raise DependencyError(
             f"{intro}{'; '.join(faults.values())}. Run: python -m pip install {installs}"
         )
+
+
+def fit_together(requirements: Iterable[Requirement]) -> bool:
+    """Whether packages are installed in versions that work together."""
+    try:
+        check_dependencies(requirements)
+    except DependencyError:
+        return False
+    return True
 
 
 @contextmanager

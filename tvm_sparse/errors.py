@@ -6,7 +6,7 @@
     ├── FrontendError               2  a model that cannot be imported
     │   ├── ModelNotFoundError      2  no preset, directory or reachable hub id of that name
     │   ├── CheckpointError         2  files that are missing, truncated or inconsistent
-    │   └── UnsupportedOpError      2  TensorFlow ops without a converter, all of them at once
+    │   └── UnsupportedOpError      2  operators that are not imported, all of them at once
     ├── CacheError                  2  a cache that cannot be read, written or locked
     ├── SparsityError               2  a sparsity or block shape the weights do not allow
     ├── PassError                   1  a compiler pass met a graph it must not guess about
@@ -57,22 +57,27 @@ class CheckpointError(FrontendError):
 
 
 class UnsupportedOpError(FrontendError):
-    """TensorFlow ops that no converter covers.
+    """Operators that no converter covers.
 
     Parameters
     ----------
     unsupported : iterable of (str, str)
-        Pairs of TF op type and node name; every pair is listed in the message.
+        Pairs of operator and node name; every pair is listed in the message.
+    framework : str
+        Whose they are.
     """
 
-    def __init__(self, unsupported: Iterable[tuple[str, str]]) -> None:
+    def __init__(
+        self, unsupported: Iterable[tuple[str, str]], framework: str = "TensorFlow"
+    ) -> None:
         self.unsupported = sorted(set(unsupported))
+        self.framework = framework
         nodes: dict[str, list[str]] = {}
         for op, node in self.unsupported:
             nodes.setdefault(op, []).append(node)
         listing = "; ".join(f"{op} ({', '.join(names)})" for op, names in nodes.items())
         super().__init__(
-            f"the graph uses {len(nodes)} TensorFlow op(s) without a converter: {listing}. "
+            f"the graph uses {len(nodes)} {framework} op(s) without a converter: {listing}. "
             "docs/supported-ops.md lists what is covered"
         )
 

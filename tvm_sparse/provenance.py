@@ -21,6 +21,9 @@ NOT_INSTALLED = "not installed"
 ENTRIES = {
     # A worker imports the importer it is asked for.
     "import tensorflow": ("importers.worker", "importers.tensorflow.importer"),
+    "import torch": (
+        *("importers.worker", "importers.torch.importer", "importers.torch.export.worker"),
+    ),
     "build": ("compiler.build_cache",),
     "machine": ("bench.machine",),
     "kernel": ("tuning.micro_benchmark",),

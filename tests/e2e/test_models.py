@@ -19,10 +19,10 @@ from tolerances import MODEL
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.reference_check import check_against_reference
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.importers.reference_inputs import reference_inputs
 from tvm_sparse.importers.tensorflow.from_graphdef import from_graphdef
 from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, run_reference
 from tvm_sparse.importers.tensorflow.huggingface import load_model
-from tvm_sparse.importers.tensorflow.reference import reference_inputs
 from tvm_sparse.ir.dense_layers import dense_layers
 from tvm_sparse.model.model import Reference
 from tvm_sparse.runtime.compare import difference

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tvm_sparse.config import ModelSpec
+from tvm_sparse.importers.reference_inputs import reference_inputs
 from tvm_sparse.importers.tensorflow.graphdef import (
     FrozenGraph,
     freeze,
@@ -15,7 +16,6 @@ from tvm_sparse.importers.tensorflow.graphdef import (
 )
 from tvm_sparse.importers.tensorflow.huggingface import load_model
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
-from tvm_sparse.importers.tensorflow.reference import reference_inputs
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.sources.source import resolve_source
 

@@ -12,9 +12,9 @@ from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, FrontendError
+from tvm_sparse.importers.random_weights import pruned_nonzeros, random_value
 from tvm_sparse.importers.tensorflow.graphdef import variable_name
 from tvm_sparse.importers.tensorflow.huggingface import load_model, load_with_gaps
-from tvm_sparse.importers.tensorflow.random_weights import pruned_nonzeros, random_value
 from tvm_sparse.sources.source import resolve_source
 
 pytestmark = pytest.mark.e2e

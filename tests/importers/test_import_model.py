@@ -58,7 +58,7 @@ def test_an_import_is_written_once_and_loads(config_dir, store):
     assert facts.config["layer_norm_eps"] == 1e-12
     assert facts.weights.kind == "random"
     assert facts.weights.fingerprint == source.fingerprint
-    assert facts.spec == spec.with_(micro_batch=1)
+    assert facts.spec == spec.with_(micro_batch=1, importer="tensorflow")
     assert facts.inputs[0] == TensorSpec("input_ids", (2, 8), "int32", below=96)
     assert [tensor.name for tensor in facts.outputs] == ["start_logits", "end_logits"]
     assert facts.versions["tensorflow"].startswith("2.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.importers.tensorflow.layer_places import find_places
+from tvm_sparse.importers.layer_places import find_places
 from tvm_sparse.model.layer import Place
 
 pytestmark = pytest.mark.unit

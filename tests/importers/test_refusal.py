@@ -10,9 +10,9 @@ from config_dirs import BERT
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import BuildError, ConfigError, FrontendError
+from tvm_sparse.importers.refusal import reason, refusing
 from tvm_sparse.importers.tensorflow.huggingface import check_tensors, load_model
 from tvm_sparse.importers.tensorflow.importer import import_model
-from tvm_sparse.importers.tensorflow.refusal import reason, refusing
 from tvm_sparse.progress import silent
 from tvm_sparse.sources.source import resolve_source
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.importers.tensorflow.shape_faults import ShapeFault, describe_faults
+from tvm_sparse.importers.shape_faults import ShapeFault, describe_faults
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,9 @@ from pytorch_truth import read_truth, sample, write_checkpoint
 from small_models import CASES, VARIANTS
 
 from tvm_sparse.config import ModelSpec
+from tvm_sparse.importers.full_config import full_config
 from tvm_sparse.importers.tensorflow.graphdef import input_signature, run_reference
-from tvm_sparse.importers.tensorflow.huggingface import full_config, load_model
+from tvm_sparse.importers.tensorflow.huggingface import load_model
 from tvm_sparse.sources.source import resolve_source
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -21,7 +21,7 @@ def imported(directory, cache_dir, monkeypatch):
         raise AssertionError("a process was started")
 
     monkeypatch.setattr("tvm_sparse.importers.import_model.call", no_child)
-    spec = ModelSpec(str(directory), seq_len=8)
+    spec = ModelSpec(str(directory), seq_len=8, importer="tensorflow")
     return import_model(spec, resolve_source(spec), Cache(cache_dir))
 
 

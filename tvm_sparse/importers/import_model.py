@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.cache.store import Cache, CacheEntry
-from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import RUNTIME, WEIGHTS, check_dependencies
+from tvm_sparse.config import AUTO, ModelSpec
+from tvm_sparse.dependencies import RUNTIME, WEIGHTS, check_dependencies, fit_together
 from tvm_sparse.importers.importer import Importer
-from tvm_sparse.importers.registry import find_importer
+from tvm_sparse.importers.registry import IMPORTERS, choose_importer, find_importer
 from tvm_sparse.processes.child import call
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint, versions_of
 from tvm_sparse.sources.checkpoint import find_weights
-from tvm_sparse.sources.source import ModelSource
+from tvm_sparse.sources.source import ARCHIVE_ENDING, ModelSource
 
 
 def import_model(
@@ -47,6 +47,7 @@ def import_model(
         Whatever the import worker raised, of the same class; BuildError if it died; CacheError
         if the cache cannot be written.
     """
+    spec = replace(spec, importer=choose_importer(spec.importer, source).name)
     find_importer(spec.importer).check(source)
     entry = _find_or_import(spec, source, cache, progress)
     # The same weights may have been asked for in other words (auto, random) when it was written.
@@ -55,15 +56,31 @@ def import_model(
     return replace(entry, manifest={**entry.manifest, **_manifest(spec, source, gaps)})
 
 
-def check_packages(spec: ModelSpec) -> None:
+def check_packages(spec: ModelSpec, source: ModelSource | None = None) -> None:
     """Refuse to import with packages that are missing or do not fit, before any work.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The importer is used.
+    source : ModelSource, optional
+        What is imported. Before it is known, it is enough that one importer is installed.
 
     Raises
     ------
     DependencyError
         With the pip command that mends it.
     """
-    check_dependencies(RUNTIME + WEIGHTS + find_importer(spec.importer).requirements)
+    if source is not None:
+        importer = choose_importer(spec.importer, source)
+        check_dependencies(RUNTIME + WEIGHTS + importer.needs(source))
+    elif spec.model.endswith(ARCHIVE_ENDING):
+        check_dependencies(RUNTIME + WEIGHTS)
+    else:
+        names = IMPORTERS if spec.importer == AUTO else (spec.importer,)
+        importers = [find_importer(name) for name in names]
+        chosen = next((i for i in importers if fit_together(i.requirements)), importers[0])
+        check_dependencies(RUNTIME + WEIGHTS + chosen.requirements)
 
 
 def _find_or_import(
@@ -72,7 +89,7 @@ def _find_or_import(
     key = ir_key(spec, source)
     if (entry := cache.get("ir", key)) is not None:
         return entry
-    check_packages(spec)
+    check_packages(spec, source)
     with cache.lock("ir", key, on_wait=progress):
         # Another process may have imported the model while this one waited.
         if (entry := cache.get("ir", key)) is not None:
@@ -104,6 +121,7 @@ def _import(
 
 def ir_key(spec: ModelSpec, source: ModelSource) -> str:
     """Return the cache key of an import: equal for equal weights, shapes and versions."""
+    importer = choose_importer(spec.importer, source)
     return Cache.key(
         {
             "name": source.name,
@@ -116,8 +134,8 @@ def ir_key(spec: ModelSpec, source: ModelSource) -> str:
             "is_open": spec.is_open,
             "inputs": spec.inputs,
             "seed": spec.seed,
-            "versions": _versions(find_importer(spec.importer)),
-            "code": code_fingerprint(f"import {spec.importer}"),
+            "versions": _versions(importer),
+            "code": code_fingerprint(f"import {importer.name}"),
         }
     )
 
@@ -129,7 +147,7 @@ def _manifest(spec: ModelSpec, source: ModelSource, gaps: dict[str, Any]) -> dic
         "task": source.task,
         "weights": {
             "kind": source.kind,
-            "source": source.directory or "seeded",
+            "source": source.directory or source.archive or "seeded",
             "detail": source.detail,
             "fingerprint": source.fingerprint,
             "gaps": gaps,
@@ -146,4 +164,5 @@ def _versions(importer: Importer) -> dict[str, str]:
 
 def _weight_bytes(source: ModelSource) -> int:
     files = find_weights(Path(source.directory)) if source.directory else None
-    return sum(path.stat().st_size for path in files.paths) if files else 0
+    paths = files.paths if files else (Path(source.archive),) if source.archive else ()
+    return sum(path.stat().st_size for path in paths)

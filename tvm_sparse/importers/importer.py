@@ -33,6 +33,8 @@ class Importer:
         Changes to the environment of that process.
     check : callable
         Raises a FrontendError for a source that it cannot import right, as far as its config says.
+    knows : callable
+        Whether it should import a source that is left to choose.
     """
 
     name: str
@@ -40,6 +42,11 @@ class Importer:
     requirements: tuple[Requirement, ...] = ()
     environment: Mapping[str, str | None] = field(default_factory=dict)
     check: Callable[[ModelSource], None] = lambda source: None
+    knows: Callable[[ModelSource], bool] = lambda source: True
+
+    def needs(self, source: ModelSource) -> tuple[Requirement, ...]:
+        """Return the packages that it needs for a source: an archive is read without any."""
+        return self.requirements if source.archive is None else ()
 
     @property
     def distributions(self) -> tuple[str, ...]:

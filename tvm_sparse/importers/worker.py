@@ -33,6 +33,9 @@ def _import(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     spec, source = ModelSpec(**request["spec"]), ModelSource(**request["source"])
     importer = import_module(find_importer(request["importer"]).module)
     imported: Imported = importer.import_model(spec, source, progress)
+    from tvm_sparse.importers.contract import verify
+
+    verify(imported, request["importer"])
     progress("writing the module and its weights")
     _write(Path(request["directory"]), imported)
     return {

@@ -31,7 +31,7 @@ def describe(error: Exception) -> dict[str, Any]:
 
 def _identity(error: Exception) -> dict[str, Any]:
     if isinstance(error, UnsupportedOpError):
-        return {"unsupported": error.unsupported}
+        return {"unsupported": error.unsupported, "framework": error.framework}
     if isinstance(error, TvmSparseError):
         return {"class": type(error).__name__, "message": str(error)}
     if is_lack_of_memory(error):
@@ -65,7 +65,8 @@ def revive(failure: Mapping[str, Any], purpose: str) -> Exception:
 
 def _error(failure: Mapping[str, Any], purpose: str) -> Exception:
     if "unsupported" in failure:
-        return UnsupportedOpError((op, node) for op, node in failure["unsupported"])
+        pairs = ((op, node) for op, node in failure["unsupported"])
+        return UnsupportedOpError(pairs, failure["framework"])
     if "class" in failure:
         error_class: type[TvmSparseError] = getattr(errors, failure["class"])
         return error_class(failure["message"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.errors import CheckpointError, ModelNotFoundError, did_you_mean
+from tvm_sparse.errors import CheckpointError, ConfigError, ModelNotFoundError, did_you_mean
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import (
     architecture_of,
@@ -30,9 +30,12 @@ from tvm_sparse.sources.hub import (
 )
 from tvm_sparse.sources.mask_scores import option_files
 from tvm_sparse.sources.presets import Preset, find_preset, load_presets, preset_names
+from tvm_sparse.sources.pt2_archive import Pt2Archive
 from tvm_sparse.tasks.registry import task_of
 from tvm_sparse.text.tokens import load_tokenizer
 
+#: Of the files of `torch.export.save`.
+ARCHIVE_ENDING = ".pt2"
 # Part of every fingerprint of seeded weights: raise it when `random_weights` draws differently.
 RANDOM_WEIGHTS_VERSION = 1
 
@@ -59,10 +62,12 @@ class ModelSource:
         One line that says which weights these are and why.
     fingerprint : str
         Hash of the weights: of the files' contents, or of what seeded weights follow from.
-    weights_format : {"safetensors", "h5"} or None
+    weights_format : {"safetensors", "h5", "bin"} or None
         Of the checkpoint's files.
     element_sparsity : float or None
         Fraction of zeros that seeded weights get in the encoder's dense layers.
+    archive : str or None
+        The `.pt2` file that holds the weights and the program, instead of a directory.
     """
 
     name: str
@@ -75,6 +80,7 @@ class ModelSource:
     fingerprint: str
     weights_format: str | None = None
     element_sparsity: float | None = None
+    archive: str | None = None
 
     def check_reads_texts(self) -> None:
         """Raise an InputError when a checkpoint has no tokenizer, or one that cannot be read."""
@@ -118,6 +124,8 @@ def resolve_source(spec: ModelSpec, progress: Progress = silent) -> ModelSource:
         The architecture is no encoder this tool imports.
     """
     presets = load_presets()
+    if spec.model.endswith(ARCHIVE_ENDING):
+        return _archive_source(spec)
     preset = find_preset(spec.model)
     if spec.model not in presets and _is_directory_name(spec.model):
         preset, found = None, _find_local(spec)
@@ -230,6 +238,33 @@ def _checkpoint_source(
         detail=f"checkpoint {found.origin}",
         fingerprint=hash_files((*files.paths, *option_files(directory))),
         weights_format=files.format,
+    )
+
+
+def _archive_source(spec: ModelSpec) -> ModelSource:
+    """Return the source that a `.pt2` file is."""
+    path = Path(spec.model).expanduser().absolute()
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"model {spec.model!r} given: there is no such file; `python -m tvm_sparse.export_pt2` "
+            "or torch.export.save makes one"
+        )
+    for option, given in (("--layers", spec.num_layers), ("--weights random", spec.weights)):
+        if given not in (None, "auto", "checkpoint"):
+            raise ConfigError(f"{option} and {spec.model} given: an archive is imported as it is")
+    facts = Pt2Archive(path).facts()
+    architecture = facts.architecture if facts else ""
+    config = {"model_type": "pt2", **(facts.config if facts else {})}
+    return ModelSource(
+        name=spec.model,
+        kind="checkpoint",
+        directory=None,
+        config=config,
+        architecture=architecture or "Model",
+        task=task_of(architecture or "Model").name,
+        detail=f"archive {path}",
+        fingerprint=hash_files((path,)),
+        archive=str(path),
     )
 
 

@@ -17,6 +17,7 @@ from tvm_sparse.cli.options.blocks import (
 from tvm_sparse.cli.options.declare import Command, add, chosen, defaulted, optional
 from tvm_sparse.cli.options.extent import extent_option
 from tvm_sparse.config import (
+    ImporterChoice,
     InputForm,
     ModelSpec,
     PruneMethod,
@@ -58,9 +59,14 @@ inputs_option = chosen(
     "full: every input the model takes; single: input_ids alone.",
 )
 seed_option = defaulted("--seed", 0, "N", "Seed of random weights and of random patterns.")
+importer_option = chosen(
+    *("--importer", ImporterChoice, "auto"),
+    "What reads the model: tensorflow or torch, with the extra of that name; auto: TensorFlow "
+    "where transformers has a class for it, else PyTorch.",
+)
 _SOURCE = (
     *(weights_option, open_batch_option, open_seq_len_option),
-    *(layers_option, inputs_option, seed_option),
+    *(layers_option, inputs_option, importer_option, seed_option),
 )
 
 
@@ -143,4 +149,5 @@ def _model_spec(flags: dict[str, Any]) -> ModelSpec:
         seed=flags.pop("seed"),
         num_layers=flags.pop("layers"),
         inputs=flags.pop("inputs"),
+        importer=flags.pop("importer"),
     )

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.errors import CheckpointError
+from tvm_sparse.importers.shape_faults import ShapeFault, describe_faults
 from tvm_sparse.importers.tensorflow.graphdef import variable_name
-from tvm_sparse.importers.tensorflow.shape_faults import ShapeFault, describe_faults
 from tvm_sparse.model.names import tensorflow_value, torch_name, torch_value
 from tvm_sparse.sources.weight import Weight
 

@@ -9,6 +9,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.errors import FrontendError, UnsupportedOpError
+from tvm_sparse.importers.layer_places import find_places
 from tvm_sparse.importers.raising.pipeline import raise_patterns
 from tvm_sparse.importers.tensorflow.converters.extents import Limits, is_open, settled
 from tvm_sparse.importers.tensorflow.converters.node import (
@@ -22,7 +23,6 @@ from tvm_sparse.importers.tensorflow.converters.node import (
 from tvm_sparse.importers.tensorflow.converters.table import CONVERTERS
 from tvm_sparse.importers.tensorflow.graphdef import FrozenGraph
 from tvm_sparse.importers.tensorflow.inline_calls import inline_calls
-from tvm_sparse.importers.tensorflow.layer_places import find_places
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
 from tvm_sparse.ir.dims import dims_of
 from tvm_sparse.ir.functions import with_places

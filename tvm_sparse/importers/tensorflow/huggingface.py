@@ -5,18 +5,18 @@ Runs in the import worker only.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tvm_sparse.errors import CheckpointError, FrontendError
+from tvm_sparse.importers.full_config import full_config
+from tvm_sparse.importers.random_weights import pruned_nonzeros, random_value
+from tvm_sparse.importers.refusal import reason
 from tvm_sparse.importers.tensorflow.assign_weights import TIED, assign_weights
 from tvm_sparse.importers.tensorflow.graphdef import variable_name
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_transformers
-from tvm_sparse.importers.tensorflow.random_weights import pruned_nonzeros, random_value
-from tvm_sparse.importers.tensorflow.refusal import reason
 from tvm_sparse.sources.architecture import first_position
 from tvm_sparse.sources.checkpoint import find_weights
 from tvm_sparse.sources.source import ModelSource
@@ -86,18 +86,6 @@ def load_with_gaps(source: ModelSource, seed: int) -> Loaded:
         return _assign_checkpoint(model, source)
     _assign_random(model, seed, source.element_sparsity)
     return Loaded(model)
-
-
-def full_config(model: Any) -> dict[str, Any]:
-    """Return a model's config with what its class takes for keys that config.json lacks.
-
-    Whatever a family calls them, its sizes stand there by their common names too.
-    """
-    config = model.config
-    facts = json.loads(config.to_json_string(use_diff=False))
-    facts |= {name: getattr(config, name, None) for name in config.attribute_map}
-    # What begins so is transformers' own, the path of the files among it.
-    return {name: value for name, value in facts.items() if not name.startswith("_")}
 
 
 def _count_from_padding(model: Any, first: int) -> None:

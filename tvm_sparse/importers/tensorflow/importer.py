@@ -9,18 +9,19 @@ import numpy as np
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, FrontendError
+from tvm_sparse.importers.full_config import full_config
 from tvm_sparse.importers.importer import Imported
+from tvm_sparse.importers.reference_inputs import reference_inputs
+from tvm_sparse.importers.refusal import refusing
 from tvm_sparse.importers.tensorflow.graphdef import (
     FrozenGraph,
     freeze,
     input_signature,
     run_reference,
 )
-from tvm_sparse.importers.tensorflow.huggingface import Loaded, full_config, load_with_gaps
+from tvm_sparse.importers.tensorflow.huggingface import Loaded, load_with_gaps
 from tvm_sparse.importers.tensorflow.layer_reference import recorded_layer_norms
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_transformers
-from tvm_sparse.importers.tensorflow.reference import reference_inputs
-from tvm_sparse.importers.tensorflow.refusal import refusing
 from tvm_sparse.model.facts import TensorSpec, WeightGaps
 from tvm_sparse.progress import Progress
 from tvm_sparse.sources.architecture import check_input

@@ -94,5 +94,5 @@ def check_config(source: ModelSource) -> None:
         raise FrontendError(
             f"config.json of {source.name} has {given}, which TensorFlow's class for "
             f"{source.config['model_type']} ignores: its outputs would be wrong; only {known} is "
-            "imported"
+            "imported so; --importer torch takes it as it is"
         )

@@ -11,6 +11,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.errors import FrontendError
+from tvm_sparse.importers import emitter
 from tvm_sparse.importers.tensorflow.converters.extents import Limits, is_open
 from tvm_sparse.ir.dims import Dim
 from tvm_sparse.ir.expressions import tensor_shape
@@ -43,10 +44,8 @@ class Node:
         return FrontendError(f"node {self.name} ({self.op}): {message}")
 
 
-class Emitter:
-    """The dataflow block that converters emit into, in A-normal form.
-
-    Unlike an open `relax.BlockBuilder` scope it can simply be dropped when an import fails.
+class Emitter(emitter.Emitter):
+    """The dataflow block that converters emit into.
 
     Parameters
     ----------
@@ -55,26 +54,8 @@ class Emitter:
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
+        super().__init__()
         self.limits = limits or Limits(1, 1)
-        self._builder = relax.BlockBuilder()
-        self.bindings: list[relax.Binding] = []
-
-    def __call__(self, expr: tvm.ir.Expr) -> tvm.ir.Expr:
-        """Bind the call `expr` to a new variable and return the variable."""
-        value = self._builder.normalize(expr)
-        var = relax.DataflowVar(f"lv{len(self.bindings)}", value.ty)
-        self.bindings.append(relax.VarBinding(var, value))
-        return var
-
-    def function(
-        self, params: list[tvm.ir.Expr], outputs: list[tvm.ir.Expr], num_input: int
-    ) -> relax.Function:
-        """Return the function of one dataflow block that returns the tuple of `outputs`."""
-        result = self._builder.normalize(relax.Tuple(outputs))
-        var = relax.Var("outputs", result.ty)
-        block = relax.DataflowBlock([*self.bindings, relax.VarBinding(var, result)])
-        attrs = tvm.ir.make_node("ir.DictAttrs", num_input=num_input, global_symbol="main")
-        return relax.Function(params, relax.SeqExpr([block], var), result.ty, True, attrs)
 
 
 Emit: TypeAlias = Callable[..., Any]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tvm_sparse.importers.tensorflow.layer_places import find_places
+from tvm_sparse.importers.layer_places import find_places
 from tvm_sparse.model.layer import Place
 
 _STDDEV = 0.02

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from tvm_sparse.model.facts import TensorSpec
+
+class Input(Protocol):
+    """What is read of an input."""
+
+    @property
+    def name(self) -> str:
+        """As the model calls it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In numbers."""
 
 
 def reference_inputs(
-    inputs: Iterable[TensorSpec], config: dict[str, Any], seed: int
+    inputs: Iterable[Input], config: dict[str, Any], seed: int
 ) -> dict[str, np.ndarray]:
     """Return seeded inputs of a model.
 
@@ -22,7 +32,7 @@ def reference_inputs(
 
     Parameters
     ----------
-    inputs : iterable of TensorSpec
+    inputs : iterable of Input
         Names, shapes and dtypes: ids are (batch, seq_len) int32, images (batch, C, H, W) float32.
     config : dict
         The model's config, for `vocab_size` and `pad_token_id`.

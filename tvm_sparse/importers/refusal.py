@@ -1,4 +1,4 @@
-"""What TensorFlow and transformers raise on a model that they or we cannot take: a refusal.
+"""What frameworks and transformers raise on a model that they or we cannot take: a refusal.
 
 Their errors are of dozens of classes and run over pages; what matters of them is one line.
 """

@@ -1,0 +1,133 @@
+"""Archives of `torch.export.save`: read without PyTorch, refused in one line."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pt2_archives import node, write_archive
+
+from tvm_sparse.cli.main import main
+from tvm_sparse.config import ModelSpec
+from tvm_sparse.errors import CheckpointError, ConfigError, FrontendError, UnsupportedOpError
+from tvm_sparse.importers.contract import verify
+from tvm_sparse.importers.torch.importer import import_model
+from tvm_sparse.progress import silent
+from tvm_sparse.sources.pt2_archive import Pt2Archive
+from tvm_sparse.sources.source import resolve_source
+
+pytestmark = pytest.mark.ir
+
+WEIGHTS = {
+    "words.weight": np.random.default_rng(0).normal(size=(50, 16)).astype(np.float32),
+    "layer.0.dense.weight": np.random.default_rng(1).normal(size=(8, 16)).astype(np.float32),
+}
+NODES = [
+    node("embedding.default", "rows", weight="p_words_weight", indices="input_ids"),
+    node("linear.default", "dense", input="rows", weight="p_layer_0_dense_weight"),
+    node("gelu.default", "out", self="dense"),
+]
+VALUES = {
+    "rows": ("float32", (2, 4, 16)),
+    "dense": ("float32", (2, 4, 8)),
+    "out": ("float32", (2, 4, 8)),
+}
+INPUTS = {"input_ids": ("int64", (2, 4))}
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "toy.pt2", NODES, INPUTS, VALUES, WEIGHTS, "out")
+
+
+def load(path: Path, **spec):
+    spec = ModelSpec(str(path), batch=2, seq_len=4, **spec)
+    return import_model(spec, resolve_source(spec), silent)
+
+
+def test_an_archive_becomes_a_module(archive):
+    imported = load(archive)
+    verify(imported, "torch")
+    (ids,) = imported.inputs
+    assert (ids.name, ids.dtype, ids.below) == ("input_ids", "int32", 50)
+    assert set(imported.params) == {"words/weight", "layer_._0/dense/weight"}
+    rows = WEIGHTS["words.weight"][imported.input_values["input_ids"]]
+    dense = rows.astype(np.float64) @ WEIGHTS["layer.0.dense.weight"].T
+    from scipy.special import erf
+
+    wanted = dense / 2 * (1 + erf(dense / np.sqrt(2)))
+    np.testing.assert_allclose(imported.output_values["output_0"], wanted, atol=1e-4)
+
+
+def test_unknown_operators_are_told_all_at_once(tmp_path):
+    strange = [
+        *NODES[:2],
+        node("fft_fft.default", "far", self="dense"),
+        node("svd.default", "out", self="far"),
+    ]
+    values = {**VALUES, "far": VALUES["out"]}
+    path = write_archive(tmp_path / "toy.pt2", strange, INPUTS, values, WEIGHTS, "out")
+    with pytest.raises(UnsupportedOpError, match=r"2 ATen op.*fft_fft.default \(far\); svd"):
+        load(path)
+
+
+def test_a_result_that_pytorch_has_otherwise_is_refused(tmp_path):
+    values = {**VALUES, "dense": ("float32", (2, 4, 9))}
+    path = write_archive(tmp_path / "toy.pt2", NODES, INPUTS, values, WEIGHTS, "out")
+    with pytest.raises(FrontendError, match=r"dense \(linear.default\).*in PyTorch float32"):
+        load(path)
+
+
+@pytest.mark.parametrize("size", [0, 10, 500, 3000])
+def test_a_truncated_archive_is_refused(archive, size):
+    archive.write_bytes(archive.read_bytes()[:size])
+    with pytest.raises(CheckpointError, match="cannot be read: it is no zip file, or truncated"):
+        load(archive)
+
+
+def test_another_schema_is_refused(tmp_path):
+    path = write_archive(tmp_path / "new.pt2", NODES, INPUTS, VALUES, WEIGHTS, "out", schema=9)
+    with pytest.raises(CheckpointError, match="has version 9 of PyTorch's schema, 8 is read"):
+        Pt2Archive(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("models/model.json", b"{", "is not valid JSON"),
+        ("models/model.json", b"[1]", "has version None of PyTorch's schema"),
+        ("models/other.json", b"{}", "holds no program"),
+        ("byteorder", b"big", "in the order b'big'"),
+        ("data/weights/weight_0", b"1234", "has 4 bytes, too few for its shape 50x16"),
+        ("data/weights/model_weights_config.json", b'{"config": 3}', "config"),
+        ("extra/tvm_sparse.json", b'{"name": 3}', "name"),
+    ],
+)
+def test_a_damaged_archive_is_refused(archive, tmp_path, name, content, message):
+    path = tmp_path / "damaged.pt2"
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(path, "w") as new:
+        for entry in old.namelist():
+            if entry != f"toy/{name}":
+                new.writestr(entry, old.read(entry))
+        new.writestr(f"toy/{name}", content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_an_archive_decides_cannot_be_asked_for(archive, tmp_path, capsys):
+    with pytest.raises(ConfigError, match="an archive is imported as it is"):
+        load(archive, num_layers=1)
+    with pytest.raises(FrontendError, match="ranges for --batch"):
+        load(archive, is_open=True)
+    spec = ModelSpec(str(archive))
+    with pytest.raises(
+        FrontendError, match="exported for inputs of 2x4: give --batch 2 --seq-len 4"
+    ):
+        import_model(spec, resolve_source(spec), silent)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--model", str(tmp_path / "none.pt2")])
+    assert ended.value.code == 2
+    assert "there is no such file" in capsys.readouterr().err
