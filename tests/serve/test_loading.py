@@ -119,16 +119,21 @@ def test_a_model_that_is_loaded_again_keeps_its_counts_and_frees_its_memory(clie
     maps = Path("/proc/self/maps")
 
     def mapped() -> int:
-        gc.collect()
         return maps.read_text().count(LIBRARY_FILE)
 
     client.load_model("first")
     embed(client, "first")
-    before = mapped()
-    for _ in range(3):
-        client.load_model("first", config=json.dumps({"options": {"normalize_embeddings": False}}))
-        embed(client, "first")
-    assert mapped() == before
+    gc.collect()
+    gc.disable()  # models must not wait for it
+    try:
+        before = mapped()
+        for _ in range(3):
+            fields = {"options": {"normalize_embeddings": False}}
+            client.load_model("first", config=json.dumps(fields))
+            embed(client, "first")
+        assert mapped() == before
+    finally:
+        gc.enable()
     (counts,) = client.get_inference_statistics("first")["model_stats"]
     assert counts["inference_stats"]["success"]["count"] == 4
 

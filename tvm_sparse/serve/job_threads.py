@@ -52,3 +52,4 @@ class JobThreads:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+            del job  # and with it the model that it asked, which may have been replaced

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from tvm_sparse.config import MICRO_BATCH_TOKENS
@@ -41,10 +42,16 @@ class QueuedModel:
         # More than this in a run makes it no faster, only later.
         work = MICRO_BATCH_TOKENS * model.threads
         most = model.inputs[0].shape[0] if model.inputs[0].shape else 1
+        # Of the model alone: what a lane holds must not hold the lane, so that a model that is
+        # replaced goes with its last request.
         self.together: Lane[_Sequence, Outputs] = Lane(
-            self._run_sequences, self._length, most, work, delay_s
+            partial(_run_sequences, model, self._ids),
+            partial(_length, self._ids),
+            most,
+            work,
+            delay_s,
         )
-        self.alone: Lane[_Sequence, Outputs] = Lane(self._run_rectangle, lambda _inputs: 0)
+        self.alone: Lane[_Sequence, Outputs] = Lane(partial(_run_rectangles, model), _no_length)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -77,16 +84,22 @@ class QueuedModel:
             results += self._streams.submit(self.together, part, get_ticket())
         return results
 
-    def _length(self, one: _Sequence) -> int:
-        return len(one[self._ids])
 
-    def _run_sequences(self, rows: list[_Sequence]) -> list[Outputs]:
-        names = {name for row in rows for name in row} - {self._ids}
-        if any(len(row) != len(names) + 1 for row in rows):
-            raise InputError("sequences with different inputs cannot share a run")
-        more = {name: [row[name] for row in rows] for name in names}
-        ids = [row[self._ids] for row in rows]
-        return self._model.run_ragged(ids, **more)
+def _length(ids: str, one: _Sequence) -> int:
+    return len(one[ids])
 
-    def _run_rectangle(self, calls: list[_Sequence]) -> list[Outputs]:
-        return [self._model.run(**inputs) for inputs in calls]
+
+def _no_length(_inputs: _Sequence) -> int:
+    return 0
+
+
+def _run_sequences(model: Build, ids: str, rows: list[_Sequence]) -> list[Outputs]:
+    names = {name for row in rows for name in row} - {ids}
+    if any(len(row) != len(names) + 1 for row in rows):
+        raise InputError("sequences with different inputs cannot share a run")
+    more = {name: [row[name] for row in rows] for name in names}
+    return model.run_ragged([row[ids] for row in rows], **more)
+
+
+def _run_rectangles(model: Build, calls: list[_Sequence]) -> list[Outputs]:
+    return [model.run(**inputs) for inputs in calls]
