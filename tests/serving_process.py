@@ -41,7 +41,7 @@ class Serving:
 
     def said(self, *texts: str, count: int = 1) -> str:
         """Wait until it has said a line with these texts, so many times."""
-        for _ in range(6000):
+        for _ in range(24000):
             found = [line for line in list(self.lines) if all(text in line for text in texts)]
             if len(found) >= count:
                 return found[-1]

@@ -33,7 +33,7 @@ from tvm_sparse.processes.directory import replace_directory
 from tvm_sparse.processes.ownership import is_owned, own_directory
 from tvm_sparse.progress import Progress, silent
 
-KINDS = ("ir", "lib", "bench")
+KINDS = ("ir", "lib", "served", "bench")
 SCHEMA_VERSION = 1
 KEY_HEX_DIGITS = 20
 

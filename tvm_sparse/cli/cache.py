@@ -20,7 +20,7 @@ from tvm_sparse.words import counted
 _kind_option = click.option(
     "--kind",
     type=Choice(KINDS),
-    help="Only imported models (ir), builds (lib) or measurements (bench).",
+    help="Only imported models (ir), builds (lib), exports of servers (served) or measurements.",
 )
 
 
@@ -28,9 +28,10 @@ _kind_option = click.option(
 def command() -> None:
     """List, explain and remove what is kept on disk.
 
-    Everything in it can be made again: imported models (ir), compiled builds (lib) and what
-    studies measured (bench). It is in ./cache unless --cache-dir or TVM_SPARSE_CACHE name another
-    directory, or say `user`: the one in your home directory that all projects share.
+    Everything in it can be made again: imported models (ir), compiled builds (lib), what servers
+    exported (served) and what studies measured (bench). It is in ./cache unless --cache-dir or
+    TVM_SPARSE_CACHE name another directory, or say `user`: the one in your home directory that all
+    projects share.
     """
 
 

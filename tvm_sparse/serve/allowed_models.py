@@ -52,6 +52,8 @@ def find_model(
         if key != "config":
             raise wrong(f"unknown parameter '{key[:100]}': there is config")
     fields = _fields(parameters.get("config"))
+    if "export" in fields:
+        raise wrong("export: only the configuration says how to export a model")
     before = asdict(known[name]) if name in known else {}
     try:
         one = check_settings(

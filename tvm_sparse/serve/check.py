@@ -6,6 +6,7 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.runtime.metadata import ArtifactMetadata, load_metadata
 from tvm_sparse.serve.backends.registry import backend_of
 from tvm_sparse.serve.config import ModelConfig, ServeConfig
+from tvm_sparse.serve.exported import is_to_be_exported
 from tvm_sparse.text.pipelines import choose_task
 
 
@@ -20,6 +21,9 @@ def check_config(config: ServeConfig) -> list[str]:
     config.threads()
     lines = []
     for index, one in enumerate(config.models):
+        if is_to_be_exported(one):
+            lines.append(f"{one.name}: {one.model}, to be exported first")
+            continue
         metadata, task = check_model(one, f"models[{index}]")
         lines.append(f"{one.name}: {metadata.name}, {metadata.build}, {task or 'tensors'}")
     return lines

@@ -86,6 +86,32 @@ class QueueConfig:
 
 
 @dataclass(frozen=True)
+class ExportConfig:
+    """How to export what is no artifact; as the options of `tvm-sparse export` that are called so.
+
+    Attributes
+    ----------
+    seq_len, batch : str or int
+        The shapes; any by default.
+    sparsity, bs_r, bs_c, prune : float, int, int, str or None
+        The zeros to reach; without a sparsity the weights keep those they have.
+    select : str or None
+        What decides which layers run sparse.
+    build : {"sparse", "dense"}
+        Which build.
+    """
+
+    seq_len: str | int = "1:512"
+    batch: str | int = "1:32"
+    sparsity: Annotated[float, Meta(ge=0, le=1)] | None = None
+    bs_r: Annotated[int, Meta(ge=1)] | None = None
+    bs_c: Annotated[int, Meta(ge=1)] | None = None
+    prune: Literal["auto", "none", "random", "magnitude"] | None = None
+    select: Literal["auto", "threshold", "model", "measure"] | None = None
+    build: Literal["sparse", "dense"] = "sparse"
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A model to serve.
 
@@ -94,7 +120,7 @@ class ModelConfig:
     name : str
         What requests call it.
     model : str
-        Its artifact directory.
+        Its artifact directory, or what `tvm-sparse run` takes: that is exported first.
     task : str or None
         What it is asked, a key of `text.pipelines.TEXT_TASKS`; None for what it is for.
     route : str
@@ -103,6 +129,8 @@ class ModelConfig:
         How requests wait.
     options : dict
         Of the task's pipeline, for every request.
+    export : ExportConfig or None
+        How to export it; needed where `model` is an id of the hub.
     """
 
     name: _Name
@@ -111,6 +139,7 @@ class ModelConfig:
     route: _Route = ""
     queue: QueueConfig = QueueConfig()
     options: dict[str, Any] = field(default_factory=dict)
+    export: ExportConfig | None = None
 
     @property
     def path(self) -> str:

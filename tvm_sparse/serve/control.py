@@ -14,6 +14,7 @@ from typing import Any
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.serve.allowed_models import find_model
 from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig, check_names
+from tvm_sparse.serve.exported import find_artifact
 from tvm_sparse.serve.refusal import not_now, wrong
 from tvm_sparse.serve.sites import Site
 from tvm_sparse.serve.snapshots import Look, Snapshots, look_at
@@ -219,9 +220,9 @@ class ModelControl:
     async def _prepare(self, one: ModelConfig, where: str) -> str:
         """Load a model in all sites, and return the directory it was loaded from."""
         self.looks[one.model] = await asyncio.to_thread(look_at, one.model)
-        copy = one.model
+        copy = await find_artifact(one)
         if self._snapshots is not None:
-            copy = await asyncio.to_thread(self._snapshots.keep, one.model)
+            copy = await asyncio.to_thread(self._snapshots.keep, copy)
         try:
             await self._everywhere(lambda site: site.prepare(one, where, copy))
         except TvmSparseError as error:  # in words of who knows nothing of copies
