@@ -83,7 +83,8 @@ def test_second_create_replaces_the_first(cache):
 
 
 def test_bad_kind_and_key_are_refused(cache):
-    with pytest.raises(CacheError, match="cache kind 'irr' given: use one of ir, lib, bench"):
+    kinds = "ir, lib, served, bench"
+    with pytest.raises(CacheError, match=f"cache kind 'irr' given: use one of {kinds}"):
         cache.get("irr", "k")
     with pytest.raises(CacheError, match="cache key"):
         cache.get("ir", "../outside")
