@@ -200,8 +200,9 @@ class ServeConfig:
         Where to listen for gRPC; None for nowhere.
     cores : int or None
         Threads for all kernels; None for every core.
-    streams : {"latency", "throughput"} or int
-        Runs at a time, which share the cores: one, one for each core, or so many.
+    streams : {"latency", "throughput", "auto"} or int
+        Runs at a time, which share the cores: one, one for each core, what was measured
+        to be best, or so many.
     workers : int
         Processes that answer, which share the cores; streams are those of each.
     control : ControlConfig
@@ -214,7 +215,9 @@ class ServeConfig:
     http: HttpConfig = HttpConfig()
     grpc: GrpcConfig | None = None
     cores: Annotated[int, Meta(ge=1, le=4096)] | None = None
-    streams: Literal["latency", "throughput"] | Annotated[int, Meta(ge=1, le=4096)] = "latency"
+    streams: Literal["latency", "throughput", "auto"] | Annotated[int, Meta(ge=1, le=4096)] = (
+        "latency"
+    )
     workers: Annotated[int, Meta(ge=1, le=1024)] = 1
     control: ControlConfig = ControlConfig()
     log: LogConfig = LogConfig()
@@ -244,7 +247,7 @@ class ServeConfig:
             This machine has fewer cores, or fewer than workers or streams.
         """
         cores = min(count for count, _ in self.shares())
-        named = {"latency": 1, "throughput": cores}
+        named = {"latency": 1, "throughput": cores, "auto": 1}
         streams = named[self.streams] if isinstance(self.streams, str) else self.streams
         if streams > cores:
             raise ConfigError(f"streams {streams} given: they share {counted(cores, 'core')}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from tvm_sparse.errors import TvmSparseError
@@ -148,15 +148,10 @@ class ModelControl:
             if name in self.served:
                 await self._change([self.served[name]])
 
-    async def follow(self, config: ServeConfig) -> list[str]:
+    async def follow(self, config: ServeConfig) -> None:
         """Have what is served be what a configuration says, or leave it all as it is.
 
         Models that requests have loaded stay.
-
-        Returns
-        -------
-        list of str
-            Fields that have changed and cannot be followed.
 
         Raises
         ------
@@ -169,8 +164,6 @@ class ModelControl:
             gone = before.keys() - after.keys()
             await self._change([one for one in config.models if before.get(one.name) != one], gone)
             self._config = replace(self._config, models=config.models)
-            names = [field.name for field in fields(config)]
-            return [one for one in names if getattr(self._config, one) != getattr(config, one)]
 
     async def statistics(self) -> ServerCounts:
         """Return what happened to the requests of each name, in all sites."""

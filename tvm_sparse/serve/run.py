@@ -32,6 +32,9 @@ def serve(config: ServeConfig, say: Callable[[str], None], path: str | None = No
     """
     check_dependencies(SERVING)
     check_config(config)
+    from tvm_sparse.serve.auto_streams import with_measured_streams
+
+    config = with_measured_streams(config, say)
     # One process answers by itself; it takes another one to keep several.
     if config.workers == 1:
         from tvm_sparse.serve.one_process import run

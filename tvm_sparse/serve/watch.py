@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import fields
 
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.serve.config import read_config
@@ -39,6 +40,8 @@ class Watch:
         self._interval_s = interval_s
         self._last: dict[str, Look] = {}
         self._config = look_at(path) if path is not None else ()
+        # As it is written: some of what is served was decided since.
+        self._before = read_config(path)[0] if path is not None else None
 
     async def run(self) -> None:
         """Look until the task is cancelled."""
@@ -57,8 +60,11 @@ class Watch:
         self._config = now
         try:
             config, _ = read_config(self._path)
-            for name in await self._control.follow(config):
-                self._say(f"{self._path}: {name} has changed, which takes a restart")
+            await self._control.follow(config)
+            for name in [field.name for field in fields(config) if field.name != "models"]:
+                if getattr(config, name) != getattr(self._before, name):
+                    self._say(f"{self._path}: {name} has changed, which takes a restart")
+            self._before = config
         except TvmSparseError as error:
             self._control.config_failures += 1
             self._say(f"not reloaded, what was served still is: {error}")
