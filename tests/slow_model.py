@@ -32,6 +32,7 @@ class Slow:
             self._answer,
             self.streams,
             QueueConfig(**queue),
+            self.lane.statistics,
         )
         self.served.ready = True
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from command_line import Sandbox, command
 from prometheus_client.parser import text_string_to_metric_families
+from tokenizers import Tokenizer
 
 import tvm_sparse
 
@@ -39,7 +40,7 @@ def test_predict_routes(server, artifacts) -> None:
         np.testing.assert_allclose(answer["scores"], [one["score"] for one in found], rtol=1e-6)
 
 
-def test_metrics_move(server) -> None:
+def test_metrics_move(server, artifacts) -> None:
     def metrics() -> dict[tuple[str, str], float]:
         families = text_string_to_metric_families(fetch(server.address, "/metrics").decode())
         samples = [sample for family in families for sample in family.samples]
@@ -62,6 +63,14 @@ def test_metrics_move(server) -> None:
     whole = moved["nv_inference_request_duration_us", ""]
     assert 0 < moved["nv_inference_compute_infer_duration_us", ""] <= whole
     assert after["nv_inference_pending_request_count", ""] == 0
+    tokenizer = Tokenizer.from_file(str(artifacts["encoder"] / "tokenizer.json"))
+    wanted = sum(len(tokenizer.encode(text).ids) for text in ("a bird", "fish"))
+    assert moved["tvm_sparse_tokens", ""] == wanted
+    # The build is of one shape, (2, 24).
+    assert moved["tvm_sparse_padding_tokens", ""] == 48 - wanted
+    padding, tokens = (after[f"tvm_sparse_{name}", ""] for name in ("padding_tokens", "tokens"))
+    share = padding / (padding + tokens)
+    assert after["tvm_sparse_padding_share", ""] == pytest.approx(share, abs=1e-6)
 
 
 def test_the_command_serves_until_it_is_told_to_end(tmp_path, artifacts) -> None:

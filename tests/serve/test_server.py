@@ -6,9 +6,11 @@ import json
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from running_server import running
 from slow_model import Slow
 
@@ -44,6 +46,12 @@ def until(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.005)
     raise AssertionError("it never came to that")
+
+
+def metrics(address: str) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as response:
+        families = text_string_to_metric_families(response.read().decode())
+        return {one.name: one.value for family in families for one in family.samples}
 
 
 def serving(slow: Slow):
@@ -87,6 +95,10 @@ def test_overload_is_refused_at_once_and_every_request_is_answered_once() -> Non
     with serving(slow) as server:
         asked = [send(server.address, 1 + n) for n in range(40)]
         until(lambda: sum(slow.served.statistics.failures.values()) == 35)
+        until(slow.begun.is_set)
+        waiting = metrics(server.address)
+        assert waiting["tvm_sparse_in_flight_requests"] == 1
+        assert waiting["tvm_sparse_queue_length"] == 4
         slow.go.set()
         answers = [read(one) for one in asked]
     assert sorted(status for status, _ in answers) == [200] * 5 + [503] * 35
@@ -95,6 +107,7 @@ def test_overload_is_refused_at_once_and_every_request_is_answered_once() -> Non
             assert json.loads(body)["outputs"][0]["data"] == [str(-length)]
         else:
             assert "exceeds maximum queue size 5" in body
+    assert slow.served.statistics.running == slow.served.statistics.pending == 0
 
 
 def test_what_is_under_way_is_answered_at_the_end() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +34,10 @@ class FixedShape(Shapes):
                 self._check_mask(spec, min(lengths))
         padded = [self._pad(spec, value) for spec, value in zip(self.inputs, values, strict=True)]
         return MicroBatch(padded, places, lengths)
+
+    def computed_tokens(self, lengths: Sequence[int]) -> int:
+        """Return the tokens of whole batches of the build's shape."""
+        return len(self.split(lengths)) * math.prod(self.inputs[0].shape) if self.inputs else 0
 
     def check_ragged(self) -> None:
         """Refuse nothing: a mask tells what is padding, or `pack` refuses."""

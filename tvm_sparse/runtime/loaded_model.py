@@ -148,6 +148,10 @@ class LoadedModel:
         self._call(parts, collect)()
         return results
 
+    def computed_tokens(self, lengths: Sequence[int]) -> int:
+        """Return on how many tokens `run_ragged` computes for sequences of some lengths."""
+        return self._shapes.computed_tokens(lengths)
+
     @functools.cached_property
     def text(self) -> TextModel:
         """The model with its tokenizer, which is read at first use; see `open_texts`."""

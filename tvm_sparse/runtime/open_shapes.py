@@ -39,6 +39,10 @@ class OpenShapes(Shapes):
         """Return a micro-batch of the inputs as they are, with its tile map."""
         return MicroBatch([*values, make_tile_map(lengths, self.token_tile)], places, lengths)
 
+    def computed_tokens(self, lengths: Sequence[int]) -> int:
+        """Return the tokens of all tiles."""
+        return sum(-(-length // self.token_tile) for length in lengths) * self.token_tile
+
     def check_ragged(self) -> None:
         """Refuse lengths of many kinds, where padding would change what is computed."""
         if self.mixes_tokens:

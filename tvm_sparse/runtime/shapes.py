@@ -46,6 +46,10 @@ class Shapes(ABC):
     def pack(self, values: list[Array], places: Any, lengths: tuple[int, ...]) -> MicroBatch:
         """Return a micro-batch of inputs (sequences, most tokens) that lie in rectangles."""
 
+    @abstractmethod
+    def computed_tokens(self, lengths: Sequence[int]) -> int:
+        """Return on how many tokens a run of sequences computes, padding included."""
+
     def padding(self, spec: TensorSpec) -> int:
         """Return what stands in an input where no token is."""
         return self.pad_id if spec is self.inputs[0] else 0

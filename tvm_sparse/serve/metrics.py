@@ -42,6 +42,26 @@ _METRICS: tuple[tuple[str, str, str, _Value], ...] = (
         lambda one: one.pending,
     ),
     (
+        *("tvm_sparse_queue_length", "gauge", "Of those, that no run has taken up"),
+        lambda one: max(0, one.pending - one.running),
+    ),
+    (
+        *("tvm_sparse_in_flight_requests", "gauge", "Requests in runs"),
+        lambda one: one.running,
+    ),
+    (
+        *("tvm_sparse_tokens_total", "counter", "Tokens of the sequences in all runs"),
+        lambda one: one.tokens,
+    ),
+    (
+        *("tvm_sparse_padding_tokens_total", "counter", "Tokens computed beside them"),
+        lambda one: one.padding,
+    ),
+    (
+        *("tvm_sparse_padding_share", "gauge", "Share of these in all tokens computed"),
+        lambda one: round(one.padding / max(1, one.tokens + one.padding), 6),
+    ),
+    (
         *("tvm_sparse_reload_success", "counter", "Newer models that took over"),
         lambda one: one.reloads,
     ),
@@ -65,7 +85,7 @@ def _lines(counts: ServerCounts) -> Iterator[str]:
         yield f"# HELP {name} {described}"
         yield f"# TYPE {name} {kind}"
         for model, one in counts.models.items():
-            yield f'{name}{{model="{model}",version="1"}} {value(one):d}'
+            yield f'{name}{{model="{model}",version="1"}} {value(one)}'
     yield f"# HELP {_FAILURES} Requests refused"
     yield f"# TYPE {_FAILURES} counter"
     for model, one in counts.models.items():

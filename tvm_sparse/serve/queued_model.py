@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from tvm_sparse.config import MICRO_BATCH_TOKENS
 from tvm_sparse.errors import InputError
 from tvm_sparse.model.facts import TensorSpec
@@ -50,8 +52,13 @@ class QueuedModel:
             most,
             work,
             delay_s,
+            tokens=partial(_tokens_of_sequences, model, self._ids),
         )
-        self.alone: Lane[_Sequence, Outputs] = Lane(partial(_run_rectangles, model), _no_length)
+        self.alone: Lane[_Sequence, Outputs] = Lane(
+            partial(_run_rectangles, model),
+            _no_length,
+            tokens=partial(_tokens_of_rectangles, model, self._ids),
+        )
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -103,3 +110,20 @@ def _run_sequences(model: Build, ids: str, rows: list[_Sequence]) -> list[Output
 
 def _run_rectangles(model: Build, calls: list[_Sequence]) -> list[Outputs]:
     return [model.run(**inputs) for inputs in calls]
+
+
+def _tokens_of_sequences(model: Build, ids: str, rows: list[_Sequence]) -> tuple[int, int]:
+    return _tokens(model, [len(row[ids]) for row in rows])
+
+
+def _tokens_of_rectangles(model: Build, ids: str, calls: list[_Sequence]) -> tuple[int, int]:
+    shapes = [np.shape(inputs[ids]) for inputs in calls if ids in inputs]
+    most = model.inputs[0].shape  # more is refused
+    taken = [shape for shape in shapes if len(shape) == 2 and shape[0] <= most[0]]
+    return _tokens(model, [tokens for count, tokens in taken for _ in range(count)])
+
+
+def _tokens(model: Build, lengths: list[int]) -> tuple[int, int]:
+    """Return the tokens of sequences, and how many more are computed."""
+    tokens = sum(lengths)
+    return tokens, model.computed_tokens(lengths) - tokens

@@ -47,6 +47,10 @@ class Statistics:
         When the last request ended, in milliseconds since 1970; 0 for never.
     runs : int
         Runs of the model.
+    running : int
+        Requests that are in runs.
+    tokens, padding : int
+        Of the sequences in all runs, and what was computed beside them.
     reloads, reload_failures : int
         How often it was replaced by a newer one, and how often that could not be loaded.
     """
@@ -61,8 +65,17 @@ class Statistics:
     pending: int = 0
     last_ms: int = 0
     runs: int = 0
+    running: int = 0
+    tokens: int = 0
+    padding: int = 0
     reloads: int = 0
     reload_failures: int = 0
+
+    def taken(self, requests: int, tokens: int, padding: int) -> None:
+        """Count requests that a run has taken up; for who holds the lock of the streams."""
+        self.running += requests
+        self.tokens += tokens
+        self.padding += padding
 
     def answered(self, ticket: Ticket, items: int) -> None:
         """Count a request that was answered."""

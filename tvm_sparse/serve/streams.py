@@ -38,6 +38,8 @@ class Lane(Generic[Item, Result]):
         Seconds to wait for others before a run.
     statistics : Statistics
         Where runs are counted.
+    tokens : callable
+        Returns the tokens of some items, and how many more their run computes.
     """
 
     run: Callable[[list[Item]], Sequence[Result]]
@@ -46,6 +48,7 @@ class Lane(Generic[Item, Result]):
     most_work: int = 0
     delay_s: float = 0.0
     statistics: Statistics = field(default_factory=Statistics)
+    tokens: Callable[[list[Item]], tuple[int, int]] = lambda _items: (0, 0)
 
 
 @dataclass(eq=False)
@@ -138,6 +141,7 @@ class Streams:
                 one.error = error
         finally:
             with self._lock:
+                wait.lane.statistics.running -= len(batch)
                 self._line.pop(wait, None)
                 following = next((one for one in self._line if not one.leads), None)
                 if following is None:
@@ -164,6 +168,7 @@ class Streams:
             if count > lane.most_items or work > lane.most_work:
                 break
             chosen.append(one)
+        lane.statistics.taken(len(chosen), *lane.tokens([i for one in chosen for i in one.items]))
         now = time.perf_counter_ns()
         for one in chosen:
             self._line.pop(one, None)

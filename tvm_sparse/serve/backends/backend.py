@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,9 @@ class Build(Runnable, Protocol):
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Names, largest shapes and dtypes of its outputs."""
+
+    def computed_tokens(self, lengths: Sequence[int]) -> int:
+        """Return on how many tokens it computes for sequences of some lengths."""
 
     @property
     def threads(self) -> int:

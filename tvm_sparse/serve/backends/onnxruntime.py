@@ -72,6 +72,12 @@ class OnnxModel:
                     results[place][spec.name] = value[part.of_sequence(spec, index)]
         return results
 
+    def computed_tokens(self, lengths: Sequence[int]) -> int:
+        """Return the tokens of rectangles of sequences that are alike."""
+        alike = sorted(lengths)
+        parts = (alike[part] for part in self._shapes.split(alike))
+        return sum(len(part) * part[-1] for part in parts)
+
     def _run(self, part: MicroBatch) -> list[Any]:
         """Return the outputs of a rectangle."""
         # A build of any shape takes a tile map behind them.
