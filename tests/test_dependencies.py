@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tvm_sparse.dependencies import FRONTEND, RUNTIME, SERVING, TORCH, WEIGHTS, check_dependencies
+from tvm_sparse.dependencies import (
+    BATCH,
+    FRONTEND,
+    RUNTIME,
+    SERVING,
+    TORCH,
+    WEIGHTS,
+    check_dependencies,
+)
 from tvm_sparse.errors import DependencyError
 
 pytestmark = pytest.mark.unit
@@ -112,9 +120,19 @@ def test_serving_needs_an_extra():
     )
 
 
+def test_batches_need_an_extra():
+    with pytest.raises(DependencyError) as caught:
+        check_dependencies(BATCH, installed(pyarrow="23.0.0"))
+    assert str(caught.value) == (
+        "ray not installed (answering files of texts needs the extra 'batch'). "
+        "Run: python -m pip install 'tvm_sparse[batch]'"
+    )
+
+
 def test_pip_is_asked_for_the_same_ranges():
     declared = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-    needed = {requirement.install for requirement in RUNTIME + FRONTEND + TORCH + WEIGHTS + SERVING}
+    all_of_them = RUNTIME + FRONTEND + TORCH + WEIGHTS + SERVING + BATCH
+    needed = {requirement.install for requirement in all_of_them}
     assert {line for line in needed if f'    "{line}",\n' in declared} == needed
 
 

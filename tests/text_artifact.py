@@ -71,6 +71,8 @@ def build_text_artifact(folder: Path, task: str = "feature-extraction") -> Path:
 
     architecture, _ = MODELS[task]
     config = {"id2label": {str(i): f"class {i}" for i in range(WIDTH)}}
+    if task == "zero-shot-classification":
+        config["id2label"]["0"] = "entailment"
     model = ModelDescription("tiny", architecture, task_of(architecture).name, config)
     spec = {
         "model": asdict(ModelSpec("tiny", batch=BATCH, seq_len=SEQ_LEN)),

@@ -174,12 +174,18 @@ ONNX = (
         ("onnxruntime",), (1, 20), _NO_LIMIT, "onnxruntime>=1.20", "it runs ONNX graphs", "peers"
     ),
 )
+#: What `tvm-sparse batch` spreads work with.
+BATCH = (
+    Requirement(("ray",), (2, 60), (3,), "ray[data]>=2.60,<3", "it spreads the work", "batch"),
+    Requirement(("pyarrow",), (9,), _NO_LIMIT, "ray[data]>=2.60,<3", "it reads files", "batch"),
+)
 #: What extras are for, where one is missing.
 _PURPOSES = {
     IMPORTING: "importing and pruning models needs the extra '{}', running exported ones does not",
     "torch": "importing models from PyTorch needs the extra '{}'",
     "serve": "serving needs the extra '{}'",
     "peers": "serving ONNX graphs needs the extra '{}'",
+    "batch": "answering files of texts needs the extra '{}'",
 }
 
 

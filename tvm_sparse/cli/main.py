@@ -39,6 +39,7 @@ _COMMANDS = {
     "bench": "Measure an exported build.",
     "predict": "Ask an exported build about texts.",
     "serve": "Answer requests over HTTP with exported builds.",
+    "batch": "Answer files of texts, on many cores and machines.",
     "compare": "Measure an exported build beside other engines.",
     "tune": "Search the fastest register tiles on this machine.",
     "analyze": "Tell what each layer costs and what would run sparse.",

@@ -97,10 +97,23 @@ class ProgressDisplay:
             self.step(text)
         if not 0 < share < 1:
             return
-        now = time.monotonic()
-        left_s = (now - self._started) * (1 - share) / share
-        line = f"{text}: {share:.0%}, {left_s:.0f} s left"
+        left_s = (time.monotonic() - self._started) * (1 - share) / share
+        self.update(text, f"{text}: {share:.0%}, {left_s:.0f} s left")
+
+    def update(self, text: str, line: str) -> None:
+        """Show how far a long step is.
+
+        Parameters
+        ----------
+        text : str
+            The step.
+        line : str
+            The same, and how far it is.
+        """
+        if text != self._text:
+            self.step(text)
         self._describe(line)
+        now = time.monotonic()
         if self._live is None and now - self._shown >= _PLAIN_INTERVAL_S:
             self._print(line)
             self._shown = now

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tvm_sparse.analysis.layers import Analysis
+from tvm_sparse.batch.record import BatchRecord
 from tvm_sparse.bench.peers.record import PeersRecord
 from tvm_sparse.bench.record import BenchRecord, ShapesRecord
 from tvm_sparse.diagnosis.record import Diagnosis
@@ -20,10 +21,11 @@ from tvm_sparse.tuning.tuned_build import TuningRecord
 from tvm_sparse.whatif.study import Study
 
 #: By the name of the schema: what `bench`, `compare`, `what-if`, `analyze`, `evaluate`, `tune`,
-#: `prune` and `doctor` write, and the metadata of an artifact.
+#: `prune`, `doctor` and `batch` write, and the metadata of an artifact.
 RECORDS = {
     "analysis": Analysis,
     "artifact": ArtifactMetadata,
+    "batch": BatchRecord,
     "benchmark": BenchRecord,
     "comparison": PeersRecord,
     "diagnosis": Diagnosis,

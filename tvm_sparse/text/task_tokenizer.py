@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import reprlib
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +23,9 @@ _lock = threading.Lock()
 os.register_at_fork(
     before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
 )
+
+#: Encodings of second texts that are kept: hypotheses are the same for every text.
+_KEPT = 256
 
 #: What becomes of spaces that decoding puts between tokens, in this order.
 _CLEANED = (
@@ -52,6 +57,8 @@ class TaskTokenizer:
         #: Ids of the special tokens by role.
         self.special = {role: i for role, i in ids.items() if i is not None}
         prefix = getattr(self._tokenizer.model, "continuing_subword_prefix", None)
+        #: Of texts that come again and again.
+        self._plain_again = functools.lru_cache(maxsize=_KEPT)(self._plain)
         #: Whether a token's text tells that a word goes on in it.
         self.marks_words = bool(prefix)
 
@@ -85,14 +92,40 @@ class TaskTokenizer:
         for one in (text, "" if pair is None else pair):
             if not isinstance(one, str):
                 raise InputError(f"{reprlib.repr(one)} given: texts are needed")
-        wanted = {"max_length": most, "stride": stride, "strategy": cut, "direction": "right"}
         with _lock, refusing(f"the tokenizer fails on {reprlib.repr(text)}"):
-            if self._tokenizer.truncation != wanted:
-                self._tokenizer.enable_truncation(**wanted)
+            self._truncate(most, cut, stride)
             encoded = self._tokenizer.encode(text, pair)
         if not encoded.ids:
             raise InputError(f"the tokenizer makes no tokens of {reprlib.repr(text)}")
         return encoded
+
+    def encode_with_each(
+        self, text: str, others: Sequence[str], *, most: int, cut: Cut = "longest_first"
+    ) -> Iterator[Any]:
+        """Yield the pair of a text and each of others, as `encode` makes it.
+
+        The text, and every other one, is split into tokens once.
+
+        Parameters
+        ----------
+        text, others : str, sequence of str
+            The first of every pair, and the second of each.
+        most, cut : int, str
+            As `encode` takes them.
+
+        Raises
+        ------
+        InputError
+            As `encode`.
+        """
+        if not isinstance(text, str):
+            raise InputError(f"{reprlib.repr(text)} given: texts are needed")
+        first, seconds = self._plain(text), [self._plain_again(other) for other in others]
+        for second in seconds:
+            with _lock, refusing(f"the tokenizer fails on {reprlib.repr(text)}"):
+                self._truncate(most, cut)
+                encoded = self._tokenizer.post_process(first, second)
+            yield encoded
 
     def length(self, text: str) -> int:
         """Return of how many tokens a text is, without special ones."""
@@ -132,6 +165,12 @@ class TaskTokenizer:
             for found, cleaned in _CLEANED:
                 text = text.replace(found, cleaned)
         return text
+
+    def _truncate(self, most: int, cut: Cut, stride: int = 0) -> None:
+        """Set how long the next encoding may be; under the lock."""
+        wanted = {"max_length": most, "stride": stride, "strategy": cut, "direction": "right"}
+        if self._tokenizer.truncation != wanted:
+            self._tokenizer.enable_truncation(**wanted)
 
     def _plain(self, text: str) -> Any:
         """Return the encoding of a whole text, without special tokens."""

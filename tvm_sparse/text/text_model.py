@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,19 @@ AT_ONCE = 32
 
 
 class CutWarning(UserWarning):
-    """Texts were longer than the model takes, and were cut."""
+    """Texts were longer than the model takes, and were cut.
+
+    Parameters
+    ----------
+    message : str
+        Says so.
+    cuts : int
+        How many inputs of the model.
+    """
+
+    def __init__(self, message: str, cuts: int = 1) -> None:
+        super().__init__(message)
+        self.cuts = cuts
 
 
 @dataclass(frozen=True)
@@ -105,19 +117,47 @@ class TextModel:
             See `TaskTokenizer.encode`.
         """
         most = min(most or self.most_tokens, self.most_tokens)
+        encodings = (
+            self.tokenizer.encode(example.text, example.pair, most=most, cut=cut)
+            for example in examples
+        )
+        yield from self._run_counted(encodings, most, at_once)
+
+    def run_with_each(
+        self, texts: Iterable[str], others: Sequence[str], cut: Cut = "only_first"
+    ) -> Iterator[Outputs]:
+        """Yield what the model says of every text with each of others, text by text.
+
+        Raises
+        ------
+        InputError
+            See `TaskTokenizer.encode`.
+        """
+        most = self.most_tokens
+        encodings = (
+            encoding
+            for text in texts
+            for encoding in self.tokenizer.encode_with_each(text, others, most=most, cut=cut)
+        )
+        for _, outputs in self._run_counted(encodings, most, AT_ONCE):
+            yield outputs
+
+    def _run_counted(
+        self, encodings: Iterable[Any], most: int, at_once: int
+    ) -> Iterator[tuple[Any, Outputs]]:
+        """Run encodings, and say behind the last how many were cut."""
         count = cuts = 0
 
-        def encodings() -> Iterator[Any]:
+        def counted() -> Iterator[Any]:
             nonlocal count, cuts
-            for example in examples:
-                one = self.tokenizer.encode(example.text, example.pair, most=most, cut=cut)
+            for one in encodings:
                 count, cuts = count + 1, cuts + bool(one.overflowing)
                 yield one
 
-        yield from self.run_encodings(encodings(), at_once)
+        yield from self.run_encodings(counted(), at_once)
         if cuts:
             who = "the text was" if count == 1 else f"{cuts} of {count} texts were"
-            self.warn(f"{who} longer than {most} tokens, and cut there")
+            self.warn(f"{who} longer than {most} tokens, and cut there", cuts)
 
     def run_encodings(
         self, encodings: Iterable[Any], at_once: int = AT_ONCE
@@ -133,9 +173,9 @@ class TextModel:
         for outputs in self._batches.run(passing(), at_once):
             yield waiting.popleft(), outputs
 
-    def warn(self, message: str) -> None:
+    def warn(self, message: str, cuts: int = 1) -> None:
         """Say that something was cut."""
-        warnings.warn(message, CutWarning, stacklevel=3)
+        warnings.warn(CutWarning(message, cuts), stacklevel=3)
 
 
 def as_list(given: Any) -> tuple[list[Any], bool]:

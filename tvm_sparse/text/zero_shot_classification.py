@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tvm_sparse.errors import InputError
 from tvm_sparse.text.labels import class_names
 from tvm_sparse.text.scores import softmax
-from tvm_sparse.text.text_model import Example, TextModel, as_list
+from tvm_sparse.text.text_model import TextModel, as_list
 
 
 class ZeroShotClassification:
@@ -69,8 +69,7 @@ class ZeroShotClassification:
         for text in given:
             if not text:
                 raise InputError("an empty text given: it has no class")
-        pairs = (Example(text, hypothesis) for text in given for hypothesis in hypotheses)
-        logits = [outputs["logits"] for _, outputs in self._model.run(pairs, cut="only_first")]
+        logits = [outputs["logits"] for outputs in self._model.run_with_each(given, hypotheses)]
         found = []
         count = len(labels)
         for index, text in enumerate(given):

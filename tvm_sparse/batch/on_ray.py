@@ -1,0 +1,57 @@
+"""Parts done by actors of Ray Data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from tvm_sparse.batch.cluster import quiet_data
+from tvm_sparse.batch.done import Done
+from tvm_sparse.batch.parts import Part
+from tvm_sparse.batch.work import PART, Job, Worker
+from tvm_sparse.errors import BuildError
+
+#: An actor has the next part when it ends one.
+_AHEAD = 2
+
+
+def do_on_ray(
+    job: Job, parts: Sequence[Part], actors: int, worker: type[Worker] = Worker
+) -> Iterator[Done]:
+    """Yield what became of parts, in the order in which they are done.
+
+    Ray starts an actor again that dies, and has its parts done again: a part's file is written
+    whole, under the part's name, so that each row is there once. A machine's last part waits for a
+    core of another one, which Ray frees when there are no more parts to begin.
+
+    Raises
+    ------
+    BuildError
+        The job cannot go on.
+    """
+    import ray
+    from ray.data import ActorPoolStrategy, from_items
+
+    quiet_data()
+    pool = ActorPoolStrategy(size=min(actors, len(parts)), max_tasks_in_flight_per_actor=_AHEAD)
+    described = [{PART: msgspec.json.encode(part).decode()} for part in parts]
+    # Parts are read where they are done: a reading task would need a core that actors have.
+    dataset = from_items(described, override_num_blocks=len(described)).map_batches(
+        worker,
+        fn_constructor_args=(job,),
+        batch_size=1,
+        compute=pool,
+        num_cpus=job.threads,
+    )
+    try:
+        for row in dataset.iter_rows():
+            yield Done(**_plain(row))
+    except ray.exceptions.RayError as error:
+        last = str(error).strip().splitlines()[-1][:300]
+        raise BuildError(f"{last}; --resume goes on with what is left") from None
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, "item", lambda v=value: v)() for name, value in row.items()}
