@@ -107,22 +107,16 @@ def run(
     for _, one in done:
         if one.fault:
             raise click.ClickException(one.fault)
-    start = done[0][0] - done[0][1].seconds
+    start = min(at - one.seconds for at, one in done)
     return [(at - start, one) for at, one in done], start
 
 
 def tell(label: str, done: list[tuple[float, Done]], start_s: float, actors: int) -> float:
     """Print how fast a job was; return its rows per second in the steady state."""
-    seen: set[str] = set()
-    first = 0
-    for first, (_, one) in enumerate(done):  # noqa: B007 - it is used behind the loop
-        seen.add(one.worker)
-        if len(seen) == actors:
-            break
-    last = len(done) - actors
-    rate = sum(one.rows_in for _, one in done[first + 1 : last]) / (
-        done[last - 1][0] - done[first][0]
-    )
+    begun = {one.worker: at for at, one in reversed(done)}  # the first part of each
+    since = max(begun.values())
+    steady = [(at, one) for at, one in done[: len(done) - actors + 1] if at > since]
+    rate = sum(one.rows_in for _, one in steady) / (steady[-1][0] - since) if steady else 0.0
     work_s, model_s = done[-1][0], sum(one.model_s for _, one in done)
     busy_s = sum(one.seconds for _, one in done)
     rows, tokens = (sum(getattr(one, name) for _, one in done) for name in ("rows_in", "tokens"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import time
@@ -161,7 +162,7 @@ class _Totals:
         self.done: list[Done] = []
         self.tokens = 0
         self._asked = time.monotonic()
-        self._began: float | None = None
+        self._began = math.inf
         self.work_s = self.actors_s = 0.0
 
     def begin(self) -> None:
@@ -173,10 +174,9 @@ class _Totals:
         if done.fault:
             raise BuildError(f"{done.fault}; --resume goes on with what is left")
         now = time.monotonic()
-        if self._began is None:
-            self._began = now - done.seconds
-            self.actors_s = self._began - self._asked
-        self.work_s = now - self._began
+        # The part that is done first need not be the one that was begun first.
+        self._began = min(self._began, now - done.seconds)
+        self.actors_s, self.work_s = self._began - self._asked, now - self._began
         self.done.append(done)
         self.rows_in += done.rows_in
         self.rows_out += done.rows_out
