@@ -27,7 +27,7 @@ _DEFAULT_THRESHOLD = 0.5
 _TOO_MANY = 1 << 40
 
 #: Tokens of the text that figures of an open model are for, if it takes as many.
-_NOMINAL_SEQ_LEN = 128
+NOMINAL_SEQ_LEN = 128
 #: Tokens that a micro-batch has for each core, at least.
 MICRO_BATCH_TOKENS = 192
 #: Each is a copy of the model's program.
@@ -279,7 +279,7 @@ class BenchSpec(_Spec):
 
 def nominal_length(most: int) -> int:
     """Return the tokens of the text that figures of a model are for which takes up to `most`."""
-    return min(most, _NOMINAL_SEQ_LEN)
+    return min(most, NOMINAL_SEQ_LEN)
 
 
 def choose_micro_batch(batch: int, seq_len: int, cores: int) -> int:

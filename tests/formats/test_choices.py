@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,12 @@ from kernel_runner import LEVELS
 from tvm_sparse.bench.product_kernel import build_product
 from tvm_sparse.formats.bsr import Field, SparseFormat
 from tvm_sparse.formats.panels import DenseFormat
-from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, split_rows
+from tvm_sparse.formats.token_layout import (
+    TokenLayout,
+    choose_layout,
+    choose_open_layout,
+    split_rows,
+)
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.sparsity.patterns import fill_random
 from tvm_sparse.target import CpuTarget, pays_in_parallel, resolve_target
@@ -95,6 +102,30 @@ def test_low_blocks_at_base_size_use_panels_and_words_of_columns():
     assert form.panels > 1
     assert form.field(768, 1) == Field(8, layout.token_tile)
     assert form.lookahead == 0
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("block_rows", [1, 2, 4, 16])
+def test_lanes_of_an_open_layout_fit_with_every_number_of_tiles(isa, block_rows):
+    target = resolve_target(isa)
+    layout = choose_open_layout(target, block_rows)
+    form = sparse_format((192, 768), (block_rows, 1), 0.05, layout, target)
+    most = target.num_registers - 4
+    for tiles in range(1, layout.together + 1):
+        lanes = form.lanes_together(tiles)
+        assert form.lanes % lanes == 0
+        rows = min(block_rows, split_rows(layout, target) * (layout.together // tiles))
+        assert lanes * rows * tiles <= most
+        if (field := form.field(768, 1)) is not None and lanes < form.lanes:
+            per_word = 64 // field.bits
+            assert lanes % per_word == 0 or per_word % lanes == 0
+
+
+def test_an_open_layout_takes_the_tile_that_was_tuned_at_the_nominal_length():
+    tuned = Tiles(tokens=(TokenTile(0, 128, 3), TokenTile(1, 64, 3)))
+    target = resolve_target("x86-64-v4")
+    assert choose_open_layout(replace(target, tiles=tuned)).together == 3
+    assert choose_open_layout(replace(target, tiles=tuned), 1) == choose_open_layout(target, 1)
 
 
 def test_high_blocks_look_ahead_where_that_was_measured():

@@ -120,6 +120,17 @@ class SparseFormat(WeightFormat):
         fitting = [field for field in options if columns * block <= field.unit << field.bits]
         return min(fitting, key=lambda field: self.words(field.bits), default=None)
 
+    def lanes_together(self, tiles: int) -> int:
+        """Return the lanes that a kernel takes together with so many tiles of an open layout.
+
+        All with one tile. Of more, a part of a word's lanes, or those of whole words.
+        """
+        if tiles == 1:
+            return self.lanes
+        return next(
+            n for n in (8, 4, 2, 1) if self.lanes % n == 0 and n * tiles <= max(self.lanes, tiles)
+        )
+
     def words(self, bits: int) -> int:
         """Return the words of a step when each lane has so many bits."""
         return -(-self.lanes * bits // WORD_BITS)

@@ -44,7 +44,7 @@ def choose_packing(shape: ProductShape, target: CpuTarget) -> tuple[int, int, in
     num_block_rows, num_block_cols = shape.units // bs_r, shape.depth // bs_c
     whole = (shape.units, shape.depth)
     tuned = target.tiles.packing(whole, (bs_r, bs_c), layout.vectors, density)
-    lanes = tuned.lanes if tuned else fitting_lanes(num_block_rows, bs_r, layout, target)[0]
+    lanes = tuned.lanes if tuned and not layout.is_open else fitting_lanes(num_block_rows, bs_r, layout, target)[0]
     kind = "low" if bs_r < HIGH_BLOCK_ROWS else "high"
     if tuned is not None:
         panels, lookahead = tuned.panels, tuned.lookahead
@@ -66,8 +66,12 @@ def choose_packing(shape: ProductShape, target: CpuTarget) -> tuple[int, int, in
 def fitting_lanes(
     num_block_rows: int, bs_r: int, layout: TokenLayout, target: CpuTarget
 ) -> list[int]:
-    """Return the block rows that can be accumulated together, most first."""
-    most = _SPARSE_ACCUMULATORS[target.num_registers] // (layout.vectors * bs_r)
+    """Return the block rows that can be accumulated together, most first.
+
+    Of an open layout those that fit beside one tile: of more tiles, fewer are taken at a time.
+    """
+    vectors = 1 if layout.is_open else layout.vectors
+    most = _SPARSE_ACCUMULATORS[target.num_registers] // (vectors * bs_r)
     return [n for n in _LANES if n == 1 or (n <= most and num_block_rows % n == 0)]
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tvm_sparse.config import NOMINAL_SEQ_LEN
 from tvm_sparse.target import CpuTarget
 
 #: (vectors in a token tile) in order of preference, by ISA and kind of product. Low blocks read an
@@ -99,15 +100,16 @@ def choose_layout(batch: int, seq_len: int, target: CpuTarget, block_rows: int =
 
 
 def choose_open_layout(target: CpuTarget, block_rows: int = 0) -> TokenLayout:
-    """Choose how many tiles are taken together for any batch and any lengths: what is preferred.
+    """Choose how many tiles are taken together for any batch and any lengths.
 
-    Three where blocks have `HIGH_BLOCK_ROWS` and little more: two of their rows fit beside three
-    registers, and are enough work for one. On AVX-512 four are as fast on batches, and a tenth
-    slower on 17 to 48 tokens; two are a twentieth slower from 128 tokens on.
+    The tile that tuning found for texts of `NOMINAL_SEQ_LEN`, or what is preferred. On 16 registers
+    three where blocks have `HIGH_BLOCK_ROWS` and little more, which leaves no register idle.
     """
-    together = _TILE_VECTORS[target.isa][product_kind(block_rows)][0]
-    if HIGH_BLOCK_ROWS <= block_rows < 2 * HIGH_BLOCK_ROWS:
-        together = 3
+    together = target.tiles.vectors(block_rows, NOMINAL_SEQ_LEN)
+    if together is None:
+        together = _TILE_VECTORS[target.isa][product_kind(block_rows)][0]
+        if HIGH_BLOCK_ROWS <= block_rows < 2 * HIGH_BLOCK_ROWS and target.num_registers == 16:
+            together = 3
     return TokenLayout(0, 0, target.lanes(), target.lanes(), together)
 
 

@@ -15,7 +15,6 @@ the next; the sums wait in `out`, which is small beside what is read.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 
 import tvm
@@ -33,7 +32,6 @@ from tvm_sparse.kernels.vector import (
     T,
     argument,
     flat,
-    held,
     load,
     prefetch,
     prim_func,
@@ -42,10 +40,11 @@ from tvm_sparse.kernels.vector import (
 )
 
 #: Multiply-adds of a step that leave room beside them for asking for weights. Shorter steps are
-#: faster without, although the processor's own prefetching stops at the end of every page.
+#: faster without, although the processor's own prefetching stops at the end of every page; unless
+#: lanes are taken in parts, which it does not follow.
 _PREFETCHING_STEP = 12
-#: Sums in flight that hide the latency of a multiply-add.
-_CHAINS = 16
+#: Inputs of a run that lie in L2 or close to it, where high blocks find them soon enough.
+_NEAR_BYTES = 512 * 1024
 
 
 def make_bsr_sparse_dense(
@@ -107,58 +106,64 @@ def make_bsr_sparse_dense(
         inputs = flat(data, tiles.count * depth * tile_size)
         values = flat(weight_data, steps * num_values)
 
-        def groups_times_panel(
-            groups: list[Expr],
+        def group_times_panel(
+            group: Expr,
             tile: Expr,
             panel: Expr | int,
+            lanes_taken: tuple[Expr | int, int],
             rows_taken: tuple[int, int],
             vectors: int,
         ) -> None:
-            """Add one panel to rows of each lane's block row: the first, and how many.
-
-            Groups of about as many steps go side by side, each with sums of its own.
-            """
-            start, count = rows_taken
-            sums = [Registers(lanes * count * vectors, width) for _ in groups]
-            places = []
-            for group in groups:
-                units_of = [tiles.held(weight_rows[group, lane] + start) for lane in range(lanes)]
-                places.append(
-                    [
-                        tiles.place(tile, first_unit + row, vector)
-                        for first_unit in units_of
-                        for row in range(count)
-                        for vector in range(vectors)
-                    ]
-                )
-            for acc, stored in zip(sums, places, strict=True):
-                if isinstance(panel, int) and panel == 0:
+            """Add one panel to some rows of some lanes' block rows: the first, and how many."""
+            (first_lane, num_lanes), (start, count) = lanes_taken, rows_taken
+            acc = Registers(num_lanes * count * vectors, width)
+            units_of = [
+                tiles.held(weight_rows[group, first_lane + lane] + start)
+                for lane in range(num_lanes)
+            ]
+            places = [
+                tiles.place(tile, first_unit + row, vector)
+                for first_unit in units_of
+                for row in range(count)
+                for vector in range(vectors)
+            ]
+            for is_first in _either(panel == 0):
+                if is_first:
                     acc.fill(0.0)
-                    continue
-                for index, place in enumerate(stored):
-                    acc[index] = load(out, place, width)
+                    # Rows of many lanes come in no order, and each lies in as many places as tiles.
+                    if lanes > 1 and vectors > 1 and layout.is_open:
+                        for place in places:
+                            prefetch(out, place, to_write=True)
+                else:
+                    for index, place in enumerate(places):
+                        acc[index] = load(out, place, width)
             first_input = tile * depth + form.panel_start(panel, num_block_cols) * bs_c
+            first_value = first_lane * (bs_c * bs_r)
 
             def offset_of(step: Expr, lane: int) -> Expr:
                 return first_input * tile_size + (
-                    weight_offsets[step, lane]
+                    weight_offsets[step, first_lane + lane]
                     if field is None
-                    else packed_offset(weight_offsets, step, lane, field)
+                    else packed_offset(weight_offsets, step, lanes_taken, lane, field)
                 )
 
-            def add_step(step: Expr, acc: Registers) -> None:
-                in_fours = (bs_r < HIGH_BLOCK_ROWS or len(groups) > 1) and num_values % 4 == 0
+            # A broadcast of AVX2 is an instruction of its own, beside the multiply-add.
+            reused = vectors if width == 8 and layout.is_open else layout.vectors
+            few = bs_r < HIGH_BLOCK_ROWS or reused < layout.vectors
+            in_fours = few and num_lanes * bs_c * bs_r % 4 == 0
+            with serial(weight_groups[group], weight_groups[group + 1]) as step:
                 step = tiles.held(step)
-                factors = Factors(values, tiles.held(step * num_values), width, in_fours)
-                if start == 0 and acc.count * bs_c >= _PREFETCHING_STEP:
-                    prefetch(values, [step * num_values + PREFETCH_FLOATS])
+                values_of_step = tiles.held(step * num_values + first_value)
+                factors = Factors(values, values_of_step, width, in_fours)
+                if start == 0 and (acc.count * bs_c >= _PREFETCHING_STEP or num_lanes < lanes):
+                    prefetch(values, [values_of_step + PREFETCH_FLOATS])
                 if start == 0 and form.lookahead and vectors == layout.vectors:
-                    for lane in range(lanes):
+                    for lane in range(num_lanes):
                         coming = offset_of(step + form.lookahead, lane)
                         for part in range(0, vectors * apart if layout.is_open else 1, apart):
                             for line in range(0, bs_c * tile_size, CACHE_LINE_FLOATS):
                                 prefetch(inputs, [coming + (part + line)])
-                for lane in range(lanes):
+                for lane in range(num_lanes):
                     offset = tiles.held(offset_of(step, lane))
                     for column in range(bs_c):
                         tokens = [
@@ -172,80 +177,64 @@ def make_bsr_sparse_dense(
                                 index = (lane * count + row) * vectors + vector
                                 acc[index] = acc[index] + factor * tokens[vector]
 
-            steps_of = [(weight_groups[group], weight_groups[group + 1]) for group in groups]
-            common: Expr | int = 0
-            if len(groups) > 1:
-                common = tiles.held(functools.reduce(T.min, (b - a for a, b in steps_of)))
-                many = sums[0].count * len(groups) * bs_c >= _PREFETCHING_STEP
-                with serial(0, common) as nth:
-                    if many and start == 0:
-                        # At the pace of all groups, whose values lie one behind the other.
-                        at = (steps_of[0][0] + nth * len(groups)) * num_values
-                        prefetch(values, [at + 2 * PREFETCH_FLOATS])
-                    for (first_step, _), acc in zip(steps_of, sums, strict=True):
-                        add_step(first_step + nth, acc)
-            for (first_step, stop_step), acc in zip(steps_of, sums, strict=True):
-                with serial(first_step + common, stop_step) as step:
-                    add_step(step, acc)
-            for acc, stored in zip(sums, places, strict=True):
-                if isinstance(panel, int) and panel == panels - 1:
-                    tail.store(out, acc, stored)
-                    continue
-                for index, place in enumerate(stored):
-                    store(out, acc[index], place, width)
+            for is_last in _either(panel == panels - 1):
+                if is_last:
+                    tail.store(out, acc, places)
+                else:
+                    for index, place in enumerate(places):
+                        store(out, acc[index], place, width)
 
-        def chunks_times_panel(
-            run: tuple[Expr, Expr | int], tile: Expr, panel: Expr | int, vectors: int
-        ) -> None:
+        def ask_for_panel(tile: Expr, panel: Expr | int, vectors: int) -> None:
+            """Ask for the inputs of a panel, front to back.
+
+            Of tiles that lie apart, blocks meet single lines, in no order that the processor's own
+            prefetching would follow.
+            """
+            start, end = (
+                tiles.held(form.panel_start(panel + edge, num_block_cols) * bs_c) for edge in (0, 1)
+            )
+            if bs_r >= HIGH_BLOCK_ROWS:
+                is_far = tiles.count > _NEAR_BYTES // (4 * depth * tile_size)
+                end = tiles.held(start + (end - start) * T.Cast("int64", is_far))
+            with serial(start, end) as feature:
+                place = tiles.held((tile * depth + feature) * tile_size)
+                for vector in range(vectors):
+                    prefetch(inputs, [place + vector * apart])
+
+        def chunk_times_panel(chunk: Expr, tile: Expr, panel: Expr | int, vectors: int) -> None:
             # The fewer registers of tokens, the more rows keep as many sums in flight.
             split = row_chunks(bs_r, rows * (layout.vectors // vectors))
-            side_by_side = 1
-            if vectors < layout.vectors:
-                most = min(_CHAINS, rows * layout.vectors)
-                side_by_side = max(1, most // (lanes * split[0][1] * vectors))
-
-            def take(groups: list[Expr]) -> None:
+            together = form.lanes_together(vectors) if layout.is_open else lanes
+            first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
+            with serial(first, stop) as nth, serial(0, lanes // together) as part:
+                group, first_lane = tiles.held(nth), tiles.held(part * together)
+                lanes_taken = (0 if together == lanes else first_lane), together
                 for rows_taken in split:
                     with tiles.own_registers():
-                        groups_times_panel(groups, tile, panel, rows_taken, vectors)
-
-            for chunk in each_chunk(run):
-                first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
-                if side_by_side > 1:
-                    rounds = tiles.held(T.floordiv(stop - first, side_by_side))
-                    with serial(0, rounds) as nth:
-                        start = tiles.held(first + nth * side_by_side)
-                        take([start + beside for beside in range(side_by_side)])
-                    first = first + rounds * side_by_side
-                with serial(first, stop) as nth:
-                    take([tiles.held(nth)])
-
-        def each_chunk(run: tuple[Expr, Expr | int]) -> Iterator[Expr]:
-            first, count = run
-            if isinstance(count, int):
-                yield first
-                return
-            with serial(0, count) as nth:
-                yield tiles.held(first + nth)
+                        group_times_panel(group, tile, panel, lanes_taken, rows_taken, vectors)
 
         def chunks_times_tile(tile: Expr, run: tuple[Expr, Expr | int], vectors: int) -> None:
+            with serial(0, panels) as nth_panel:
+                panel = tiles.held(nth_panel) if panels > 1 else 0
+                if apart > width and vectors > 1 and not form.lookahead:
+                    ask_for_panel(tile, panel, vectors)
+                with serial(0, run[1]) as nth:
+                    chunk_times_panel(tiles.held(run[0] + nth), tile, panel, vectors)
             last = run[0] + run[1] - 1
-            units_taken = (weight_chunks[run[0], 0], weight_chunks[last, 1])
-            if panels > 1 and vectors < layout.vectors:
-                # One code for all panels: that of few registers need not be the fastest.
-                tail.clear(out, tile, units_taken, vectors)
-                with serial(0, panels) as panel:
-                    chunks_times_panel(run, tile, held(panel), vectors)
-                tail.finish(out, tile, units_taken, vectors, plain=True)
-                return
-            chunks_times_panel(run, tile, 0, vectors)
-            if panels > 2:
-                with serial(1, panels - 1) as panel:
-                    chunks_times_panel(run, tile, panel, vectors)
-            if panels > 1:
-                chunks_times_panel(run, tile, panels - 1, vectors)
-            tail.finish(out, tile, units_taken, vectors)
+            tail.finish(out, tile, (weight_chunks[run[0], 0], weight_chunks[last, 1]), vectors)
 
         tiles.compute_runs("bsr_sparse_dense", chunks, work, chunks_times_tile)
 
     return prim_func(body)
+
+
+def _either(condition: Expr | bool) -> Iterator[bool]:
+    """Emit code for both outcomes of a condition; only for its own where it is known."""
+    if isinstance(condition, bool):
+        yield condition
+        return
+    with T.If(condition):
+        with T.Then():
+            yield True
+        with T.Else():
+            yield False

@@ -28,8 +28,22 @@ class Factors:
         return self.loaded[four][within]
 
 
-def packed_offset(words: Buffer, step: Expr, lane: int, field: Field) -> Expr:
-    """Return the offset of a lane that shares a word with others, in floats."""
-    word, part = divmod(lane, WORD_BITS // field.bits)
-    shifted = T.shift_right(words[step, word], int64(field.bits * part))
+def packed_offset(
+    words: Buffer, step: Expr, lanes_taken: tuple[Expr | int, int], lane: int, field: Field
+) -> Expr:
+    """Return the offset of one of the lanes that are taken, which share words, in floats.
+
+    They are given as the first one and how many: a part of a word, or whole ones.
+    """
+    (first, count), per_word = lanes_taken, WORD_BITS // field.bits
+    if isinstance(first, int):
+        word, bit = divmod(first + lane, per_word)
+        shift: Expr = int64(bit * field.bits)
+    elif count % per_word == 0:
+        word = T.floordiv(first, per_word) + lane // per_word
+        shift = int64(lane % per_word * field.bits)
+    else:
+        word = T.floordiv(first, per_word)
+        shift = (T.floormod(first, per_word) + lane) * field.bits
+    shifted = T.shift_right(words[step, word], shift)
     return T.bitwise_and(shifted, int64((1 << field.bits) - 1)) * field.unit

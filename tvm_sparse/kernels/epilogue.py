@@ -98,6 +98,10 @@ class BoundEpilogue:
 
     def _each(self, tile: Expr, units: tuple[Expr, Expr], registers: int) -> Iterator[list[Expr]]:
         """Loop over rows, and over registers of each."""
+        if self.tiles.layout.is_open:
+            with serial(0, registers) as vector, serial(*units) as unit:
+                yield self.tiles.place(self.tiles.held(tile + vector), unit, 0)
+            return
         with serial(*units) as unit:
             for vector in range(registers):
                 yield self.tiles.place(tile, unit, vector)

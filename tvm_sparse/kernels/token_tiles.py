@@ -62,7 +62,7 @@ class Work:
         """Return that of a kernel with so many operations a token."""
         tokens = layout.num_tiles * layout.token_tile
         alone = int(PARALLEL_OPERATIONS / 2 // max(operations * layout.lanes, 1))
-        return cls(pays_in_parallel(operations * tokens), min(alone, layout.vectors))
+        return cls(pays_in_parallel(operations * tokens), alone)
 
 
 ALWAYS_SHARED = Work(pays=True, alone=0)
@@ -147,10 +147,11 @@ class TokenTiles:
             with serial(0, parts) as part, serial(0, self.count) as tile:
                 emit(held(tile), held(part), 1)
 
-        # One part is nothing to share.
-        most_alone = self.layout.together if parts == 1 else work.alone
+        # A thread alone takes tile by tile, which of a group only the first does not lose by. One
+        # part of one group is nothing to share.
+        few = work.alone if self.layout.together == 1 else min(work.alone, 1)
         with (
-            self.unless_few(name, most_alone, alone),
+            self.unless_few(name, max(few, 1) if parts == 1 else few, alone),
             parallel(self._groups() * parts, name) as unit,
         ):
             part = held(T.floormod(unit, parts))

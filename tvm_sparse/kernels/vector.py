@@ -60,13 +60,13 @@ def flat(buffer: Buffer, size: int | Expr) -> Buffer:
     return T.decl_buffer((extent,), buffer.dtype, data=buffer.data)
 
 
-def prefetch(buffer: Buffer, indices: Sequence[Expr | int]) -> None:
+def prefetch(buffer: Buffer, indices: Sequence[Expr | int], to_write: bool = False) -> None:
     """Ask for the cache line of an element, which may lie past the buffer's end."""
     place = tuple(int64(i) if isinstance(i, int) else i for i in indices)
-    # For reading, to be kept in all caches, as data.
+    # To be kept in all caches, as data.
     T.evaluate(
         T.call_llvm_intrin(
-            "void", "llvm.prefetch", T.address_of(buffer[place]), int32(0), int32(3), int32(1)
+            "void", "llvm.prefetch", T.address_of(buffer[place]), int32(to_write), int32(3), int32(1)
         )
     )
 
