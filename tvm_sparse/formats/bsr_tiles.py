@@ -44,7 +44,11 @@ def choose_packing(shape: ProductShape, target: CpuTarget) -> tuple[int, int, in
     num_block_rows, num_block_cols = shape.units // bs_r, shape.depth // bs_c
     whole = (shape.units, shape.depth)
     tuned = target.tiles.packing(whole, (bs_r, bs_c), layout.vectors, density)
-    lanes = tuned.lanes if tuned and not layout.is_open else fitting_lanes(num_block_rows, bs_r, layout, target)[0]
+    lanes = (
+        tuned.lanes
+        if tuned and not layout.is_open
+        else fitting_lanes(num_block_rows, bs_r, layout, target)[0]
+    )
     kind = "low" if bs_r < HIGH_BLOCK_ROWS else "high"
     if tuned is not None:
         panels, lookahead = tuned.panels, tuned.lookahead

@@ -66,7 +66,12 @@ def prefetch(buffer: Buffer, indices: Sequence[Expr | int], to_write: bool = Fal
     # To be kept in all caches, as data.
     T.evaluate(
         T.call_llvm_intrin(
-            "void", "llvm.prefetch", T.address_of(buffer[place]), int32(to_write), int32(3), int32(1)
+            "void",
+            "llvm.prefetch",
+            T.address_of(buffer[place]),
+            int32(to_write),
+            int32(3),
+            int32(1),
         )
     )
 
