@@ -18,6 +18,19 @@ from example_record import example_record
 from example_study import example_study
 from mutations import Mutator, mutate_bytes, mutate_json, mutate_safetensors
 from peers_record import peers_record
+from request_mutations import (
+    BINARY_BODIES,
+    JSON_BODIES,
+    OURS,
+    THEIRS,
+    mutate_binary,
+    mutate_message,
+    read_binary_body,
+    read_configuration,
+    read_json_body,
+    read_message,
+    sound_messages,
+)
 from safetensors.numpy import save
 from text_artifact import MODULES
 from tiny_artifact import tiny_metadata
@@ -245,6 +258,12 @@ TARGETS: dict[str, Target] = {
     "sensitivity": Target(
         "a.json", (_text(example_sensitivity()),), mutate_json, _record("a.json", Sensitivity)
     ),
+    "serving": Target(
+        "serve.yaml", (OURS.encode(), THEIRS.encode()), mutate_bytes, read_configuration
+    ),
+    "request in JSON": Target("body", JSON_BODIES, mutate_json, read_json_body),
+    "request in binary": Target("body", BINARY_BODIES, mutate_binary, read_binary_body),
+    "request of gRPC": Target("body", sound_messages(), mutate_message, read_message),
 }
 
 

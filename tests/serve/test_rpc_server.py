@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 from rpc_client import calling, text_request
-from running_server import running
+from running_server import running, until
 from slow_model import Slow
 
 import tvm_sparse
@@ -26,14 +24,6 @@ from tvm_sparse.serve.ticket import Ticket
 pytestmark = pytest.mark.e2e
 
 Code = grpc.StatusCode
-
-
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(4000):
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it never came to that")
 
 
 def ids_request(datatype: str = "INT32", field: str = "int_contents", ids: Any = range(48)) -> Any:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 import urllib.request
-from collections.abc import Callable
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from running_server import running
+from running_server import running, until
 from slow_model import Slow
 
 from tvm_sparse.serve.repository import Repository
@@ -38,14 +36,6 @@ def read(connection: socket.socket) -> tuple[int, str]:
             if line.startswith(b"content-length:"):
                 length = int(line.split(b":")[1])
         return status, file.read(length).decode()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(4000):
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it never came to that")
 
 
 def metrics(address: str) -> dict[str, float]:

@@ -12,6 +12,10 @@ REASONS = {
 }
 
 
+#: Characters of a message: clients of gRPC take 8 KB, and some characters are 12 bytes there.
+_LONGEST = 600
+
+
 class Refusal(Exception):
     """A request that is not answered.
 
@@ -21,7 +25,7 @@ class Refusal(Exception):
         Of HTTP: 400 wrong, 404 unknown, 405 method, 413 too large, 503 not now, 504 too late for
         the client's deadline; `serve.rpc.service` has gRPC's words for them.
     message : str
-        One line.
+        One line; what cannot be printed in it is escaped, and what is too long is cut.
     reason : str
         What it counts as in the metrics.
     allow : str
@@ -29,6 +33,10 @@ class Refusal(Exception):
     """
 
     def __init__(self, status: int, message: str, reason: str = "OTHER", allow: str = "") -> None:
+        if not message.isprintable():
+            message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        if len(message) > _LONGEST:
+            message = f"{message[:_LONGEST]}..."
         super().__init__(message)
         self.status, self.message, self.reason = status, message, reason
         self.allow = allow

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from tvm_sparse.serve.inference import Request
 from tvm_sparse.serve.refusal import wrong
@@ -33,6 +34,20 @@ _CONTENTS = {
     BYTES: "bytes_contents",
 }
 _SHARED_MEMORY = "shared_memory_region"
+
+
+def parse(kind: Any, data: bytes) -> Any:
+    """Return the message in some bytes.
+
+    Raises
+    ------
+    Refusal
+        They are none of that kind.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise wrong(f"failed to parse the request: {error}") from None
 
 
 def read_request(given: Any, most_elements: int) -> Request:

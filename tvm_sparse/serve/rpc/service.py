@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 from google.protobuf.json_format import ParseDict
-from google.protobuf.message import DecodeError
 
 from tvm_sparse.serve.access_log import Entry, current, note
 from tvm_sparse.serve.descriptions import (
@@ -22,9 +21,14 @@ from tvm_sparse.serve.descriptions import (
     describe_server,
     describe_statistics,
 )
-from tvm_sparse.serve.refusal import Refusal, wrong
+from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.repository import Repository
-from tvm_sparse.serve.rpc.inference import read_parameters, read_request, write_response
+from tvm_sparse.serve.rpc.inference import (
+    parse,
+    read_parameters,
+    read_request,
+    write_response,
+)
 from tvm_sparse.serve.rpc.protocol import PACKAGE, message
 from tvm_sparse.serve.served_model import ServedModel
 
@@ -38,8 +42,6 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-#: Headers of clients have room for 8 KB.
-_LONGEST = 2000
 #: Requests of one stream that are under way.
 _AT_A_TIME = 64
 _Context = Any  # grpc.aio's types are no classes of Python
@@ -89,7 +91,7 @@ class Service:
 
         async def call(data: bytes, context: _Context) -> bytes:
             try:
-                answer = ParseDict(await told(_parse(asks, data)), answers())
+                answer = ParseDict(await told(parse(asks, data)), answers())
             except Refusal as error:
                 await _refuse(context, error)
             return bytes(answer.SerializeToString())
@@ -161,7 +163,7 @@ class Service:
             log.write(entry)
 
     async def _outputs(self, data: bytes, context: _Context) -> Any:
-        given = _parse(message("ModelInferRequest"), data)
+        given = parse(message("ModelInferRequest"), data)
         model = self._repository.model(given.model_name, given.model_version or "1")
         request = read_request(given, len(data))
         note(id=request.id)
@@ -201,16 +203,9 @@ class Service:
         try:
             answer.infer_response.CopyFrom(await self._infer(data, context))
         except Refusal as error:
-            answer.error_message = error.message[:_LONGEST]
+            answer.error_message = error.message
         return bytes(answer.SerializeToString())
 
 
-def _parse(kind: Any, data: bytes) -> Any:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise wrong(f"failed to parse the request: {error}") from None
-
-
 async def _refuse(context: _Context, error: Refusal) -> None:
-    await context.abort(CODES[error.status], error.message[:_LONGEST])
+    await context.abort(CODES[error.status], error.message)
