@@ -258,11 +258,15 @@ class BenchSpec(_Spec):
         Exact number of measured iterations per build.
     warmup_s : float
         Seconds of unmeasured iterations before, per build.
+    streams : tuple of int, or "auto"
+        Numbers of streams whose throughput is measured besides; `auto` is 1, 2, 4 and so on up to a
+        stream a core.
     """
 
     time_s: float = 10.0
     iterations: int | None = None
     warmup_s: float = 1.0
+    streams: tuple[int, ...] | Literal["auto"] = ()
 
     def __post_init__(self) -> None:
         _require(
@@ -275,6 +279,11 @@ class BenchSpec(_Spec):
             self.warmup_s >= 0 and isfinite(self.warmup_s),
             f"warmup {self.warmup_s:g} given: it must be 0 or more, and finite",
         )
+        if isinstance(self.streams, str):
+            check_word("streams", self.streams, ("auto",))
+        else:
+            for streams in self.streams:
+                _require_whole("streams", streams)
 
 
 def nominal_length(most: int) -> int:

@@ -90,6 +90,25 @@ def test_bench_record(exported, invoke, tmp_path) -> None:
     assert json.loads(path.read_text())["spec"]["bench"]["iterations"] == 5
 
 
+def test_bench_with_streams(exported, invoke, tmp_path) -> None:
+    path = tmp_path / "bench.json"
+    flags = (*QUICK, "--threads", "1", "--streams", "auto", "-q", "--json", path)
+    result = invoke("bench", exported / "sparse", *flags)
+    assert (result.code, result.err) == (0, "")
+    assert "Throughput: all streams busy" in result.out
+    (streams,) = load_record(path).builds["sparse"].streams
+    assert (streams.streams, streams.threads, len(streams.each)) == (1, 1, 1)
+    for wrong, said in (
+        ("2", "streams 2 given: they share 1 core"),
+        ("0", "streams 0 given"),
+        ("two", "--streams 'two' given: write numbers of streams such as 1,4, or auto"),
+    ):
+        refused = invoke("bench", exported / "sparse", "--threads", "1", "--streams", wrong)
+        assert (refused.code, refused.out) == (2, "")
+        assert said in refused.err
+        assert len(refused.err.strip().splitlines()) == 1
+
+
 def test_bench_at_several_shapes(open_artifacts, invoke, tmp_path) -> None:
     path = tmp_path / "bench.json"
     builds = (open_artifacts["sparse"], "--against", open_artifacts["dense"])

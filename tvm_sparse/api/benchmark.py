@@ -44,10 +44,12 @@ def benchmark(
     progress : callable
         Receives a line of text and the finished share, 0..1.
     **fields
-        Fields of `BenchSpec`: time_s, iterations, warmup_s.
+        Fields of `BenchSpec`: time_s, iterations, warmup_s, streams.
 
     Raises
     ------
+    ConfigError
+        There are fewer cores than streams.
     ArtifactError, InputError, BuildError
         See `errors`.
     """

@@ -81,7 +81,7 @@ def compare(
     threads : int, optional
         Every core by default.
     bench : BenchSpec, optional
-        How long to measure each.
+        How long to measure each; throughput of `streams` is that of the builds and of ONNX Runtime.
     cache_dir : path, optional
         Cache directory.
     progress : callable

@@ -14,6 +14,7 @@ import numpy as np
 
 from tvm_sparse.bench.disturbance import Disturbance, Timed, tenth_percentile
 from tvm_sparse.bench.environment import Environment
+from tvm_sparse.bench.throughput import StreamsRecord
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.model.decision import Decision
@@ -45,6 +46,8 @@ class BuildRecord:
         Largest resident memory of the worker process, interpreter included.
     calls : tuple of CallTime
         Times of the kernel calls in order; empty unless profiling was asked for.
+    streams : tuple of StreamsRecord
+        Throughput, by the number of streams; empty unless it was asked for.
     """
 
     latency_ms: LatencyStats
@@ -57,6 +60,7 @@ class BuildRecord:
     load_s: float
     peak_memory_bytes: int
     calls: tuple[CallTime, ...] = ()
+    streams: tuple[StreamsRecord, ...] = ()
 
     @property
     def undisturbed_ms(self) -> float:

@@ -7,6 +7,7 @@ meantime slows both, and the round-by-round ratio cancels it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ from tvm_sparse.bench.disturbance import Disturbance, judge, until_quiet
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.record import BenchRecord, BuildRecord, paired_speedups
 from tvm_sparse.bench.rounds import RoundSamples, measure_rounds
+from tvm_sparse.bench.throughput import measure_streams
 from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.formats.builds import DENSE
@@ -107,6 +109,12 @@ def benchmark(
             return builds, judge(timed, found.waiting)
 
         builds, disturbance = until_quiet(measure, steps(progress))
+    if spec.streams:
+        # Loaded anew: the threads of a stream are not those of a build alone.
+        starts = {name: functools.partial(_bound, path, inputs) for name, path in artifacts.items()}
+        batch, _ = _shape(next(iter(metadata.values())), inputs)
+        measured = measure_streams(starts, batch, threads, spec, progress)
+        builds = {name: replace(build, streams=measured[name]) for name, build in builds.items()}
     # What runs sparse is the other build's to tell.
     others = (found for name, found in metadata.items() if name != DENSE.name)
     described = next(others, next(iter(metadata.values())))
@@ -126,6 +134,16 @@ def benchmark(
         sparse_flops_share=described.sparse_flops_share,
     )
     return _with_speedup(record)
+
+
+def _bound(directory: str | os.PathLike[str], inputs: Arrays, threads: int) -> WorkerProcess:
+    worker = WorkerProcess(directory, threads)
+    try:
+        worker.bind(inputs)
+    except BaseException:
+        worker.close()
+        raise
+    return worker
 
 
 def _shape(metadata: ArtifactMetadata, inputs: Arrays) -> tuple[int, int]:

@@ -7,12 +7,16 @@ Arrays travel as .npz files. Requests and results:
     {"do": "run", "outputs": FILE}                     {}
     {"do": "measure", "seconds": S, "drop": N, "max_iterations": N or null}
                                                        {"samples_ms": [...]}
+    {"do": "stream", "streams": N, "threads": T}       {}
+    {"do": "saturate", "seconds": S, "drop": N, "max_iterations": N or null}
+                                                       {"samples_ms": [[...] of each stream]}
     {"do": "profile", "repeats": N}                    {"calls": [...]}
     {"do": "memory"}                                   {"peak_memory_bytes": N}
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +30,7 @@ from tvm_sparse.errors import BuildError
 from tvm_sparse.processes.serve import Report, serve
 from tvm_sparse.progress import silent
 from tvm_sparse.runtime.measure import measure_latency
+from tvm_sparse.runtime.streams import Streams, core_shares
 
 
 class Worker:
@@ -35,6 +40,7 @@ class Worker:
         self._model: Any = None
         self._inputs: dict[str, np.ndarray[Any, Any]] = {}
         self._call: Callable[[], Any] | None = None
+        self._streams: Streams | None = None
 
     def answer(self, request: dict[str, Any], report: Report = silent) -> Any:
         """Carry out one request and return its result."""
@@ -73,6 +79,22 @@ class Worker:
                 self._call, seconds, drop=drop, max_iterations=max_iterations
             )
         }
+
+    def _do_stream(self, streams: int, threads: int) -> dict[str, Any]:
+        make = functools.partial(self._make_stream, threads)
+        self._streams = Streams(make, core_shares(streams, threads))
+        return {}
+
+    def _make_stream(self, threads: int) -> Callable[[], Any]:
+        """Return what a stream runs, in its thread: a pool of its own, and the one model."""
+        from tvm_sparse.runtime.crew import own_threads
+
+        own_threads(threads)
+        return self._model.bind(self._inputs)  # type: ignore[no-any-return]
+
+    def _do_saturate(self, seconds: float, drop: int, max_iterations: int | None) -> dict[str, Any]:
+        assert self._streams is not None, "stream comes first"
+        return {"samples_ms": self._streams.saturate(seconds, drop, max_iterations)}
 
     def _do_profile(self, repeats: int) -> dict[str, Any]:
         return {"calls": [asdict(call) for call in self._model.profile(self._inputs, repeats)]}

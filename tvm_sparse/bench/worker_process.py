@@ -112,6 +112,29 @@ class WorkerProcess:
         answer = self._ask(do="measure", seconds=seconds, drop=drop, max_iterations=max_iterations)
         return list(answer["samples_ms"])
 
+    def stream(self, streams: int, threads: int) -> None:
+        """Start streams that run the inputs, each on `threads` cores of its own.
+
+        Raises
+        ------
+        BuildError
+            If the worker died.
+        """
+        self._ask(do="stream", streams=streams, threads=threads)
+
+    def saturate(
+        self, seconds: float, drop: int = 0, max_iterations: int | None = None
+    ) -> list[list[float]]:
+        """Return latency samples of each stream in milliseconds, all of them kept busy.
+
+        Raises
+        ------
+        BuildError
+            If the worker died.
+        """
+        answer = self._ask(do="saturate", seconds=seconds, drop=drop, max_iterations=max_iterations)
+        return [list(samples) for samples in answer["samples_ms"]]
+
     def profile(self, repeats: int) -> tuple[CallTime, ...]:
         """Return the median time of every kernel call over `repeats` runs.
 

@@ -14,6 +14,7 @@ from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import DENSE
+from tvm_sparse.host import threads_here
 
 #: Runs over which `--profile` takes the median of every kernel call.
 _PROFILE_REPEATS = 10
@@ -44,6 +45,7 @@ def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
     check_output_file("--json", flags["json_path"])
     from tvm_sparse.bench.inputs import random_inputs
     from tvm_sparse.bench.runner import benchmark
+    from tvm_sparse.bench.throughput import stream_counts
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.cli.results import report_records
     from tvm_sparse.runtime.artifact import check_packages
@@ -68,6 +70,7 @@ def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
             )
         artifacts = {DENSE.name: flags["against"], **artifacts}
     inputs = [random_inputs(metadata, flags["seed"], shape) for shape in flags["shapes"] or (None,)]
+    stream_counts(bench_spec, threads_here(flags["threads"]))
     with ProgressDisplay(flags["quiet"]) as display:
         records = [
             benchmark(

@@ -11,9 +11,11 @@ from tvm_sparse.cli.options.builds import threads_option
 from tvm_sparse.cli.options.extent import shape_option
 from tvm_sparse.cli.options.model import complete_model
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
+from tvm_sparse.cli.options.streams import streams_option
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec
 from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.host import threads_here
 
 if TYPE_CHECKING:
     from tvm_sparse.bench.peers.record import PeersRecord
@@ -40,6 +42,7 @@ _USUAL = "onnxruntime,openvino,torch"
 )
 @shape_option
 @threads_option
+@streams_option
 @click.option(
     "--time",
     "time_s",
@@ -68,15 +71,17 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
     check_output_file("--json", flags["json_path"])
     check_output_file("--chart", flags["chart"])
     check_cache_directory(flags["cache_dir"])
-    bench_spec = BenchSpec(time_s=flags["time_s"])
+    bench_spec = BenchSpec(time_s=flags["time_s"], streams=flags["streams"])
     check_dependencies()
     from tvm_sparse.bench.peers.engine import find_engines
+    from tvm_sparse.bench.throughput import stream_counts
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.report.charts.render import check_renderer
     from tvm_sparse.runtime.metadata import load_metadata
 
     if flags["chart"] is not None:
         check_renderer()  # a missing library is told before the measurement
+    stream_counts(bench_spec, threads_here(flags["threads"]))
     names = [name.strip() for name in against.split(",") if name.strip()]
     find_engines(names)
     metadata = load_metadata(directory)
@@ -117,11 +122,15 @@ def _print_record(record: PeersRecord) -> None:
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.report.figures import describe_disturbance
     from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
+    from tvm_sparse.report.streams_table import render_streams
 
     count = record.threads[0]
     if warning := describe_disturbance(record.disturbance_at(count)):
         print_wide(warning)
     print_wide(render_peers(record, count))
+    if busy := [result for result in record.at(count) if result.streams]:
+        over = next((result for result in busy if result.is_rival), busy[0])
+        print_wide(render_streams({one.label: one.streams for one in busy}, over.label))
     for line in (*describe_engines(record, count), describe_rival(record, count)):
         print_wide(line)
     print_wide(f"weights: {record.weights}")

@@ -13,10 +13,12 @@ from rich.console import RenderableType
 from tvm_sparse.bench.record import BenchRecord, ShapesRecord
 from tvm_sparse.cli.console import PrintableConsole
 from tvm_sparse.cli.terminal import width_of
+from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.figures import describe_disturbance
 from tvm_sparse.report.shapes_table import render_shapes
+from tvm_sparse.report.streams_table import render_streams
 from tvm_sparse.report.table import (
     describe_decisions,
     describe_environment,
@@ -98,6 +100,10 @@ def _print_record(record: BenchRecord, verbose: bool) -> None:
     if any(build.calls for build in record.builds.values()):
         print_wide(render_profile(record))
     print_wide(render_benchmark(record))
+    if any(build.streams for build in record.builds.values()):
+        over = DENSE.name if record.other else None
+        builds = {name: build.streams for name, build in record.builds.items()}
+        print_wide(render_streams(builds, over))
     if record.decisions:
         print_wide(f"{describe_decisions(record.decisions, record.sparse_flops_share)}.")
     print_wide(describe_result(record))

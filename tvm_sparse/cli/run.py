@@ -19,6 +19,7 @@ from tvm_sparse.cli.output_paths import (
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.host import threads_here
 from tvm_sparse.target import resolve_target
 
 #: Runs over which `--profile` takes the median of every kernel call.
@@ -48,6 +49,8 @@ def command(
     (outputs, inputs).
     """
     names = build_names(flags)
+    from tvm_sparse.bench.throughput import stream_counts
+
     shapes = flags["shapes"]
     if shapes is not None:
         model_spec.check_shapes(shapes)
@@ -59,6 +62,7 @@ def command(
             f"target {compile_spec.target} given: this CPU cannot run such a build, so there is "
             "nothing to measure; `tvm-sparse export --target` makes it without running it"
         )
+    stream_counts(bench_spec, threads_here(compile_spec.threads))
     check_dependencies()
     from tvm_sparse.cli.progress import ProgressDisplay
 

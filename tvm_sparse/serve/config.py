@@ -15,8 +15,8 @@ from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import shares_of_cores, threads_here
 from tvm_sparse.records.read import check_settings
 from tvm_sparse.records.yaml_file import read_yaml
+from tvm_sparse.runtime.streams import threads_of_each
 from tvm_sparse.serve.deepsparse import from_deepsparse, is_deepsparse
-from tvm_sparse.words import counted
 
 PORT, GRPC_PORT = 5543, 8001
 LOOPBACK = "127.0.0.1"
@@ -249,9 +249,7 @@ class ServeConfig:
         cores = min(count for count, _ in self.shares())
         named = {"latency": 1, "throughput": cores, "auto": 1}
         streams = named[self.streams] if isinstance(self.streams, str) else self.streams
-        if streams > cores:
-            raise ConfigError(f"streams {streams} given: they share {counted(cores, 'core')}")
-        return streams, cores // streams
+        return streams, threads_of_each(streams, cores)
 
 
 def check_names(models: Iterable[ModelConfig]) -> None:

@@ -16,6 +16,7 @@ from tvm_sparse.bench.peers.engine import Engine
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.record import EngineResult, summarise
 from tvm_sparse.bench.rounds import measure_rounds
+from tvm_sparse.bench.throughput import measure_streams
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.errors import BuildError, TvmSparseError
@@ -63,7 +64,8 @@ def compare(
     """Check every contender against its reference, then measure all that passed in turns.
 
     Results and rounds are in the order of the contenders, which have so many threads each and never
-    run at the same time. What something disturbs is measured again.
+    run at the same time. What something disturbs is measured again. Throughput is measured besides
+    at each number of streams that `spec` has, which share the threads.
     """
     results = {
         contender.result.label: replace(contender.result, threads=threads)
@@ -99,6 +101,13 @@ def compare(
                 peak_memory_bytes=workers[label].peak_memory_bytes(),
                 disturbance=disturbance,
             )
+    chosen = [one for one in contenders if one.has_streams and one.result.label in workers]
+    if spec.streams and chosen:
+        starts = {one.result.label: one.start_bound for one in chosen}
+        batch = len(next(iter(chosen[0].inputs.values())))
+        found = measure_streams(starts, batch, threads, spec, report)
+        for label, records in found.items():
+            results[label] = replace(results[label], streams=records)
     return list(results.values())
 
 

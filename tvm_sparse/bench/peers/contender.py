@@ -30,12 +30,25 @@ class Contender:
         Takes a number of threads and returns its loaded worker.
     inputs, reference : mapping of str to numpy.ndarray
         Its inputs, and outputs on the same weights and inputs, from elsewhere.
+    has_streams : bool
+        Whether its throughput with several streams can be measured.
     """
 
     result: EngineResult
     start: Callable[[int], WorkerProcess]
     inputs: Arrays
     reference: Arrays
+    has_streams: bool = True
+
+    def start_bound(self, threads: int) -> WorkerProcess:
+        """Return its loaded worker with its inputs."""
+        worker = self.start(threads)
+        try:
+            worker.bind(self.inputs)
+        except BaseException:
+            worker.close()
+            raise
+        return worker
 
 
 def own_build(
@@ -88,4 +101,5 @@ def peer(
         lambda threads: PeerProcess(engine.module, checkpoint, threads, engine.name),
         inputs,
         reference,
+        engine.has_streams,
     )

@@ -56,6 +56,8 @@ class Engine:
         Of the products.
     is_rival
         Whether it counts as an open dense fp32 engine to be compared with.
+    has_streams
+        Whether models in several threads of a process keep to the cores of their threads.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Engine:
     prepares: tuple[str, ...] = ()
     precision: str = "fp32"
     is_rival: bool = True
+    has_streams: bool = False
 
     def missing(self) -> list[str]:
         """Return the distributions that are not installed."""
@@ -86,13 +89,14 @@ _TORCH = ("torch", "transformers")
 ENGINES: dict[str, Engine] = {
     engine.name: engine
     for engine in (
-        Engine("onnxruntime", "ONNX Runtime, fused", *_ONNXRUNTIME),
+        Engine("onnxruntime", "ONNX Runtime, fused", *_ONNXRUNTIME, has_streams=True),
         Engine(
             "onnxruntime-int8",
             "ONNX Runtime, dynamic INT8",
             *_ONNXRUNTIME,
             precision="int8",
             is_rival=False,
+            has_streams=True,
         ),
         Engine("openvino", "OpenVINO, LATENCY", *_OPENVINO),
         Engine("torch", "PyTorch eager", "torch", _TORCH),

@@ -14,6 +14,7 @@ import numpy as np
 
 from tvm_sparse.bench.disturbance import Disturbance
 from tvm_sparse.bench.environment import Environment
+from tvm_sparse.bench.throughput import StreamsRecord
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.facts import WeightsFacts
 from tvm_sparse.records.read import read_record
@@ -81,6 +82,9 @@ class EngineResult:
     disturbance : Disturbance or None
         What tells of something else on the machine, of all that took turns together; None unless
         measured, and in records from before it was judged.
+    streams : tuple of StreamsRecord
+        Throughput, by the number of streams; empty unless asked for, and for engines of which
+        streams are not measured.
     """
 
     name: str
@@ -100,6 +104,7 @@ class EngineResult:
     peak_memory_bytes: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     disturbance: Disturbance | None = None
+    streams: tuple[StreamsRecord, ...] = ()
 
 
 @dataclass(frozen=True)

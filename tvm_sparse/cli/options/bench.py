@@ -9,6 +9,7 @@ import click
 
 from tvm_sparse.cli.options.declare import Command, add, defaulted, optional
 from tvm_sparse.cli.options.output import json_option
+from tvm_sparse.cli.options.streams import streams_option
 from tvm_sparse.config import BenchSpec
 
 
@@ -24,6 +25,7 @@ def bench_options(command: Command) -> Command:
             time_s=10.0 if time_s is None else time_s,
             iterations=iterations,
             warmup_s=flags.pop("warmup"),
+            streams=flags.pop("streams"),
         )
         return command(bench_spec=bench_spec, **flags)
 
@@ -37,5 +39,6 @@ def bench_options(command: Command) -> Command:
             is_flag=True,
             help="Time every layer besides, and name the kernel it ran in.",
         ),
+        streams_option,
         json_option("Write the record here: raw samples, decisions, environment."),
     )
