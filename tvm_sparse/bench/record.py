@@ -111,7 +111,7 @@ class BenchRecord:
         Result of comparing the builds' outputs beforehand, None when that was not done.
     """
 
-    schema_version: Literal[3] = field(default=3, kw_only=True)
+    schema_version: Literal[4] = field(default=4, kw_only=True)
     created: str
     model: ModelDescription
     weights: WeightsFacts
