@@ -173,9 +173,14 @@ def shares_of_cores(count: int, processes: int) -> list[tuple[int, list[int]]]:
         cores.
     """
     bounds = [(n * count // processes, (n + 1) * count // processes) for n in range(processes)]
-    here = sorted(os.sched_getaffinity(0), key=_place_of_core)
+    here = neighbouring_cores()
     pinned = here if processes > 1 and len(here) == count else []
     return [(end - start, pinned[start:end]) for start, end in bounds]
+
+
+def neighbouring_cores() -> list[int]:
+    """Return the cores this process may run on; those that share much are next to each other."""
+    return sorted(os.sched_getaffinity(0), key=_place_of_core)
 
 
 def _place_of_core(core: int) -> tuple[int, int, int]:

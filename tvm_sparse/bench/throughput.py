@@ -16,7 +16,7 @@ from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.progress import ShareProgress, steps
 from tvm_sparse.runtime.measure import LatencyStats, measure_summary
-from tvm_sparse.runtime.streams import threads_of_each
+from tvm_sparse.runtime.streams import runs_per_s, threads_of_each
 from tvm_sparse.words import counted
 
 #: Long enough that ends, at which not all streams run, are short beside it.
@@ -191,15 +191,10 @@ def _measure(
             samples.rounds.append(worker.saturate(round_s, DROPPED_PER_ROUND, limit))
         progress(text, min(1.0, *(share(samples) for samples in measured.values())))
     timed = {
-        name: Timed(samples.all_ms, [1e3 / _rate(one) for one in samples.rounds])
+        name: Timed(samples.all_ms, [1e3 / runs_per_s(one) for one in samples.rounds])
         for name, samples in measured.items()
     }
     return measured, judge(timed, contention.share)
-
-
-def _rate(streams_ms: Sequence[Sequence[float]]) -> float:
-    """Return the runs per second of all streams of a round, each over its own time."""
-    return sum(1e3 * len(samples) / sum(samples) for samples in streams_ms)
 
 
 def _record(
@@ -211,9 +206,9 @@ def _record(
     return StreamsRecord(
         streams=streams,
         threads=threads,
-        items_per_s=batch * _rate(by_stream),
+        items_per_s=batch * runs_per_s(by_stream),
         latency_ms=measure_summary(samples.all_ms),
-        round_items_per_s=tuple(batch * _rate(one) for one in samples.rounds),
+        round_items_per_s=tuple(batch * runs_per_s(one) for one in samples.rounds),
         each=tuple(_stream(one, batch) for one in by_stream),
         disturbance=disturbance,
     )
@@ -221,4 +216,4 @@ def _record(
 
 def _stream(samples_ms: Sequence[float], batch: int) -> StreamRecord:
     median, p90, p99 = (float(value) for value in np.percentile(samples_ms, [50, 90, 99]))
-    return StreamRecord(batch * _rate([samples_ms]), len(samples_ms), median, p90, p99)
+    return StreamRecord(batch * runs_per_s([samples_ms]), len(samples_ms), median, p90, p99)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.host import available_cores
+from tvm_sparse.host import neighbouring_cores
 from tvm_sparse.runtime.measure import measure_latency
 from tvm_sparse.words import counted
 
@@ -33,15 +33,12 @@ def threads_of_each(streams: int, cores: int) -> int:
 
 def core_shares(streams: int, threads: int) -> list[list[int]]:
     """Return the cores of each stream: neighbours, `threads` for each."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-    else:
-        cores = list(range(available_cores()))
+    cores = neighbouring_cores()
     return [cores[first : first + threads] for first in range(0, streams * threads, threads)]
 
 
 class Streams:
-    """Threads, each pinned to its cores; a context manager that ends them.
+    """Threads that run at once, each pinned to its cores; a context manager that ends them.
 
     Threads that a stream starts, such as TVM's workers, inherit its cores.
 
@@ -50,7 +47,7 @@ class Streams:
     make : callable
         Called once in each stream, one after the other; returns what the stream runs.
     shares : sequence of sequence of int
-        The cores of each stream, see `core_shares`.
+        The cores of each stream, see `core_shares`; none for any.
 
     Raises
     ------
@@ -109,7 +106,12 @@ class Streams:
         return [one.result() for one in under_way]
 
 
+def runs_per_s(samples_ms: Sequence[Sequence[float]]) -> float:
+    """Return the runs per second of all streams, each over its own time, from their samples."""
+    return sum(1e3 * len(one) / sum(one) for one in samples_ms)
+
+
 def _pin(cores: Sequence[int]) -> None:
     """Keep the calling thread, and those it starts, on some cores."""
-    if hasattr(os, "sched_setaffinity"):
+    if cores:
         os.sched_setaffinity(0, cores)

@@ -17,6 +17,7 @@ from tvm_sparse.records.read import check_settings
 from tvm_sparse.records.yaml_file import read_yaml
 from tvm_sparse.runtime.streams import threads_of_each
 from tvm_sparse.serve.deepsparse import from_deepsparse, is_deepsparse
+from tvm_sparse.words import counted
 
 PORT, GRPC_PORT = 5543, 8001
 LOOPBACK = "127.0.0.1"

@@ -5,8 +5,6 @@ A process of its own measures, before the server begins: it leaves no threads an
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 
 from tvm_sparse.processes.serve import Report, serve
 from tvm_sparse.runtime.metadata import load_metadata
+from tvm_sparse.runtime.streams import Streams, runs_per_s
 from tvm_sparse.serve.backends.backend import Build
 from tvm_sparse.serve.backends.registry import backend_of
 
@@ -48,24 +47,9 @@ def _rate(model: Build, streams: int) -> float:
         )
         for spec in model.inputs
     }
-    counts = [0] * streams
-    begin, times = threading.Barrier(streams), [0.0] * streams
-
-    def work(index: int) -> None:
-        model.run(**inputs)
-        begin.wait()
-        start = time.perf_counter()
-        while (elapsed := time.perf_counter() - start) < _ROUND_S:
-            model.run(**inputs)
-            counts[index] += 1
-        times[index] = elapsed
-
-    workers = [threading.Thread(target=work, args=(index,)) for index in range(streams)]
-    for one in workers:
-        one.start()
-    for one in workers:
-        one.join()
-    return sum(count / elapsed for count, elapsed in zip(counts, times, strict=True))
+    # Threads of requests keep to no cores.
+    with Streams(lambda: lambda: model.run(**inputs), [()] * streams) as threads:
+        return runs_per_s(threads.saturate(_ROUND_S, drop=1))
 
 
 if __name__ == "__main__":
