@@ -38,7 +38,7 @@ def write_sentence_files(folder: Path, **pooling: bool) -> None:
         (folder / name).write_text(json.dumps(content))
 
 
-def build_text_artifact(folder: Path, task: str = "feature-extraction") -> Path:
+def build_text_artifact(folder: Path, task: str = "feature-extraction", seed: int = 0) -> Path:
     """Export an encoder, or a model for classes of texts, with a tokenizer of word pieces."""
     import tvm
     from tvm import relax
@@ -50,7 +50,7 @@ def build_text_artifact(folder: Path, task: str = "feature-extraction") -> Path:
     (source / "pruning.json").write_text("{}")
     below = {"input_ids": vocab_size, "attention_mask": 2}
     inputs = tuple(TensorSpec(name, (BATCH, SEQ_LEN), "int32", n) for name, n in below.items())
-    table = np.random.default_rng(0).normal(size=(vocab_size, WIDTH)).astype(np.float32)
+    table = np.random.default_rng(seed).normal(size=(vocab_size, WIDTH)).astype(np.float32)
 
     op, builder = relax.op, relax.BlockBuilder()
     ids, mask = (relax.Var(s.name, relax.TensorType(s.shape, s.dtype)) for s in inputs)

@@ -17,6 +17,7 @@ from serving_process import Asking, Serving, serving, write_config
 
 from tvm_sparse.host import available_cores, shares_of_cores
 from tvm_sparse.runtime.metadata import LIBRARY_FILE
+from tvm_sparse.serve.statistics import ServerCounts, Statistics, counts_from, counts_to
 
 pytestmark = pytest.mark.e2e
 
@@ -101,3 +102,14 @@ def test_each_process_has_its_own_cores() -> None:
     pinned = [core for _, which in shares for core in which]
     assert pinned == [] or sorted(pinned) == sorted(os.sched_getaffinity(0))
     assert shares_of_cores(cores, 1) == [(cores, [])]
+
+
+def test_counts_travel_between_processes() -> None:
+    one = Statistics(items=3, last_ms=5)
+    one.success.add(7)
+    one.failures["CANCELED"] += 2
+    found = counts_from(json.loads(json.dumps(counts_to({"a": one}))))
+    assert found == {"a": one}
+    both = ServerCounts.merged([found, {"a": one, "b": Statistics(last_ms=9)}]).models
+    assert (both["a"].items, both["a"].success.count, both["a"].success.ns) == (6, 2, 14)
+    assert (both["a"].failures["CANCELED"], both["a"].last_ms, both["b"].last_ms) == (4, 5, 9)

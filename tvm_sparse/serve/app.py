@@ -76,6 +76,9 @@ class App:
             if error.reason != "CANCELED":
                 more = ((b"allow", error.allow.encode()),) if error.allow else ()
                 await respond(send, to_json({"error": error.message}), error.status, more=more)
+            # Its frames hold the model, and somewhere hold the error: a circle that would keep a
+            # model that is replaced.
+            error.__traceback__ = None
 
     async def _dispatch(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send

@@ -245,7 +245,7 @@ def _attempt(ticket: Ticket, job: Callable[[], Answer]) -> tuple[Answer | None, 
     try:
         return job(), None
     except Refusal as error:
-        return None, error
+        return None, error.with_traceback(None)  # its frames hold the model
     except (InputError, ConfigError) as error:
         return None, wrong(str(error))
     except TvmSparseError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from tvm_sparse.serve.ticket import Ticket
@@ -156,7 +156,11 @@ class ServerCounts:
 
 def counts_to(counts: Mapping[str, Statistics]) -> dict[str, Any]:
     """Return counts as JSON has them."""
-    return {name: asdict(one) for name, one in counts.items()}
+    # A Counter as a dict: `asdict` makes a Counter of pairs of it.
+    return {
+        name: asdict(replace(one, failures=dict(one.failures)))  # type: ignore[arg-type]
+        for name, one in counts.items()
+    }
 
 
 def counts_from(document: Mapping[str, Any]) -> dict[str, Statistics]:

@@ -88,6 +88,7 @@ class Worker:
         if self._server is not None:
             self._serving.should_exit = True
             await self._server
+        talk.cancel()
         self._repository.close()
 
     async def _answer(self, what: str, fields: dict[str, Any]) -> Any:

@@ -204,8 +204,10 @@ class Service:
             answer.infer_response.CopyFrom(await self._infer(data, context))
         except Refusal as error:
             answer.error_message = error.message
+            error.__traceback__ = None
         return bytes(answer.SerializeToString())
 
 
 async def _refuse(context: _Context, error: Refusal) -> None:
+    error.__traceback__ = None  # its frames hold a model, which may have been replaced
     await context.abort(CODES[error.status], error.message)
