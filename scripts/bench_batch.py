@@ -9,12 +9,15 @@ with two, and a slice of it with the dense build and with ONNX Runtime: the same
 parts and actors, with another model in them. Rates are of the steady state: from the moment when
 every actor has done a part to the one when the parts run out. `memory` tells what one, two and four
 actors have alone and share, beside an actor of Ray Data that does nothing. `driver` tells how many
-parts a second go through the driver, and what listing and cutting files takes.
+parts a second go through the driver, and what listing and cutting files takes. `answers` embeds
+the articles with the build of a real encoder, compares the vectors with those of `encode`, and
+tells how many of one half are nearest to the mean of their own section in the other half.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 import time
@@ -26,6 +29,7 @@ from typing import Any
 import click
 import numpy as np
 
+import tvm_sparse
 from tvm_sparse.batch.asking import Question
 from tvm_sparse.batch.cluster import ray_running
 from tvm_sparse.batch.done import Done
@@ -33,6 +37,8 @@ from tvm_sparse.batch.on_ray import do_on_ray
 from tvm_sparse.batch.outputs import Outputs
 from tvm_sparse.batch.parts import Part, cut, find_sources
 from tvm_sparse.batch.predictor import Predictor
+from tvm_sparse.batch.run import run_batch
+from tvm_sparse.batch.spec import BatchSpec
 from tvm_sparse.batch.work import Job, Worker, memory_of_process
 from tvm_sparse.runtime.metadata import load_metadata
 
@@ -146,11 +152,11 @@ def speed(articles: str, builds: dict[str, str], onnx: str | None, slices: int) 
         ("sparse, 1 actor", builds["sparse"], whole, 1, Worker),
         ("sparse, 2 actors, slice", builds["sparse"], few, 2, Worker),
     ]
-    if "dense" in builds:
-        sides.append(("dense, 2 actors, slice", builds["dense"], few, 2, Worker))
     if onnx:
         worker = onnx_worker(os.path.abspath(onnx))
         sides.append(("ONNX Runtime, 2, slice", builds["sparse"], few, 2, worker))
+    if "dense" in builds:
+        sides.append(("dense, 2 actors, slice", builds["dense"], few, 2, Worker))
     with ray_running(None, cores=2):
         for label, artifact, parts, actors, worker in sides:
             with job_of(artifact) as job:
@@ -214,12 +220,30 @@ def driver(count: int) -> None:
         click.echo(f"one file of {path.stat().st_size >> 20} MB: cut at {rate / 1e6:.0f} MB/s")
 
 
+def answers(articles: str, encoder: str) -> None:
+    """Tell whether embeddings are right."""
+    with tempfile.TemporaryDirectory() as folder:
+        run_batch(BatchSpec((articles,), folder, encoder, keep_order=True, actors=2))
+        lines = Path(folder, "rows.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    vectors = np.array([row["prediction"] for row in rows])
+    wanted = tvm_sparse.load(encoder).encode([row["text"] for row in rows])
+    click.echo(f"{len(rows)} embeddings, at most {np.abs(vectors - wanted).max():.1e} from encode")
+    sections = np.array([row["section"] for row in rows])
+    names, half = sorted({*sections}), len(rows) // 2
+    means = np.stack([vectors[:half][sections[:half] == name].mean(axis=0) for name in names])
+    found = np.array(names)[(vectors[half:] @ means.T).argmax(axis=1)]
+    share = (found == sections[half:]).mean()
+    click.echo(f"{share:.1%} of {len(found)} are nearest to their own of {len(names)} sections")
+
+
 @click.command(help=__doc__)
 @click.argument("articles", type=click.Path(exists=True))
 @click.option("--sparse", required=True, help="Build of a model for natural language inference.")
 @click.option("--dense", help="The dense build of the same model.")
 @click.option("--onnx", help="The same model as an ONNX graph with open axes.")
-@click.option("--only", default="speed,memory,driver", show_default=True)
+@click.option("--encoder", help="Build of an encoder of sentences, for `answers`.")
+@click.option("--only", default="speed,memory,driver,answers", show_default=True)
 @click.option("--slices", default=10, show_default=True, help="Parts for slow models.")
 @click.option("--parts", default=2000, show_default=True, help="For `driver`.")
 def main(
@@ -227,6 +251,7 @@ def main(
     sparse: str,
     dense: str | None,
     onnx: str | None,
+    encoder: str | None,
     only: str,
     slices: int,
     parts: int,
@@ -239,6 +264,8 @@ def main(
         memory(articles, builds)
     if "driver" in only:
         driver(parts)
+    if "answers" in only and encoder:
+        answers(articles, encoder)
 
 
 if __name__ == "__main__":

@@ -176,8 +176,12 @@ ONNX = (
 )
 #: What `tvm-sparse batch` spreads work with.
 BATCH = (
-    Requirement(("ray",), (2, 60), (3,), "ray[data]>=2.60,<3", "it spreads the work", "batch"),
-    Requirement(("pyarrow",), (9,), _NO_LIMIT, "ray[data]>=2.60,<3", "it reads files", "batch"),
+    Requirement(
+        ("ray",), (2, 60), (3,), "ray[client,data]>=2.60,<3", "it spreads the work", "batch"
+    ),
+    Requirement(
+        ("pyarrow",), (9,), _NO_LIMIT, "ray[client,data]>=2.60,<3", "it reads files", "batch"
+    ),
 )
 #: What extras are for, where one is missing.
 _PURPOSES = {

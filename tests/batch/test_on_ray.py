@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -38,9 +39,11 @@ class TestCluster:
 
         small = {"num_cpus": 1, "object_store_memory": 80 << 20}
         self.sandbox = sandbox
-        self.cluster = Cluster(
-            initialize_head=True, head_node_args={**small, "include_dashboard": False}
-        )
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        head = {**small, "include_dashboard": False, "ray_client_server_port": port}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.client_address = f"ray://127.0.0.1:{port}"
         self.second = self.cluster.add_node(**small)
         self.address: str = self.cluster.address
 
@@ -158,6 +161,12 @@ def test_what_cannot_work_is_refused_before_it_starts(cluster, spec, tmp_path):
         run_batch(replace(spec, artifact=str(other), output=str(tmp_path / "c")))
     with pytest.raises(ConfigError, match=r"^no Ray at 127\.0\.0\.1:1: "):
         run_batch(replace(spec, address="127.0.0.1:1", output=str(tmp_path / "d")))
+
+
+def test_a_client_drives_a_job_from_afar(cluster, spec, texts):
+    texts.write_text("the ferry\n\xff\n" * 20, encoding="latin-1")
+    record = run_batch(replace(spec, address=cluster.client_address))
+    assert (record.rows_in, record.rows_out, record.errors) == (40, 20, 20)
 
 
 def test_the_predictor_is_one_of_ray_data(cluster, builds):

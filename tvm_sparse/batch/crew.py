@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tvm_sparse.batch.cluster import check_free, check_nodes, check_room, living_nodes, ray_running
 from tvm_sparse.batch.done import Done
-from tvm_sparse.batch.on_ray import do_on_ray
+from tvm_sparse.batch.on_ray import do_on_ray, do_through_client
 from tvm_sparse.batch.parts import Part
 from tvm_sparse.batch.spec import BatchSpec
 from tvm_sparse.batch.work import Job, Worker
@@ -71,8 +71,9 @@ def gather(spec: BatchSpec, task: str, step: Progress) -> Iterator[Crew]:
         check_free(actors, threads)
         check_nodes(nodes, os.path.abspath(spec.artifact), task)
         step(f"starting {counted(actors, 'actor')}")
+        do = do_through_client if (spec.address or "").startswith("ray://") else do_on_ray
         yield Crew(
-            functools.partial(do_on_ray, actors=actors),
+            functools.partial(do, actors=actors),
             actors,
             threads,
             len(nodes),

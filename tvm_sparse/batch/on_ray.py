@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,7 +32,6 @@ def do_on_ray(
     BuildError
         The job cannot go on.
     """
-    import ray
     from ray.data import ActorPoolStrategy, from_items
 
     quiet_data()
@@ -45,9 +45,45 @@ def do_on_ray(
         compute=pool,
         num_cpus=job.threads,
     )
-    try:
+    with _in_a_line():
         for row in dataset.iter_rows():
             yield Done(**_plain(row))
+
+
+def do_through_client(job: Job, parts: Sequence[Part], actors: int) -> Iterator[Done]:
+    """Yield what `do_on_ray` yields, where that cannot run: at the far end of `ray://`.
+
+    Raises
+    ------
+    BuildError
+        The job cannot go on.
+    """
+    import ray
+
+    with _in_a_line():
+        driver = ray.remote(num_cpus=0)(_Driver).remote(job, parts, actors)
+        while (done := ray.get(driver.next.remote())) is not None:
+            yield done
+
+
+class _Driver:
+    """Drives a job from within the cluster; ends with the client that made it."""
+
+    def __init__(self, job: Job, parts: Sequence[Part], actors: int) -> None:
+        self._done = do_on_ray(job, parts, actors)
+
+    def next(self) -> Done | None:
+        """Return what became of the next part, None behind the last."""
+        return next(self._done, None)
+
+
+@contextlib.contextmanager
+def _in_a_line() -> Iterator[None]:
+    """Turn what Ray raises into one line."""
+    import ray
+
+    try:
+        yield
     except ray.exceptions.RayError as error:
         last = str(error).strip().splitlines()[-1][:300]
         raise BuildError(f"{last}; --resume goes on with what is left") from None
