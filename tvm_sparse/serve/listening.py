@@ -16,9 +16,8 @@ _BACKLOG = 2048
 Address = TypeVar("Address", HttpConfig, GrpcConfig)
 
 
-@contextlib.contextmanager
-def listen(address: HttpConfig | GrpcConfig, shared: bool = False) -> Iterator[socket.socket]:
-    """Yield a socket that listens at an address.
+def listen(address: HttpConfig | GrpcConfig, shared: bool = False) -> socket.socket:
+    """Return a socket that listens at an address.
 
     Parameters
     ----------
@@ -32,8 +31,7 @@ def listen(address: HttpConfig | GrpcConfig, shared: bool = False) -> Iterator[s
     ConfigError
         It is taken, or none of this machine.
     """
-    with _bind(address, shared, _BACKLOG) as bound:
-        yield bound
+    return _bind(address, shared, _BACKLOG)
 
 
 @contextlib.contextmanager
@@ -68,23 +66,22 @@ def join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-@contextlib.contextmanager
-def _bind(address: HttpConfig | GrpcConfig, shared: bool, backlog: int) -> Iterator[socket.socket]:
-    """Yield a socket with an address, which listens if it has a backlog."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            bound.bind((address.host, address.port))
-            if backlog:
-                bound.listen(backlog)
-        except OSError as error:
-            reason = error.strerror or error
-            section = "http" if isinstance(address, HttpConfig) else "grpc"
-            raise ConfigError(
-                f"{join(address.host, address.port)} cannot be listened at ({reason}): give "
-                f"another {section}.host or {section}.port"
-            ) from None
-        yield bound
+def _bind(address: HttpConfig | GrpcConfig, shared: bool, backlog: int) -> socket.socket:
+    """Return a socket with an address, which listens if it has a backlog."""
+    bound = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        bound.bind((address.host, address.port))
+        if backlog:
+            bound.listen(backlog)
+    except OSError as error:
+        bound.close()
+        reason = error.strerror or error
+        section = "http" if isinstance(address, HttpConfig) else "grpc"
+        raise ConfigError(
+            f"{join(address.host, address.port)} cannot be listened at ({reason}): give "
+            f"another {section}.host or {section}.port"
+        ) from None
+    return bound

@@ -43,8 +43,6 @@ class WorkerSite:
 
     Parameters
     ----------
-    stack : ExitStack
-        Ends it.
     answer : callable
         Answers what it asks.
     listening : socket
@@ -56,18 +54,22 @@ class WorkerSite:
         It cannot be started.
     """
 
-    def __init__(
-        self, stack: contextlib.ExitStack, answer: Answer, listening: socket.socket
-    ) -> None:
+    def __init__(self, answer: Answer, listening: socket.socket) -> None:
         ours, theirs = socket.socketpair()
-        try:
-            self.process: subprocess.Popen[bytes] = start(_MODULE, theirs, stack, kept=[listening])
-        except OSError as error:
-            ours.close()
-            raise BuildError(f"a process that answers cannot be started: {error}") from None
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(ours)
+            try:
+                self.process = start(_MODULE, theirs, stack, kept=[listening])
+            except OSError as error:
+                raise BuildError(f"a process that answers cannot be started: {error}") from None
+            self._open = stack.pop_all()
         self.peer = Peer(ours, answer)
         self.talk = asyncio.create_task(self.peer.run())
         self.last: dict[str, Statistics] = {}
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        self._open.close()
 
     async def ask(self, what: str, **fields: Any) -> Any:
         """Have it do something."""
@@ -110,8 +112,6 @@ class Supervisor:
         The file that says what to serve.
     snapshots : Snapshots or None
         Where artifacts are copied.
-    stack : ExitStack
-        Ends the processes.
     """
 
     def __init__(
@@ -120,9 +120,8 @@ class Supervisor:
         say: Callable[[str], None],
         path: str | None,
         snapshots: Snapshots | None,
-        stack: contextlib.ExitStack,
     ) -> None:
-        self._config, self._say, self._path, self._stack = config, say, path, stack
+        self._config, self._say, self._path = config, say, path
         self._shares = config.shares()
         self._sites: list[WorkerSite] = []
         self._sockets: dict[int, socket.socket] = {}
@@ -168,9 +167,8 @@ class Supervisor:
 
     def _start(self, index: int) -> WorkerSite:
         if index not in self._sockets:
-            bound = self._stack.enter_context(listen(self._config.http, shared=True))
-            self._sockets[index] = bound
-        site = WorkerSite(self._stack, self._answer, self._sockets[index])
+            self._sockets[index] = listen(self._config.http, shared=True)
+        site = WorkerSite(self._answer, self._sockets[index])
         self._say(f"worker {index}: process {site.process.pid}")
         return site
 
@@ -187,6 +185,7 @@ class Supervisor:
             born = time.monotonic()
             await site.talk
             status = await asyncio.to_thread(site.process.wait)
+            site.close()
             self._control.leave(site)
             how = f"signal {-status}" if status < 0 else f"status {status}"
             self._say(f"worker {index}: process {site.process.pid} ended with {how}")
@@ -228,6 +227,7 @@ class Supervisor:
         site.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(site.process.wait, _END_S)
+        site.close()
 
 
 def run(config: ServeConfig, say: Callable[[str], None], path: str | None = None) -> None:
@@ -240,5 +240,5 @@ def run(config: ServeConfig, say: Callable[[str], None], path: str | None = None
             say(f"listening on grpc://{join(grpc.host, grpc.port)}")
         snapshots = stack.enter_context(copies(config))
         held = replace(config, http=http, grpc=grpc)
-        asyncio.run(Supervisor(held, say, path, snapshots, stack).run())
+        asyncio.run(Supervisor(held, say, path, snapshots).run())
     say("ended")
