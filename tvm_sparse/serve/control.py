@@ -63,6 +63,7 @@ class ModelControl:
         self._lost: dict[str, Statistics] = {}
         self._failures: dict[str, int] = {}
         self._reloads: dict[str, int] = {}
+        self._faults: dict[str, str] = {}
         self.is_open = False
         self.served: dict[str, ModelConfig] = {}
         self.looks: dict[str, Look] = {}
@@ -93,6 +94,7 @@ class ModelControl:
             for name, one in self.served.items():
                 await site.prepare(one, name, self._copies[name])
                 await site.commit(name)
+            await site.abandon([], self._faults)
             self.sites.append(site)
 
     def leave(self, site: Site) -> None:
@@ -195,7 +197,7 @@ class ModelControl:
                 copies.append(await self._prepare(one, one.name))
         except TvmSparseError as error:
             *_, name = tried = [one.name for one in new[: len(copies) + 1]]
-            faults = {name: str(error)}
+            faults = self._faults = {**self._faults, name: str(error)}
             self._failures[name] = self._failures.get(name, 0) + 1
             await self._everywhere(lambda site: site.abandon(tried, faults))
             self._sweep()
@@ -226,6 +228,7 @@ class ModelControl:
         await self._everywhere(lambda site: site.commit(one.name))
         self._known[one.name] = self.served[one.name] = one
         self._copies[one.name] = copy
+        self._faults.pop(one.name, None)
 
     async def _retire(self, name: str, reason: str) -> None:
         del self.served[name], self._copies[name]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.errors import BuildError
+from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.host import detect_host
 from tvm_sparse.provenance import TVM, versions_of
 from tvm_sparse.runtime.metadata import METADATA_FILE, load_metadata
@@ -24,6 +24,8 @@ from tvm_sparse.sources.presets import find_preset
 
 KIND = "served"
 _ARTIFACT = "artifact"
+#: The exit code of commands that are asked what they cannot do.
+_REFUSED = 2
 
 
 def is_to_be_exported(one: ModelConfig) -> bool:
@@ -43,7 +45,7 @@ async def find_artifact(one: ModelConfig) -> str:
 
     Raises
     ------
-    BuildError
+    BuildError, ConfigError
         It cannot be exported; the reason was said there.
     CacheError
         The cache cannot be written.
@@ -78,7 +80,7 @@ async def _export(one: ModelConfig, settings: ExportConfig, target: Path) -> Non
 
     Raises
     ------
-    BuildError
+    BuildError, ConfigError
         It failed.
     """
     command = [sys.executable, "-m", "tvm_sparse", "export", "--model", one.model]
@@ -92,7 +94,8 @@ async def _export(one: ModelConfig, settings: ExportConfig, target: Path) -> Non
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
     if status != 0:
-        raise BuildError(
+        # What it was asked, or what happened.
+        raise (ConfigError if status == _REFUSED else BuildError)(
             f"{one.model} cannot be exported: what is wrong was said before, and "
             f"`tvm-sparse export --model {one.model}` says it again"
         )

@@ -192,26 +192,35 @@ class Supervisor:
             deaths = 1 if time.monotonic() - born > _YOUNG_S else deaths + 1
             if deaths > 1:
                 self._sockets.pop(index).close()  # what comes goes to the others
-                await asyncio.sleep(min(_LONGEST_WAIT_S, 0.25 * 2**deaths))
-            site = self._sites[index] = self._start(index)
-            await self._replace(index, site)
+                await asyncio.sleep(min(_LONGEST_WAIT_S, 0.1 * 2 ** min(deaths, 10)))
+            site = self._sites[index] = await self._again(index)
 
-    async def _replace(self, index: int, site: WorkerSite) -> None:
-        """Have a process take the place of one that has ended."""
+    async def _again(self, index: int) -> WorkerSite:
+        """Return a process that takes the place of one that has ended."""
+        while True:
+            try:
+                site = self._start(index)
+                break
+            except TvmSparseError as error:  # the system has no room for it, for now
+                self._say(f"worker {index}: {error}")
+                await asyncio.sleep(1.0)
         try:
             await self._begin(index, site, first=False)
             await self._control.join(site)
             await site.ask("listen")
-            self._say(f"worker {index}: answers")
+            if not site.talk.done():
+                self._say(f"worker {index}: answers")
         except TvmSparseError as error:
             self._say(f"worker {index}: {error}")
             site.process.kill()
+        return site
 
     async def _count(self) -> None:
         """Keep what processes have counted, for when they die."""
         while True:
             await asyncio.sleep(_COUNT_S)
-            await self._control.statistics()
+            with contextlib.suppress(TvmSparseError):  # nobody asked
+                await self._control.statistics()
 
     async def _answer(self, what: str, fields: dict[str, Any]) -> Any:
         """Do what a process asks, which concerns all of them."""

@@ -47,9 +47,13 @@ class Watch:
         """Look until the task is cancelled."""
         while True:
             await asyncio.sleep(self._interval_s)
-            if self._control.is_open:
+            if not self._control.is_open:
+                continue
+            try:
                 await self._look_at_configuration()
                 await self._look_at_artifacts()
+            except Exception as error:  # what is served still is
+                self._say(f"not reloaded: {type(error).__name__}: {error}")
 
     async def _look_at_configuration(self) -> None:
         if self._path is None:
