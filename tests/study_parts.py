@@ -15,11 +15,17 @@ from tvm_sparse.model.layer import Layer
 from tvm_sparse.runtime.measure import measure_summary
 from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.tuning.machine import LEVELS, Ceilings
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.baseline import Baseline
 from tvm_sparse.whatif.cost import CostModel
+from tvm_sparse.whatif.curves import Curves
+from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.predict import Predictor
+from tvm_sparse.whatif.results import point_results, setting_result
+from tvm_sparse.whatif.subject import Fill
+from tvm_sparse.whatif.sweep import Kept
 
 QUIET = Disturbance(waiting=0.0, slowness=1.0, spread=1.0, skew=1.0)
 BUSY = Disturbance(waiting=0.5, slowness=1.0, spread=1.0, skew=1.0)
@@ -141,3 +147,26 @@ def make_measurement(latency_ms: float, disturbed: bool = False) -> Measurement:
         duration_s=1.0,
         created="2026-01-01T00:00:00+00:00",
     )
+
+
+SPARSITIES = (0.0, 0.4, 0.6, 0.8, 0.9)
+# The sparse products take 7 ms of 10 when dense: with a factor of 2 they break even at 50 %.
+FACTORS = {(1, 1): 5.5, (4, 1): 2.0, (16, 1): 2.01}
+
+
+def make_curves(measured=None, factors=FACTORS, disturbed=False) -> Curves:
+    predictors = make_predictors(factors)
+    kept = {
+        Point(SETTING, block_shape, sparsity): Kept(measurement, "key")
+        for (block_shape, sparsity), measurement in (measured or {}).items()
+    }
+    points = [
+        Point(SETTING, block_shape, sparsity) for block_shape in factors for sparsity in SPARSITIES
+    ]
+    baseline = make_baseline()
+    if disturbed:
+        baseline = replace(baseline, record=replace(baseline.record, disturbance=BUSY))
+    dense = setting_result(
+        baseline, predictors, Fill(), Ceilings(1, 1.0, dict.fromkeys(LEVELS, 1.0))
+    )
+    return Curves(dense, predictors, point_results(points, predictors, kept, {}))

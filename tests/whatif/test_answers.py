@@ -5,41 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from study_parts import BUSY, DENSE_BYTES, SETTING, make_baseline, make_measurement, make_predictors
+from study_parts import (
+    DENSE_BYTES,
+    FACTORS,
+    SETTING,
+    SPARSITIES,
+    make_curves,
+    make_measurement,
+    make_predictors,
+)
 
-from tvm_sparse.tuning.machine import LEVELS, Ceilings
 from tvm_sparse.whatif.answers import RANDOM_FILL, make_answers
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.decisive import decisive_points
-from tvm_sparse.whatif.grid import Point, Targets
-from tvm_sparse.whatif.results import point_results, setting_result
+from tvm_sparse.whatif.grid import Targets
 from tvm_sparse.whatif.study import Alternative
-from tvm_sparse.whatif.subject import Fill
-from tvm_sparse.whatif.sweep import Kept
 
 pytestmark = pytest.mark.unit
-
-SPARSITIES = (0.0, 0.4, 0.6, 0.8, 0.9)
-# The sparse products take 7 ms of 10 when dense: with a factor of 2 they break even at 50 %.
-FACTORS = {(1, 1): 5.5, (4, 1): 2.0, (16, 1): 2.01}
-
-
-def make_curves(measured=None, factors=FACTORS, disturbed=False) -> Curves:
-    predictors = make_predictors(factors)
-    kept = {
-        Point(SETTING, block_shape, sparsity): Kept(measurement, "key")
-        for (block_shape, sparsity), measurement in (measured or {}).items()
-    }
-    points = [
-        Point(SETTING, block_shape, sparsity) for block_shape in factors for sparsity in SPARSITIES
-    ]
-    baseline = make_baseline()
-    if disturbed:
-        baseline = replace(baseline, record=replace(baseline.record, disturbance=BUSY))
-    dense = setting_result(
-        baseline, predictors, Fill(), Ceilings(1, 1.0, dict.fromkeys(LEVELS, 1.0))
-    )
-    return Curves(dense, predictors, point_results(points, predictors, kept, {}))
 
 
 def answer(

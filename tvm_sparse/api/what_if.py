@@ -38,7 +38,8 @@ def what_if(
     progress : callable
         Receives one line a step.
     **parts
-        Axes of the grid (sparsities, block_shapes, seq_lens, batches, threads); how its points
+        Axes of the grid (sparsities, block_shapes, seq_lens, batches, threads; with `shapes`, of
+        (batch, seq_len), one build that takes any up to one length and one batch); how its points
         become sparse (seed, include, exclude); target_latency_ms, target_items_per_s_per_core;
         price_per_core_hour, requests_per_day; and fields of `Question`: mode, bench, against,
         fidelity, keep_builds, measure_again.
