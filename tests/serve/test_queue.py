@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -124,3 +125,37 @@ def test_more_requests_than_threads_and_streams() -> None:
         assert len(slow.streams) == 0
 
     asyncio.run(play(Slow(streams=3, max_size=300)))
+
+
+def test_what_cannot_have_its_turn_in_time_is_refused_on_arrival() -> None:
+    async def play(slow: Slow) -> None:
+        first = asyncio.create_task(slow.ask(1))
+        await slow.until(slow.begun.is_set)
+        slow.served._pace._each_s = 60.0  # as if it had been so slow
+        start = time.monotonic()
+        error = await _refusal(asyncio.create_task(slow.ask(2, timeout=20_000_000)))
+        assert (error.status, error.reason) == (503, "REJECTED")
+        assert "no turn is likely within 20000 ms" in error.message
+        assert time.monotonic() - start < 10
+        patient = asyncio.create_task(slow.ask(3, timeout=40_000_000))
+        await slow.until(lambda: len(slow.streams) == 1)
+        slow.go.set()
+        assert await first == [-1]
+        assert await patient == [-3]
+        assert slow.batches == [[1], [3]]
+        # Its turn is now: nobody is before it.
+        assert await slow.ask(4, timeout=1000) == [-4]
+
+    asyncio.run(play(Slow(timeout_ms=3_600_000)))
+
+
+def test_the_pace_is_learnt_from_what_is_answered() -> None:
+    async def play(slow: Slow) -> None:
+        slow.go.set()
+        for _ in range(3):
+            await slow.ask(1)
+        assert 0 < slow.served._pace._each_s < 10
+        assert slow.served._pace.reaches(20.0, 1)
+        assert not slow.served._pace.reaches(1e-9, 128)
+
+    asyncio.run(play(Slow()))

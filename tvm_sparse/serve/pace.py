@@ -12,7 +12,7 @@ _SHARE = 0.5
 
 
 class Pace:
-    """Learns from answered requests; what it refuses makes it doubt what it has learnt."""
+    """Learns from answered requests; refusing where nobody is before makes it doubt."""
 
     def __init__(self) -> None:
         self._each_s = 0.0  # for a request, and for each one before it
@@ -26,5 +26,10 @@ class Pace:
         """Tell whether there is hope of an answer in so many seconds behind so many others."""
         if left_s > 0 and left_s >= _SHARE * self._each_s * (before + 1):
             return True
-        self._each_s *= 1 - _WEIGHT
+        if before == 0:  # no answer is on its way that it could learn from
+            self._each_s *= 1 - _WEIGHT
         return False
+
+    def reaches(self, left_s: float, before: int) -> bool:
+        """Tell whether there is hope of a turn in so many seconds behind so many others."""
+        return left_s >= _SHARE * self._each_s * before

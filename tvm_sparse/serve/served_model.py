@@ -25,6 +25,8 @@ Answer = TypeVar("Answer")
 Gone = Callable[[], Awaitable[Any]]
 #: Requests of a model that are tokenised, or wait for a run, at a time. A run takes what waits.
 _THREADS = 32
+#: Whether a client leaves is of interest when its answer takes longer.
+_WATCHED_AFTER_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,10 @@ class ServedModel:
             pending = statistics.pending
             if left_s is not None and not self._pace.suffices(left_s, pending):
                 raise too_late(f"model '{self.name}': no answer is likely within {left_s:.3g} s")
+            if not self._pace.reaches(timeout.queue_s, pending):
+                raise not_now(
+                    f"model '{self.name}': no turn is likely within {timeout.queue_s * 1000:.0f} ms"
+                )
             statistics.pending += 1
             try:
                 answer = await self._turn(ticket, job, gone, timeout)
@@ -197,7 +203,14 @@ class ServedModel:
                 loop.call_soon_threadsafe(finish, answer, error)
 
         timer = loop.call_later(timeout.seconds, lambda: drop(timeout.refusal(self.name)))
-        watcher = loop.create_task(watch(gone)) if gone else None
+        watchers: list[asyncio.Task[None]] = []
+
+        def begin_to_watch() -> None:
+            if gone:
+                watchers.append(loop.create_task(watch(gone)))
+
+        # Most are answered before: a task takes longer than a timer.
+        soon = loop.call_later(_WATCHED_AFTER_S, begin_to_watch)
         try:
             self._workers.submit(run, self.statistics.pending)
             return await done
@@ -206,7 +219,8 @@ class ServedModel:
             raise
         finally:
             timer.cancel()
-            if watcher:
+            soon.cancel()
+            for watcher in watchers:
                 watcher.cancel()
 
     def succeed(self, before: ServedModel) -> None:
