@@ -81,6 +81,11 @@ def test_it_answers_what_a_build_answers(artifacts: dict[str, Path], graph: Path
         inputs = {"input_ids": ids} if name else {"TEXT": of_texts(TEXTS)}
         build, other = (ask(f"{one}{name}", inputs)[output].values for one in ("build", "graph"))
         np.testing.assert_allclose(other, build, atol=1e-6)
+    build, other = (repository.model(name).statistics for name in ("build", "graph"))
+    # Two runs of two texts of 24 tokens each; of a graph the longest text is as long as it gets.
+    assert build.tokens + build.padding == 2 * 2 * 24
+    assert (other.tokens, other.runs) == (build.tokens, build.runs) == (build.tokens, 2)
+    assert 0 < other.padding < build.padding
     repository.close()
 
 
