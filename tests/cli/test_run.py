@@ -43,7 +43,7 @@ def test_json_holds_what_was_asked_for(invoke, tiny, tmp_path) -> None:
     result = invoke("run", *tiny.flags, *QUICK, *flags, "--seed", "0", "--json", path)
     assert result.code == 0, result.err
     document = json.loads(path.read_text())
-    assert document["schema_version"] == 3
+    assert document["schema_version"] == 4
     assert document["model"]["architecture"] == "BertModel"
     assert document["weights"]["kind"] == "random"
     assert document["spec"]["model"]["seq_len"] == 16

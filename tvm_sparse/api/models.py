@@ -13,7 +13,7 @@ from tvm_sparse.progress import Progress, silent
 
 
 def load_model(
-    model: str | ModelSpec,
+    model: str | os.PathLike[str] | ModelSpec,
     *,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
@@ -24,7 +24,7 @@ def load_model(
 
     Parameters
     ----------
-    model : str or ModelSpec
+    model : str, path or ModelSpec
         Preset name, hub id or local directory; or a whole spec.
     cache_dir : path, optional
         Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
@@ -45,7 +45,7 @@ def load_model(
     from tvm_sparse.importers.import_model import check_packages
     from tvm_sparse.sources.source import resolve_source
 
-    model_spec = model if isinstance(model, ModelSpec) else ModelSpec(model, **spec)
+    model_spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), **spec)
     # Before a checkpoint is fetched.
     check_packages(model_spec)
     source = resolve_source(model_spec, progress)

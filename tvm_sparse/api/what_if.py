@@ -18,7 +18,7 @@ _TARGETS = ("latency_ms", "items_per_s_per_core")
 
 
 def what_if(
-    model: str | ModelSpec,
+    model: str | os.PathLike[str] | ModelSpec,
     question: Question | None = None,
     *,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -29,7 +29,7 @@ def what_if(
 
     Parameters
     ----------
-    model : str or ModelSpec
+    model : str, path or ModelSpec
         Preset name, hub id or local directory; or a whole spec.
     question : Question, optional
         What is asked; or say it in parts.
@@ -63,7 +63,9 @@ def what_if(
     from tvm_sparse.whatif.subject import Subject
 
     question = question or _question(**parts)
-    spec = model if isinstance(model, ModelSpec) else ModelSpec(model, seed=question.fill.seed)
+    spec = model
+    if not isinstance(spec, ModelSpec):
+        spec = ModelSpec(os.fspath(spec), seed=question.fill.seed)
     cache = Cache(cache_dir, on_warning=progress)
     subject, records = Subject(spec, cache, question.fill, progress), Records(cache, progress)
     if question.fidelity is not None and question.fidelity.text is not None:
