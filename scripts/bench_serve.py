@@ -11,6 +11,7 @@ take the place of those in the record.
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from serving import quiet
 from serving.cases import CASES, Bench
 from serving.generators import versions
 
@@ -71,8 +73,11 @@ def measure(bench: Bench, name: str) -> tuple[Case, tuple[Figure, ...]]:
     """Return what a case gives, and when it was measured."""
     start, load = time.monotonic(), os.getloadavg()[0]
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    quiet.shares.clear()
     figures = tuple(CASES[name](bench))
-    return Case(name, created, round(load, 2), round(time.monotonic() - start, 1)), figures
+    others = round(statistics.median(quiet.shares), 2) if quiet.shares else None
+    seconds = round(time.monotonic() - start, 1)
+    return Case(name, created, round(load, 2), seconds, others), figures
 
 
 def merged(old: ServingRecord, new: ServingRecord) -> ServingRecord:

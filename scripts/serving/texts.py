@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import sysconfig
 from pathlib import Path
@@ -13,12 +14,13 @@ from tvm_sparse.text.text_model import TextModel
 SHORTEST, LONGEST = 5, 300
 
 
-def sentences(seed: int = 0) -> list[str]:
+@functools.cache
+def sentences(seed: int = 0) -> tuple[str, ...]:
     """Return sentences in an order of their own, none twice."""
     modules = sorted(modules_of(Path(sysconfig.get_paths()["stdlib"])))
     found = list(dict.fromkeys(text for module in modules for text in texts_of(module)))
     random.Random(seed).shuffle(found)
-    return found
+    return tuple(found)
 
 
 def text_of(model: TextModel, tokens: int) -> str:
@@ -34,7 +36,7 @@ def text_of(model: TextModel, tokens: int) -> str:
 
 def natural_texts(model: TextModel, number: int, seed: int = 0) -> list[str]:
     """Return texts of `SHORTEST` to `LONGEST` tokens: titles, sentences and short passages."""
-    rng, waiting, found = random.Random(seed), sentences(seed), []
+    rng, waiting, found = random.Random(seed), list(sentences(seed)), []
     while len(found) < number:
         passage = " ".join(waiting.pop() for _ in range(rng.choice((1, 1, 1, 2, 3, 4, 6, 9))))
         if rng.random() < 0.2:

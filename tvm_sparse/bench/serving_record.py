@@ -66,12 +66,15 @@ class Case:
         Load average over the minute before it.
     seconds : float
         How long it took.
+    others : float or None
+        Cores that other processes used in the rounds, median; None where there were no rounds.
     """
 
     name: str
     created: str
     load_average_1m: float | None
     seconds: float
+    others: float | None = None
 
 
 @dataclass(frozen=True)
