@@ -56,6 +56,10 @@ class CheckpointError(FrontendError):
     """Checkpoint files that are missing, truncated or inconsistent."""
 
 
+#: What lists the operators of a framework that are imported.
+_PAGES = {"TensorFlow": "docs/supported-ops.md", "ATen": "docs/supported-aten-ops.md"}
+
+
 class UnsupportedOpError(FrontendError):
     """Operators that no converter covers.
 
@@ -78,7 +82,7 @@ class UnsupportedOpError(FrontendError):
         listing = "; ".join(f"{op} ({', '.join(names)})" for op, names in nodes.items())
         super().__init__(
             f"the graph uses {len(nodes)} {framework} op(s) without a converter: {listing}. "
-            "docs/supported-ops.md lists what is covered"
+            f"{_PAGES[framework]} lists what is covered"
         )
 
 

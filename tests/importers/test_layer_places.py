@@ -61,6 +61,24 @@ BLOCKS = {
         "attention/attn/o": "attention_output",
     },
     "transformer/h_._0": {"attn/c_attn": "other"},
+    # As PyTorch's classes have them.
+    "deberta/encoder/layer_._0": {
+        "attention/self/query_proj": "query",
+        "attention/output/dense": "attention_output",
+    },
+    "model/layers_._0": {
+        "attn/Wqkv": "other",
+        "attn/Wo": "attention_output",
+        "mlp/Wi": "intermediate",
+        "mlp/Wo": "output",
+        "self_attn/k_proj": "key",
+        "mlp/down_proj": "output",
+    },
+    "encoder/block_._0": {
+        "layer_._0/SelfAttention/v": "value",
+        "layer_._1/DenseReluDense/wi_0": "intermediate",
+        "layer_._1/DenseReluDense/wo": "output",
+    },
 }
 OUTSIDE = {
     "bert/embeddings/word_embeddings/weight": "embedding",

@@ -8,6 +8,8 @@ import pytest
 
 from tvm_sparse.importers.tensorflow.converters.table import CONVERTERS, FAMILIES
 from tvm_sparse.importers.tensorflow.supported_ops import render_supported_ops
+from tvm_sparse.importers.torch import supported_ops as aten
+from tvm_sparse.importers.torch.operators import table
 
 pytestmark = pytest.mark.unit
 
@@ -19,6 +21,15 @@ def test_the_page_is_up_to_date():
         "write it anew: python -m tvm_sparse.importers.tensorflow.supported_ops "
         "> docs/supported-ops.md"
     )
+
+
+def test_the_page_of_aten_operators_is_up_to_date():
+    page = PAGE.with_name("supported-aten-ops.md").read_text(encoding="utf-8")
+    assert page == aten.render_supported_ops(), (
+        "write it anew: python -m tvm_sparse.importers.torch.supported_ops "
+        "> docs/supported-aten-ops.md"
+    )
+    assert sum(len(family) for family in table.FAMILIES.values()) == len(table.OPERATORS)
 
 
 def test_the_page_lists_every_op_once():

@@ -29,10 +29,12 @@ def cache_on_hub(cache: Path, preset) -> Path:
 
 
 @pytest.mark.parametrize("policy", ["auto", "checkpoint"])
-def test_cached_hub_pickle_is_refused_as_in_a_directory(empty_hub_cache, policy):
+def test_cached_hub_pickle_is_taken_as_in_a_directory(empty_hub_cache, policy):
     snapshot = cache_on_hub(empty_hub_cache, load_presets()["bert-tiny"])
     (snapshot / "model.safetensors").rename(snapshot / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"only in pytorch_model\.bin.*convert it"):
+    assert resolve("bert-tiny", weights=policy).weights_format == "bin"
+    (snapshot / "pytorch_model.bin").rename(snapshot / "weights.bin")
+    with pytest.raises(CheckpointError, match=r"only in weights\.bin.*convert it"):
         resolve("bert-tiny", weights=policy)
     assert resolve("bert-tiny", weights="random").kind == "random"
 
@@ -120,10 +122,12 @@ def test_a_hub_model_comes_with_its_tokenizer(served):
 
 
 def test_hub_model_with_pickled_weights_only(served):
-    served["pytorch_model.bin"] = served.pop("model.safetensors")
+    served["weights.bin"] = served.pop("model.safetensors")
     for policy in ("auto", "checkpoint"):
-        with pytest.raises(CheckpointError, match=r"only in pytorch_model\.bin"):
+        with pytest.raises(CheckpointError, match=r"only in weights\.bin"):
             resolve("someone/tiny", weights=policy)
+    served["pytorch_model.bin"] = served.pop("weights.bin")
+    assert resolve("someone/tiny").weights_format == "bin"
     source = resolve("someone/tiny", weights="random")
     assert source.kind == "random"
 

@@ -101,7 +101,7 @@ def test_hdf5_weights(checkpoint):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pytorch_model.bin", "convert it to safetensors"),
+        ("weights.bin", "convert it to safetensors"),
         ("pytorch_model-00001-of-00002.bin", "convert it to safetensors"),
         ("model.fp16.safetensors", r"name it model\.safetensors"),
         ("checkpoint-500/model.safetensors", "give its own directory"),

@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 # PyTorch computes what a sparse build is compared with: another engine on the same weights.
 _REFERENCE_ENGINE = "torch"
-# The reference outputs of an imported model are TensorFlow's.
-_IMPORT_REFERENCE = "TensorFlow"
 
 
 def compare(
@@ -158,7 +156,7 @@ def compare_model(
     environment, wanted = detect_environment(max(threads)), model.reference
     with temporary_directory() as folder:
         dense = _compile(model, DENSE, compile_spec, progress)
-        contenders = [own_build(dense, wanted.inputs, wanted.outputs, _IMPORT_REFERENCE)]
+        contenders = [own_build(dense, wanted.inputs, wanted.outputs, wanted.framework)]
         for spec in specs:
             contender = _sparse_build(model, spec, compile_spec, progress)
             # The same build again when the zeros are the model's own.
@@ -166,7 +164,7 @@ def compare_model(
                 contenders.append(contender)
         checkpoint = write_checkpoint(folder / "dense", model)
         contenders += _peers(
-            engines, checkpoint, wanted.inputs, wanted.outputs, _IMPORT_REFERENCE, progress
+            engines, checkpoint, wanted.inputs, wanted.outputs, wanted.framework, progress
         )
         results = [
             result

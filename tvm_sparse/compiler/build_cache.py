@@ -86,7 +86,7 @@ def build_artifact(
             return artifact
         reference_check = None
         checked = build.is_exact and target.runs_here
-        # TensorFlow's outputs belong to the original weights. The code is the same for others.
+        # The reference outputs belong to the original weights. The code is the same for others.
         made = compile_model(
             model.mod,
             original if checked else params,
@@ -98,7 +98,7 @@ def build_artifact(
             build,
         )
         if checked:
-            progress(f"comparing the {build.name} build with TensorFlow")
+            progress(f"comparing the {build.name} build with {model.reference.framework}")
             reference_check = _check(made, model, spec, tolerances, progress)
             if params is not original:
                 made = replace_weights(made, model.mod, params)

@@ -1,4 +1,4 @@
-"""Compare a dense build with TensorFlow, and find where they part when they do."""
+"""Compare a dense build with its model's framework, and find where they part when they do."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def check_against_reference(
             if gap.mismatched:
                 where = "x".join(map(str, next(iter(inputs.values())).shape))
                 raise CheckError(
-                    f"the dense build differs from TensorFlow in {name}: {gap.mismatched:.1%} of "
-                    f"its values, at most by {gap.max_absolute:.3g} "
+                    f"the dense build differs from {reference.framework} in {name}: "
+                    f"{gap.mismatched:.1%} of its values, at most by {gap.max_absolute:.3g} "
                     f"(atol {atol:g}, rtol {rtol:g}), for inputs of {where}"
                 )
             gaps[name] = max(gaps[name], gap.max_absolute)
@@ -54,7 +54,7 @@ def check_against_reference(
 def first_differing_layer(
     mod: tvm.IRModule, reference: Reference, spec: CompileSpec, atol: float, rtol: float
 ) -> str | None:
-    """Name the first layer of a dense build that differs from TensorFlow's, if a layer norm does.
+    """Name the first layer of a dense build that differs from its framework's, by layer norms.
 
     The module, as imported, is compiled once more with its layer norms as outputs, so this is for
     when `check_against_reference` has failed.

@@ -24,6 +24,8 @@ class Importer:
     ----------
     name : str
         As `ModelSpec.importer` takes it.
+    framework : str
+        Whose outputs its models are compared with, in words.
     module : str
         Module with `import_model(spec, source, progress) -> Imported`; imported in a child
         process alone.
@@ -38,6 +40,7 @@ class Importer:
     """
 
     name: str
+    framework: str
     module: str
     requirements: tuple[Requirement, ...] = ()
     environment: Mapping[str, str | None] = field(default_factory=dict)

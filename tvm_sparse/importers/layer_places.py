@@ -1,6 +1,7 @@
-"""What a layer is for and where it stands, from the name of its TensorFlow variable.
+"""What a layer is for and where it stands, from the name of its weight.
 
-This is the only place that reads meaning out of such names.
+TensorFlow's names and PyTorch's come from the same classes, and modules have both in one form.
+This is the only place that reads meaning out of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ _BLOCKS = tuple(
     for pattern in (
         r"albert_layer_groups_\._(\d+)/albert_layers_\._(\d+)",  # ALBERT
         r"stages\.(\d+)/layers\.(\d+)",  # ResNet, ConvNeXt
+        r"stages_\._(\d+)/layers_\._(\d+)",  # the same in PyTorch
+        r"layers_\._(\d+)/blocks_\._(\d+)",  # Swin
         r"\w*_\._(\d+)",  # BERT and most others: layer_._0
     )
 )
@@ -33,6 +36,34 @@ _ROLES: dict[str, Role] = {
     "attention/dense": "attention_output",
     "ffn": "intermediate",
     "ffn_output": "output",
+    # DeBERTa, Longformer's kin
+    "query_proj": "query",
+    "key_proj": "key",
+    "value_proj": "value",
+    # ModernBERT, which has query, key and value in one; both halves of a gated unit are one too
+    "attn/Wo": "attention_output",
+    "mlp/Wi": "intermediate",
+    "mlp/Wo": "output",
+    # CLIP, SigLIP, Llama, Qwen, EuroBERT
+    "q_proj": "query",
+    "k_proj": "key",
+    "v_proj": "value",
+    "o_proj": "attention_output",
+    "out_proj": "attention_output",
+    "fc1": "intermediate",
+    "fc2": "output",
+    "gate_proj": "intermediate",
+    "up_proj": "intermediate",
+    "down_proj": "output",
+    # T5
+    "SelfAttention/q": "query",
+    "SelfAttention/k": "key",
+    "SelfAttention/v": "value",
+    "SelfAttention/o": "attention_output",
+    "DenseReluDense/wi": "intermediate",
+    "DenseReluDense/wi_0": "intermediate",
+    "DenseReluDense/wi_1": "intermediate",
+    "DenseReluDense/wo": "output",
     # MobileBERT's way into and out of its narrow layers
     "bottleneck/dense": "other",
     "bottleneck/attention/dense": "other",
@@ -65,8 +96,7 @@ def find_places(names: Iterable[str], architecture: str = "") -> dict[str, Place
     Parameters
     ----------
     names : iterable of str
-        TensorFlow's names of the variables, e.g.
-        `bert/encoder/layer_._0/attention/self/query/kernel`.
+        As modules have them, e.g. `bert/encoder/layer_._0/attention/self/query/kernel`.
     architecture : str
         Class of the model, which PyTorch's names depend on, as `torch_name` takes it.
 
@@ -94,7 +124,7 @@ def _block_match(name: str) -> re.Match[str] | None:
 
 def _role(name: str, block: re.Match[str] | None) -> Role:
     layer = name.rpartition("/")[0]
-    parts = set(re.split(r"/|___", layer))
+    parts = {part.partition("_._")[0] for part in re.split(r"/|___", layer)}
     if any(part.startswith("embedding") for part in parts):
         return "embedding"
     if "pooler" in parts:

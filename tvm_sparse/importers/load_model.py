@@ -10,6 +10,7 @@ from tvm_sparse.dependencies import RUNTIME, WEIGHTS, check_dependencies, withou
 from tvm_sparse.errors import CacheError
 from tvm_sparse.host import available_cores
 from tvm_sparse.importers.import_model import import_model
+from tvm_sparse.importers.registry import find_importer
 from tvm_sparse.importers.worker import MODULE_FILE, PARAMS_FILE, REFERENCE_FILE
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.model import Model, Reference, Run
@@ -102,6 +103,7 @@ def _load_entry(entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
             outputs=_select(values, "outputs/"),
             layer_outputs=_select(values, "layers/"),
             others=_other_runs(values),
+            framework=find_importer(facts.spec.importer).framework,
         ),
         cache=cache,
     )

@@ -19,6 +19,7 @@ IMPORTERS: dict[str, Importer] = {
     for importer in (
         Importer(
             "tensorflow",
+            "TensorFlow",
             "tvm_sparse.importers.tensorflow.importer",
             FRONTEND,
             OFFLINE,
@@ -27,6 +28,7 @@ IMPORTERS: dict[str, Importer] = {
         ),
         Importer(
             "torch",
+            "PyTorch",
             "tvm_sparse.importers.torch.importer",
             TORCH,
             OFFLINE,

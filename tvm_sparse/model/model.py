@@ -26,7 +26,7 @@ class Reference:
 
     Inputs and outputs are in positional order; `layer_outputs` are results of its layer norms by
     layer, in order, empty when they are not known. `others` are runs of an open model at other
-    shapes than its nominal one.
+    shapes than its nominal one. `framework` is whose outputs they are.
     """
 
     params: Arrays
@@ -34,6 +34,7 @@ class Reference:
     outputs: Arrays
     layer_outputs: Arrays = field(default_factory=dict)
     others: tuple[Run, ...] = ()
+    framework: str = "TensorFlow"
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -58,7 +59,7 @@ class Model:
     flops : int
         Operations of all its products in one inference, those of `layers` among them.
     reference : Reference
-        The weights as imported, and what TensorFlow computed with them.
+        The weights as imported, and what its framework computed with them.
     sparsity : SparsitySpec or None
         How `params` became sparse; None as imported.
     cache : Cache

@@ -19,8 +19,12 @@ SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 TF_WEIGHTS = "tf_model.h5"
 TF_INDEX = "tf_model.h5.index.json"
-# In order of preference: safetensors can be checked to the byte, HDF5 cannot.
-WEIGHT_FILES = (SAFETENSORS, SAFETENSORS_INDEX, TF_WEIGHTS, TF_INDEX)
+TORCH_WEIGHTS = "pytorch_model.bin"
+TORCH_INDEX = "pytorch_model.bin.index.json"
+# In order of preference: safetensors can be checked to the byte, HDF5 cannot, and what PyTorch
+# pickled is read by it alone.
+WEIGHT_FILES = (SAFETENSORS, SAFETENSORS_INDEX, TF_WEIGHTS, TF_INDEX, TORCH_WEIGHTS, TORCH_INDEX)
+_FORMATS = {".safetensors": "safetensors", ".h5": "h5", ".bin": "bin"}
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -31,7 +35,7 @@ class _Index(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class CheckpointFiles:
-    """The weight files of one checkpoint; `format` is "safetensors" or "h5"."""
+    """The weight files of one checkpoint; `format` is "safetensors", "h5" or "bin"."""
 
     format: str
     paths: tuple[Path, ...]
@@ -52,8 +56,8 @@ def find_weights(directory: Path) -> CheckpointFiles | None:
             continue
         paths = _shards(path) if name.endswith(".index.json") else (path,)
         for part in paths:
-            read_header(part) if part.suffix == ".safetensors" else _check_hdf5(part)
-        return CheckpointFiles("safetensors" if "safetensors" in name else "h5", paths)
+            _check(part)
+        return CheckpointFiles(_FORMATS[Path(name.removesuffix(".index.json")).suffix], paths)
     if refusal := find_other_weights(directory):
         raise CheckpointError(f"{directory} has its weights only in {refusal}")
     return None
@@ -96,6 +100,16 @@ def _shards(index: Path) -> tuple[Path, ...]:
             f"{index.parent} lacks {', '.join(missing)}, which {index.name} names"
         )
     return tuple(index.parent / name for name in names)
+
+
+def _check(path: Path) -> None:
+    """Refuse a file that is damaged, as far as that shows without reading all of it."""
+    if path.suffix == ".safetensors":
+        read_header(path)
+    elif path.suffix == ".h5":
+        _check_hdf5(path)
+    elif not path.stat().st_size:
+        raise CheckpointError(f"{path} is empty: fetch it again")
 
 
 def _check_hdf5(path: Path) -> None:

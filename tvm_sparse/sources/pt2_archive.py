@@ -24,7 +24,7 @@ from tvm_sparse.records.read import check_types, parse_json
 #: The version of PyTorch's schema that is read; its minor versions only add.
 SCHEMA = 8
 FACTS_FILE = "tvm_sparse.json"
-REFERENCE_FILE = "tvm_sparse_reference.npz"
+REFERENCE_FILE = "tvm_sparse/reference.npz"
 #: PyTorch's numbers of dtypes.
 DTYPES = {
     1: "uint8",
@@ -164,10 +164,10 @@ class Pt2Archive:
 
     def reference(self) -> dict[str, np.ndarray]:
         """Return what PyTorch computed, by `inputs/`, `outputs/` and `layers/`, if it is there."""
-        if f"extra/{REFERENCE_FILE}" not in self._names:
+        if REFERENCE_FILE not in self._names:
             return {}
         try:
-            with np.load(io.BytesIO(self._read(f"extra/{REFERENCE_FILE}"))) as arrays:
+            with np.load(io.BytesIO(self._read(REFERENCE_FILE))) as arrays:
                 return {name: arrays[name] for name in arrays.files}
         except (ValueError, zipfile.BadZipFile):
             raise CheckpointError(f"{self.path}: {REFERENCE_FILE} is damaged; {_ADVICE}") from None

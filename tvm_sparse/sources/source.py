@@ -161,7 +161,8 @@ def _find_local(spec: ModelSpec) -> _Found:
         return _Found(config, directory, origin=str(directory))
     if spec.weights == "checkpoint":
         raise CheckpointError(
-            f"{directory} has no weights: model.safetensors or tf_model.h5 is needed (or "
+            f"{directory} has no weights: model.safetensors, tf_model.h5 or pytorch_model.bin is "
+            "needed (or "
             "--weights random for seeded weights)"
         )
     return _Found(config, reason=f"{directory} has no weights")

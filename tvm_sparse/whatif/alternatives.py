@@ -25,8 +25,6 @@ from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.study import Alternative
 from tvm_sparse.whatif.subject import Subject
 
-_REFERENCE = "TensorFlow"
-
 
 def measured_engines(
     subject: Subject,
@@ -127,7 +125,7 @@ def _measure(
     progress: Progress,
 ) -> list[Alternative]:
     model, dense = subject.load(setting), subject.build_dense(setting)
-    inputs, reference = subject.inputs(setting), _REFERENCE
+    inputs, reference = subject.inputs(setting), model.reference.framework
     if setting.is_open:  # TensorFlow ran at other shapes, to which our build was compared
         outputs, reference = run_artifact(dense, inputs), OWN_REFERENCE
     else:

@@ -90,7 +90,10 @@ def _convert(emit: Emitter, node: AtenNode, values: dict[str, Any]) -> dict[str,
         raise
     except Exception as error:  # of TVM's operators and numpy's, which have dozens of ways
         raise node.error(f"it cannot be imported as it is used here: {error}") from error
-    results = result if isinstance(result, list) else [result]
+    results = [
+        np.asarray(one) if isinstance(one, np.generic) else one
+        for one in (result if isinstance(result, list) else [result])
+    ]
     _check(node, results[0])
     return dict(zip(node.outputs, results, strict=False))
 

@@ -71,7 +71,10 @@ def _read(archive: Pt2Archive, spec: ModelSpec, progress: Progress) -> Imported:
     names = {name: canonical_name(name, facts.prefix) for name in program.parameters.values()}
     function, params = from_aten(program, tensors, names, [i.name for i in facts.inputs])
     plain = tvm.IRModule({"main": function})
-    arrays = archive.reference() or reference_run(plain, params, facts.inputs, facts.outputs, spec)
+    arrays = archive.reference()
+    if not arrays:
+        progress("no outputs of PyTorch in the archive: taking those of TVM's own pipeline")
+        arrays = reference_run(plain, params, facts.inputs, facts.outputs, spec)
     results = _group(arrays, "outputs")
     matrices = [name for name, value in params.items() if value.ndim > 1]
     size = program.shapes[program.inputs[0]][0]

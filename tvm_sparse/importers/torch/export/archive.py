@@ -30,7 +30,7 @@ _WHOLE = (
 )
 #: As `sources.pt2_archive` reads them.
 FACTS_FILE = "tvm_sparse.json"
-REFERENCE_FILE = "tvm_sparse_reference.npz"
+REFERENCE_FILE = "tvm_sparse/reference.npz"
 #: Switched off where a model's `forward` knows them: their outputs are not part of the result.
 _SWITCHES = ("output_attentions", "output_hidden_states", "use_cache")
 
@@ -85,10 +85,11 @@ def write_archive(
     texts = {FACTS_FILE: json.dumps(document)}
     torch.export.save(program, path, extra_files=texts)
     with zipfile.ZipFile(path, "a") as archive:
+        # Not among `extra`, which PyTorch takes for texts.
         root = archive.namelist()[0].partition("/")[0]
         stream = io.BytesIO()
         np.savez(stream, **reference)  # type: ignore[arg-type]
-        archive.writestr(f"{root}/extra/{REFERENCE_FILE}", stream.getvalue())
+        archive.writestr(f"{root}/{REFERENCE_FILE}", stream.getvalue())
 
 
 def prefix_of(model: Any) -> str:

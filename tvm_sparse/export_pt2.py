@@ -1,0 +1,136 @@
+"""Write a model of transformers as a `.pt2` archive, which `tvm-sparse` takes as a model.
+
+python -m tvm_sparse.export_pt2 MODEL -o model.pt2
+
+It needs PyTorch and transformers of any version that has the model, and neither TVM nor
+TensorFlow: whoever trains with a newer transformers exports there, and compiles elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvm_sparse.importers.full_config import full_config
+from tvm_sparse.importers.torch.export.archive import run_reference, write_archive
+from tvm_sparse.importers.torch.export.model_class import find_class
+from tvm_sparse.importers.torch.export.quiet_torch import import_transformers
+from tvm_sparse.importers.torch.export.signature import find_inputs
+
+_MOST_CHARACTERS = 400
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 2 for a model that cannot be exported."""
+    options = _parser().parse_args(arguments)
+    out = Path(options.output)
+    if out.suffix != ".pt2":
+        return _refuse(f"-o {out} given: the name of an archive ends in .pt2")
+    if not out.parent.is_dir():
+        return _refuse(f"-o {out} given: there is no directory {out.parent}")
+    try:
+        import_transformers()
+    except ImportError as error:
+        return _refuse(f"{error.name} is not installed: exporting needs torch and transformers")
+    # It appears whole or not at all.
+    partial = out.with_name(f".{out.stem}.{os.getpid()}.pt2")
+    try:
+        lines = _export(options, partial)
+        os.replace(partial, out)
+    except Exception as error:  # of transformers and PyTorch, which have dozens of classes
+        text = " ".join(str(error).split()) or type(error).__name__
+        return _refuse(f"{options.model} cannot be exported: {text[:_MOST_CHARACTERS]}")
+    finally:
+        partial.unlink(missing_ok=True)
+    print("\n".join([*lines, f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)"]))
+    print(f"tvm-sparse run --model {out} --batch {options.batch} --seq-len {options.seq_len}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tvm_sparse.export_pt2",
+        description="Write a model of transformers as a .pt2 archive, for tvm-sparse --model.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="directory or hub id")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="ends in .pt2")
+    parser.add_argument("--batch", type=_positive, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--seq-len", type=_positive, default=128, metavar="N", help="default: 128")
+    parser.add_argument(
+        "--inputs",
+        choices=("full", "single"),
+        default="full",
+        help="full: every input the model takes; single: input_ids alone",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the reference inputs; default: 0"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given: a number from 1 on is needed")
+    return int(text)
+
+
+def _export(options: argparse.Namespace, path: Path) -> list[str]:
+    """Write the archive and return what should be said of it."""
+    transformers = import_transformers()
+    config = transformers.AutoConfig.from_pretrained(options.model)
+    architecture = (getattr(config, "architectures", None) or ["Model"])[0]
+    model_class = find_class(transformers, architecture, config.model_type, "MODEL")
+    model, loading = model_class.from_pretrained(options.model, output_loading_info=True)
+    model = model.eval().float()
+    missing = tuple(loading["missing_keys"])
+    _forget(model, missing)
+    inputs = find_inputs(model, full_config(model), options.batch, options.seq_len, options.inputs)
+    values, results, layers = run_reference(model, inputs, options.seed)
+    left_out = [name for name, value in results.items() if not np.isfinite(value).all()]
+    results = {name: value for name, value in results.items() if name not in left_out}
+    if not results:
+        what = f"its checkpoint lacks {missing[0]}" if missing else "its outputs are not finite"
+        raise ValueError(what)
+    groups = {"inputs": values, "outputs": results, "layers": layers}
+    unused = [str(name) for name in loading["unexpected_keys"]]
+    gaps = {"missing": missing if left_out else (), "left_out": left_out, "unused": unused}
+    write_archive(
+        path,
+        model,
+        inputs,
+        tuple(results),
+        {f"{group}/{n}": array for group, part in groups.items() for n, array in part.items()},
+        {
+            "name": options.model,
+            "architecture": type(model).__name__,
+            "config": full_config(model),
+            "inputs": [i._asdict() for i in inputs],
+            "gaps": gaps,
+        },
+    )
+    said = [f"{', '.join(left_out)} left out, for want of {missing[0]}"] if left_out else []
+    names = ", ".join(f"{i.name} {'x'.join(map(str, i.shape))}" for i in inputs)
+    return [f"{type(model).__name__}: {names} -> {', '.join(results)}", *said]
+
+
+def _forget(model: Any, names: Sequence[str]) -> None:
+    """Make weights that nobody stored show in whatever depends on them."""
+    tensors = model.state_dict()
+    for name in names:
+        if name in tensors and tensors[name].is_floating_point():
+            tensors[name].fill_(float("nan"))
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
