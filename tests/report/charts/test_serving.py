@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from chart_marks import layers_of, rows_of
@@ -47,3 +48,11 @@ def test_a_record_reads_as_it_was_written(tmp_path) -> None:
     assert load_serving_record(tmp_path / "record.json") == RECORD
     assert RECORD.value("BERT", "served") == 95.0
     assert RECORD.value("BERT", "eaten") is None
+
+
+def test_published_records_are_drawn() -> None:
+    folder = Path(__file__).parents[3] / "docs" / "benchmarks"
+    records = list(folder.glob("*serving*.json"))
+    assert records
+    for path in records:
+        assert serving_chart(load_serving_record(path))["vconcat"]
