@@ -107,7 +107,7 @@ def make_card(
         name=name,
         task=task,
         path=path,
-        model=metadata.name,
+        model=_shown_name(metadata.name),
         build=metadata.build,
         isa=metadata.isa,
         threads=threads,
@@ -119,6 +119,11 @@ def make_card(
         fidelity=fidelity,
         fault=fault,
     )
+
+
+def _shown_name(model: str) -> str:
+    """Return a model's name without the directories of where it was exported."""
+    return Path(model).name if model.startswith(("/", ".", "~")) else model
 
 
 def _read_fidelity(path: Path) -> Fidelity | None:

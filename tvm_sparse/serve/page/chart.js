@@ -2,7 +2,8 @@
 
 import { make } from "./elements.js";
 
-const [WIDTH, HEIGHT] = [760, 340];
+const HEIGHT = 340;
+const [NARROWEST, WIDEST] = [300, 900];
 const [LEFT, RIGHT, TOP, BOTTOM] = [64, 20, 16, 46];
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const SYMBOLS = [
@@ -43,11 +44,13 @@ export const front = (points) => {
 };
 
 export const drawChart = (place, points, { x: titleX, y: titleY }) => {
+  // As wide as its place, so that letters keep their size on a phone.
+  const width = Math.min(WIDEST, Math.max(NARROWEST, place.clientWidth));
   const span = Math.max(...points.map(({ x }) => x)) - Math.min(...points.map(({ x }) => x));
   const low = Math.min(...points.map(({ x }) => x)) - (span * 0.08 || 0.01);
   const high = Math.max(...points.map(({ x }) => x)) + (span * 0.08 || 0.01);
   const top = Math.max(...points.map(({ y }) => y)) * 1.12;
-  const atX = (x) => LEFT + ((x - low) / (high - low)) * (WIDTH - LEFT - RIGHT);
+  const atX = (x) => LEFT + ((x - low) / (high - low)) * (width - LEFT - RIGHT);
   const atY = (y) => HEIGHT - BOTTOM - (y / top) * (HEIGHT - TOP - BOTTOM);
   const groups = [...new Set(points.map(({ group }) => group))].sort();
   const colour = (group) =>
@@ -60,7 +63,7 @@ export const drawChart = (place, points, { x: titleX, y: titleY }) => {
       fill: colour(group),
     });
 
-  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+  const svg = draw("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img" });
   svg.setAttribute("aria-label", `${titleY} over ${titleX}`);
   for (const value of ticks(low, high, 5)) {
     const x = atX(value);
@@ -70,11 +73,11 @@ export const drawChart = (place, points, { x: titleX, y: titleY }) => {
   }
   for (const value of ticks(0, top, 5)) {
     const y = atY(value);
-    svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }));
+    svg.append(draw("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y, y2: y }));
     const label = { class: "soft", x: LEFT - 8, y: y + 4, "text-anchor": "end" };
     svg.append(draw("text", label, value.toLocaleString("en")));
   }
-  const middle = (LEFT + WIDTH - RIGHT) / 2;
+  const middle = (LEFT + width - RIGHT) / 2;
   svg.append(draw("text", { x: middle, y: HEIGHT - 8, "text-anchor": "middle" }, titleX));
   const upright = { transform: `translate(14 ${HEIGHT / 2}) rotate(-90)`, "text-anchor": "middle" };
   svg.append(draw("text", upright, titleY));
@@ -92,7 +95,7 @@ export const drawChart = (place, points, { x: titleX, y: titleY }) => {
     const [left, up] = [atX(x), atY(y)];
     if (labelled.some((one) => Math.abs(one[0] - left) < 90 && Math.abs(one[1] - up) < 14)) continue;
     labelled.push([left, up]);
-    const end = left > WIDTH * 0.75;
+    const end = left > width * 0.75;
     const label = { x: left + (end ? -9 : 9), y: up - 6, "text-anchor": end ? "end" : "start" };
     svg.append(draw("text", label, name));
   }

@@ -86,6 +86,7 @@ const showBars = () => {
 };
 
 const showChart = () => {
+  if (!task) return;
   const judged = models.filter((one) => one.task === task && one.fidelity);
   const points = judged
     .map((model) => ({ model, ms: rows.get(model.name).serverMs }))
@@ -244,6 +245,7 @@ const load = async () => {
   }
 };
 
+window.addEventListener("resize", showChart);
 byId("sample").addEventListener("change", ({ target }) => fill(SAMPLES[task][target.value]));
 byId("form").addEventListener("submit", (event) => {
   event.preventDefault();
