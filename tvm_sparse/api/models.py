@@ -25,7 +25,7 @@ def load_model(
     Parameters
     ----------
     model : str, path or ModelSpec
-        Preset name, hub id or local directory; or a whole spec.
+        Preset name, hub id, local directory or `.pt2` file; or a whole spec.
     cache_dir : path, optional
         Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
     progress : callable
@@ -34,7 +34,7 @@ def load_model(
         Refuse a checkpoint without a tokenizer before the import.
     **spec
         Fields of `ModelSpec`: weights, batch, seq_len, seed, num_layers, inputs, micro_batch,
-        is_open (any batch and length up to those).
+        importer, is_open (any batch and length up to those).
 
     Raises
     ------

@@ -18,6 +18,7 @@ from tvm_sparse.pruning.calibration import Calibration, load_calibration, random
 from tvm_sparse.pruning.moments import MomentCollector
 from tvm_sparse.pruning.prune_params import block_counts, global_zeros, prune_params
 from tvm_sparse.pruning.report import LayerResult, PruningReport
+from tvm_sparse.sources.source import ARCHIVE_ENDING
 from tvm_sparse.sparsity.blas import single_threaded_blas
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.prune_spec import PruneSpec
@@ -138,7 +139,12 @@ def prune_model(
 
 
 def check_weights(facts: ModelFacts) -> None:
-    """Refuse with ConfigError to prune seeded weights unless they were asked for."""
+    """Refuse with ConfigError to prune an archive, or seeded weights unless they were asked for."""
+    if facts.weights.source.endswith(ARCHIVE_ENDING):
+        raise ConfigError(
+            f"{facts.name} is an archive: a pruned model is a directory of transformers, give the "
+            "one that the archive was exported from"
+        )
     if not facts.weights.trained and facts.spec.weights != "random":
         raise ConfigError(
             f"{facts.name} has no checkpoint here ({facts.weights}): "

@@ -93,10 +93,10 @@ def model_options(command: Command) -> Command:
         click.option(
             "--model",
             required=True,
-            metavar="NAME|HUB_ID|DIR",
+            metavar="NAME|HUB_ID|DIR|FILE",
             shell_complete=complete_model,
             help="Preset (see "
-            "`tvm-sparse models`), hub id, or directory with config.json and weights.",
+            "`tvm-sparse models`), hub id, directory with config.json and weights, or .pt2 file.",
         ),
         defaulted(
             *("--sparsity", 0.95, "FRACTION"),
