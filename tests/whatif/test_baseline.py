@@ -146,6 +146,7 @@ def test_an_open_build_has_its_kernels_and_passes_at_any_shape():
     for product, job in baseline.products((4, 1)):
         alone = next(one for one in fixed if one.name == product.name)
         assert (product.calls, product.dense_ms) == (2 * alone.calls, alone.dense_ms / 2)
+        assert product.passes == 2
         assert (job.batch, job.seq_len, job.is_open) == (3, 4, True)
         assert job.num_weights == fixed[alone].num_weights
         assert job.layout(resolve_target()).is_open

@@ -133,6 +133,10 @@ def test_weights_in_memory_are_blocks_offsets_and_rows():
     sparse = blocks * (4 * 4 + 4) + 4 * 64 / 4
     dense = 3 * 24 * 32 * 4  # three panels of 24 outputs
     assert prediction.weights_bytes == round(100_000 + 3 * (sparse - dense))
+    # Micro-batches read the same weights again.
+    twice = replace(PRODUCT, calls=6, passes=2)
+    again = replace(make_model(), products=(twice,)).predict(0.5)
+    assert again.weights_bytes == prediction.weights_bytes
 
 
 def test_another_token_layout_changes_the_parts_it_touches():

@@ -204,6 +204,7 @@ class Baseline:
             dense_ms=calls[0].latency_ms * self.profile_scale,
             dense_form=_form(DENSE, job, (0, 0), NO_TILES),
             sparse_form=_form(SPARSE, job, block_shape, self.tiles),
+            passes=self.setting.passes,
         )
         return product, job
 

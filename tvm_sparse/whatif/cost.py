@@ -39,6 +39,8 @@ class Product:
         Time of one dense call in the model, in milliseconds.
     dense_form, sparse_form : WeightFormat
         How its weight is packed in the dense and in the sparse build.
+    passes : int
+        How many of the calls read the same weight: the micro-batches of an inference.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Product:
     dense_ms: float
     dense_form: WeightFormat
     sparse_form: WeightFormat
+    passes: int = 1
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ class CostModel:
         for product in self.products:
             shape = (product.units, product.depth)
             sparse = product.sparse_form.size_bytes(shape, self.block_shape, density)
-            change += product.calls * (sparse - product.dense_form.size_bytes(shape))
+            weights = product.calls // product.passes
+            change += weights * (sparse - product.dense_form.size_bytes(shape))
         return round(self.dense_weights_bytes + change)
 
 
