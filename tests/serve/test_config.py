@@ -86,6 +86,10 @@ def test_a_file_of_deepsparse(tmp_path) -> None:
         ("http: {port: 70000}\nmodels: [{name: a, model: d}]", r"http.port: Expected int <= 65535"),
         ("streams: fast\nmodels: [{name: a, model: d}]", r"streams: "),
         ("grpc: {socket: 1}\nmodels: [{name: a, model: d}]", r"grpc.socket: unknown field"),
+        (
+            "http: {port: 8001}\ngrpc: {}\nmodels: [{name: a, model: d}]",
+            r"grpc.port: 8001 given, which is http.port: give another",
+        ),
         ("endpoints: [{model: 'zoo:bert'}]", r"endpoints\[0\].model: zoo:bert given: that store"),
         ("endpoints: [{model: d, sparsity: 1}]", r"endpoints\[0\].sparsity: unknown field"),
         ("endpoints: [3]", r"endpoints\[0\]: a mapping is needed"),
