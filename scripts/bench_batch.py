@@ -4,8 +4,8 @@
     scripts/make_articles.py articles.jsonl
     scripts/bench_batch.py articles.jsonl --sparse nli95 --dense nli --onnx nli.onnx
 
-Every article is classified zero-shot with two labels. `speed` runs the whole job with one actor and
-with two, and a slice of it with the dense build and with ONNX Runtime: the same rows, tokens,
+Every article is classified zero-shot with two labels. `whole` runs the job with one actor and with
+two, `peers` a slice of it with the dense build and with ONNX Runtime too: the same rows, tokens,
 parts and actors, with another model in them. Rates are of the steady state: from the moment when
 every actor has done a part to the one when the parts run out. `memory` tells what one, two and four
 actors have alone and share, beside an actor of Ray Data that does nothing. `driver` tells how many
@@ -142,34 +142,38 @@ def job_of(artifact: str, truncate: bool = True) -> Iterator[Job]:
         yield Job(os.path.abspath(artifact), question, Outputs(folder, "jsonl"), 1, truncate, True)
 
 
-def speed(articles: str, builds: dict[str, str], onnx: str | None, slices: int) -> None:
-    """Run it with one actor and two, and with other models."""
-    whole = list(cut(find_sources([articles])[0], PARTS))
-    few = whole[:: max(len(whole) // slices, 1)]
-    rates = {}
-    sides: list[tuple[str, str, list[Part], int, type[Worker]]] = [
-        ("sparse, 2 actors", builds["sparse"], whole, 2, Worker),
-        ("sparse, 1 actor", builds["sparse"], whole, 1, Worker),
-        ("sparse, 2 actors, slice", builds["sparse"], few, 2, Worker),
-    ]
-    if onnx:
-        worker = onnx_worker(os.path.abspath(onnx))
-        sides.append(("ONNX Runtime, 2, slice", builds["sparse"], few, 2, worker))
-    if "dense" in builds:
-        sides.append(("dense, 2 actors, slice", builds["dense"], few, 2, Worker))
+Side = tuple[str, str, int, type[Worker]]
+
+
+def compare(parts: list[Part], sides: list[Side]) -> list[tuple[float, float]]:
+    """Print how fast each side does the parts; return its rows per second, and its seconds."""
+    found = []
     with ray_running(None, cores=2):
-        for label, artifact, parts, actors, worker in sides:
+        for label, artifact, actors, worker in sides:
             with job_of(artifact) as job:
                 done, start_s = run(job, parts, actors, worker)
-            rates[label] = tell(label, done, start_s, actors)
-            seconds = done[-1][0]
-            rates[f"{label} s"] = seconds
-    one = rates["sparse, 1 actor"]
-    click.echo(f"two actors over one: {rates['sparse, 2 actors'] / one:.2f}x rows/s")
-    ours = rates["sparse, 2 actors, slice s"]
-    for label in ("dense, 2 actors, slice", "ONNX Runtime, 2, slice"):
-        if label in rates:
-            click.echo(f"{label}: {rates[f'{label} s'] / ours:.2f}x our time")
+            found.append((tell(label, done, start_s, actors), done[-1][0]))
+    return found
+
+
+def whole(parts: list[Part], builds: dict[str, str]) -> None:
+    """Run the job with one actor and with two."""
+    sides = [(f"sparse, {n} of them", builds["sparse"], n, Worker) for n in (2, 1)]
+    two, one = compare(parts, sides)
+    click.echo(f"two actors over one: {two[0] / one[0]:.2f}x rows/s")
+
+
+def peers(parts: list[Part], builds: dict[str, str], onnx: str | None) -> None:
+    """Run some of it with other models."""
+    sides: list[Side] = [("sparse", builds["sparse"], 2, Worker)]
+    if onnx:
+        worker = onnx_worker(os.path.abspath(onnx))
+        sides.append(("ONNX Runtime", builds["sparse"], 2, worker))
+    if "dense" in builds:
+        sides.append(("dense", builds["dense"], 2, Worker))
+    ours, *others = compare(parts, sides)
+    for (label, *_), (_, seconds) in zip(sides[1:], others, strict=True):
+        click.echo(f"{label}: {seconds / ours[1]:.2f}x our time")
 
 
 def memory(articles: str, builds: dict[str, str]) -> None:
@@ -243,7 +247,7 @@ def answers(articles: str, encoder: str) -> None:
 @click.option("--dense", help="The dense build of the same model.")
 @click.option("--onnx", help="The same model as an ONNX graph with open axes.")
 @click.option("--encoder", help="Build of an encoder of sentences, for `answers`.")
-@click.option("--only", default="speed,memory,driver,answers", show_default=True)
+@click.option("--only", default="whole,peers,memory,driver,answers", show_default=True)
 @click.option("--slices", default=10, show_default=True, help="Parts for slow models.")
 @click.option("--parts", default=2000, show_default=True, help="For `driver`.")
 def main(
@@ -258,8 +262,11 @@ def main(
 ) -> None:
     """Measure."""
     builds = {"sparse": sparse, **({"dense": dense} if dense else {})}
-    if "speed" in only:
-        speed(articles, builds, onnx, slices)
+    cuts = list(cut(find_sources([articles])[0], PARTS))
+    if "whole" in only:
+        whole(cuts, builds)
+    if "peers" in only:
+        peers(cuts[:: max(len(cuts) // slices, 1)], builds, onnx)
     if "memory" in only:
         memory(articles, builds)
     if "driver" in only:

@@ -98,18 +98,19 @@ def start_job(outputs: Outputs, manifest: Manifest, resume: bool) -> Standing:
     """
     there = outputs.prepare()
     content = outputs.read(MANIFEST_FILE)
-    where = outputs.directory
-    if content is None:
-        if there:
-            raise ConfigError(
-                f"{where} holds {len(there)} parts and no {MANIFEST_FILE}: give another directory"
-            )
+    where, origin = outputs.directory, f"{outputs.directory}/{MANIFEST_FILE}"
+    state: _State | None = None
+    if content is not None:
+        state = check_types(parse_json(content, origin, InputError), _State, origin, InputError)
+    if not there and (state is None or state.rows_out is None):
         _write(outputs, manifest.facts())
         return Standing(frozenset(), 0, 0)
+    if state is None:
+        raise ConfigError(
+            f"{where} holds {len(there)} parts and no {MANIFEST_FILE}: give another directory"
+        )
     if not resume:
         raise ConfigError(f"{where} holds a job: give --resume to go on, or another directory")
-    origin = f"{where}/{MANIFEST_FILE}"
-    state = check_types(parse_json(content, origin, InputError), _State, origin, InputError)
     facts = manifest.facts()
     other = [name for name in facts if state.facts.get(name) != facts[name]]
     if other:
