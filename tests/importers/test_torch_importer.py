@@ -78,16 +78,6 @@ def test_both_frameworks_make_the_same_module(kind, changes, config_dir):
         check_against_reference(build, reference, 2, atol=1e-5, rtol=1e-5)
 
 
-def test_the_first_layer_that_differs_is_found(config_dir):
-    spec = ModelSpec(str(config_dir()), seq_len=8)
-    imported = import_model(spec, resolve_source(spec), silent)
-    first = next(iter(imported.layer_outputs))
-    norms = {first: imported.layer_outputs[first] + 1}
-    reference = Reference(imported.params, imported.input_values, imported.output_values, norms)
-    found = first_differing_layer(imported.mod, reference, CompileSpec(), atol=1e-4, rtol=1e-4)
-    assert found == first == "bert/embeddings/LayerNorm"
-
-
 PICKLE = """
 import sys, torch
 from safetensors.torch import load_file
@@ -103,10 +93,34 @@ torch.save({"a": Evil()}, sys.argv[1] + "/pytorch_model.bin")
 """
 
 
-def test_pickled_weights_are_read_as_data(tmp_path, cache_dir):
+LEAN = """
+import runpy, sys
+for name in ("tvm", "tvm_ffi", "msgspec", "click", "tensorflow"):
+    sys.modules[name] = None
+runpy.run_module("tvm_sparse.export_pt2", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_archives_and_pickled_weights_are_read_as_data(tmp_path, cache_dir):
     directory = write_checkpoint(tmp_path / "model", bert_tensors(CONFIG), CONFIG)
     spec = ModelSpec(str(directory), seq_len=8, importer="torch")
     wanted = import_model(spec, resolve_source(spec), silent)
+    first = next(iter(wanted.layer_outputs))
+    norms = {first: wanted.layer_outputs[first] + 1}
+    reference = Reference(wanted.params, wanted.input_values, wanted.output_values, norms)
+    found = first_differing_layer(wanted.mod, reference, CompileSpec(), atol=1e-4, rtol=1e-4)
+    assert found == first == "bert/embeddings/LayerNorm"
+    archive = tmp_path / "model.pt2"
+    run_with_torch(LEAN, directory, "-o", archive, "--seq-len", 8)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    read = ModelSpec(str(archive), seq_len=8)
+    source = resolve_source(read)
+    assert (source.task, source.config["model_type"]) == ("encoder", "bert")
+    imported = import_model(read, source, silent)
+    verify(imported, "torch")
+    assert list(imported.params) == list(wanted.params)
+    for name, value in wanted.output_values.items():
+        np.testing.assert_allclose(imported.output_values[name], value, atol=1e-6)
     run_with_torch(PICKLE, directory)
     (directory / "model.safetensors").unlink()
     with pytest.raises(FrontendError, match=r"has only pytorch_model\.bin.*--importer torch"):
@@ -121,31 +135,6 @@ def test_pickled_weights_are_read_as_data(tmp_path, cache_dir):
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin cannot be read"):
         import_model(spec, resolve_source(spec), silent)
     assert not (directory / "ran").exists()
-
-
-LEAN = """
-import runpy, sys
-for name in ("tvm", "tvm_ffi", "msgspec", "click", "tensorflow"):
-    sys.modules[name] = None
-runpy.run_module("tvm_sparse.export_pt2", run_name="__main__", alter_sys=True)
-"""
-
-
-def test_an_archive_made_without_tvm_is_a_model(tmp_path: Path):
-    directory = write_checkpoint(tmp_path / "model", bert_tensors(CONFIG), CONFIG)
-    path = tmp_path / "model.pt2"
-    run_with_torch(LEAN, directory, "-o", path, "--batch", 2, "--seq-len", 8)
-    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-    spec = ModelSpec(str(path), batch=2, seq_len=8)
-    source = resolve_source(spec)
-    assert (source.task, source.config["model_type"]) == ("encoder", "bert")
-    imported = import_model(spec, source, silent)
-    verify(imported, "torch")
-    direct = ModelSpec(str(directory), batch=2, seq_len=8, importer="torch")
-    wanted = import_model(direct, resolve_source(direct), silent)
-    assert list(imported.params) == list(wanted.params)
-    for name, value in wanted.output_values.items():
-        np.testing.assert_allclose(imported.output_values[name], value, atol=1e-6)
 
 
 def test_a_model_that_cannot_be_exported_is_refused_in_one_line(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,10 @@ def test_a_file_of_deepsparse(tmp_path) -> None:
         ("http: {port: 70000}\nmodels: [{name: a, model: d}]", r"http.port: Expected int <= 65535"),
         ("streams: fast\nmodels: [{name: a, model: d}]", r"streams: "),
         ("grpc: {socket: 1}\nmodels: [{name: a, model: d}]", r"grpc.socket: unknown field"),
+        (
+            "http: {port: 8001}\ngrpc: {}\nmodels: [{name: a, model: d}]",
+            r"grpc.port: 8001 given, which is http.port: give another",
+        ),
         ("endpoints: [{model: 'zoo:bert'}]", r"endpoints\[0\].model: zoo:bert given: that store"),
         ("endpoints: [{model: d, sparsity: 1}]", r"endpoints\[0\].sparsity: unknown field"),
         ("endpoints: [3]", r"endpoints\[0\]: a mapping is needed"),
@@ -133,3 +138,13 @@ def test_models_are_looked_at(tmp_path, artifacts) -> None:
 def test_the_name_of_a_directory(directory, name) -> None:
     (model,) = single(directory, None).models
     assert model.name == name
+
+
+@pytest.mark.parametrize(("file", "count"), [("four.yaml", 4), ("nineteen.yaml", 19)])
+def test_files_of_the_examples(file, count) -> None:
+    """A build is called after its model: that is how `make_builds.sh` knows what to make."""
+    config, notes = read_config(Path(__file__).parents[2] / "examples/serve" / file)
+    assert (len(config.models), notes) == (count, [])
+    for one in config.models:
+        assert one.model == f"builds/{one.name}"
+        assert re.fullmatch(r"(base|minilm|mini)-(dense|\d\d-\d+x\d+)", one.name)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import shutil
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,9 +22,11 @@ from tritonclient.utils import InferenceServerException
 from tvm_sparse.runtime.metadata import LIBRARY_FILE
 from tvm_sparse.serve.config import ControlConfig, HttpConfig, ModelConfig, ServeConfig
 from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.deployment import deploy
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.sites import HereSite
 from tvm_sparse.serve.snapshots import Snapshots
+from tvm_sparse.serve.streams import Streams
 
 pytestmark = pytest.mark.e2e
 
@@ -172,6 +175,19 @@ def test_what_is_not_loaded(client, root, name, parameters, message) -> None:
         raise InferenceServerException(json.loads(answer.read())["error"])
     assert embed(client, "embed").shape == (1, 8)
     assert states(client) == dict.fromkeys(("embed", "embed-tensors"), "READY")
+
+
+def test_a_model_goes_at_once_with_its_tokenizer(artifacts) -> None:
+    one = ModelConfig("embed", str(artifacts["encoder"]))
+    gc.disable()
+    try:
+        deployed = deploy(one, "models[0]", 1, Streams(1), {})
+        (served, _), pipeline = deployed.served, deployed.route.answer.args[1]
+        gone = [weakref.ref(each) for each in (served, pipeline, pipeline._model.tokenizer)]
+        del deployed, served, _, pipeline
+        assert [each() for each in gone] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_links_within_a_root(client) -> None:

@@ -38,6 +38,7 @@ def test_what_is_said_of_server_and_models(form, server) -> None:
     assert yes("is_model_ready", "embed", "1")
     assert not yes("is_model_ready", "embed", "2")
     assert not yes("is_model_ready", "nothing")
+    form.infer(server, "classes", form.tensor("TEXT", TEXTS))  # there is something to count
     # Over HTTP without a detour the documents are known from elsewhere.
     told = FORMS["http"].tell
     for name, *arguments in (

@@ -225,6 +225,9 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         check_names(self.models)
+        http, grpc = self.http, self.grpc
+        if grpc and grpc.port and (http.host, http.port) == (grpc.host, grpc.port):
+            raise ConfigError(f"grpc.port: {grpc.port} given, which is http.port: give another")
 
     def shares(self) -> list[tuple[int, list[int]]]:
         """Return how many cores each process has, and which; see `shares_of_cores`.

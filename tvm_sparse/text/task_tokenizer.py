@@ -58,7 +58,9 @@ class TaskTokenizer:
         self.special = {role: i for role, i in ids.items() if i is not None}
         prefix = getattr(self._tokenizer.model, "continuing_subword_prefix", None)
         #: Of texts that come again and again.
-        self._plain_again = functools.lru_cache(maxsize=_KEPT)(self._plain)
+        self._plain_again = functools.lru_cache(maxsize=_KEPT)(
+            functools.partial(_encode_plain, self._tokenizer)
+        )
         #: Whether a token's text tells that a word goes on in it.
         self.marks_words = bool(prefix)
 
@@ -173,7 +175,14 @@ class TaskTokenizer:
             self._tokenizer.enable_truncation(**wanted)
 
     def _plain(self, text: str) -> Any:
-        """Return the encoding of a whole text, without special tokens."""
-        with _lock, refusing(f"the tokenizer fails on {reprlib.repr(text)}"):
-            self._tokenizer.no_truncation()
-            return self._tokenizer.encode(text, add_special_tokens=False)
+        return _encode_plain(self._tokenizer, text)
+
+
+def _encode_plain(tokenizer: Any, text: str) -> Any:
+    """Return the encoding of a whole text, without special tokens.
+
+    Not a method: what keeps its results would hold what it belongs to, in a circle.
+    """
+    with _lock, refusing(f"the tokenizer fails on {reprlib.repr(text)}"):
+        tokenizer.no_truncation()
+        return tokenizer.encode(text, add_special_tokens=False)

@@ -11,11 +11,14 @@ const cosine = (a, b) => {
 const best = (found) => found.sort((a, b) => b.score - a.score);
 
 // Where an answer stands in its text, with some words around it.
-const around = (text, start, end) => [
-  (start > 40 ? "… " : "") + text.slice(Math.max(0, start - 40), start),
-  text.slice(start, end),
-  text.slice(end, end + 40) + (end + 40 < text.length ? " …" : ""),
-];
+const around = (text, start, end) => {
+  const [before, after] = [text.slice(Math.max(0, start - 40), start), text.slice(end, end + 40)];
+  return [
+    start > 40 ? before.replace(/^\S*\s/, "… ") : before,
+    text.slice(start, end),
+    end + 40 < text.length ? after.replace(/\s\S*$/, " …") : after,
+  ];
+};
 // The server counts characters, JavaScript halves of some.
 const atCharacters = (text, start, end) => {
   const all = Array.from(text);
