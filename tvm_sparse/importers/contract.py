@@ -20,8 +20,9 @@ from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.ir.functions import NOMINAL, bindings, parameters, places_of, results
 from tvm_sparse.model.facts import TensorSpec
 
-#: Of inputs, outputs and everything between: ids are int32, whatever the framework has.
-_DTYPES = ("float32", "int32", "bool")
+#: Of everything between inputs, whose ids are int32, and outputs. Relax's argmax counts in 64 bits.
+_DTYPES = ("float32", "int32", "bool", "int64")
+_INPUT_DTYPES = _DTYPES[:3]
 #: Parts of a weight's name, which begin at the model; an index into a list is `layer_._0`.
 _NAME = re.compile(r"[A-Za-z_][\w.]*(/[\w.]+)*")
 #: Operators that bring another function along, which no pass would look into.
@@ -72,6 +73,9 @@ def _signature_faults(imported: Imported, main: relax.Function) -> Iterator[str]
     inputs, _ = parameters(main)
     if [var.name for var in inputs] != [spec.name for spec in imported.inputs]:
         yield f"inputs {', '.join(var.name for var in inputs)}, others than its signature has"
+    for spec in imported.inputs:
+        if spec.dtype not in _INPUT_DTYPES:
+            yield f"input {spec.name} is of {spec.dtype}: {', '.join(_INPUT_DTYPES)} are taken"
     values = dict(zip(imported.inputs, inputs, strict=False))
     values |= dict(zip(imported.outputs, results(main), strict=False))
     batches = int(main.attrs["micro_batches"]) if "micro_batches" in main.attrs else 1
