@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import without_torch
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.sources.presets import load_presets
 from tvm_sparse.sources.source import resolve_source
+from tvm_sparse.torch_free import without_torch
 
 SHAPES = ((1, 1), (1, 7), (3, 17), (5, 128), (2, 512))
 LIMIT = ModelSpec("bert-tiny", weights="random", batch=32, seq_len=512, is_open=True)

@@ -18,8 +18,8 @@ from typing import Any
 import click
 import numpy as np
 
-from tvm_sparse.dependencies import without_torch
 from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.torch_free import without_torch
 
 _MOST = 1e-4
 _TEXT = {

@@ -29,7 +29,6 @@ from rich.progress import track
 from rich.table import Table
 
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.dependencies import without_torch
 from tvm_sparse.records.write import write_json
 from tvm_sparse.sparsity.patterns import fill_random
 
@@ -215,9 +214,9 @@ def main(
     # TVM reads it when it makes its thread pool.
     os.environ["TVM_NUM_THREADS"] = str(threads)
     os.environ.setdefault("TVM_BIND_THREADS", "0")
-    with without_torch():
-        from tvm_sparse.bench.machine import measure_roofline
-        from tvm_sparse.runtime.crew import on_threads
+    from tvm_sparse.bench.machine import measure_roofline
+    from tvm_sparse.runtime.crew import on_threads
+
     environment = detect_environment(threads)
     rooflines = []
     for number in sorted({1, threads}):

@@ -17,11 +17,15 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from tvm_sparse.torch_free import TvmWithoutTorch
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # a Ctrl-C while `typing` is imported would be a traceback of the command line's
     from typing import Any
 
 __version__ = "0.1.0"
+
+TvmWithoutTorch.install()
 
 #: Where each public function is: imported when it is first used, since a deployed model must not
 #: pull in the compiler.

@@ -8,9 +8,8 @@ Only the metadata of the packages is read, so the check costs milliseconds and i
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -248,26 +247,6 @@ def fit_together(requirements: Iterable[Requirement]) -> bool:
     except DependencyError:
         return False
     return True
-
-
-@contextmanager
-def without_torch() -> Iterator[None]:
-    """Keep PyTorch from being imported in this block, unless the program has done so already.
-
-    tvm_ffi imports PyTorch when it is installed, for nothing that is used here. The Triton of a
-    CUDA build carries an LLVM of its own, and two of them in one process abort it
-    ("inconsistency in registered CommandLine options"), so the first import of TVM in a process
-    of ours belongs into this block. Afterwards PyTorch can be imported again, and libraries that
-    look into `sys.modules` (scipy) find what they expect.
-    """
-    if "torch" in sys.modules:
-        yield
-        return
-    sys.modules["torch"] = None  # type: ignore[assignment]  # what makes `import` refuse
-    try:
-        yield
-    finally:
-        del sys.modules["torch"]
 
 
 def _installed(

@@ -16,7 +16,6 @@ from tvm_sparse.dependencies import (
     SERVING,
     WEIGHTS,
     check_dependencies,
-    without_torch,
 )
 from tvm_sparse.diagnosis.record import Finding
 from tvm_sparse.errors import DependencyError
@@ -57,8 +56,7 @@ def _look_at_runtime() -> Finding:
                 "python -m pip install apache-tvm, or export with --standalone",
             )
         check_dependencies(RUNTIME)
-        with without_torch():
-            load_tvm_ffi()
+        load_tvm_ffi()
     except DependencyError as error:
         return _refused("runtime", "broken", error)
     return Finding("runtime", "ok", _versions(r.names[0] for r in RUNTIME))

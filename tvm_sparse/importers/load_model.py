@@ -6,7 +6,7 @@ import numpy as np
 
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import RUNTIME, WEIGHTS, check_dependencies, without_torch
+from tvm_sparse.dependencies import RUNTIME, WEIGHTS, check_dependencies
 from tvm_sparse.errors import CacheError
 from tvm_sparse.host import available_cores
 from tvm_sparse.importers.import_model import import_model
@@ -77,8 +77,7 @@ def load_cached_model(key: str, cache: Cache, progress: Progress = silent) -> Mo
 def _load_entry(entry: CacheEntry, cache: Cache, progress: Progress) -> Model:
     facts = ModelFacts.from_manifest(entry.manifest)
     progress(f"loading {facts.name} from the cache")
-    with without_torch():
-        import tvm
+    import tvm
     from safetensors.numpy import load_file
 
     from tvm_sparse.ir.dense_layers import dense_layers

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import without_torch
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.registry import find_importer
 from tvm_sparse.processes.serve import serve
 from tvm_sparse.progress import Progress
 from tvm_sparse.sources.source import ModelSource
+from tvm_sparse.torch_free import without_torch
 
 MODULE_FILE = "module.json"
 PARAMS_FILE = "params.safetensors"

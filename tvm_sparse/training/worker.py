@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.dependencies import without_torch
 from tvm_sparse.processes.serve import serve
 from tvm_sparse.progress import Progress
 from tvm_sparse.sources.source import ModelSource
+from tvm_sparse.torch_free import without_torch
 from tvm_sparse.training.state import PARAMS_FILE, TOKENS_FILE
 
 

@@ -10,13 +10,10 @@ from numpy.typing import NDArray
 
 from tvm_sparse.bench.peers.engine import Inputs, PeerModel
 from tvm_sparse.bench.peers.product import INPUT, OUTPUT, Product, load_product
-from tvm_sparse.dependencies import without_torch
 
 
 def load(directory: Path, threads: int, name: str) -> PeerModel:
     """Compile the dense kernel for a product without blocks, the sparse one for its blocks."""
-    with without_torch():
-        import tvm  # noqa: F401
     from tvm_sparse.runtime.crew import own_threads
 
     own_threads(threads)
