@@ -35,7 +35,7 @@ ENTRIES = {
 }
 #: Rooms that say, keep, write and start, and decide nothing in what is made. The package's own
 #: `__init__` holds its version, which goes into every fingerprint.
-BESIDES = ("cache", "errors", "processes", "progress", "records")
+BESIDES = ("cache", "errors", "processes", "progress", "records", "torch_free")
 
 _IMPORT = re.compile(
     rb"^[ \t]*(?:from tvm_sparse([\w.]*) import (\([^)]*\)|.+)|import tvm_sparse\.([\w.]+))", re.M

@@ -50,7 +50,11 @@ def stop_at(stage: str, process: subprocess.Popen[str], number: int = signal.SIG
             break
     else:
         pytest.fail(f"it ended before {stage!r}: {''.join(said)}")
-    _, rest = process.communicate(timeout=TIMEOUT_S)
+    try:
+        _, rest = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     return "".join(said) + rest
 
 

@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from pt2_archives import node, write_archive
 
-from tvm_sparse.cli.main import main
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.errors import CheckpointError, ConfigError, FrontendError, UnsupportedOpError
+from tvm_sparse.errors import (
+    CheckpointError,
+    ConfigError,
+    FrontendError,
+    TvmSparseError,
+    UnsupportedOpError,
+)
 from tvm_sparse.importers.contract import verify
 from tvm_sparse.importers.torch.importer import import_model
 from tvm_sparse.progress import silent
@@ -117,7 +122,7 @@ def test_a_damaged_archive_is_refused(archive, tmp_path, name, content, message)
     assert "\n" not in str(caught.value)
 
 
-def test_what_an_archive_decides_cannot_be_asked_for(archive, tmp_path, capsys):
+def test_what_an_archive_decides_cannot_be_asked_for(archive, tmp_path):
     with pytest.raises(ConfigError, match="an archive is imported as it is"):
         load(archive, num_layers=1)
     with pytest.raises(FrontendError, match="ranges for --batch"):
@@ -127,7 +132,6 @@ def test_what_an_archive_decides_cannot_be_asked_for(archive, tmp_path, capsys):
         FrontendError, match="exported for inputs of 2x4: give --batch 2 --seq-len 4"
     ):
         import_model(spec, resolve_source(spec), silent)
-    with pytest.raises(SystemExit) as ended:
-        main(["run", "--model", str(tmp_path / "none.pt2")])
-    assert ended.value.code == 2
-    assert "there is no such file" in capsys.readouterr().err
+    with pytest.raises(TvmSparseError, match="there is no such file") as refused:
+        load(tmp_path / "none.pt2")
+    assert refused.value.exit_code == 2
