@@ -21,7 +21,7 @@ def prepare(checkpoint: Path) -> None:
     Attention is exported as the plain matrix products and softmax ("eager"): that is the form
     which ONNX Runtime's transformer optimiser and OpenVINO recognise and fuse.
     """
-    os.environ["USE_TF"] = "0"
+    os.environ.update(USE_TORCH="1", USE_TF="0")
     import torch
 
     from tvm_sparse.bench.peers.torch import load_model

@@ -28,7 +28,7 @@ def load_model(checkpoint: Path, attention: str | None = None) -> Any:
 
     With transformers' attention implementation of a name; its own choice by default.
     """
-    os.environ["USE_TF"] = "0"
+    os.environ.update(USE_TORCH="1", USE_TF="0")
     import transformers
 
     model_class = getattr(transformers, read_config(checkpoint)["architectures"][0])
