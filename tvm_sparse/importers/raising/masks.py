@@ -1,4 +1,4 @@
-"""A mask that attention reads once for all queries: what repeats it for each of them goes."""
+"""A mask that is the same for all queries: what repeats it, or asks it, for each of them goes."""
 
 from __future__ import annotations
 
@@ -32,6 +32,29 @@ def narrow_masks(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
     return relax.op.nn.attention(
         query, key, value, bias=narrowed, scale=_scale(call), causal_mask=call.attrs.causal_mask
     )
+
+
+def drop_zeroing(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
+    """Return attention alone if `call` zeroes its queries that see no key, and all see the same.
+
+    PyTorch's attention makes them zero where a mask of booleans hides every key. With one row for
+    all queries that is a text of padding alone, whose outputs mean nothing.
+    """
+    if op_name(call) != "relax.multiply":
+        return None
+    attended, moved = call.args
+    attention = flow.match(attended, "relax.nn.attention_bias")
+    if attention is None or tensor_shape(attention.args[3])[_QUERIES] != 1:
+        return None
+    mask = moved
+    for name in ("relax.permute_dims", "relax.max", "relax.astype"):
+        inner = flow.match(mask, name)
+        if inner is None:
+            return None
+        mask = inner.args[0]
+    if str(mask.ty.dtype) != "bool" or _narrowed(flow, emit, mask) is None:
+        return None
+    return flow.resolve(attended)
 
 
 def _scale(call: relax.Call) -> float | None:

@@ -11,7 +11,7 @@ from tvm_sparse.importers.raising.dense import raise_dense
 from tvm_sparse.importers.raising.gelu import raise_gelu
 from tvm_sparse.importers.raising.identities import simplify_identity
 from tvm_sparse.importers.raising.layer_norm import raise_layer_norm
-from tvm_sparse.importers.raising.masks import narrow_masks
+from tvm_sparse.importers.raising.masks import drop_zeroing, narrow_masks
 
 RULES: tuple[Rule, ...] = (
     simplify_identity,
@@ -19,6 +19,7 @@ RULES: tuple[Rule, ...] = (
     raise_layer_norm,
     raise_attention,
     narrow_masks,
+    drop_zeroing,
     # Transposes that attention put in meet those of the model and cancel.
     simplify_identity,
     raise_dense,

@@ -8,6 +8,7 @@ from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
 from tvm_sparse.importers.torch.operators.operator import (
+    LOWEST,
     Operator,
     Value,
     as_expr,
@@ -17,7 +18,8 @@ from tvm_sparse.importers.torch.operators.operator import (
 from tvm_sparse.importers.torch.program import AtenNode
 
 op = relax.op
-_LOWEST = float(np.finfo("float32").min)
+#: Axes of the scores.
+_QUERIES, _KEYS = 2, 3
 
 
 def _emit_attention(
@@ -41,27 +43,53 @@ def _emit_attention(
         shared = heads // shape_of(operand)[1]
         whole = emit(op.repeat(operand, shared, 1)) if shared > 1 else operand
         operands.append(emit(op.permute_dims(whole, [0, 2, 1, 3])))
-    attended = op.nn.attention(
-        *operands,
-        bias=_bias(emit, attn_mask),
-        scale=scale,
-        causal_mask="TopLeft" if is_causal else None,
+    mask = _of_four_axes(emit, attn_mask)
+    attended = emit(
+        op.nn.attention(
+            *operands,
+            bias=_bias(emit, mask),
+            scale=scale,
+            causal_mask="TopLeft" if is_causal else None,
+        )
     )
-    return emit(op.permute_dims(emit(attended), [0, 2, 1, 3]))
+    seeing = _seeing(emit, mask)
+    if seeing is not None:
+        attended = emit(op.multiply(attended, seeing))
+    return emit(op.permute_dims(attended, [0, 2, 1, 3]))
+
+
+def _of_four_axes(emit: Emitter, mask: Value | None) -> Value | None:
+    """Return a mask with all axes of the scores; None for one that keeps everything."""
+    if mask is None:
+        return None
+    neutral = 1 if dtype_of(mask) == "bool" else 0
+    if isinstance(mask, np.ndarray) and bool((mask == neutral).all()):
+        return None
+    shape = shape_of(mask)
+    if len(shape) == 4:
+        return mask
+    shape = (1,) * (4 - len(shape)) + shape
+    return mask.reshape(shape) if isinstance(mask, np.ndarray) else emit(op.reshape(mask, shape))
 
 
 def _bias(emit: Emitter, mask: Value | None) -> tvm.ir.Expr | None:
-    """Return what is added to the scores, of four axes; None for a mask that keeps everything."""
-    if mask is None:
+    """Return what is added to the scores."""
+    if mask is None or dtype_of(mask) != "bool":
+        return None if mask is None else as_expr(mask)
+    return emit(op.where(as_expr(mask), relax.const(0.0), relax.const(LOWEST)))
+
+
+def _seeing(emit: Emitter, mask: Value | None) -> tvm.ir.Expr | None:
+    """Return 1 for each query that sees a key and 0 for others, which PyTorch makes zero.
+
+    None where all see one, or all the same keys: a text of padding alone means nothing.
+    """
+    if mask is None or dtype_of(mask) != "bool" or shape_of(mask)[_QUERIES] == 1:
         return None
-    is_bool = dtype_of(mask) == "bool"
-    if isinstance(mask, np.ndarray) and bool((mask == (1 if is_bool else 0)).all()):
+    if isinstance(mask, np.ndarray) and bool(mask.any(_KEYS).all()):
         return None
-    bias = as_expr(mask)
-    if is_bool:
-        bias = emit(op.where(bias, relax.const(0.0), relax.const(_LOWEST)))
-    shape = shape_of(bias)
-    return bias if len(shape) == 4 else emit(op.reshape(bias, (1,) * (4 - len(shape)) + shape))
+    seeing = op.max(emit(op.astype(as_expr(mask), "float32")), _KEYS, keepdims=True)
+    return emit(op.permute_dims(emit(seeing), [0, 2, 1, 3]))
 
 
 OPERATORS: dict[str, Operator] = {

@@ -10,6 +10,7 @@ from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
 from tvm_sparse.importers.torch.operators.operator import (
+    LOWEST,
     Emit,
     Fold,
     Operator,
@@ -23,7 +24,6 @@ from tvm_sparse.importers.torch.operators.operator import (
 from tvm_sparse.importers.torch.program import AtenNode
 
 op = relax.op
-_LOWEST = float(np.finfo("float32").min)
 
 
 def _comparison(relax_op: Emit, numpy_op: Fold) -> Operator:
@@ -66,7 +66,7 @@ def _emit_masked_fill(
 def _finite(emit: Emitter, value: Any, dtype: str) -> tvm.ir.Expr:
     """Return a value with the lowest number for minus infinity, which only masks have."""
     if isinstance(value, float):
-        value = max(value, _LOWEST)
+        value = max(value, LOWEST)
     return cast(emit, value, dtype)
 
 

@@ -19,6 +19,8 @@ Emit: TypeAlias = Callable[..., Any]
 #: `fold(node, **arguments)` computes the same in numpy, where every tensor is known.
 Fold: TypeAlias = Callable[..., Any]
 
+#: What stands for minus infinity, which only masks have.
+LOWEST = float(np.finfo("float32").min)
 #: PyTorch counts in 64 bits; the module has ids, and what is computed of them, in 32.
 _NARROW = {
     "int64": "int32",
@@ -77,7 +79,7 @@ def as_expr(value: Any, dtype: str | None = None) -> tvm.ir.Expr:
     if dtype == "int32" and value.size and max(-value.min(), value.max()) >= 1 << 31:
         raise ValueError("an integer of more than 32 bits given")
     if dtype == "float32":  # of a mask, which PyTorch may have in 64 bits
-        value = np.clip(value, np.finfo("float32").min, np.finfo("float32").max)
+        value = np.clip(value, LOWEST, -LOWEST)
     return relax.const(np.ascontiguousarray(value).astype(dtype), dtype)
 
 
