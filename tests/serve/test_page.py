@@ -52,7 +52,7 @@ def pages(config, server) -> Iterator[Running]:
         route("dense", 1.0),
         replace(route("half", 0.97, sparsity=0.5, blocks=("4x1",)), answer=say_much),
         route("most", 0.9, sparsity=0.95, blocks=("16x1", "4x1")),
-        replace(route("broken"), answer=refuse),
+        replace(route("broken", fault="its record is cut"), answer=refuse),
     ]
     embed = server.repository.routes["/predict/embed"]
     routes = {one.card.path: one for one in (*routes, embed)}
@@ -86,7 +86,9 @@ def test_all_models_of_a_task_are_asked(pages, browser, artifacts) -> None:
     assert first == third == wanted["label"]
     assert second == LONG.strip()
     assert fourth == "400: <img src=x onerror='document.title = 1'> given"
-    assert browser.texts("#rows .fault .model")[0].startswith("broken")
+    (broken,) = browser.texts("#rows .fault .model")
+    assert broken.startswith("broken")
+    assert broken.endswith("no fidelity: its record is cut")
     assert browser.texts("#progress") == ["1 model did not answer"]
     scores = browser.texts("#rows td[data-label='score']")
     assert scores[0] == f"{wanted['score']:.3f}"
@@ -103,6 +105,9 @@ def test_all_models_of_a_task_are_asked(pages, browser, artifacts) -> None:
     assert browser.run("return document.title;") == "Ask the models"
     # The browser tells of the refusal, and of nothing else.
     assert all("400" in one for one in browser.faults())
+    # Another task says nothing of this one.
+    browser.click("#tasks button:nth-child(2)")
+    assert browser.texts("#progress") == [""]
 
 
 def test_it_fits_a_phone_in_the_dark(pages, browser) -> None:

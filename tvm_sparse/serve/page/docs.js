@@ -52,6 +52,7 @@ const send = async (method, path, body, place) => {
 
 const trial = (method, path, { parameters = [], requestBody }) => {
   const choices = parameters.map(({ name, schema }) => {
+    if (!schema.enum) return [name, make("input")];
     const options = schema.enum.map((one) => make("option", { value: one }, one));
     return [name, make("select", {}, ...options)];
   });
@@ -65,7 +66,7 @@ const trial = (method, path, { parameters = [], requestBody }) => {
     const chosen = (whole, [name, { value }]) => whole.replace(`{${name}}`, value);
     send(method.toUpperCase(), choices.reduce(chosen, path), field?.value, answer);
   });
-  const labels = choices.map(([name, select]) => make("label", {}, `${name} `, select));
+  const labels = choices.map(([name, choice]) => make("label", {}, `${name} `, choice));
   const controls = make("div", { class: "controls" }, ...labels, button);
   return make("div", { class: "try" }, ...(field ? [field] : []), controls, answer);
 };

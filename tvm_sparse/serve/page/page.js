@@ -23,8 +23,9 @@ const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 const addRow = (model) => {
   const cell = (label, text, kind) => make("td", { "data-label": label, class: kind }, text);
   const name = make("td", { class: "text model" }, model.name);
-  const { model: from, build, isa, longest } = model;
+  const { model: from, build, isa, longest, fault } = model;
   name.append(make("small", {}, `${from}, ${build}, ${isa}, up to ${longest} tokens`));
+  if (fault) name.append(make("small", {}, `no fidelity: ${fault}`));
   const row = {
     model,
     answer: make("td", { class: "text answer" }),
@@ -51,7 +52,16 @@ const addRow = (model) => {
 
 const say = (row, ...content) => row.answer.replaceChildren(make("div", {}, ...content));
 
+const clear = (row) => {
+  row.element.classList.remove("fault");
+  for (const one of [row.answer, row.score, row.server, row.trip]) one.replaceChildren();
+  row.server.classList.remove("good");
+  row.serverMs = NaN;
+};
+
+// What it answered before does not count any more.
 const showFault = (row, message) => {
+  clear(row);
   row.element.classList.add("fault");
   say(row, message);
 };
@@ -153,12 +163,7 @@ const askAll = async () => {
   const values = {};
   for (const { name } of TASKS[task].fields) values[name] = byId(`field-${name}`).value.trim();
   const times = Number(byId("times").value);
-  for (const row of rows.values()) {
-    row.element.classList.remove("fault");
-    for (const one of [row.answer, row.score, row.server, row.trip]) one.replaceChildren();
-    row.server.classList.remove("good");
-    row.serverMs = NaN;
-  }
+  for (const row of rows.values()) clear(row);
   let done = 0;
   for (const row of rows.values()) {
     byId("progress").textContent = `${done} of ${rows.size} have answered`;
@@ -195,6 +200,7 @@ const showTask = (chosen) => {
   task = chosen;
   rows = new Map();
   byId("rows").replaceChildren();
+  byId("progress").textContent = "";
   byId("score-title").textContent = TASKS[task].score ?? "score";
   addFields();
   showModels();
