@@ -7,13 +7,17 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tvm_sparse.serve.addresses import ADDRESSES
+from tvm_sparse.serve.config import ControlConfig
 from tvm_sparse.serve.openapi.bodies import body_example
+from tvm_sparse.serve.openapi.describe import describe_api
 from tvm_sparse.serve.pipeline_bodies import BODIES, is_pipeline_body
+from tvm_sparse.serve.repository import Repository
 
 pytestmark = pytest.mark.e2e
 
@@ -48,6 +52,13 @@ def test_its_examples_are_answered(server) -> None:
             )
             with urllib.request.urlopen(request, timeout=30) as response:
                 assert response.status == 200
+
+
+def test_models_that_are_not_loaded_may_be_named_to_be_loaded(server) -> None:
+    config = replace(server.repository.config, control=ControlConfig(load_unload=True))
+    described = describe_api(Repository(config=config), ADDRESSES)
+    (name,) = described["paths"]["/v2/repository/models/{name}/load"]["post"]["parameters"]
+    assert name["schema"] == {"type": "string"}
 
 
 def test_the_server_does_what_it_says(server, tmp_path) -> None:

@@ -86,15 +86,16 @@ def _infer(model: ServedModel, route: Route | None) -> dict[str, Any]:
 
 
 def _look(one: Address, models: list[str]) -> dict[str, Any]:
-    known = {"name": models, "version": ["1"]}
+    known: dict[str, Schema] = {"name": {"enum": models}, "version": {"enum": ["1"]}}
+    if one.tag == "control":  # one that is not loaded may be named
+        known["name"] = TEXT
     names = re.findall(r"{(\w+)}", one.path)
     found: dict[str, Any] = {
         "tags": [one.tag],
         "operationId": f"{one.method.lower()}_{_identifier(one.path)}",
         "summary": one.summary,
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"enum": known[name]}}
-            for name in names
+            {"name": name, "in": "path", "required": True, "schema": known[name]} for name in names
         ],
         "responses": _responses(one.says),
     }
