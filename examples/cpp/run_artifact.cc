@@ -108,6 +108,16 @@ Shape ParseShape(const std::string& text) {
   return shape;
 }
 
+// A whole number from 1 on.
+int ParseCount(const std::string& word, const std::string& text) {
+  int count = 0;
+  std::istringstream stream(text);
+  if (!(stream >> count) || !stream.eof() || count < 1) {
+    throw std::invalid_argument(word + " " + text + " given: write a whole number from 1 on");
+  }
+  return count;
+}
+
 Options ParseOptions(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -118,12 +128,12 @@ Options ParseOptions(int argc, char** argv) {
     }
     if (++i == argc) throw std::invalid_argument(word + " needs a value");
     if (word == "--iterations") {
-      options.iterations = std::max(1, std::stoi(argv[i]));
+      options.iterations = ParseCount(word, argv[i]);
     } else if (word == "--shape") {
       options.shape = ParseShape(argv[i]);
     } else if (word == "--threads") {
       // Read by TVM when it starts its threads, at the first run.
-      setenv("TVM_NUM_THREADS", argv[i], 1);
+      setenv("TVM_NUM_THREADS", std::to_string(ParseCount(word, argv[i])).c_str(), 1);
     } else if (word == "--inputs") {
       options.inputs = argv[i];
     } else if (word == "--outputs") {
@@ -175,7 +185,7 @@ bool Run(const Options& options) {
   const auto weights = MapWeights(options.artifact + "/model.so");
   // A build for one shape cuts its batch itself.
   std::vector<MicroBatch> parts{{0, output_specs.at(0).shape.at(0)}};
-  if (token_tile > 0) parts = CutBatch(shape, std::stoll(std::getenv("TVM_NUM_THREADS")));
+  if (token_tile > 0) parts = CutBatch(shape, ParseCount("TVM_NUM_THREADS", std::getenv("TVM_NUM_THREADS")));
   std::vector<std::vector<ffi::Any>> calls;
   for (const auto& part : parts) {
     std::vector<ffi::Any> tensors;

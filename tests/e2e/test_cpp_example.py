@@ -111,6 +111,10 @@ def test_inputs_are_made_up_when_none_are_given(program: Path, artifact: Path) -
 def test_refusals(program: Path, artifact: Path, tmp_path: Path) -> None:
     assert run(program).returncode == 2
     assert "unknown option --fast" in run(program, artifact, "--fast", 1).stderr
+    for count in ("0", "two", "1.5"):
+        refused = run(program, artifact, "--threads", count)
+        assert refused.returncode == 2
+        assert f"--threads {count} given: write a whole number" in refused.stderr
     missing = run(program, tmp_path)
     assert missing.returncode == 1
     assert "cannot read" in missing.stderr
