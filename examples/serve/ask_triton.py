@@ -1,4 +1,7 @@
-"""Ask every model of a server the same question with Triton's client: ask_triton.py [HOST:PORT]."""
+"""Ask all models of a server that answer questions the same one: ask_triton.py [HOST:PORT].
+
+With Triton's client.
+"""
 
 import sys
 import time
@@ -18,12 +21,13 @@ def text(name: str, value: str) -> http.InferInput:
 
 
 def main(address: str) -> None:
-    """Print a line for each model of texts."""
+    """Print a line for each of these models."""
     with http.InferenceServerClient(address) as client:
         inputs = [text("QUESTION", QUESTION), text("CONTEXT", CONTEXT)]
         for row in client.get_model_repository_index():
             name = row["name"]
-            if client.get_model_metadata(name)["platform"] != "tvm_sparse_text":
+            taken = [one["name"] for one in client.get_model_metadata(name)["inputs"]]
+            if taken != ["QUESTION", "CONTEXT"]:
                 continue
             client.infer(name, inputs)  # the first time weights come from the disk
             start = time.perf_counter()

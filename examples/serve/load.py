@@ -13,20 +13,7 @@ import numpy as np
 import tritonclient.http.aio as http
 from tritonclient.utils import InferenceServerException
 
-WORDS = (
-    "the",
-    "lamp",
-    "of",
-    "a",
-    "lighthouse",
-    "was",
-    "kept",
-    "by",
-    "one",
-    "family",
-    "and",
-    "then",
-)
+WORDS = ("the", "lamp", "of", "a", "lighthouse", "was", "kept", "by", "one", "family", "and")
 
 
 def text(name: str, value: str) -> http.InferInput:
