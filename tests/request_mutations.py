@@ -13,7 +13,7 @@ from mutations import NASTY, mutate_bytes, mutate_json
 from rpc_client import text_request
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.serve.config import read_config
+from tvm_sparse.serve.config_file import read_config
 from tvm_sparse.serve.inference import (
     Request,
     check_inputs,

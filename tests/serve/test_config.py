@@ -16,10 +16,8 @@ from tvm_sparse.serve.config import (
     ModelConfig,
     QueueConfig,
     ServeConfig,
-    read_config,
-    single,
-    with_address,
 )
+from tvm_sparse.serve.config_file import read_config, single, with_address
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,8 @@ from serving_process import serving
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve.check import check_config
-from tvm_sparse.serve.config import ExportConfig, ModelConfig, ServeConfig, read_config
+from tvm_sparse.serve.config import ExportConfig, ModelConfig, ServeConfig
+from tvm_sparse.serve.config_file import read_config
 from tvm_sparse.serve.exported import arguments, is_to_be_exported
 
 

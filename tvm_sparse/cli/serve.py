@@ -48,7 +48,7 @@ def command(
     """  # noqa: D301 - the \b is what tells click to keep the lines that follow it
     from tvm_sparse.errors import ConfigError
     from tvm_sparse.serve.check import check_config
-    from tvm_sparse.serve.config import read_config, single, with_address
+    from tvm_sparse.serve.config_file import read_config, single, with_address
     from tvm_sparse.serve.run import serve
 
     notes: list[str] = []

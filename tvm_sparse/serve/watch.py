@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from tvm_sparse.errors import TvmSparseError
-from tvm_sparse.serve.config import read_config
+from tvm_sparse.serve.config_file import read_config
 from tvm_sparse.serve.control import ModelControl
 from tvm_sparse.serve.snapshots import Look, look_at
 
