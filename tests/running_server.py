@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +11,12 @@ from dataclasses import dataclass
 
 import uvloop
 
-from tvm_sparse.serve.config import GrpcConfig, HttpConfig
+from tvm_sparse.serve.config import GrpcConfig, HttpConfig, ServeConfig
+from tvm_sparse.serve.control import ModelControl
 from tvm_sparse.serve.listening import listen, reserve
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.server import Server
+from tvm_sparse.serve.sites import HereSite
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ def until(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.005)
     raise AssertionError("it never came to that")
+
+
+def load_models(config: ServeConfig, repository: Repository) -> None:
+    repository.share(config)
+    asyncio.run(ModelControl(config, [HereSite(repository)], lambda _: None).start())
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running_server import Running, running
+from running_server import Running, load_models, running
 from text_artifact import build_text_artifact
 
 from tvm_sparse.serve.config import (
@@ -17,7 +17,7 @@ from tvm_sparse.serve.config import (
     QueueConfig,
     ServeConfig,
 )
-from tvm_sparse.serve.repository import Repository, load_models
+from tvm_sparse.serve.repository import Repository
 
 
 @pytest.fixture(scope="session")

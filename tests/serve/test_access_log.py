@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as grpc
-from running_server import running
+from running_server import load_models, running
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve.access_log import AccessLog
 from tvm_sparse.serve.config import LogConfig, ServeConfig
-from tvm_sparse.serve.repository import Repository, load_models
+from tvm_sparse.serve.repository import Repository
 
 pytestmark = pytest.mark.e2e
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from running_server import load_models
 
 import tvm_sparse
 from tvm_sparse.dependencies import ONNX, check_dependencies
@@ -20,7 +21,7 @@ from tvm_sparse.runtime.metadata import FileEntry, file_sha256, load_metadata, s
 from tvm_sparse.serve.backends import onnxruntime
 from tvm_sparse.serve.config import ModelConfig, ServeConfig
 from tvm_sparse.serve.inference import Request
-from tvm_sparse.serve.repository import Repository, load_models
+from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.tensors import of_texts
 from tvm_sparse.text.tokens import TOKENIZER_FILE
 

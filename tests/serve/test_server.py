@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
@@ -12,6 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from running_server import running, until
 from slow_model import Slow
 
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.serve import one_process
+from tvm_sparse.serve.config import GrpcConfig, HttpConfig, ModelConfig, ServeConfig
 from tvm_sparse.serve.repository import Repository
 
 pytestmark = pytest.mark.e2e
@@ -107,3 +111,18 @@ def test_what_is_under_way_is_answered_at_the_end() -> None:
         until(lambda: slow.served.statistics.pending == 8)
         threading.Timer(0.5, slow.go.set).start()
     assert [read(one)[0] for one in asked] == [200] * 8
+
+
+def test_a_server_that_cannot_listen_leaves_nothing_behind(artifacts, monkeypatch, caplog) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        grpc = GrpcConfig(port=taken.getsockname()[1])
+        # As if it had been taken meanwhile.
+        monkeypatch.setattr(one_process, "reserve", lambda address: address)
+        models = (ModelConfig("embed", str(artifacts["encoder"])),)
+        config = ServeConfig(models, HttpConfig(port=0), grpc, cores=1)
+        with pytest.raises(ConfigError, match=r"^grpc: "):
+            one_process.run(config, lambda _: None)
+    gc.collect()
+    assert caplog.messages == []  # no task was destroyed before its end

@@ -23,7 +23,7 @@ from pipeline_answers import (
     their_embeddings,
     theirs,
 )
-from running_server import running
+from running_server import load_models, running
 from text_artifact import write_sentence_files
 from text_checkpoints import make_checkpoint, mask_token
 from text_questions import ODD, questions
@@ -34,7 +34,7 @@ from tvm_sparse.runtime.metadata import FileEntry, file_sha256, save_metadata
 from tvm_sparse.serve.backends import registry
 from tvm_sparse.serve.backends.backend import Backend
 from tvm_sparse.serve.config import HttpConfig, ModelConfig, ServeConfig
-from tvm_sparse.serve.repository import Repository, load_models
+from tvm_sparse.serve.repository import Repository
 from tvm_sparse.tasks.registry import task_of
 from tvm_sparse.text.checkpoint_text import read_text_files
 from tvm_sparse.text.tokens import TOKENIZER_FILE

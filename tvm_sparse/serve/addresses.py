@@ -66,7 +66,7 @@ async def _all_stats(visit: Visit) -> Answer:
 async def _model_stats(visit: Visit) -> Answer:
     name = visit.model().name
     counts = await visit.repository.statistics()
-    return _json(describe_statistics({name: counts.models[name]}))
+    return _json(describe_statistics(counts.of(name)))
 
 
 async def _model_ready(visit: Visit) -> Answer:

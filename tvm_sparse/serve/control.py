@@ -243,7 +243,12 @@ class ModelControl:
             self._snapshots.forget_others(self._copies.values())
 
     async def _everywhere(self, do: Callable[[Site], Awaitable[Any]]) -> list[Any]:
-        return await asyncio.gather(*(do(site) for site in self.sites))
+        """Return what all sites answer, or raise what one raises when all have answered."""
+        found = await asyncio.gather(*(do(site) for site in self.sites), return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+        return found
 
     def _allow(self) -> None:
         if not self._config.control.load_unload:

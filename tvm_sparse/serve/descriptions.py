@@ -74,16 +74,13 @@ def describe_statistics(counts: Mapping[str, Statistics]) -> dict[str, Any]:
 
 def describe_repository(repository: Repository, only_ready: bool) -> list[dict[str, str]]:
     """Return what `/v2/repository/index` says; a model that is there may not be renewed."""
-    # Copies: another thread adds to them while models load.
-    ready, faults = list(repository.models), dict(repository.faults)
-    expected = repository.expected - repository.models.keys()
     states = {
-        **dict.fromkeys(faults, "UNAVAILABLE"),
-        **dict.fromkeys(expected, "LOADING"),
-        **dict.fromkeys(ready, "READY"),
+        **dict.fromkeys(repository.faults, "UNAVAILABLE"),
+        **dict.fromkeys(repository.expected, "LOADING"),
+        **dict.fromkeys(repository.models, "READY"),
     }
     return [
-        {"name": name, "version": "1", "state": state, "reason": faults.get(name, "")}
+        {"name": name, "version": "1", "state": state, "reason": repository.faults.get(name, "")}
         for name, state in states.items()
         if state == "READY" or not only_ready
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import warnings
 from collections.abc import Callable
@@ -52,8 +51,7 @@ def run(config: ServeConfig, say: Callable[[str], None], path: str | None = None
         say(f"listening on http://{join(host, port)}")
         if grpc is not None:
             say(f"listening on grpc://{join(grpc.host, grpc.port)}")
-        with contextlib.closing(uvloop.new_event_loop()) as loop:
-            loop.run_until_complete(answer(bound, snapshots))
+        uvloop.run(answer(bound, snapshots))
     repository.close()
     if faults:
         raise faults[0]

@@ -48,7 +48,7 @@ def page_file(name: str) -> Answer:
 
 def page_models(repository: Repository) -> dict[str, Any]:
     """Return what the page shows of the models, those that take texts."""
-    cards = [route.card for route in list(repository.routes.values()) if route.card]
+    cards = [route.card for route in repository.routes.values()]
     config = repository.config
     places = {one.name: place for place, one in enumerate(config.models if config else ())}
     return {

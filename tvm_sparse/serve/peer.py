@@ -51,21 +51,17 @@ class Peer:
             sock=self._connection, limit=_LONGEST_LINE
         )
         self._open.set()
-        with contextlib.suppress(ConnectionError):
-            # What a process wrote while it died may lack its end.
-            while (line := await reader.readline()).endswith(b"\n"):
-                message = json.loads(line)
-                if "ask" in message:
-                    task = asyncio.create_task(self._reply(message))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
-                elif (waiting := self._waiting.pop(message["id"], None)) is not None:
-                    waiting.set_result(message)
-        self._gone = True
-        for one in self._waiting.values():
-            if not one.done():
-                one.set_exception(GoneError())
-        self._writer.close()
+        try:
+            with contextlib.suppress(ConnectionError):
+                # What a process wrote while it died may lack its end.
+                while (line := await reader.readline()).endswith(b"\n"):
+                    self._take(json.loads(line))
+        finally:
+            self._gone = True
+            for one in self._waiting.values():
+                if not one.done():
+                    one.set_exception(GoneError())
+            self._writer.close()
 
     async def ask(self, what: str, **fields: Any) -> Any:
         """Have the other end do something, and return its answer.
@@ -89,6 +85,16 @@ class Peer:
         if "error" in message:
             raise revive(message["error"], "answers requests")
         return message["result"]
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "ask" in message:
+            task = asyncio.create_task(self._reply(message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        waiting = self._waiting.pop(message["id"])
+        if not waiting.done():  # who asked may have been cancelled
+            waiting.set_result(message)
 
     async def _reply(self, message: dict[str, Any]) -> None:
         number, what = message.pop("id"), message.pop("ask")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -87,7 +88,7 @@ class Repository:
     @property
     def ready(self) -> bool:
         """Whether every model has answered."""
-        return not self.expected and all(model.ready for model in list(self.models.values()))
+        return not self.expected and all(model.ready for model in self.models.values())
 
     def model(self, name: str, version: str = "1") -> ServedModel:
         """Return a model.
@@ -120,14 +121,14 @@ class Repository:
 
     def route_of(self, model: ServedModel) -> Route | None:
         """Return where a model is asked in the words of its pipeline, if it is."""
-        return next((one for one in list(self.routes.values()) if one.model is model), None)
+        return next((one for one in self.routes.values() if one.model is model), None)
 
     def configuration(self) -> ServeConfig | None:
         """Return what is served, and what will be."""
         if self.config is None:
             return None
         coming = {one.name: one for one in self.config.models if one.name in self.expected}
-        there = {name: one.config for name, one in list(self._deployed.items())}
+        there = {name: one.config for name, one in self._deployed.items()}
         return replace(self.config, models=tuple({**coming, **there}.values()))
 
     async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
@@ -145,7 +146,8 @@ class Repository:
         Refusal
             It is not allowed, or the model cannot be served; what was served still is.
         """
-        await self._controlled().load(name, parameters)
+        # Carried through, whoever leaves: sites must not differ.
+        await asyncio.shield(self._controlled().load(name, parameters))
 
     async def unload(self, name: str) -> None:
         """Take a model away; requests that wait for it are answered.
@@ -155,7 +157,7 @@ class Repository:
         Refusal
             It is not allowed, or there is none.
         """
-        await self._controlled().unload(name)
+        await asyncio.shield(self._controlled().unload(name))
 
     async def statistics(self) -> ServerCounts:
         """Return what happened to the requests of each name, in all processes of the server."""
@@ -165,7 +167,7 @@ class Repository:
 
     def counts(self) -> dict[str, Statistics]:
         """Return what happened to the requests of each name, in this process."""
-        return {name: model.statistics for name, model in list(self.models.items())}
+        return {name: model.statistics for name, model in self.models.items()}
 
     def prepare(self, one: ModelConfig, where: str, directory: str = "") -> None:
         """Load a model beside what is served, and have it answer once; takes its time.
@@ -250,20 +252,5 @@ class Repository:
 
     def close(self) -> None:
         """Let the threads of all models end."""
-        for model in list(self.models.values()):
+        for model in self.models.values():
             model.close()
-
-
-def load_models(config: ServeConfig, repository: Repository) -> None:
-    """Load the models of a configuration and have each answer once.
-
-    Raises
-    ------
-    ArtifactError, ConfigError, DependencyError, InputError
-        One cannot be served.
-    """
-    repository.share(config)
-    repository.expect(config)
-    for index, one in enumerate(config.models):
-        repository.prepare(one, f"models[{index}]")
-        repository.commit(one.name)

@@ -20,7 +20,6 @@ from tvm_sparse.serve.repository import Repository
 _KEEP_ALIVE_S = 75
 #: What is under way when the server is told to end gets so long.
 _DRAIN_S = 30
-_BACKLOG = 2048
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
@@ -72,7 +73,7 @@ class HereSite:
             except Exception as error:  # what was served still is
                 reason = f"{type(error).__name__}: {error}"
                 fault = ArtifactError(f"{one.model} cannot be loaded: {reason}")
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(finish, fault)
 
         self._thread.submit(prepare, 1)

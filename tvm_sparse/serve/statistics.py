@@ -144,6 +144,10 @@ class ServerCounts:
     models: dict[str, Statistics] = field(default_factory=dict)
     config_failures: int = 0
 
+    def of(self, name: str) -> dict[str, Statistics]:
+        """Return those of one name, which may come or go at this moment."""
+        return {name: self.models.get(name, Statistics())}
+
     @classmethod
     def merged(cls, parts: Iterable[Mapping[str, Statistics]]) -> ServerCounts:
         """Return the sums of what processes have counted."""

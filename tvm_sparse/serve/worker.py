@@ -6,7 +6,6 @@ It serves what the supervisor tells it to, and asks the supervisor for what conc
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -88,7 +87,6 @@ class Worker:
         if self._server is not None:
             self._serving.should_exit = True
             await self._server
-        talk.cancel()
         self._repository.close()
 
     async def _answer(self, what: str, fields: dict[str, Any]) -> Any:
@@ -122,20 +120,20 @@ class Worker:
         config = self._config
         self._serving = Server(self._repository, config.http, config.grpc, shared=True)
         self._server = asyncio.create_task(self._serving.serve([self._listening]))
-        self._server.add_done_callback(lambda _: self._ended.set())  # SIGTERM ends it
         while not (self._serving.started or self._server.done()):
             await asyncio.sleep(0.002)
         if self._server.done():
-            await self._server
+            await self._server  # the supervisor is told why
+        self._server.add_done_callback(lambda _: self._ended.set())  # SIGTERM ends it
 
 
 def main() -> None:
     """Serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor's to decide
-    with warnings.catch_warnings(), contextlib.closing(uvloop.new_event_loop()) as loop:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sockets = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
-        loop.run_until_complete(Worker(*sockets).run())
+        uvloop.run(Worker(*sockets).run())
 
 
 if __name__ == "__main__":

@@ -121,8 +121,8 @@ class Service:
 
     async def _statistics(self, asked: Any) -> Any:
         name = asked.name and self._find(asked).name
-        counts = (await self._repository.statistics()).models
-        return describe_statistics({name: counts[name]} if name else counts)
+        counts = await self._repository.statistics()
+        return describe_statistics(counts.of(name) if name else counts.models)
 
     async def _index(self, asked: Any) -> Any:
         return {"models": describe_repository(self._repository, asked.ready)}
