@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,10 +107,7 @@ def read_request(document: Mapping[str, Any], data: memoryview) -> Request:
     most = max(len(data), 1 << 26)
     for one in given:
         name, datatype = _text(one, "name"), _text(one, "datatype")
-        if name in inputs:
-            raise wrong(f"input '{name}' is given twice")
-        if datatype != BYTES and datatype not in DTYPES:
-            raise wrong(f"input '{name}' has the unknown datatype '{datatype[:40]}'")
+        check_input(name, datatype, inputs)
         shape = check_shape(name, one.get("shape"), most)
         size = read_parameters(one).get("binary_data_size")
         if size is None:
@@ -134,6 +131,20 @@ def read_request(document: Mapping[str, Any], data: memoryview) -> Request:
     outputs = {_text(one, "name"): _in_binary(one, binary) for one in wanted}
     number = document.get("id", "")
     return Request(inputs, outputs, parameters, str(number), binary)
+
+
+def check_input(name: str, datatype: str, before: Collection[str]) -> None:
+    """Refuse an input that was given before, or of a type that there is not.
+
+    Raises
+    ------
+    Refusal
+        Saying which.
+    """
+    if name in before:
+        raise wrong(f"input '{name}' is given twice")
+    if datatype != BYTES and datatype not in DTYPES:
+        raise wrong(f"input '{name}' has the unknown datatype '{datatype[:40]}'")
 
 
 def read_parameters(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from tvm_sparse.serve.inference import Request
+from tvm_sparse.serve.inference import Request, check_input
 from tvm_sparse.serve.refusal import wrong
 from tvm_sparse.serve.rpc.protocol import CHOICE, message
 from tvm_sparse.serve.tensors import (
     BYTES,
-    DTYPES,
     Tensor,
     check_shape,
     from_binary,
@@ -73,10 +72,7 @@ def read_request(given: Any, most_elements: int) -> Request:
     inputs: dict[str, Tensor] = {}
     for index, one in enumerate(given.inputs):
         name, datatype = one.name, one.datatype
-        if name in inputs:
-            raise wrong(f"input '{name}' is given twice")
-        if datatype != BYTES and datatype not in DTYPES:
-            raise wrong(f"input '{name}' has the unknown datatype '{datatype[:40]}'")
+        check_input(name, datatype, inputs)
         shape = check_shape(name, list(one.shape), most_elements)
         if _SHARED_MEMORY in one.parameters:
             raise wrong(f"input '{name}' is in shared memory, which is not read: send it")
