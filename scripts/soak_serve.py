@@ -248,7 +248,11 @@ def soak(
         return [f"exit code {status}: {server.said[-3:]}"]
     if killed:
         click.echo(f"killed: {killed}, back after {max(back_s):.2f} s at most")
-    return [*grown(samples, plan.growth_mb), *lost(asking, before_end, rows, plan)]
+    # A name has as many threads as it had requests at a time, started as they came.
+    threads_more = plan.clients * len(wanted) * server.config["workers"]
+    bounds = {**dict.fromkeys(("Rss", "Pss", "Pss_Anon"), plan.growth_mb), "files": 2}
+    faults = grown(samples, {**bounds, "threads": threads_more})
+    return [*faults, *lost(asking, before_end, rows, plan)]
 
 
 def kill(server: Server, index: int) -> float:
@@ -259,11 +263,10 @@ def kill(server: Server, index: int) -> float:
     return time.monotonic() - start
 
 
-def grown(samples: list[dict[str, float]], growth_mb: float) -> list[str]:
-    """Print what the processes held, and return what of it grew too much."""
+def grown(samples: list[dict[str, float]], bounds: dict[str, float]) -> list[str]:
+    """Print what the processes held, and return what of it grew by more than it may."""
     tenth, faults = max(1, len(samples) // 10), []
-    most = {**dict.fromkeys(("Rss", "Pss", "Pss_Anon"), growth_mb), "files": 2, "threads": 2}
-    for name, bound in most.items():
+    for name, bound in bounds.items():
         first, last = (
             statistics.median(one[name] for one in part)
             for part in (samples[tenth : 2 * tenth + 1], samples[-tenth:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -132,11 +131,9 @@ def test_what_cannot_have_its_turn_in_time_is_refused_on_arrival() -> None:
         first = asyncio.create_task(slow.ask(1))
         await slow.until(slow.begun.is_set)
         slow.served._pace._each_s = 60.0  # as if it had been so slow
-        start = time.monotonic()
         error = await _refusal(asyncio.create_task(slow.ask(2, timeout=20_000_000)))
         assert (error.status, error.reason) == (503, "REJECTED")
         assert "no turn is likely within 20000 ms" in error.message
-        assert time.monotonic() - start < 10
         patient = asyncio.create_task(slow.ask(3, timeout=40_000_000))
         await slow.until(lambda: len(slow.streams) == 1)
         slow.go.set()
