@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 from text_artifact import build_text_artifact
 
 import tvm_sparse
@@ -58,11 +60,20 @@ def test_bad_input_is_one_line(encoder, invoke, tmp_path):
     (tmp_path / "file").write_text("")
     ferries = tmp_path / "ferries.txt"
     ferries.write_text("the ferry\n")
+    (tmp_path / "a.csv").write_text("id,body\n1,a\n")
+    (tmp_path / "a.jsonl").write_text('no\n{"id": 1}\n{"body": "a"}\n')
+    parquet.write_table(pyarrow.table({"id": [1], "body": ["a"]}), tmp_path / "a.parquet")
     build, out = ("--model", encoder), ("-o", tmp_path / "out")
+    unmade = ("-o", tmp_path / "unmade")
     for arguments, message in [
         ((ferries, *out, "--model", tmp_path / "none"), "no artifact directory"),
         ((tmp_path / "none.txt", *out, *build), "there are no files there"),
         ((tmp_path / "file", *out, *build), "files are read that end with .txt"),
+        *[
+            ((ferries, tmp_path / f"a.{kind}", *unmade, *build), "--column one of id, body\n")
+            for kind in ("csv", "jsonl", "parquet")
+        ],
+        ((ferries, *out, *build, "--column", "t"), "no column 't': give --column one of text"),
         ((ferries, *out, *build, "--task", "fill-mask"), "is a model for encoder"),
         ((ferries, *out, *build, "--top-k", "2"), "sentence-embedding has no option top_k"),
         ((ferries, *out, *build, "--no-ray", "--actors", "2"), "give one of the two"),
@@ -74,3 +85,4 @@ def test_bad_input_is_one_line(encoder, invoke, tmp_path):
         assert result.err.startswith("error: ")
         assert message in result.err
         assert result.err.count("\n") == 1
+    assert not (tmp_path / "unmade").exists()

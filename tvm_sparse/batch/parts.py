@@ -47,7 +47,7 @@ class Part:
     group : int
         The row group of a parquet file.
     header : tuple of str
-        The columns of a CSV file.
+        The columns of a CSV or parquet file.
     """
 
     index: int
@@ -205,7 +205,8 @@ def _cut_groups(source: Source, target: int) -> Iterator[dict[str, Any]]:
 
     system, path = open_storage(source.path)
     with system.open_input_file(path) as file:
-        metadata = parquet.ParquetFile(file).metadata
+        found = parquet.ParquetFile(file)
+        metadata, header = found.metadata, tuple(found.schema_arrow.names)
     first_row = 1
     for group in range(metadata.num_row_groups):
         facts = metadata.row_group(group)
@@ -219,5 +220,6 @@ def _cut_groups(source: Source, target: int) -> Iterator[dict[str, Any]]:
                 "first_row": first_row + start,
                 "rows": stop - start,
                 "group": group,
+                "header": header,
             }
         first_row += facts.num_rows

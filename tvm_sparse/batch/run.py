@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tvm_sparse.batch.asking import Question, check_question
+from tvm_sparse.batch.columns import check_columns
 from tvm_sparse.batch.crew import Crew, gather
 from tvm_sparse.batch.done import Done
 from tvm_sparse.batch.manifest import Manifest, Standing, finish_job, start_job
@@ -82,6 +83,7 @@ def run_batch(spec: BatchSpec, step: Progress = silent, tell: Tell = silent) -> 
         step(f"{path} is not read: its name ends like none that is")
     count = spec.parts or _PARTS_PER_ACTOR * (spec.actors or available_cores())
     parts = list(cut(sources, count))
+    check_columns(parts, question)
     outputs = Outputs(spec.output, spec.format)
     manifest = Manifest(
         artifact=metadata.checksum,
