@@ -54,7 +54,7 @@ class OnnxModel:
     def __init__(self, artifact: str, graph: str, threads: int) -> None:
         import onnxruntime
 
-        self.metadata = replace(load_metadata(artifact), token_tile=1)
+        self.metadata = load_metadata(artifact)
         self.inputs = self.metadata.inputs
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -62,6 +62,12 @@ class OnnxModel:
             graph, options, providers=["CPUExecutionProvider"]
         )
         self._names = [value.name for value in self._session.get_inputs()]
+
+    def computed_tokens(self, lengths: list[int]) -> int:
+        """Return the tokens of all neighbours, padded to the longer."""
+        starts = range(0, len(lengths), ONNX_BATCH)
+        parts = [lengths[start : start + ONNX_BATCH] for start in starts]
+        return sum(len(part) * max(part) for part in parts)
 
     def run_ragged(self, sequences: list[list[int]], **_more: Any) -> list[dict[str, Any]]:
         """Run neighbours together, padded to the longer."""

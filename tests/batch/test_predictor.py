@@ -84,16 +84,15 @@ def test_long_texts_are_cut_or_errors(builds):
     ]
 
 
-@pytest.mark.parametrize(("tile", "computed"), [(8, 8 + 8 + 24 + 40 + 8), (0, 3 * 2 * 64)])
-def test_padding_is_what_fills_tiles_or_shapes(tile, computed):
+def test_padding_is_what_is_computed_besides():
     model = SimpleNamespace(
-        metadata=SimpleNamespace(token_tile=tile),
         inputs=(TensorSpec("input_ids", (2, 64), "int32"),),
         run_ragged=lambda sequences: [{} for _ in sequences],
+        computed_tokens=lambda lengths: 64 * len(lengths),
     )
     meter, lengths = MeteredModel(model), (1, 3, 17, 40, 8)
     meter.run_ragged([[1] * length for length in lengths])
-    assert (meter.tokens, meter.padding) == (69, computed - 69)
+    assert (meter.tokens, meter.padding) == (69, 5 * 64 - 69)
     assert meter.seconds > 0
 
 

@@ -24,14 +24,13 @@ class MeteredModel:
     tokens : int
         Tokens of all runs, without padding.
     padding : int
-        Tokens that were computed besides: what fills token tiles, or the shape of a build for one.
+        Tokens that were computed besides, see `LoadedModel.computed_tokens`.
     seconds : float
         Of all runs.
     """
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._tile = model.metadata.token_tile
         self._ids = next(i.name for i in model.inputs if i.name == "input_ids")
         self.tokens = self.padding = 0
         self.seconds = 0.0
@@ -60,9 +59,4 @@ class MeteredModel:
     def _count(self, lengths: list[int]) -> None:
         tokens = sum(lengths)
         self.tokens += tokens
-        if self._tile:
-            computed = sum(-(-length // self._tile) for length in lengths) * self._tile
-        else:
-            batch, seq_len = self._model.inputs[0].shape
-            computed = -(-len(lengths) // batch) * batch * seq_len
-        self.padding += computed - tokens
+        self.padding += self._model.computed_tokens(lengths) - tokens
