@@ -111,9 +111,10 @@ def benchmark(
         builds, disturbance = until_quiet(measure, steps(progress))
     if spec.streams:
         # Loaded anew: the threads of a stream are not those of a build alone.
-        starts = {name: functools.partial(_bound, path, inputs) for name, path in artifacts.items()}
+        starts = {name: functools.partial(WorkerProcess, path) for name, path in artifacts.items()}
         batch, _ = _shape(next(iter(metadata.values())), inputs)
-        measured = measure_streams(starts, batch, threads, spec, progress)
+        given = dict.fromkeys(artifacts, inputs)
+        measured = measure_streams(starts, given, batch, threads, spec, progress)
         builds = {name: replace(build, streams=measured[name]) for name, build in builds.items()}
     # What runs sparse is the other build's to tell.
     others = (found for name, found in metadata.items() if name != DENSE.name)
@@ -134,16 +135,6 @@ def benchmark(
         sparse_flops_share=described.sparse_flops_share,
     )
     return _with_speedup(record)
-
-
-def _bound(directory: str | os.PathLike[str], inputs: Arrays, threads: int) -> WorkerProcess:
-    worker = WorkerProcess(directory, threads)
-    try:
-        worker.bind(inputs)
-    except BaseException:
-        worker.close()
-        raise
-    return worker
 
 
 def _shape(metadata: ArtifactMetadata, inputs: Arrays) -> tuple[int, int]:

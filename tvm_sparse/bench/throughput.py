@@ -12,7 +12,7 @@ import numpy as np
 from tvm_sparse.bench.contention import Contention
 from tvm_sparse.bench.disturbance import Disturbance, Timed, judge, until_quiet
 from tvm_sparse.bench.rounds import DROPPED_PER_ROUND, MIN_ROUNDS
-from tvm_sparse.bench.worker_process import WorkerProcess
+from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.progress import ShareProgress, steps
 from tvm_sparse.runtime.measure import LatencyStats, measure_summary
@@ -22,7 +22,7 @@ from tvm_sparse.words import counted
 #: Long enough that ends, at which not all streams run, are short beside it.
 _ROUND_S = 1.0
 
-#: Loads a build or an engine for so many threads a run, with its inputs bound.
+#: Loads a build or an engine for so many threads a run.
 Start = Callable[[int], WorkerProcess]
 
 
@@ -114,6 +114,7 @@ def stream_counts(spec: BenchSpec, cores: int) -> list[int]:
 
 def measure_streams(
     starts: Mapping[str, Start],
+    inputs: Mapping[str, Arrays],
     batch: int,
     cores: int,
     spec: BenchSpec,
@@ -125,6 +126,8 @@ def measure_streams(
     ----------
     starts : mapping of str to callable
         By name, what loads a build.
+    inputs : mapping of str to mapping
+        By name, what it is run on.
     batch : int
         Items of a run.
     cores : int
@@ -150,6 +153,7 @@ def measure_streams(
                 progress(f"loading {name}, {counted(streams, 'stream')}", 0.0)
                 workers[name] = start(threads)
                 stack.callback(workers[name].close)
+                workers[name].bind(inputs[name])
                 workers[name].stream(streams, threads)
             measured, disturbance = until_quiet(
                 lambda workers=workers, streams=streams: _measure(  # type: ignore[misc]

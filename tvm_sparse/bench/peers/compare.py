@@ -103,9 +103,10 @@ def compare(
             )
     chosen = [one for one in contenders if one.has_streams and one.result.label in workers]
     if spec.streams and chosen:
-        starts = {one.result.label: one.start_bound for one in chosen}
+        starts = {one.result.label: one.start for one in chosen}
+        inputs = {one.result.label: one.inputs for one in chosen}
         batch = len(next(iter(chosen[0].inputs.values())))
-        found = measure_streams(starts, batch, threads, spec, report)
+        found = measure_streams(starts, inputs, batch, threads, spec, report)
         for label, records in found.items():
             results[label] = replace(results[label], streams=records)
     return list(results.values())

@@ -40,16 +40,6 @@ class Contender:
     reference: Arrays
     has_streams: bool = True
 
-    def start_bound(self, threads: int) -> WorkerProcess:
-        """Return its loaded worker with its inputs."""
-        worker = self.start(threads)
-        try:
-            worker.bind(self.inputs)
-        except BaseException:
-            worker.close()
-            raise
-        return worker
-
 
 def own_build(
     artifact: Path,
