@@ -67,23 +67,16 @@ class BoundEpilogue:
         tile: Expr,
         units: tuple[Expr, Expr],
         registers: int,
-        plain: bool = False,
     ) -> None:
         """Finish the stored rows of so many registers from a tile on in a loop of their own.
 
-        Units are the first and the end of them. They are what `store` left, or plain sums.
+        Units are the first and the end of them.
         """
-        if not self.in_second_loop and not plain:
+        if not self.in_second_loop:
             return
         for index in self._each(tile, units, registers):
             value = load(out, index, self.tiles.layout.lanes)
             store(out, self._finish(value, index), index, self.tiles.layout.lanes)
-
-    def clear(self, out: Buffer, tile: Expr, units: tuple[Expr, Expr], registers: int) -> None:
-        """Set rows of so many registers from a tile on to zero."""
-        lanes = self.tiles.layout.lanes
-        for index in self._each(tile, units, registers):
-            store(out, broadcast(0.0, lanes), index, lanes)
 
     def _finish(self, value: Expr, index: Sequence[Expr]) -> Expr:
         lanes = self.tiles.layout.lanes
