@@ -9,12 +9,9 @@ from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
-from tvm_sparse.whatif.fidelity import (
-    FidelityQuestion,
-    check_judged,
-    fidelity_answer,
-    fidelity_points,
-)
+from tvm_sparse.whatif.fidelity import FidelityQuestion, check_judged
+from tvm_sparse.whatif.fidelity_answer import fidelity_answer
+from tvm_sparse.whatif.fidelity_points import fidelity_points
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.study import FidelityPoint
 from tvm_sparse.whatif.subject import Fill, Subject
