@@ -13,11 +13,12 @@ import tvm_sparse
 from tvm_sparse.batch import Predictor
 from tvm_sparse.batch.cores import pin_to_cores
 from tvm_sparse.batch.metered import MeteredModel
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.model.facts import TensorSpec
 
 pytestmark = pytest.mark.unit
 
+CLASSES = "zero-shot-classification"
 TEXTS = ["the ferry", "bread", "the red ferry leaves", "a", "the the the"]
 
 
@@ -99,7 +100,9 @@ def test_padding_is_what_is_computed_besides():
 def test_what_a_task_needs_is_asked_for(builds):
     encoder, classes = builds["feature-extraction"], builds["zero-shot-classification"]
     with pytest.raises(ConfigError, match=r"candidate_labels \(--labels\) is missing"):
-        Predictor(classes, "zero-shot-classification")
+        Predictor(classes, CLASSES)
+    with pytest.raises(InputError, match=r"\{\} must stand for the class"):
+        Predictor(classes, CLASSES, candidate_labels="a", hypothesis_template="no place")
     with pytest.raises(ConfigError, match=r"--pair-column given: sentence-embedding reads one"):
         Predictor(encoder, pair_column="b")
     with pytest.raises(ConfigError, match="is a model for encoder"):

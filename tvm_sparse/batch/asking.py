@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.progress import silent
 from tvm_sparse.text.pipelines import Pipeline
+from tvm_sparse.text.zero_shot_classification import hypotheses_of
 
 #: Texts, second texts where there is a column of them, and options; returns an answer for each.
 Ask = Callable[[Pipeline, list[str], list[str] | None, Mapping[str, Any]], Sequence[Any]]
@@ -56,6 +58,8 @@ class _Form:
         An option without which it cannot be asked.
     options : tuple of str
         The others that it has.
+    check : callable
+        Refuses values of options that no row could be asked with.
     """
 
     ask: Ask
@@ -63,6 +67,19 @@ class _Form:
     cuts: bool = True
     needs: str = ""
     options: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, Any]], object] = silent
+
+
+def hypotheses(options: Mapping[str, Any]) -> list[str]:
+    """Return what texts are asked to entail for zero-shot classes.
+
+    Raises
+    ------
+    InputError
+        There are no classes, or none in the template.
+    """
+    given = {name: value for name, value in options.items() if name != "multi_label"}
+    return hypotheses_of(**given)[1]
 
 
 def _plain(
@@ -119,7 +136,10 @@ _FORMS = {
     "feature-extraction": _Form(_features),
     "text-classification": _Form(_classes, pair="maybe", options=("top_k", "function_to_apply")),
     "zero-shot-classification": _Form(
-        _zero_shot, needs="candidate_labels", options=("hypothesis_template", "multi_label")
+        _zero_shot,
+        needs="candidate_labels",
+        options=("hypothesis_template", "multi_label"),
+        check=hypotheses,
     ),
     "text-ranking": _Form(_ranking, needs="query"),
     "token-classification": _Form(
@@ -145,7 +165,7 @@ def check_question(question: Question) -> None:
 
     Raises
     ------
-    ConfigError
+    ConfigError, InputError
         Saying what.
     """
     form = _FORMS[question.task]
@@ -165,6 +185,7 @@ def check_question(question: Question) -> None:
             f"no column of second texts (--pair-column) given: {question.task} reads a question "
             "and its context from two columns"
         )
+    form.check(question.options)
     if form.pair == "no" and question.pair_column:
         raise ConfigError(f"--pair-column given: {question.task} reads one text a row")
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.batch.asking import Question, ask, check_question, is_cut
+from tvm_sparse.batch.asking import Question, ask, check_question, hypotheses, is_cut
 from tvm_sparse.batch.cores import pin_to_cores
 from tvm_sparse.batch.metered import MeteredModel
 from tvm_sparse.errors import ConfigError, InputError
@@ -179,11 +179,7 @@ class Predictor:
         if question.task == "sentence-embedding":
             most = min(most, texts.facts.sentences.max_length or most)
         elif question.task == "zero-shot-classification":
-            template = options.get("hypothesis_template", "This example is {}.")
-            labels = options["candidate_labels"]
-            labels = labels.split(",") if isinstance(labels, str) else labels
-            longest = max(length(template.replace("{}", label.strip())) for label in labels)
-            return most - longest - special(True)
+            return most - max(map(length, hypotheses(options))) - special(True)
         elif question.task == "text-ranking":
             return most - length(options["query"]) - special(True)
         return most - special(question.pair_column is not None)

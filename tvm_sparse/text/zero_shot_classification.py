@@ -13,6 +13,8 @@ from tvm_sparse.text.labels import class_names
 from tvm_sparse.text.scores import softmax
 from tvm_sparse.text.text_model import TextModel, as_list
 
+_TEMPLATE = "This example is {}."
+
 
 class ZeroShotClassification:
     """Says which of any classes a text is of, by a model for natural language inference.
@@ -37,7 +39,7 @@ class ZeroShotClassification:
         texts: str | Iterable[str],
         candidate_labels: str | Sequence[str],
         *,
-        hypothesis_template: str = "This example is {}.",
+        hypothesis_template: str = _TEMPLATE,
         multi_label: bool = False,
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Return the classes of texts.
@@ -64,8 +66,7 @@ class ZeroShotClassification:
             A text is empty, there are no classes, or none in the template.
         """
         given, many = as_list(texts)
-        labels = _labels(candidate_labels)
-        hypotheses = [_hypothesis(hypothesis_template, label) for label in labels]
+        labels, hypotheses = hypotheses_of(candidate_labels, hypothesis_template)
         for text in given:
             if not text:
                 raise InputError("an empty text given: it has no class")
@@ -92,6 +93,20 @@ class ZeroShotClassification:
         # As transformers has it: the first class that is not entailment, or the last.
         contradiction = -1 if self._entailment == 0 else 0
         return softmax(logits[:, [contradiction, self._entailment]])[:, 1]
+
+
+def hypotheses_of(
+    candidate_labels: str | Sequence[str], hypothesis_template: str = _TEMPLATE
+) -> tuple[list[str], list[str]]:
+    """Return the classes that are given, and what a text of each entails.
+
+    Raises
+    ------
+    InputError
+        There are no classes, or none in the template.
+    """
+    labels = _labels(candidate_labels)
+    return labels, [_hypothesis(hypothesis_template, label) for label in labels]
 
 
 def _entailment_id(config: dict[str, Any]) -> int:
