@@ -67,6 +67,7 @@ def test_articles_are_sorted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     Path("articles.jsonl").write_text("\n".join(rows))
     parameters = (
         f"MODEL, SPARSITY, ARTICLES, LABELS = {str(model)!r}, 0.5, 'articles.jsonl', 'sea,land'\n"
+        "THRESHOLD = 0.5\n"
         "OUTPUT, USE_RAY, ADDRESS, SHAPE = 'labels', False, None, {'batch': 2, 'seq_len': 48}\n"
     )
     script = (ROOT / f"examples/{ON_TEXTS}.py").read_text()

@@ -27,7 +27,8 @@ def sandbox(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(sandbox):
-    return write_config(sandbox.folder / "tiny")
+    # Of few shapes: every product that differs from others is timed.
+    return write_config(sandbox.folder / "tiny", intermediate_size=32)
 
 
 @pytest.fixture(scope="module")
