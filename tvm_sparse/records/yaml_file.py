@@ -1,8 +1,7 @@
 """Read YAML that people write by hand: plain values, not much of it, not nested deeply.
 
 Of YAML's own types, dates and such stay texts, and so does `1:32`, which YAML takes for minutes and
-seconds. Tags and aliases are refused: a few lines with them
-stand for billions of values.
+seconds. Tags and aliases are refused: a few lines with them stand for billions of values.
 """
 
 from __future__ import annotations

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.report.study_rows import Shape, StudyRow, dense_row, shapes_of
+from tvm_sparse.whatif.grid import usual_sparsity
 from tvm_sparse.words import counted
-
-#: Where nothing was measured, builds are shown at the sparsity next to this.
-_USUAL_SPARSITY = 0.9
 
 
 def shape_cells(rows: Sequence[StudyRow]) -> tuple[list[str], list[list[str]]]:
@@ -26,10 +24,7 @@ def shape_cells(rows: Sequence[StudyRow]) -> tuple[list[str], list[list[str]]]:
     sparse = {(r.block_shape, r.sparsity, r.shape): r for r in reversed(rows) if r.block_shape}
     shown = {key[:2] for key, row in sparse.items() if row.measured_ms}
     if not shown:
-        near = min(
-            (row.sparsity for row in sparse.values()),
-            key=lambda sparsity: abs(sparsity - _USUAL_SPARSITY),
-        )
+        near = usual_sparsity(row.sparsity for row in sparse.values())
         shown = {key[:2] for key in sparse if key[1] == near}
     several = len({shape.threads for shape in shapes}) > 1
     lines = [["dense", *(_dense_cell(dense_row(rows, shape)) for shape in shapes)]]

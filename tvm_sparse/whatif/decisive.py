@@ -6,12 +6,10 @@ from collections.abc import Mapping
 
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.cost import least_sparsity
-from tvm_sparse.whatif.grid import Point, Targets
+from tvm_sparse.whatif.grid import Point, Targets, usual_sparsity
 from tvm_sparse.whatif.predict import Predictor
 
 BlockShape = tuple[int, int]
-#: Sparsity at which block shapes are compared: what pruned transformers are published at.
-COMPARED_AT = 0.9
 
 
 def decisive_points(
@@ -38,7 +36,7 @@ def decisive_points(
         What is looked for.
     """
     grid = sorted(set(sparsities))
-    near = min(grid, key=lambda sparsity: abs(sparsity - COMPARED_AT))
+    near = usual_sparsity(grid)
     best = min(predictors, key=lambda shape: predictors[shape].model.latency_ms(near))
     chosen: dict[Point, str] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any, Literal
@@ -13,12 +14,19 @@ from tvm_sparse.host import available_cores, threads_here
 from tvm_sparse.sizes import Extent, block_name
 from tvm_sparse.tuning.setting import Setting
 
+#: What pruned transformers are published at.
+_USUAL_SPARSITY = 0.9
 Mode = Literal["decide", "predict", "measure"]
 #: The sparsities people ask about (SparseML's grid).
 DEFAULT_SPARSITIES = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 #: A year's work on most machines.
 _MOST_POINTS = 100_000
 DEFAULT_BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1))
+
+
+def usual_sparsity(sparsities: Iterable[float]) -> float:
+    """Return the one of some sparsities at which block shapes are compared."""
+    return min(sorted({*sparsities}), key=lambda sparsity: abs(sparsity - _USUAL_SPARSITY))
 
 
 @dataclass(frozen=True, order=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from tvm_sparse.sizes import Extent, block_name
 from tvm_sparse.whatif.curves import Curves
-from tvm_sparse.whatif.decisive import COMPARED_AT
 from tvm_sparse.whatif.doubts import describe_point
+from tvm_sparse.whatif.grid import usual_sparsity
 from tvm_sparse.whatif.point_results import PointResult
 from tvm_sparse.whatif.study import Answer
 
@@ -57,8 +57,7 @@ def one_build_answer(curves: Sequence[Curves]) -> Answer | None:
 
 def _told_everywhere(curves: Sequence[Curves]) -> dict[BlockShape, list[PointResult]]:
     """Return the block shapes whose speeds are known at all settings, at a usual sparsity."""
-    grid = {result.point.sparsity for curve in curves for result in curve.results}
-    near = min(grid, key=lambda sparsity: abs(sparsity - COMPARED_AT))
+    near = usual_sparsity(result.point.sparsity for curve in curves for result in curve.results)
     found: dict[BlockShape, list[PointResult]] = {}
     for curve in curves:
         for result in curve.tellable:

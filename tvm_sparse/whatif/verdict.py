@@ -8,13 +8,12 @@ from tvm_sparse.sizes import block_name
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.doubts import MOST_SPARSITY, describe_point, tellable
 from tvm_sparse.whatif.economy import Economy, economy_of
+from tvm_sparse.whatif.grid import usual_sparsity
 from tvm_sparse.whatif.point_results import PointResult
 from tvm_sparse.whatif.study import Alternative, Answer, FidelityPoint, Study
 
 #: Fidelities of which the highest that any useful point keeps is asked for.
 _KEPT = (0.95, 0.9)
-#: Where no fidelity is known: what pruned transformers are published at.
-_USUAL_SPARSITY = 0.9
 #: Gains under this are none.
 _LEAST_GAIN = 1.05
 DENSE_NAME = "our dense build"
@@ -94,13 +93,11 @@ def _choose(
     here = [r for r in tellable(study.points, study.doubts) if r.point.setting == setting]
     useful = [r for r in here if 0 < r.point.sparsity <= MOST_SPARSITY]
     if study.fidelity is None:
-        near = min(
-            (r.point.sparsity for r in useful),
-            key=lambda sparsity: abs(sparsity - _USUAL_SPARSITY),
-            default=None,
-        )
+        if not useful:
+            return None, None
+        near = usual_sparsity(r.point.sparsity for r in useful)
         usual = [r for r in useful if r.point.sparsity == near]
-        return max(usual, key=lambda r: r.speedup, default=None), None
+        return max(usual, key=lambda r: r.speedup), None
     faster = [r for r in useful if r.speedup >= _LEAST_GAIN * engine_speedup] or useful
     known = [
         (result, found, found.fidelity)

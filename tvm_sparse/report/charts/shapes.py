@@ -20,9 +20,7 @@ from tvm_sparse.report.charts.elements import (
     tooltip,
 )
 from tvm_sparse.report.study_rows import StudyRow, blocks_of
-
-#: The sparsity of the grid next to this is drawn: what pruned transformers are published at.
-_SPARSITY = 0.9
+from tvm_sparse.whatif.grid import usual_sparsity
 
 
 def shapes_chart(rows: Sequence[StudyRow]) -> Chart:
@@ -33,7 +31,7 @@ def shapes_chart(rows: Sequence[StudyRow]) -> Chart:
     sparse = [row for row in rows if row.block_shape and row.speedup]
     if len({(row.batch, row.seq_len) for row in sparse}) < 2:
         return {}
-    shown = min((row.sparsity for row in sparse), key=lambda share: abs(share - _SPARSITY))
+    shown = usual_sparsity(row.sparsity for row in sparse)
     here = {(row.block_shape, row.shape): row for row in reversed(sparse) if row.sparsity == shown}
     used = sorted(
         (row for row in here.values() if row.measured_ms or not row.doubted),
