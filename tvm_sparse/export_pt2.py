@@ -97,22 +97,15 @@ def _export(options: argparse.Namespace, path: Path) -> list[str]:
     if not results:
         what = f"its checkpoint lacks {missing[0]}" if missing else "its outputs are not finite"
         raise ValueError(what)
-    groups = {"inputs": values, "outputs": results, "layers": layers}
     unused = [str(name) for name in loading["unexpected_keys"]]
-    gaps = {"missing": missing if left_out else (), "left_out": left_out, "unused": unused}
     write_archive(
         path,
         model,
+        options.model,
         inputs,
-        tuple(results),
-        {f"{group}/{n}": array for group, part in groups.items() for n, array in part.items()},
-        {
-            "name": options.model,
-            "architecture": type(model).__name__,
-            "config": full_config(model),
-            "inputs": [i._asdict() for i in inputs],
-            "gaps": gaps,
-        },
+        {"inputs": values, "outputs": results, "layers": layers},
+        {"missing": missing if left_out else (), "left_out": left_out, "unused": unused},
+        options.batch,
     )
     said = [f"{', '.join(left_out)} left out, for want of {missing[0]}"] if left_out else []
     names = ", ".join(f"{i.name} {'x'.join(map(str, i.shape))}" for i in inputs)

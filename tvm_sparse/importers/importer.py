@@ -51,11 +51,6 @@ class Importer:
         """Return the packages that it needs for a source: an archive is read without any."""
         return self.requirements if source.archive is None else ()
 
-    @property
-    def distributions(self) -> tuple[str, ...]:
-        """Packages whose versions its results depend on."""
-        return tuple(requirement.names[0] for requirement in self.requirements)
-
 
 @dataclass(frozen=True)
 class Imported:

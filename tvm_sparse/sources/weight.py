@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_sparse.errors import CheckpointError
+
 Array = NDArray[Any]
 
 
@@ -30,6 +32,23 @@ class Weight:
     name: str
     shape: tuple[int, ...]
     read: Callable[[], Array]
+
+    def read_finite(self) -> Array:
+        """Return the values.
+
+        Raises
+        ------
+        CheckpointError
+            One is not finite.
+        """
+        value = self.read()
+        bad = value.size - np.count_nonzero(np.isfinite(value))
+        if bad:
+            raise CheckpointError(
+                f"{self.name} holds {bad} values that are not finite (NaN or infinite): no output "
+                "would mean anything; save the checkpoint from before its training diverged"
+            )
+        return value
 
     def times(self, mask: Callable[[], Array]) -> Weight:
         """Return the weight with its values multiplied by what `mask` returns."""

@@ -67,7 +67,7 @@ def assign_weights(model: Any, weights: Mapping[str, Weight]) -> tuple[list[str]
         if _without_ones(weight.shape) != _without_ones(wanted):
             faults.append(ShapeFault(weight.name, weight.shape, wanted))
         elif not faults:
-            value = _finite(weight)
+            value = weight.read_finite()
             value = tensorflow_value(own, value) if by_torch else value
             variable.assign(value.reshape(shape))
     if faults:
@@ -93,17 +93,6 @@ def _torch_names(model: Any, own: str) -> Iterator[str]:
 
 def _without_ones(shape: tuple[int, ...]) -> list[int]:
     return [extent for extent in shape if extent != 1]
-
-
-def _finite(weight: Weight) -> np.ndarray:
-    value = weight.read()
-    bad = value.size - np.count_nonzero(np.isfinite(value))
-    if bad:
-        raise CheckpointError(
-            f"{weight.name} holds {bad} values that are not finite (NaN or infinite): no output "
-            "would mean anything; save the checkpoint from before its training diverged"
-        )
-    return value
 
 
 def _is_copy(weight: Weight, used: Mapping[str, Weight]) -> bool:

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.errors import FrontendError
+from tvm_sparse.importers.model_inputs import find_inputs
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
 from tvm_sparse.model.facts import TensorSpec
 
 # The order in which a module's inputs stand, whatever order the model's `call` has.
 INPUT_ORDER = ("input_ids", "attention_mask", "token_type_ids", "pixel_values")
-
-# What a configuration calls the number of rows that ids look up.
-_ROWS = {"input_ids": "vocab_size", "token_type_ids": "type_vocab_size"}
 
 # Switched off where a model's `call` knows them: their outputs are not part of the result.
 _CALL_SWITCHES = ("output_attentions", "output_hidden_states", "use_cache")
@@ -67,54 +65,13 @@ class FrozenGraph:
 def input_signature(
     model: Any, config: dict[str, Any], batch: int, seq_len: int, form: str = "full"
 ) -> tuple[TensorSpec, ...]:
-    """Return the inputs that a model really takes.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Its `call` names what it accepts.
-    config : dict
-        Its config, as `full_config` returns it; `type_vocab_size` below 2 means segment ids are
-        all zero, and a class without that field takes any.
-    batch, seq_len : int
-        Static shape of ids: (batch, seq_len), int32. `pixel_values` is (batch, C, H, W), float32.
-    form : {"full", "single"}
-        `single` leaves only `input_ids`.
-
-    Raises
-    ------
-    FrontendError
-        It takes neither ids nor images.
-    """
-    accepted = inspect.signature(model.call).parameters
-    if "pixel_values" in accepted and "input_ids" not in accepted:
-        size = config.get("image_size", 224)
-        height, width = (size, size) if isinstance(size, int) else size
-        channels = int(config.get("num_channels", 3))
-        shape = (batch, channels, int(height), int(width))
-        return (TensorSpec("pixel_values", shape, "float32"),)
-    if "input_ids" not in accepted or "vocab_size" not in config:
-        raise FrontendError(
-            f"{type(model).__name__} takes {', '.join(list(accepted)[:2])}, ...: only models of "
-            "texts (input_ids) or of images (pixel_values) are imported"
-        )
-    names = ["input_ids"]
-    if form == "full":
-        names += [name for name in ("attention_mask", "token_type_ids") if name in accepted]
-        if "token_type_ids" in names and not _has_segments(model, config):
-            names.remove("token_type_ids")
-    # Segments without a table of their own are looked up among the words.
-    rows = {name: getattr(model.config, key, config["vocab_size"]) for name, key in _ROWS.items()}
-    return tuple(TensorSpec(name, (batch, seq_len), "int32", rows.get(name)) for name in names)
-
-
-def _has_segments(model: Any, config: dict[str, Any]) -> bool:
-    """Whether a model tells segments apart, and its tokenizer gives their ids."""
+    """Return the inputs of a model of Keras, as `find_inputs` does."""
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING
 
-    tokenizers = [t for t in TOKENIZER_MAPPING.get(type(model.config), ()) if t is not None]
-    given = not tokenizers or "token_type_ids" in tokenizers[-1].model_input_names
-    return given and int(config.get("type_vocab_size", 2)) > 1
+    accepted = inspect.signature(model.call).parameters
+    tokenizers = TOKENIZER_MAPPING.get(type(model.config), ())
+    found = find_inputs(model, accepted, tokenizers, config, batch, seq_len, form)
+    return tuple(TensorSpec(*one) for one in found)
 
 
 def freeze(

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.errors import CheckpointError, FrontendError
+from tvm_sparse.errors import FrontendError
 from tvm_sparse.importers.full_config import full_config
 from tvm_sparse.importers.importer import Imported
+from tvm_sparse.importers.left_out import find_left_out
+from tvm_sparse.importers.micro_batch import micro_batch_size
 from tvm_sparse.importers.reference_inputs import reference_inputs
 from tvm_sparse.importers.refusal import refusing
 from tvm_sparse.importers.tensorflow.graphdef import (
@@ -19,7 +21,7 @@ from tvm_sparse.importers.tensorflow.graphdef import (
     input_signature,
     run_reference,
 )
-from tvm_sparse.importers.tensorflow.huggingface import Loaded, load_with_gaps
+from tvm_sparse.importers.tensorflow.huggingface import load_with_gaps
 from tvm_sparse.importers.tensorflow.layer_reference import recorded_layer_norms
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_transformers
 from tvm_sparse.model.facts import TensorSpec, WeightGaps
@@ -63,7 +65,8 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
         values, *others = (reference_inputs(i, config, spec.seed) for i in _runs(inputs, spec))
         with recorded_layer_norms(model) as layers:
             results = run_reference(model, values)
-        gaps = _gaps(loaded, results, source)
+        gaps = WeightGaps(loaded.missing, unused=loaded.unused)
+        gaps = find_left_out(gaps, results, source, type(model).__name__, "TensorFlow")
 
         def kept(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: array for name, array in outputs.items() if name not in gaps.left_out}
@@ -71,7 +74,9 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
         results = kept(results)
         other_runs = tuple((given, kept(run_reference(model, given))) for given in others)
         progress("freezing the graph")
-        frozen = freeze(model, _micro_batch_inputs(inputs, results, spec), gaps.left_out)
+        size = micro_batch_size(spec, values, results)
+        together = tuple(replace(i, shape=(size, *i.shape[1:])) for i in inputs)
+        frozen = freeze(model, together, gaps.left_out)
     # Copies of the weights pile up on this way: drop each holder as soon as it has served.
     del model, loaded
     progress(f"importing {len(frozen.graph_def.node)} graph nodes into Relax")
@@ -81,7 +86,6 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
     from tvm_sparse.ir.functions import NOMINAL
 
     mod, params = from_graphdef(frozen)
-    size = frozen.inputs[0].shape[0]
     main = mod["main"]
     if spec.is_open:
         main = main.with_attr(NOMINAL, list(spec.nominal))
@@ -104,32 +108,6 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
         config=config,
         gaps=gaps,
     )
-
-
-def _gaps(loaded: Loaded, results: dict[str, np.ndarray], source: ModelSource) -> WeightGaps:
-    """Say which outputs need weights that the checkpoint lacks: those are NaN, and show it.
-
-    Raises
-    ------
-    CheckpointError
-        All of them do.
-    FrontendError
-        An output is not finite though all weights are there.
-    """
-    wrong = tuple(name for name, value in results.items() if not np.isfinite(value).all())
-    if wrong and not loaded.missing:
-        raise FrontendError(
-            f"TensorFlow gives {wrong[0]} of {source.name} values that are not finite: the weights "
-            "are too large for float32"
-        )
-    if wrong and len(wrong) == len(results):
-        raise CheckpointError(
-            f"the checkpoint in {source.directory} lacks {len(loaded.missing)} weights that "
-            f"{', '.join(wrong)} of {type(loaded.model).__name__} needs (first "
-            f"{loaded.missing[0]}): give one that was trained for this task, or --weights random "
-            "for seeded weights"
-        )
-    return WeightGaps(loaded.missing if wrong else (), wrong, loaded.unused)
 
 
 def open_inputs(name: str, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
@@ -182,17 +160,3 @@ def _open_outputs(mod: Any, frozen: FrozenGraph, spec: ModelSpec) -> tuple[Tenso
         largest = tuple(evaluate(extent, spec.batch, spec.seq_len) for extent in shape)
         outputs.append(TensorSpec(output.name, largest, output.dtype, axes=axes))
     return tuple(outputs)
-
-
-def _micro_batch_inputs(
-    inputs: tuple[TensorSpec, ...], results: dict[str, np.ndarray], spec: ModelSpec
-) -> tuple[TensorSpec, ...]:
-    """Return the inputs of as many sequences as go through the model together.
-
-    Where something has no axis of sequences at its front, that is the whole batch.
-    """
-    size = spec.micro_batch or spec.batch
-    fronts = {array.shape[:1] for array in results.values()}
-    if spec.is_open or any(i.name == "pixel_values" for i in inputs) or fronts != {(spec.batch,)}:
-        return inputs
-    return tuple(replace(i, shape=(size, *i.shape[1:])) for i in inputs)

@@ -26,9 +26,6 @@ from tvm_sparse.progress import Progress
 from tvm_sparse.sources.pt2_archive import Pt2Archive
 from tvm_sparse.sources.source import ModelSource
 
-#: Of the process that exports: PyTorch there, and TensorFlow nowhere.
-_ENVIRONMENT = {"USE_TORCH": "1", "USE_TF": "0", "USE_JAX": "0"}
-
 
 def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Imported:
     """Import a model.
@@ -58,7 +55,7 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
         path = folder / "model.pt2"
         request = {"spec": asdict(spec), "source": asdict(source), "path": str(path)}
         module = "tvm_sparse.importers.torch.export.worker"
-        call(module, "exports the model from PyTorch", request, _ENVIRONMENT, progress)
+        call(module, "exports the model from PyTorch", request, on_event=progress)
         return _read(Pt2Archive(path), spec, progress)
 
 

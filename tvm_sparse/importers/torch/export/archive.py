@@ -5,6 +5,7 @@ Needs PyTorch and transformers alone: `tvm_sparse.export_pt2` runs where TVM is 
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import zipfile
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.importers.full_config import full_config
+from tvm_sparse.importers.model_inputs import ModelInput
 from tvm_sparse.importers.reference_inputs import reference_inputs
 from tvm_sparse.importers.torch.export.layer_norms import recorded_layer_norms
-from tvm_sparse.importers.torch.export.signature import ModelInput
 
 #: Composite operators that stay whole: they are what raising would have to find again.
 _WHOLE = (
@@ -50,10 +51,11 @@ def run_reference(
 def write_archive(
     path: Path,
     model: Any,
+    name: str,
     inputs: list[ModelInput],
-    outputs: tuple[str, ...],
-    reference: Mapping[str, np.ndarray],
-    facts: Mapping[str, Any],
+    reference: Mapping[str, Mapping[str, np.ndarray]],
+    gaps: Mapping[str, Any],
+    micro_batch: int,
 ) -> None:
     """Export a model at one shape.
 
@@ -63,32 +65,46 @@ def write_archive(
         The archive; an older one is replaced.
     model : torch.nn.Module
         Of transformers, in evaluation.
+    name : str
+        What the model is called.
     inputs : list of ModelInput
-        At the shape for which it is exported.
-    outputs : tuple of str
-        Those that the program shall have, in order.
-    reference : mapping of str to ndarray
-        What it computed, by `inputs/<name>`, `outputs/<name>` and `layers/<name>`.
-    facts : mapping
-        Name, architecture and so on, JSON-ready, see `sources.pt2_archive.Pt2Facts`.
+        Of a whole batch.
+    reference : mapping of str to (mapping of str to ndarray)
+        What it computed: `inputs`, `outputs` and `layers`. The program has these outputs, in order.
+    gaps : mapping
+        Of its checkpoint, as `WeightGaps` has them, JSON-ready.
+    micro_batch : int
+        How many sequences or images the program takes.
     """
     import torch
 
-    values = {i.name: _tensor(np.zeros(i.shape, i.dtype)) for i in inputs}
-    for name, value in values.items():
-        if name == "attention_mask":  # one of padding alone would be a case of its own
-            value.fill_(1)
+    outputs = tuple(reference["outputs"])
+    program_inputs = [i.of_batch(micro_batch) for i in inputs]
+    values = {i.name: _tensor(np.zeros(i.shape, i.dtype)) for i in program_inputs}
+    if "attention_mask" in values:  # one of padding alone would be a case of its own
+        values["attention_mask"].fill_(1)
     with torch.no_grad(), _returning(model, tuple(values), outputs):
         program = torch.export.export(model, tuple(values.values()), strict=False)
         program = program.run_decompositions(_decompositions())
-    document = {**facts, "outputs": outputs, "prefix": prefix_of(model)}
-    texts = {FACTS_FILE: json.dumps(document)}
+    facts = {
+        "name": name,
+        "architecture": type(model).__name__,
+        "config": full_config(model),
+        "inputs": [i._asdict() for i in inputs],
+        "outputs": outputs,
+        "prefix": prefix_of(model),
+        "gaps": gaps,
+    }
+    texts = {FACTS_FILE: json.dumps(facts)}
+    arrays = {
+        f"{group}/{n}": array for group, part in reference.items() for n, array in part.items()
+    }
     torch.export.save(program, path, extra_files=texts)
     with zipfile.ZipFile(path, "a") as archive:
         # Not among `extra`, which PyTorch takes for texts.
         root = archive.namelist()[0].partition("/")[0]
         stream = io.BytesIO()
-        np.savez(stream, **reference)  # type: ignore[arg-type]
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
         archive.writestr(f"{root}/{REFERENCE_FILE}", stream.getvalue())
 
 
@@ -127,8 +143,6 @@ def _returning(model: Any, names: tuple[str, ...], outputs: tuple[str, ...]) -> 
 
 
 def _call(model: Any, values: Mapping[str, Any], forward: Any = None) -> dict[str, Any]:
-    import inspect
-
     import torch
 
     forward = forward or model.forward

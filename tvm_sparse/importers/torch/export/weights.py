@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from tvm_sparse.importers.random_weights import pruned_nonzeros, random_value
 from tvm_sparse.importers.shape_faults import ShapeFault, describe_faults
 from tvm_sparse.importers.torch.export.archive import prefix_of
 from tvm_sparse.importers.torch.names import canonical_name
+from tvm_sparse.model.facts import WeightGaps
 from tvm_sparse.model.names import tensorflow_value, torch_value
 from tvm_sparse.sources.weight import Weight
 
@@ -26,15 +26,7 @@ _BUFFERS = re.compile(r"(position_ids|token_type_ids|num_batches_tracked|inv_fre
 _OWN_LAYER = re.compile(r"/(position|token_type)_embeddings/weight$")
 
 
-@dataclass(frozen=True)
-class Gaps:
-    """Weights that the checkpoint lacks, and that the model has no place for."""
-
-    missing: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
-
-
-def assign_weights(model: Any, weights: Mapping[str, Weight]) -> Gaps:
+def assign_weights(model: Any, weights: Mapping[str, Weight]) -> WeightGaps:
     """Assign a checkpoint's weights to a model; parameters without one become NaN.
 
     Raises
@@ -58,11 +50,11 @@ def assign_weights(model: Any, weights: Mapping[str, Weight]) -> Gaps:
         if weight.shape != tuple(tensor.shape):
             faults.append(ShapeFault(weight.name, weight.shape, tuple(tensor.shape)))
         elif not faults:
-            tensor.copy_(_tensor(_finite(weight)))
+            tensor.copy_(_tensor(weight.read_finite()))
     if faults:
         raise CheckpointError(describe_faults(faults))
     left = [name for name in weights if name not in used and not _BUFFERS.search(name)]
-    return Gaps(tuple(missing), tuple(left))
+    return WeightGaps(tuple(missing), unused=tuple(left))
 
 
 def assign_random(model: Any, seed: int, element_sparsity: float | None) -> None:
@@ -117,17 +109,6 @@ def _seeded_name(model: Any, name: str, prefix: str) -> str:
     if last == "weight" and isinstance(module, torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d):
         return f"{stem}/kernel"
     return f"{stem}/embeddings" if _OWN_LAYER.search(own) else own
-
-
-def _finite(weight: Weight) -> np.ndarray:
-    value = weight.read()
-    bad = value.size - np.count_nonzero(np.isfinite(value))
-    if bad:
-        raise CheckpointError(
-            f"{weight.name} holds {bad} values that are not finite (NaN or infinite): no output "
-            "would mean anything; save the checkpoint from before its training diverged"
-        )
-    return value
 
 
 def _tensor(value: np.ndarray) -> Any:

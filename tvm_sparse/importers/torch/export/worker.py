@@ -11,18 +11,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CheckpointError, FrontendError
 from tvm_sparse.importers.full_config import full_config
+from tvm_sparse.importers.left_out import find_left_out
+from tvm_sparse.importers.micro_batch import micro_batch_size
 from tvm_sparse.importers.refusal import reason, refusing
 from tvm_sparse.importers.torch.export.archive import run_reference, write_archive
 from tvm_sparse.importers.torch.export.model_class import find_class
 from tvm_sparse.importers.torch.export.pickled import as_safetensors
 from tvm_sparse.importers.torch.export.quiet_torch import import_transformers
-from tvm_sparse.importers.torch.export.signature import ModelInput, find_inputs
-from tvm_sparse.importers.torch.export.weights import Gaps, assign_random, assign_weights
+from tvm_sparse.importers.torch.export.signature import find_inputs
+from tvm_sparse.importers.torch.export.weights import assign_random, assign_weights
 from tvm_sparse.model.facts import WeightGaps
 from tvm_sparse.processes.serve import serve
 from tvm_sparse.progress import Progress
@@ -46,23 +46,17 @@ def _export(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         check_input(source.name, config, source.task, spec.batch, spec.seq_len)
         progress("running PyTorch for the reference outputs")
         values, results, layers = run_reference(model, inputs, spec.seed)
-        weight_gaps = _gaps(gaps, results, source, type(model).__name__)
-        results = {n: v for n, v in results.items() if n not in weight_gaps.left_out}
+        gaps = find_left_out(gaps, results, source, type(model).__name__, "PyTorch")
+        results = {n: v for n, v in results.items() if n not in gaps.left_out}
         progress("exporting the program")
-        groups = {"inputs": values, "outputs": results, "layers": layers}
         write_archive(
             Path(request["path"]),
             model,
-            _micro_batch_inputs(inputs, results, spec),
-            tuple(results),
-            {f"{group}/{n}": array for group, part in groups.items() for n, array in part.items()},
-            {
-                "name": source.name,
-                "architecture": type(model).__name__,
-                "config": config,
-                "inputs": [i._asdict() for i in inputs],
-                "gaps": asdict(weight_gaps),
-            },
+            source.name,
+            inputs,
+            {"inputs": values, "outputs": results, "layers": layers},
+            asdict(gaps),
+            micro_batch_size(spec, values, results),
         )
     return {}
 
@@ -86,10 +80,10 @@ def _build(source: ModelSource) -> Any:
         ) from error
 
 
-def _load(model: Any, source: ModelSource, seed: int) -> Gaps:
+def _load(model: Any, source: ModelSource, seed: int) -> WeightGaps:
     if source.kind == "random":
         assign_random(model, seed, source.element_sparsity)
-        return Gaps()
+        return WeightGaps()
     assert source.directory is not None  # a checkpoint has one
     directory = Path(source.directory)
     files = find_weights(directory)
@@ -99,47 +93,6 @@ def _load(model: Any, source: ModelSource, seed: int) -> Gaps:
         if files.format == "bin":
             files = stack.enter_context(as_safetensors(files, directory))
         return assign_weights(model, read_weights(files, source.config))
-
-
-def _gaps(
-    gaps: Gaps, results: dict[str, np.ndarray], source: ModelSource, class_name: str
-) -> WeightGaps:
-    """Say which outputs need weights that the checkpoint lacks: those are NaN, and show it.
-
-    Raises
-    ------
-    CheckpointError
-        All of them do.
-    FrontendError
-        An output is not finite though all weights are there.
-    """
-    wrong = tuple(name for name, value in results.items() if not np.isfinite(value).all())
-    if wrong and not gaps.missing:
-        raise FrontendError(
-            f"PyTorch gives {wrong[0]} of {source.name} values that are not finite: the weights "
-            "are too large for float32"
-        )
-    if wrong and len(wrong) == len(results):
-        raise CheckpointError(
-            f"the checkpoint in {source.directory} lacks {len(gaps.missing)} weights that "
-            f"{', '.join(wrong)} of {class_name} needs (first {gaps.missing[0]}): give one that "
-            "was trained for this task, or --weights random for seeded weights"
-        )
-    return WeightGaps(gaps.missing if wrong else (), wrong, gaps.unused)
-
-
-def _micro_batch_inputs(
-    inputs: list[ModelInput], results: dict[str, np.ndarray], spec: ModelSpec
-) -> list[ModelInput]:
-    """Return the inputs of as many sequences as go through the model together.
-
-    Where something has no axis of sequences at its front, that is the whole batch.
-    """
-    size = spec.micro_batch or spec.batch
-    fronts = {array.shape[:1] for array in results.values()}
-    if inputs[0].name == "pixel_values" or fronts != {(spec.batch,)}:
-        return inputs
-    return [i.of_batch(size) for i in inputs]
 
 
 if __name__ == "__main__":
