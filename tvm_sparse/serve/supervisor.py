@@ -13,90 +13,27 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from tvm_sparse.errors import BuildError, TvmSparseError
-from tvm_sparse.processes.start import start
-from tvm_sparse.serve.config import ModelConfig, ServeConfig
+from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.control import ModelControl
 from tvm_sparse.serve.listening import hold, join, listen
-from tvm_sparse.serve.peer import Answer, GoneError, Peer
 from tvm_sparse.serve.snapshots import Snapshots, copies
-from tvm_sparse.serve.statistics import Statistics, counts_from, counts_to
+from tvm_sparse.serve.statistics import counts_to
 from tvm_sparse.serve.watch import Watch
+from tvm_sparse.serve.worker_site import WorkerSite
 
-_MODULE = "tvm_sparse.serve.worker"
 #: Longer than workers take to answer what is under way.
 _END_S = 40.0
 #: Seconds between looks at what workers have counted, of which that much is lost with one.
 _COUNT_S = 1.0
 #: One that dies sooner waits for longer and longer before it is started again.
 _YOUNG_S, _LONGEST_WAIT_S = 10.0, 10.0
-
-
-class WorkerSite:
-    """A process that answers; a `Site`. What is asked of one that has died is nothing.
-
-    Parameters
-    ----------
-    answer : callable
-        Answers what it asks.
-    listening : socket
-        Where requests come.
-
-    Raises
-    ------
-    BuildError
-        It cannot be started.
-    """
-
-    def __init__(self, answer: Answer, listening: socket.socket) -> None:
-        ours, theirs = socket.socketpair()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(ours)
-            try:
-                self.process = start(_MODULE, theirs, stack, kept=[listening])
-            except OSError as error:
-                raise BuildError(f"a process that answers cannot be started: {error}") from None
-            self._open = stack.pop_all()
-        self.peer = Peer(ours, answer)
-        self.talk = asyncio.create_task(self.peer.run())
-        self.last: dict[str, Statistics] = {}
-
-    def close(self) -> None:
-        """End it, whatever it does."""
-        self._open.close()
-
-    async def ask(self, what: str, **fields: Any) -> Any:
-        """Have it do something."""
-        with contextlib.suppress(GoneError):
-            return await self.peer.ask(what, **fields)
-
-    async def prepare(self, one: ModelConfig, where: str, directory: str) -> None:
-        """Load a model beside what is served."""
-        model = msgspec.to_builtins(one)
-        await self.ask("prepare", model=model, where=where, directory=directory)
-
-    async def abandon(self, names: Collection[str], faults: Mapping[str, str]) -> None:
-        """Forget some that were loaded, and note why."""
-        await self.ask("abandon", names=list(names), faults=dict(faults))
-
-    async def commit(self, name: str) -> None:
-        """Have it take requests."""
-        await self.ask("commit", name=name)
-
-    async def retire(self, name: str, reason: str) -> None:
-        """Take a model away."""
-        await self.ask("retire", name=name, reason=reason)
-
-    async def counts(self) -> dict[str, Statistics]:
-        """Return what happened to requests."""
-        self.last = counts_from(await self.ask("counts") or counts_to(self.last))
-        return self.last
 
 
 class Supervisor:
