@@ -63,7 +63,8 @@ const trial = (method, path, { parameters = [], requestBody }) => {
   const button = make("button", { type: "button" }, "try it");
   button.addEventListener("click", () => {
     answer.hidden = false;
-    const chosen = (whole, [name, { value }]) => whole.replace(`{${name}}`, value);
+    const chosen = (whole, [name, { value }]) =>
+      whole.replace(`{${name}}`, encodeURIComponent(value));
     send(method.toUpperCase(), choices.reduce(chosen, path), field?.value, answer);
   });
   const labels = choices.map(([name, choice]) => make("label", {}, `${name} `, choice));
