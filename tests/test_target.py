@@ -31,6 +31,14 @@ def test_a_register_holds_more_of_smaller_values(dtype, lanes):
     assert resolve_target("x86-64-v3").lanes(dtype) == lanes
 
 
+def test_products_of_integers_are_asked_for_by_name():
+    plain, extended = resolve_target("x86-64-v4"), resolve_target("x86-64-v4-vnni")
+    assert extended.isa == plain.isa == "x86-64-v4"
+    assert set(extended.required_features) - set(plain.required_features) == {"avx512_vnni"}
+    assert extended.without_extensions() == plain
+    assert set(resolve_target().extensions) <= detect_host().features
+
+
 def test_only_what_runs_here_is_held_to_the_cores_of_this_machine():
     many = available_cores() + 1
     check_threads(FOREIGN, many)

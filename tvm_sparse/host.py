@@ -29,6 +29,11 @@ LEVEL_FEATURES: dict[str, tuple[str, ...]] = {
     # docs/decisions/0027-aarch64.md.
     "aarch64": ("asimd",),
 }
+#: What CPUs of a level may have beside it, that kernels use: products of u8 and s8.
+LEVEL_EXTENSIONS: dict[str, tuple[str, ...]] = {
+    "x86-64-v3": ("avx_vnni",),
+    "x86-64-v4": ("avx512_vnni",),
+}
 #: Products of small integers and of bfloat16, and longer vectors: worth knowing of a machine.
 _FURTHER_FEATURES = (
     *("avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),

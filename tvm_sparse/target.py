@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm_sparse.aarch64 import is_aarch64
 from tvm_sparse.errors import ConfigError, check_word
-from tvm_sparse.host import LEVEL_FEATURES, UNKNOWN_CPU, available_cores, detect_host, threads_here
+from tvm_sparse.host import (
+    LEVEL_EXTENSIONS,
+    LEVEL_FEATURES,
+    UNKNOWN_CPU,
+    available_cores,
+    detect_host,
+    threads_here,
+)
 from tvm_sparse.tiles import NO_TILES, Tiles
 
 _LEVEL_VECTOR_BITS = {"x86-64-v2": 128, "x86-64-v3": 256, "x86-64-v4": 512, "aarch64": 128}
+#: Targets by the names of levels whose CPUs have their extensions.
+EXTENDED = {f"{isa}-vnni": isa for isa in LEVEL_EXTENSIONS}
 _LEAST_THREADS = 2
 _LEVEL_REGISTERS = {"x86-64-v2": 16, "x86-64-v3": 16, "x86-64-v4": 32, "aarch64": 32}
 #: Operations that take one core about as long as it takes to share them with another: 5 us.
@@ -35,6 +44,8 @@ class CpuTarget:
         For how many threads work is cut up. More may run a build, with less to share.
     tiles : Tiles
         What tuning found on the machine the build is for.
+    extensions : tuple of str
+        CPU flags beside those of the level that kernels may use: products of integers.
     """
 
     isa: str
@@ -44,6 +55,7 @@ class CpuTarget:
     num_registers: int
     threads: int = _LEAST_THREADS
     tiles: Tiles = NO_TILES
+    extensions: tuple[str, ...] = ()
 
     def lanes(self, dtype: str = "float32") -> int:
         """Return how many values of a dtype one vector register holds."""
@@ -52,7 +64,11 @@ class CpuTarget:
     @property
     def required_features(self) -> tuple[str, ...]:
         """CPU flags a machine needs to run the build."""
-        return LEVEL_FEATURES[self.isa]
+        return (*LEVEL_FEATURES[self.isa], *self.extensions)
+
+    def without_extensions(self) -> CpuTarget:
+        """Return the level alone, which more CPUs can run."""
+        return replace(self, extensions=())
 
     @property
     def runs_here(self) -> bool:
@@ -75,7 +91,8 @@ def resolve_target(
     Parameters
     ----------
     text : str
-        `native`, one of the levels `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `aarch64`.
+        `native`, one of the levels `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `aarch64`, or a level
+        whose CPUs multiply words of integers, `x86-64-v3-vnni`, `x86-64-v4-vnni`.
     threads : int or None
         How many threads the build will mostly run on; None means all cores of this process. It
         is rounded up to a power of two from 2 on, so that few numbers share one build.
@@ -90,14 +107,20 @@ def resolve_target(
     Notes
     -----
     `native` is the host's level, not its model: LLVM's generic tuning of a level was as fast on
-    our kernels, and the artifact then runs on every CPU of that level.
+    our kernels, and the artifact then runs on every CPU of that level. A build of integers uses the
+    host's extensions as well; one of float32 does not (`without_extensions`).
     """
     host = detect_host()
-    isa = host.isa if text == "native" else text
+    isa = host.isa if text == "native" else EXTENDED.get(text, text)
     if text == "native" and isa not in LEVEL_FEATURES:
         lack = f"this CPU ({host.model}) supports none of them" if host.features else UNKNOWN_CPU
         raise ConfigError(f"target native given, of {', '.join(LEVEL_FEATURES)}: {lack}")
-    check_word("target", isa, ("native", *LEVEL_FEATURES))
+    check_word("target", isa, ("native", *LEVEL_FEATURES, *EXTENDED))
+    extensions = LEVEL_EXTENSIONS.get(isa, ())
+    if text == "native":
+        extensions = extensions if host.features.issuperset(extensions) else ()
+    elif text not in EXTENDED:
+        extensions = ()
     return CpuTarget(
         isa=isa,
         mcpu="generic" if isa == "aarch64" else isa,
@@ -106,6 +129,7 @@ def resolve_target(
         num_registers=_LEVEL_REGISTERS[isa],
         threads=max(_LEAST_THREADS, 1 << ((threads or available_cores()) - 1).bit_length()),
         tiles=tiles if tiles is not None and isa == host.isa else NO_TILES,
+        extensions=extensions,
     )
 
 

@@ -16,6 +16,7 @@ from tvm_sparse.compiler.reference_check import check_against_reference, first_d
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import CheckError
 from tvm_sparse.formats.builds import BuildSpec
+from tvm_sparse.formats.registry import target_of
 from tvm_sparse.host import available_cores
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.model import Model
@@ -67,7 +68,7 @@ def build_artifact(
     BuildError, PassError, SparsityError, CacheError
         See `errors`.
     """
-    target = resolve_target(spec.target, spec.threads, tiles)
+    target = target_of(build, resolve_target(spec.target, spec.threads, tiles))
     key = _artifact_key(model, build, target, choices or {})
     cache, params, original = model.cache, model.params, model.reference.params
 
@@ -155,6 +156,7 @@ def _artifact_key(
             "sparsity": asdict(model.sparsity) if model.sparsity else None,
             "choices": {layer: choice.sparse for layer, choice in choices.items()},
             "isa": target.isa,
+            "extensions": target.extensions,
             "threads": target.threads,
             "tiles": asdict(target.tiles),
             "code": code_fingerprint("build"),

@@ -14,6 +14,7 @@ from tvm import relax
 from tvm_sparse.config import CompileSpec, SparsitySpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.formats.builds import SPARSE, BuildSpec
+from tvm_sparse.formats.registry import target_of
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower, pack
 from tvm_sparse.progress import Progress, silent
@@ -82,7 +83,7 @@ def compile_model(
     PassError, SparsityError
         From the passes.
     """
-    target = resolve_target(spec.target, spec.threads, tiles)
+    target = target_of(build, resolve_target(spec.target, spec.threads, tiles))
     start = time.perf_counter()
     phases = Phases(spec.dump_ir, progress)
     lowered = lower(mod, params, target, sparsity, phases, choices, build)

@@ -142,7 +142,7 @@ class PackedBSR:
 
     Attributes
     ----------
-    data : ndarray of float32, (steps, lanes, bs_c, bs_r)
+    data : ndarray of float32 or int32, (steps, lanes, bs_c, bs_r)
         Blocks, column by column; zero where a lane has fewer blocks than its group has steps.
     offsets : ndarray of int32 (steps, lanes), or int64 (steps, words)
         Floats from the panel's first input to the block's; int64 where several lanes share a word
@@ -155,7 +155,7 @@ class PackedBSR:
         First and end unit, then the first group of each panel and the end of the last.
     """
 
-    data: NDArray[np.float32]
+    data: NDArray[Any]
     offsets: NDArray[np.int32] | NDArray[np.int64]
     groups: NDArray[np.int32]
     rows: NDArray[np.int32]
@@ -168,15 +168,16 @@ class PackedBSR:
 
 
 def pack_bsr(
-    data: NDArray[np.float32],
+    data: NDArray[Any],
     indices: NDArray[np.int32],
     indptr: NDArray[np.int32],
     num_block_cols: int,
     form: SparseFormat,
 ) -> PackedBSR:
-    """Pack a BSR triple: float32 (nnzb, bs_r, bs_c), int32 (nnzb,), int32 (num_block_rows + 1,).
+    """Pack a BSR triple: (nnzb, bs_r, bs_c), int32 (nnzb,), int32 (num_block_rows + 1,).
 
-    Block columns ascend within a row, and the form's lanes divide the number of block rows.
+    Values have four bytes: float32, or words of integers. Block columns ascend within a row, and
+    the form's lanes divide the number of block rows.
 
     After the last step come `lookahead` steps of zeros that no group refers to, for the kernel to
     look at. An all-zero weight has one at least, since TVM's buffers may not be empty.
@@ -218,7 +219,7 @@ def pack_bsr(
     group, lane = np.divmod(place[row_of, panel_of], lanes)
     step = group_starts[group] + rank
     num_steps = max(1, int(group_starts[-1]) + form.lookahead)
-    packed = np.zeros((num_steps, lanes, bs_c, bs_r), np.float32)
+    packed = np.zeros((num_steps, lanes, bs_c, bs_r), data.dtype)
     packed[step, lane] = data.transpose(0, 2, 1)
     columns = np.zeros((num_steps, lanes), np.int32)
     columns[step, lane] = indices - starts[panel_of]

@@ -43,8 +43,16 @@ class BuildSpec:
 #: The build that others are compared with.
 DENSE = BuildSpec("dense", "dense float32")
 SPARSE = BuildSpec("sparse", "dense float32", "BSR float32")
+# Rounded weights and activations move an output by a few per cent of the largest.
+_INT8, _INT8_FAST = (0.1, 0.1), (0.2, 0.2)
+INT8 = BuildSpec("int8", "dense int8", tolerances=_INT8)
+INT8_SPARSE = BuildSpec("int8-sparse", "dense int8", "BSR int8", _INT8)
+INT8_FAST = BuildSpec("int8-fast", "dense int8 fast", tolerances=_INT8_FAST)
+INT8_FAST_SPARSE = BuildSpec("int8-fast-sparse", "dense int8 fast", "BSR int8", _INT8_FAST)
 #: By name, in the order in which they are shown.
-BUILDS: dict[str, BuildSpec] = {build.name: build for build in (DENSE, SPARSE)}
+BUILDS: dict[str, BuildSpec] = {
+    build.name: build for build in (DENSE, SPARSE, INT8, INT8_SPARSE, INT8_FAST, INT8_FAST_SPARSE)
+}
 
 
 def build_spec(name: str) -> BuildSpec:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.formats.builds import BuildSpec
+from tvm_sparse.formats.int8_bsr import Int8SparseFormat
+from tvm_sparse.formats.int8_panels import FastInt8DenseFormat, Int8DenseFormat
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.weight_format import WeightFormat
+from tvm_sparse.target import CpuTarget
 
-FORMATS: dict[str, type[WeightFormat]] = {kind.name: kind for kind in (DenseFormat, SparseFormat)}
+FORMATS: dict[str, type[WeightFormat]] = {
+    kind.name: kind
+    for kind in (DenseFormat, SparseFormat, Int8DenseFormat, FastInt8DenseFormat, Int8SparseFormat)
+}
 
 
 def format_of(kernel: str, dtype: str = "float32") -> type[WeightFormat] | None:
@@ -21,3 +27,16 @@ def format_of(kernel: str, dtype: str = "float32") -> type[WeightFormat] | None:
 def weights_of(build: BuildSpec, is_sparse: bool) -> type[WeightFormat]:
     """Return the format of a layer of a build that runs sparse, or dense."""
     return FORMATS[build.sparse if is_sparse and build.sparse else build.dense]
+
+
+def unrounded(weights: type[WeightFormat]) -> type[WeightFormat]:
+    """Return the format of a layer that a format refuses: weights as they are."""
+    return FORMATS[weights.unrounded] if weights.unrounded else weights
+
+
+def target_of(build: BuildSpec, target: CpuTarget) -> CpuTarget:
+    """Return the CPU a build is for: its extensions are for products of integers alone."""
+    names = [name for name in (build.dense, build.sparse) if name]
+    if any(FORMATS[name].dtype.startswith("int") for name in names):
+        return target
+    return target.without_extensions()

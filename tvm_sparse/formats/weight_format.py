@@ -56,6 +56,9 @@ class WeightFormat(ABC):
         kernels take them.
     kernels
         The kinds of kernels that read it.
+    unrounded
+        Where the values are rounded, the name of the format that holds them as they are, for the
+        layers that `refusal` speaks of.
     """
 
     name: ClassVar[str]
@@ -63,6 +66,12 @@ class WeightFormat(ABC):
     is_sparse: ClassVar[bool] = False
     arrays: ClassVar[tuple[str, ...]]
     kernels: ClassVar[tuple[str, ...]]
+    unrounded: ClassVar[str | None] = None
+
+    @classmethod
+    def refusal(cls, shape: ProductShape) -> str:
+        """Return why it cannot hold the weight of a product; empty where it can."""
+        return ""
 
     @classmethod
     @abstractmethod

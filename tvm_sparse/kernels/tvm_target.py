@@ -17,6 +17,9 @@ def tvm_target(target: CpuTarget, num_cores: int | None = None) -> Target:
     if target.vector_bits == 512:
         # LLVM prefers 256-bit vectors for this level unless told otherwise.
         config["vector-width"] = 512
+    if target.extensions:
+        # LLVM's names have no underscores.
+        config["mattr"] = [f"+{flag.replace('_', '')}" for flag in target.extensions]
     if num_cores:
         config["num-cores"] = num_cores
     return Target(config)

@@ -1,0 +1,92 @@
+"""Dense weights of eight bits in panels of rows, words of four inputs instead of floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.quantized import (
+    GRADES,
+    WORD,
+    Grade,
+    as_words,
+    grade_of,
+    quantize_rows,
+)
+from tvm_sparse.formats.token_layout import TokenLayout
+from tvm_sparse.formats.weight_format import ProductShape, Weight
+from tvm_sparse.target import CpuTarget
+
+#: Rows of a register tile by grade and number of registers, for two vectors of tokens; what does
+#: not fit beside the sums are the tokens, a weight, and what a word's products pass through.
+_ROWS = {
+    ("exact", 16): 4,
+    ("exact", 32): 11,
+    ("fast", 16): 3,
+    ("fast", 32): 6,
+    ("vnni", 16): 6,
+    ("vnni", 32): 12,
+}
+
+
+@dataclass(frozen=True)
+class Int8DenseFormat(DenseFormat):
+    """Panels of so many rows, rounded for a grade (`quantized.GRADES`)."""
+
+    grade: str
+
+    name = "dense int8"
+    dtype = "int8"
+    arrays = ("words", "scales", "sums")
+    kernels = ("packed_dense",)
+    unrounded = DenseFormat.name
+    fast: ClassVar[bool] = False
+
+    @classmethod
+    def refusal(cls, shape: ProductShape) -> str:
+        """Return that whole words are needed where they are not there."""
+        if shape.depth % WORD:
+            return f"K = {shape.depth} is no multiple of {WORD}"
+        return ""
+
+    @classmethod
+    def choose(cls, shape: ProductShape, target: CpuTarget) -> Int8DenseFormat:
+        """Choose the rows of a register tile."""
+        grade = grade_of(target, cls.fast)
+        return cls(int8_rows(shape.layout, target, grade), grade.name)
+
+    def pack(self, weight: Weight, depth: int) -> tuple[NDArray[Any], ...]:
+        """Return panels, scales and sums.
+
+        Words int32 (ceil(N / rows), K / 4, rows); float32 (N,); int32 (N,), of the integers of a
+        row: what the zero point of the activations is taken times.
+        """
+        (matrix,) = weight
+        values, scales = quantize_rows(matrix.reshape(len(matrix), -1, WORD), GRADES[self.grade])
+        (panels,) = super().pack([as_words(values)], depth // WORD)
+        return panels, scales, values.sum(axis=(1, 2), dtype=np.int32)
+
+    def size_bytes(
+        self, shape: tuple[int, int], block_shape: tuple[int, int] = (0, 0), density: float = 1.0
+    ) -> float:
+        """Return the bytes of whole panels, and of a scale and a sum for every row."""
+        return super().size_bytes(shape) + 8 * shape[0]
+
+
+@dataclass(frozen=True)
+class FastInt8DenseFormat(Int8DenseFormat):
+    """The same for sums of 16 bits over several words, where a CPU has no products of words."""
+
+    name = "dense int8 fast"
+    dtype = "int8-fast"
+    fast = True
+
+
+def int8_rows(layout: TokenLayout, target: CpuTarget, grade: Grade) -> int:
+    """Return the most rows that the registers accumulate at once beside tokens of a layout."""
+    rows = _ROWS[grade.name, target.num_registers] * 2 // layout.vectors
+    return next(choice for choice in (24, 12, 6, 5, 4, 3, 2, 1) if choice <= max(1, rows))

@@ -1,0 +1,194 @@
+"""Weights as integers: how they are rounded, and in what a CPU adds their products up.
+
+Activations are u8, weights s8. Four of consecutive inputs of one token or output lie in one 32-bit
+*word*, the first in the lowest byte: what instructions multiply and add in one step. A weight has a
+scale for each output, symmetric around zero.
+
+AVX2 multiplies pairs into sums of 16 bits, which saturate: 255 * (127 + 127) is twice what fits. A
+`Grade` says how many products meet in one such sum, and `quantize_rows` finds for each output the
+finest scale with which none can overflow, *whatever the activations are*. What a kernel computes is
+then integer arithmetic, bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.target import CpuTarget
+
+#: Values in a word, and words in memory behind those of a token: its zero point and its scale.
+WORD = 4
+TOKEN_WORDS = 2
+#: Largest magnitude of a weight, of eight bits with a sign.
+MOST_WEIGHT = 127
+#: What the weights of one sign in a sum may come to: 255 * 128 fits into 16 bits.
+MOST_SUM = 128
+# Scales that are tried between the finest and the coarsest that can be right.
+_TRIALS = 9
+
+
+@dataclass(frozen=True)
+class Grade:
+    """In what the products of a word are added up.
+
+    Attributes
+    ----------
+    name : str
+        What a kernel is told.
+    span : int
+        Words whose products meet in sums of 16 bits, a pair of each in one; 0 where all sums have
+        32 bits.
+    speed : float
+        Multiply-adds against those of float32, about.
+    """
+
+    name: str
+    span: int
+    speed: float
+
+
+#: AVX2 and its like: pairs are added in 16 bits, and at once to sums of 32.
+EXACT = Grade("exact", 1, 2.0)
+#: The same, several words before that: coarser weights, fewer instructions.
+FAST = Grade("fast", 4, 2.5)
+#: CPUs that multiply words: nothing saturates.
+VNNI = Grade("vnni", 0, 4.0)
+GRADES: dict[str, Grade] = {grade.name: grade for grade in (EXACT, FAST, VNNI)}
+
+
+def grade_of(target: CpuTarget, fast: bool = False) -> Grade:
+    """Return how a CPU multiplies words; `fast` asks for `FAST` where nothing is both.
+
+    Raises
+    ------
+    ConfigError
+        If it has no products of such words.
+    """
+    if target.isa == "aarch64":
+        raise ConfigError(
+            f"int8 given for target {target.isa}, whose products of u8 and s8 are not used yet: "
+            "choose a target of x86-64, or a build of float32"
+        )
+    if target.extensions:
+        return VNNI
+    return FAST if fast else EXACT
+
+
+def quantize_rows(
+    words: NDArray[Any], grade: Grade, starts: NDArray[Any] | None = None
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Round the rows of a weight.
+
+    Parameters
+    ----------
+    words : numpy.ndarray
+        float32 (rows, words, 4), every row in the order in which a kernel passes over its words;
+        with `starts` (words, 4), all rows behind each other.
+    grade : Grade
+        What must not overflow.
+    starts : numpy.ndarray, optional
+        int (rows + 1,), the first word of each row and the end of the last.
+
+    Returns
+    -------
+    values : numpy.ndarray
+        int8, of the shape of `words`.
+    scales : numpy.ndarray
+        float32 (rows,): a weight is about value * scale. 1 of a row of zeros.
+    """
+    if starts is None:
+        rows, count, _ = words.shape
+        values, scales = quantize_rows(
+            words.reshape(-1, WORD), grade, np.arange(rows + 1, dtype=np.int64) * count
+        )
+        return values.reshape(words.shape), scales
+    row_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    finest = _highest(np.abs(words).max(axis=1, initial=0), row_of, len(starts) - 1) / MOST_WEIGHT
+    if not grade.span:
+        scales = _settled(finest)
+        return _rounded(words, scales[row_of]), scales
+    sums, owners = _sums(words, row_of, starts, grade)
+    largest = _highest(sums, owners, len(starts) - 1)
+    # Rounding adds half to each of the products in a sum at most: with the last scale none is more
+    # than may be, whatever they are; below the first one the largest is, whatever they are.
+    half = grade.span
+    trials = 1.0 / np.linspace(MOST_SUM + half, MOST_SUM - half, _TRIALS)
+    scales = _settled(np.maximum(finest, largest * np.float32(trials[0])))
+    values = _rounded(words, scales[row_of])
+    for trial in trials[1:]:
+        over = overflowing(values, grade, starts)
+        if not over.any():
+            break
+        scales[over] = np.maximum(finest, largest * np.float32(trial))[over]
+        again = over[row_of]
+        values[again] = _rounded(words[again], scales[row_of[again]])
+    return values, scales
+
+
+def overflowing(
+    values: NDArray[np.int8], grade: Grade, starts: NDArray[Any] | None = None
+) -> NDArray[np.bool_]:
+    """Return which rows of a weight some activations would make a sum of 16 bits overflow with.
+
+    Takes int8 values as `quantize_rows` returns them, and what it was given: bool (rows,).
+    """
+    if starts is None:
+        rows, count, _ = values.shape
+        return overflowing(
+            values.reshape(-1, WORD), grade, np.arange(rows + 1, dtype=np.int64) * count
+        )
+    rows = len(starts) - 1
+    if not grade.span:
+        return np.zeros(rows, np.bool_)
+    row_of = np.repeat(np.arange(rows), np.diff(starts))
+    sums, owners = _sums(values.astype(np.int16), row_of, starts, grade)
+    return _highest(sums, owners, rows) > MOST_SUM
+
+
+def as_words(values: NDArray[np.int8]) -> NDArray[np.int32]:
+    """Return int8 (..., 4) as int32 (...), the first value in the lowest byte."""
+    return np.ascontiguousarray(values).view("<i4")[..., 0].astype(np.int32, copy=False)
+
+
+def _sums(
+    words: NDArray[Any], row_of: NDArray[Any], starts: NDArray[Any], grade: Grade
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the largest of the sums of one sign that meet in 16 bits, by span, and their rows."""
+    # An instruction adds the products of a word in two pairs.
+    pairs = words.reshape(-1, 2, 2)
+    ups = np.maximum(pairs, 0).sum(axis=2)
+    downs = np.maximum(-pairs, 0).sum(axis=2)
+    if grade.span == 1:
+        return np.maximum(ups, downs).max(axis=1, initial=0), row_of
+    # Spans are counted from the first word of a row.
+    span = (np.arange(len(words)) - starts[row_of]) // grade.span
+    is_first = np.ones(len(words), np.bool_)
+    is_first[1:] = (np.diff(row_of) != 0) | (np.diff(span) != 0)
+    firsts = np.flatnonzero(is_first)
+    if not len(firsts):
+        return np.zeros(0, words.dtype), row_of
+    totals = np.maximum(np.add.reduceat(ups, firsts), np.add.reduceat(downs, firsts))
+    return totals.max(axis=1), row_of[firsts]
+
+
+def _highest(values: NDArray[Any], owners: NDArray[Any], rows: int) -> NDArray[Any]:
+    """Return the highest value of each row, 0 of one without: owners ascend."""
+    found = np.zeros(rows, values.dtype)
+    if len(values):
+        present, firsts = np.unique(owners, return_index=True)
+        found[present] = np.maximum.reduceat(values, firsts)
+    return found
+
+
+def _settled(scales: NDArray[Any]) -> NDArray[np.float32]:
+    return np.where(scales > 0, scales, 1.0).astype(np.float32)
+
+
+def _rounded(words: NDArray[Any], scales: NDArray[np.float32]) -> NDArray[np.int8]:
+    rounded = np.rint(words / scales[:, None])
+    return np.clip(rounded, -MOST_WEIGHT, MOST_WEIGHT).astype(np.int8)
