@@ -97,6 +97,16 @@ def batched_product(emit, x, y):
     return op.matmul(x, emit(op.permute_dims(y, [0, 2, 1])))
 
 
+def products(emit, x, y, kernel):
+    """Both operands by rows, one by columns, channels as rows, and none that is shared."""
+    plain = emit(op.matmul(x, y))
+    turned = emit(op.matmul(x, emit(op.permute_dims(y, [0, 2, 1]))))
+    images = emit(op.reshape(turned, (1, 4, 24, 24)))
+    folded = emit(op.nn.conv2d(images, kernel, padding=(1, 1)))
+    alone = emit(op.nn.conv2d(images, op.reshape(kernel, (4, 1, 6, 6)), padding=(1, 1), groups=4))
+    return relax.Tuple([emit(op.nn.relu(plain)), folded, alone])
+
+
 def tiny(emit, x):
     return op.add(emit(op.reshape(x, ())), relax.const(1.0, "float32"))
 
@@ -112,6 +122,7 @@ CASES = {
     pooling: ({"x": (2, 5, 16, 18)}, {}),
     moves: ({"x": (2, 33, 48)}, {}),
     batched_product: ({"x": (4, 33, 20), "y": (4, 37, 20)}, {}),
+    products: ({"x": (4, 24, 24), "y": (4, 24, 24)}, {"kernel": (4, 4, 3, 3)}),
     tiny: ({"x": (1,)}, {}),
 }
 
@@ -141,6 +152,20 @@ def test_large_elementwise_work_is_parallel_and_vectorised():
         (before,), (after,) = kernels(mod), kernels(ScheduleFallback(TARGET)(mod))
         assert loop_kinds(before) == set()
         assert loop_kinds(after) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "inputs"),
+    [
+        (op.matmul, {"x": (4, 24, 20), "y": (4, 20, 48)}),
+        (op.nn.conv2d, {"x": (1, 3, 16, 16), "kernel": (8, 3, 3, 3)}),
+    ],
+)
+def test_products_are_summed_up_in_registers(body, inputs):
+    mod = fuse(make_module(inputs, {}, lambda emit, *operands: body(*operands)))
+    scheduled = ScheduleFallback(TARGET)(mod)
+    (kernel,) = (func for func in kernels(scheduled) if "scope=\"local\"" in func.script())
+    assert loop_kinds(kernel) == {"parallel", "vectorized"}
 
 
 def test_a_fused_chain_is_one_loop_nest():

@@ -1,7 +1,8 @@
 """Schedule the kernels that TVM generated: inline, parallelise, vectorise.
 
 Our own kernels come scheduled. What is left over (gathers, masks, small element-wise work, the
-convolutions of an image model) is correct but serial; this pass gives it the plain treatment.
+convolutions of an image model) is correct but serial; this pass gives it the plain treatment, and
+keeps what is summed up in products in registers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV, ScheduleError
 
 from tvm_sparse.kernels.description import described
+from tvm_sparse.passes.product_tiles import tile_product
 from tvm_sparse.target import CpuTarget
 
 #: Below this many elements a parallel launch costs more than it saves.
@@ -33,12 +35,12 @@ class ScheduleFallback:
         functions = {}
         for name, func in mod.functions_items():
             if isinstance(func, tvm.tirx.PrimFunc) and described(func) is None:
-                func = _schedule(func, self.target.lanes())
+                func = _schedule(func, self.target)
             functions[name] = func
         return tvm.IRModule(functions, attrs=mod.attrs)
 
 
-def _schedule(func: tvm.tirx.PrimFunc, lanes: int) -> tvm.tirx.PrimFunc:
+def _schedule(func: tvm.tirx.PrimFunc, target: CpuTarget) -> tvm.tirx.PrimFunc:
     if func.body.block.name_hint != "root":
         return func  # one block over all: a scan or a sort, written as it is to run
     sch = Schedule(tvm.IRModule({"main": func}))
@@ -50,7 +52,8 @@ def _schedule(func: tvm.tirx.PrimFunc, lanes: int) -> tvm.tirx.PrimFunc:
             continue  # a reduction, or read in a way that cannot be inlined
     for block in _blocks(sch):
         try:
-            _parallelise(sch, block, lanes)
+            if not tile_product(sch, block, target):
+                _parallelise(sch, block, target.lanes())
         except ScheduleError:
             continue  # stays serial: slower, never wrong
     return sch.mod["main"].with_attrs(dict(func.attrs)) if func.attrs else sch.mod["main"]
