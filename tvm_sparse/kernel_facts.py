@@ -19,6 +19,7 @@ Kind = Literal[
     "unpack_tokens",
     "gather_tokens",
     "first_tokens",
+    "quantize_tokens",
     "tvm_matmul",
     "other",
 ]
@@ -31,6 +32,8 @@ _PARTS: dict[Kind, Part] = {
     "row_dense": "products",
     "sparse_dense": "products",
     "tvm_matmul": "products",
+    # What products of integers cost beside themselves.
+    "quantize_tokens": "products",
     "attention": "attention",
     "layer_norm": "norms",
 }
@@ -71,13 +74,13 @@ class KernelFacts:
         Which kernel.
     units, depth : int
         N and K of a product, heads and features of a head for attention, features and 0 for a
-        layer norm; 0 for everything else.
+        layer norm or what quantises tokens; 0 for everything else.
     block_shape : (int, int)
         (bs_r, bs_c) of a sparse product, (0, 0) otherwise.
     epilogue : Epilogue
         What is fused into it; a layer norm may take a residual.
     dtype : str
-        Of its weights and activations.
+        Of its weights, and of the activations it multiplies.
     """
 
     kind: Kind = "other"
@@ -97,7 +100,8 @@ class KernelFacts:
         """Name of the kernel; a module numbers different kernels of one name."""
         sizes = [(self.units, self.depth) if self.depth else (self.units,), self.block_shape]
         shown = ["x".join(map(str, size)) for size in sizes if any(size)]
-        return "_".join([self.kind, *shown, *self.epilogue.words])
+        dtype = [] if self.dtype == "float32" else [self.dtype.replace("-", "_")]
+        return "_".join([self.kind, *dtype, *shown, *self.epilogue.words])
 
     def as_dense(self) -> KernelFacts:
         """Return the dense product in place of a sparse one."""

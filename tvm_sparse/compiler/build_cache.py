@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +109,8 @@ def build_artifact(
             decisions = made.lowered.decisions
             if not build.is_sparse:
                 decisions = keep_dense(model.layers, params)
+            if made.lowered.stored:
+                decisions = [_as_stored(decision, made.lowered.stored) for decision in decisions]
             metadata = _describe(build.name, made, decisions, model, spec)
             directory = staging.path / _ARTIFACT
             export_artifact(made.executable, made.lowered.params, metadata, directory)
@@ -121,6 +123,12 @@ def build_artifact(
             )
     assert staging.entry is not None  # `create` sets it or raises
     return CachedArtifact(staging.entry.path / _ARTIFACT, reference_check)
+
+
+def _as_stored(decision: Decision, stored: Mapping[str, tuple[str, str]]) -> Decision:
+    """Return a decision of a build that rounds weights with what became of this one."""
+    dtype, reason = stored.get(decision.weight, ("float32", "no product of token tiles"))
+    return replace(decision, dtype=dtype, dtype_reason=reason)
 
 
 def _phases(what: str, progress: Progress) -> Progress:

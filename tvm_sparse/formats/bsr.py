@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class SparseFormat(WeightFormat):
 
     name = "BSR float32"
     is_sparse = True
-    arrays = ("data", "offsets", "groups", "rows", "chunks")
+    arrays: ClassVar[tuple[str, ...]] = ("data", "offsets", "groups", "rows", "chunks")
     kernels = ("sparse_dense",)
 
     @classmethod

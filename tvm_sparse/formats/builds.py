@@ -22,12 +22,16 @@ class BuildSpec:
     tolerances : (float, float), optional
         atol and rtol of its outputs where its formats round the weights; None where they do not,
         and what is wanted of any comparison holds.
+    kept : tuple of (str, str), optional
+        Layers, by the canonical names of their weights, that keep float32 in a build that rounds,
+        and why.
     """
 
     name: str
     dense: str
     sparse: str | None = None
     tolerances: tuple[float, float] | None = None
+    kept: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_sparse(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,8 @@ class DenseFormat(WeightFormat):
     rows: int
 
     name = "dense float32"
-    arrays = ("",)
-    kernels = ("packed_dense", "row_dense")
+    arrays: ClassVar[tuple[str, ...]] = ("",)
+    kernels: ClassVar[tuple[str, ...]] = ("packed_dense", "row_dense")
 
     @classmethod
     def choose(cls, shape: ProductShape, target: CpuTarget) -> DenseFormat:

@@ -20,8 +20,10 @@ from collections.abc import Iterator
 import tvm
 
 from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.int8_bsr import Int8SparseFormat
 from tvm_sparse.formats.token_layout import HIGH_BLOCK_ROWS, TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
+from tvm_sparse.kernels.arithmetic import arithmetic_of
 from tvm_sparse.kernels.bsr_steps import Factors, packed_offset
 from tvm_sparse.kernels.epilogue import BoundEpilogue
 from tvm_sparse.kernels.tiling import CACHE_LINE_FLOATS, PREFETCH_FLOATS, row_chunks
@@ -68,7 +70,7 @@ def make_bsr_sparse_dense(
     rows : int
         The most rows of a block that are accumulated together.
     epilogue, form
-        Fused operations; how the weight was packed.
+        Fused operations; how the weight was packed, as floats or as words of integers.
     work : Work
         When threads share it.
 
@@ -76,21 +78,24 @@ def make_bsr_sparse_dense(
     -------
     PrimFunc
         (data (tiles, K, T), the five arrays of a `PackedBSR`, [bias (N,)], [residual], [tile_map],
-        out (tiles, N, T)).
+        out (tiles, N, T)). Of words: (data (tiles, K / 4 + 2, T), the arrays, scales (N,),
+        sums (N,), ...).
     """
-    bs_r, bs_c = block_shape
+    arithmetic = arithmetic_of(layout, form.grade if isinstance(form, Int8SparseFormat) else None)
+    steps_of_row, rows_of_tile = arithmetic.steps(depth), arithmetic.rows(depth)
+    bs_r, bs_c = block_shape[0], arithmetic.steps(block_shape[1])
     width, tile_size = layout.lanes, layout.token_tile
     lanes, panels, chunks = form.lanes, form.panels, form.chunks
-    num_block_cols = depth // bs_c
+    num_block_cols = steps_of_row // bs_c
     num_groups = units // bs_r // lanes * panels
     num_values = lanes * bs_c * bs_r
     field = form.field(num_block_cols, bs_c)
 
     def body() -> None:
         steps, tiles = T.int64(), TokenTiles(layout)
-        apart = tiles.apart(depth)
-        data = argument("data", tiles.shape(depth))
-        weight_data = argument("weight_data", (steps, lanes, bs_c, bs_r))
+        apart = tiles.apart(rows_of_tile)
+        data = argument("data", tiles.shape(rows_of_tile), arithmetic.dtype)
+        weight_data = argument("weight_data", (steps, lanes, bs_c, bs_r), arithmetic.dtype)
         weight_offsets = (
             argument("weight_offsets", (steps, lanes), "int32")
             if field is None
@@ -99,11 +104,12 @@ def make_bsr_sparse_dense(
         weight_groups = argument("weight_groups", (num_groups + 1,), "int32")
         weight_rows = argument("weight_rows", (num_groups, lanes), "int32")
         weight_chunks = argument("weight_chunks", (chunks, panels + 3), "int32")
+        arithmetic.declare(data, units, depth)
         tail = BoundEpilogue.declare(epilogue, units, tiles)
         tiles.declare_map()
         out = argument("out", tiles.shape(units))
-        # Offsets count floats, which only views of one axis allow.
-        inputs = flat(data, tiles.count * depth * tile_size)
+        # Offsets count floats or words, which only views of one axis allow.
+        inputs = flat(data, tiles.count * rows_of_tile * tile_size)
         values = flat(weight_data, steps * num_values)
 
         def group_times_panel(
@@ -116,7 +122,7 @@ def make_bsr_sparse_dense(
         ) -> None:
             """Add one panel to some rows of some lanes' block rows: the first, and how many."""
             (first_lane, num_lanes), (start, count) = lanes_taken, rows_taken
-            acc = Registers(num_lanes * count * vectors, width)
+            acc = Registers(num_lanes * count * vectors, width, arithmetic.dtype)
             units_of = [
                 tiles.held(weight_rows[group, first_lane + lane] + start)
                 for lane in range(num_lanes)
@@ -129,15 +135,15 @@ def make_bsr_sparse_dense(
             ]
             for is_first in _either(panel == 0):
                 if is_first:
-                    acc.fill(0.0)
+                    arithmetic.start(acc, places)
                     # Rows of many lanes come in no order, and each lies in as many places as tiles.
                     if lanes > 1 and vectors > 1 and layout.is_open:
                         for place in places:
                             prefetch(out, place, to_write=True)
                 else:
                     for index, place in enumerate(places):
-                        acc[index] = load(out, place, width)
-            first_input = tile * depth + form.panel_start(panel, num_block_cols) * bs_c
+                        acc[index] = arithmetic.resumed(load(out, place, width))
+            first_input = tile * rows_of_tile + form.panel_start(panel, num_block_cols) * bs_c
             first_value = first_lane * (bs_c * bs_r)
 
             def offset_of(step: Expr, lane: int) -> Expr:
@@ -175,14 +181,14 @@ def make_bsr_sparse_dense(
                             factor = factors.get(first + row)
                             for vector in range(vectors):
                                 index = (lane * count + row) * vectors + vector
-                                acc[index] = acc[index] + factor * tokens[vector]
+                                acc[index] = arithmetic.add(acc[index], factor, tokens[vector])
 
             for is_last in _either(panel == panels - 1):
                 if is_last:
-                    tail.store(out, acc, places)
+                    tail.store(out, arithmetic.finished(acc, places), places)
                 else:
                     for index, place in enumerate(places):
-                        store(out, acc[index], place, width)
+                        store(out, arithmetic.parked(acc[index]), place, width)
 
         def ask_for_panel(tile: Expr, panel: Expr | int, vectors: int) -> None:
             """Ask for the inputs of a panel, front to back.
@@ -194,10 +200,10 @@ def make_bsr_sparse_dense(
                 tiles.held(form.panel_start(panel + edge, num_block_cols) * bs_c) for edge in (0, 1)
             )
             if bs_r >= HIGH_BLOCK_ROWS:
-                is_far = tiles.count > _NEAR_BYTES // (4 * depth * tile_size)
+                is_far = tiles.count > _NEAR_BYTES // (4 * rows_of_tile * tile_size)
                 end = tiles.held(start + (end - start) * T.Cast("int64", is_far))
             with serial(start, end) as feature:
-                place = tiles.held((tile * depth + feature) * tile_size)
+                place = tiles.held((tile * rows_of_tile + feature) * tile_size)
                 for vector in range(vectors):
                     prefetch(inputs, [place + vector * apart])
 

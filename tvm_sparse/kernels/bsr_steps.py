@@ -21,7 +21,9 @@ class Factors:
     def get(self, index: int) -> Expr:
         """Return value `index` of the step."""
         if not self.in_fours:
-            return Bind(self.width)(broadcast(self.values[self.start + index], self.width))
+            return Bind(self.width, self.values.dtype)(
+                broadcast(self.values[self.start + index], self.width)
+            )
         four, within = divmod(index, 4)
         if four not in self.loaded:
             self.loaded[four] = broadcast_four(self.values, self.start + 4 * four, self.width)

@@ -12,7 +12,6 @@ from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,
     Expr,
-    Registers,
     argument,
     broadcast,
     load,
@@ -40,13 +39,14 @@ class BoundEpilogue:
             argument("residual", tiles.shape(units)) if spec.residual else None,
         )
 
-    def store(self, out: Buffer, acc: Registers, places: Sequence[Sequence[Expr]]) -> None:
-        """Store accumulators in out (tiles, N, T), at the (tile, unit, token) of their first lanes.
+    def store(
+        self, out: Buffer, products: Sequence[Expr], places: Sequence[Sequence[Expr]]
+    ) -> None:
+        """Store products in out (tiles, N, T), at the (tile, unit, token) of their first lanes.
 
         Without an activation they are finished on the way. With one, `finish` must follow.
         """
-        for index, place in enumerate(places):
-            value = acc[index]
+        for value, place in zip(products, places, strict=True):
             if not self.in_second_loop:
                 value = self._finish(value, place)
             store(out, value, place, self.tiles.layout.lanes)

@@ -1,7 +1,8 @@
 """Dense product on token tiles: out = activation(weight @ data + bias) + residual.
 
-The weight is packed once, at compile time, into panels of `rows` outputs; a panel (rows x K) stays
-in L1 while it meets one token tile, with rows x vectors accumulators in registers.
+Of float32, or of words of integers (`kernels.arithmetic`). The weight is packed once, at compile
+time, into panels of `rows` outputs; a panel (rows x K) stays in L1 while it meets one token tile,
+with rows x vectors accumulators in registers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
+from tvm_sparse.kernels.arithmetic import arithmetic_of
 from tvm_sparse.kernels.epilogue import BoundEpilogue
 from tvm_sparse.kernels.tiling import PREFETCH_FLOATS, chunk_size
 from tvm_sparse.kernels.token_tiles import TokenTiles, Work
@@ -29,15 +31,23 @@ from tvm_sparse.kernels.vector import (
 
 
 def make_packed_dense(
-    layout: TokenLayout, units: int, depth: int, rows: int, epilogue: Epilogue
+    layout: TokenLayout,
+    units: int,
+    depth: int,
+    rows: int,
+    epilogue: Epilogue,
+    grade: str | None = None,
 ) -> tvm.tirx.PrimFunc:
     """Make the kernel for one (units, depth): N outputs and K inputs, panels of so many rows.
+
+    A grade, of `formats.quantized.GRADES`, makes it one of words.
 
     Returns
     -------
     PrimFunc
         (data (tiles, K, T), weight (panels, K, rows), [bias (N,)], [residual], [tile_map],
-        out (tiles, N, T)).
+        out (tiles, N, T)). Of words: (data (tiles, K / 4 + 2, T), weight (panels, K / 4, rows),
+        scales (N,), sums (N,), ...).
     """
     lanes = layout.lanes
     panels = -(-units // rows)
@@ -45,9 +55,11 @@ def make_packed_dense(
     per_chunk = chunk_size(panels)
 
     def body() -> None:
-        tiles = TokenTiles(layout)
-        data = argument("data", tiles.shape(depth))
-        weight = argument("weight", (panels, depth, rows))
+        tiles, arithmetic = TokenTiles(layout), arithmetic_of(layout, grade)
+        steps, span = arithmetic.steps(depth), arithmetic.span
+        data = argument("data", tiles.shape(arithmetic.rows(depth)), arithmetic.dtype)
+        weight = argument("weight", (panels, steps, rows), arithmetic.dtype)
+        arithmetic.declare(data, units, depth)
         tail = BoundEpilogue.declare(epilogue, units, tiles)
         tiles.declare_map()
         out = argument("out", tiles.shape(units))
@@ -56,25 +68,37 @@ def make_packed_dense(
             panel: Expr | int, tile: Expr, taken: tuple[int, int], count: int
         ) -> None:
             """Multiply (panels, rows of each) from `panel` on by `count` registers."""
-            acc = Registers(taken[0] * taken[1] * count, lanes)
-            acc.fill(0.0)
-            with serial(0, depth) as k:
-                index = 0
-                for nth in range(taken[0]):
-                    prefetch(weight, [panel + nth, k + PREFETCH_FLOATS // rows, 0])
-                    for row in range(taken[1]):
-                        factor = broadcast(weight[panel + nth, k, row], lanes)
-                        for vector in range(count):
-                            place = tiles.place(tile, k, vector)
-                            acc[index] = acc[index] + factor * load(data, place, lanes)
-                            index += 1
             places = [
                 tiles.place(tile, (panel + nth) * rows + row, vector)
                 for nth in range(taken[0])
                 for row in range(taken[1])
                 for vector in range(count)
             ]
-            tail.store(out, acc, places)
+            acc = Registers(len(places), lanes, arithmetic.dtype)
+            arithmetic.start(acc, places)
+
+            def add_step(sums: Registers, k: Expr) -> None:
+                index = 0
+                for nth in range(taken[0]):
+                    prefetch(weight, [panel + nth, k + PREFETCH_FLOATS // rows, 0])
+                    for row in range(taken[1]):
+                        factor = broadcast(weight[panel + nth, k, row], lanes)
+                        for vector in range(count):
+                            tokens = load(data, tiles.place(tile, k, vector), lanes)
+                            sums[index] = arithmetic.add(sums[index], factor, tokens)
+                            index += 1
+
+            def add_spans(first: int, spans: int, length: int) -> None:
+                with serial(0, spans) as nth:
+                    sums = arithmetic.partial(acc)
+                    for step in range(length):
+                        add_step(sums, nth * length + (first + step))
+                    arithmetic.collect(acc, sums)
+
+            add_spans(0, steps // span, span)
+            if steps % span:
+                add_spans(steps - steps % span, 1, steps % span)
+            tail.store(out, arithmetic.finished(acc, places), places)
 
         def chunk_times_tile(tile: Expr, chunk: Expr, count: int) -> None:
             # The fewer registers of tokens, the more panels at once keep as many sums in flight.
@@ -90,7 +114,7 @@ def make_packed_dense(
             stop_unit = T.min(first_unit + per_chunk * rows, T.int64(units))
             tail.finish(out, tile, (first_unit, stop_unit), count)
 
-        work = Work.of(layout, 2.0 * units * depth)
+        work = Work.of(layout, 2.0 * units * depth / arithmetic.speed)
         tiles.compute("packed_dense", -(-panels // per_chunk), work, chunk_times_tile)
 
     return prim_func(body)

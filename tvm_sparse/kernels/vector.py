@@ -92,8 +92,12 @@ def broadcast_four(buffer: Buffer, first: Expr, lanes: int) -> list[Expr]:
     """
     four = load(buffer, [first], 4)
     repeated = tvm.tirx.Shuffle([four] * (lanes // 4), [int32(lane) for lane in range(lanes)])
-    fence = T.call_llvm_pure_intrin(f"{buffer.dtype}x{lanes}", "llvm.arithmetic.fence", repeated)
-    source = Bind(lanes)(fence)
+    # It takes floats alone.
+    bits = repeated if buffer.dtype == "float32" else T.reinterpret(f"float32x{lanes}", repeated)
+    fence = T.call_llvm_pure_intrin(f"float32x{lanes}", "llvm.arithmetic.fence", bits)
+    if buffer.dtype != "float32":
+        fence = T.reinterpret(f"{buffer.dtype}x{lanes}", fence)
+    source = Bind(lanes, buffer.dtype)(fence)
     # Within each quarter register: a shuffle that crosses none of them is cheap.
     return [
         tvm.tirx.Shuffle([source], [int32(lane // 4 * 4 + value) for lane in range(lanes)])

@@ -32,6 +32,10 @@ class Decision:
         Floating-point operations of the layer when dense.
     size_bytes : int
         Size of the dense weight.
+    dtype : str
+        What its weight is stored in.
+    dtype_reason : str
+        Why it is stored in float32 in a build that rounds weights; empty otherwise.
     """
 
     weight: str
@@ -44,3 +48,5 @@ class Decision:
     reason: str
     flops: int
     size_bytes: int
+    dtype: str = "float32"
+    dtype_reason: str = ""

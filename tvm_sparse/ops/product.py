@@ -22,8 +22,14 @@ class ProductOperator(Operator):
 
     A subclass names the format it multiplies, `class PackedDense(ProductOperator,
     name="packed_dense", weights=DenseFormat)`, and has a field `form` for how a weight is packed.
+
+    Attributes
+    ----------
+    takes_words : bool
+        Whether it multiplies what `quantize_tokens` makes of token tiles.
     """
 
+    takes_words: ClassVar[bool] = False
     by_format: ClassVar[dict[type[WeightFormat], type[ProductOperator]]] = {}
 
     shape: ProductShape

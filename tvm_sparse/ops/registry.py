@@ -12,12 +12,15 @@ from tvm_sparse.ops.gather_tokens import GatherTokens
 from tvm_sparse.ops.operator import Operator
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.packed_dense import PackedDense
+from tvm_sparse.ops.packed_dense_int8 import PackedDenseFastInt8, PackedDenseInt8
 from tvm_sparse.ops.product import ProductOperator
+from tvm_sparse.ops.quantize_tokens import QuantizeTokens
 from tvm_sparse.ops.row_dense import RowDense
 from tvm_sparse.ops.sparse_dense import SparseDense
 from tvm_sparse.ops.tiled_attention import TiledAttention
 from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
 from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
+from tvm_sparse.ops.tiled_sparse_dense_int8 import TiledSparseDenseInt8
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
 
 OPERATORS: tuple[type[Operator], ...] = (
@@ -31,6 +34,10 @@ OPERATORS: tuple[type[Operator], ...] = (
     TiledSparseDense,
     TiledAttention,
     TiledLayerNorm,
+    QuantizeTokens,
+    PackedDenseInt8,
+    PackedDenseFastInt8,
+    TiledSparseDenseInt8,
 )
 
 

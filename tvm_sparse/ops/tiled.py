@@ -10,10 +10,10 @@ from tvm_sparse.ir.expressions import tensor_shape, tensor_type
 from tvm_sparse.ops.operator import Expr
 
 
-def tiled_type(layout: TokenLayout, features: int) -> relax.TensorType:
+def tiled_type(layout: TokenLayout, features: int, dtype: str = "float32") -> relax.TensorType:
     """Return the type of a tiled tensor of so many features."""
     tiles = TILES if layout.is_open else layout.num_tiles
-    return tensor_type((tiles, features, layout.token_tile))
+    return tensor_type((tiles, features, layout.token_tile), dtype)
 
 
 def rectangle(layout: TokenLayout) -> tuple[Dim, Dim]:

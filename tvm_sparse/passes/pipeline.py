@@ -71,6 +71,9 @@ class Lowered:
         One per dense layer; empty for a dense build.
     calls
         Kernel calls of `main` in order.
+    stored
+        Of a build that rounds weights, by canonical name: the dtype of a weight, and why it is
+        not the one that the build asks for.
     token_tile, mixes_tokens
         See `tile_tokens.TOKEN_TILE`; 0 and empty for a model of one shape.
     phase_s
@@ -83,6 +86,7 @@ class Lowered:
     calls: list[KernelCall]
     token_tile: int = 0
     mixes_tokens: str = ""
+    stored: dict[str, tuple[str, str]] = field(default_factory=dict)
     phase_s: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -236,4 +240,8 @@ def lower(
     attrs = mod["main"].attrs
     tile = int(attrs.get(tile_tokens.TOKEN_TILE, 0))
     mixes = str(attrs.get(tile_tokens.MIXES_TOKENS, ""))
-    return Lowered(mod, weights, decisions, calls, tile, mixes, phases.seconds)
+    stored = {
+        str(name): (str(dtype), str(reason))
+        for name, (dtype, reason) in (attrs.get(tile_tokens.STORED) or {}).items()
+    }
+    return Lowered(mod, weights, decisions, calls, tile, mixes, stored, phases.seconds)

@@ -30,6 +30,8 @@ from tvm_sparse.target import CpuTarget
 
 #: Attributes of an open function: the tokens of a tile, and `token_mixing.mixing_operator`.
 TOKEN_TILE, MIXES_TOKENS = "token_tile", "mixes_tokens"
+#: Attribute of a function whose build rounds weights: see `Walk.stored`.
+STORED = "stored"
 #: In the order in which they are tried; what none of them takes stays row-major.
 RULES: tuple[type[Rule], ...] = (
     RowProduct,
@@ -92,6 +94,8 @@ def convert(
         main = main.with_attrs({TOKEN_TILE: tile, MIXES_TOKENS: mixing_operator(main)})
     if values.weights.stacks:
         main = main.with_attr(STACKS, values.weights.stacks)
+    if any(dtype != "float32" or reason for dtype, reason in walk.stored.values()):
+        main = main.with_attr(STORED, {name: list(how) for name, how in walk.stored.items()})
     return with_main(mod, main), values.weights.values, refusals
 
 

@@ -13,7 +13,9 @@ from tvm_sparse.errors import PassError
 from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, choose_open_layout
 from tvm_sparse.ir.dims import BATCH, SEQ_LEN, Dim, product
 from tvm_sparse.ir.expressions import substitute, tensor_shape
+from tvm_sparse.kernels.tiling import norm_vectors
 from tvm_sparse.ops.pack_tokens import PackTokens
+from tvm_sparse.ops.quantize_tokens import QuantizeTokens
 from tvm_sparse.ops.tiled import rectangle, tile_map_type
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
 from tvm_sparse.passes.packed_weights import PackedWeights
@@ -74,6 +76,7 @@ class TiledValues:
         self.tiled: dict[relax.Var, Tiled] = {}
         self._weight_vars = {var for var in func.params if var.name in params}
         self._packed: dict[tuple[relax.Var, TokenLayout], Tiled] = {}
+        self._words: dict[relax.Var, relax.Var] = {}
 
     def emit(self, expr: relax.Expr) -> relax.Var:
         """Write a binding and return its variable."""
@@ -139,6 +142,14 @@ class TiledValues:
             self._packed[var, layout] = Tiled(packed, layout, 0, features)
             self.tiled.setdefault(var, self._packed[var, layout])
         return self._packed[var, layout]
+
+    def in_words(self, tiled: Tiled) -> relax.Var:
+        """Return a tiled value as words of small integers, made once for all who multiply it."""
+        if tiled.var not in self._words:
+            vectors = norm_vectors(tiled.layout, self.target)
+            quantize = QuantizeTokens(vectors, tiled.layout)
+            self._words[tiled.var] = self.emit(quantize(tiled.var, self.map_of(tiled.layout)))
+        return self._words[tiled.var]
 
     def whole(self, tiled: Tiled) -> Tiled:
         """Cut a slice of a stacked product out, where somebody needs it alone."""

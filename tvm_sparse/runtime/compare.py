@@ -119,7 +119,8 @@ def first_difference(
     seq_len = rest[0] if len(rest) == 1 else None
 
     def keep(call: KernelCall, result: np.ndarray[Any, Any]) -> None:
-        if call.layer:
+        # Words of integers are no values: a neighbour's rounding shows in them a thousandfold.
+        if call.layer and call.facts.kind != "quantize_tokens":
             live = _live_tokens(call, result, reference.metadata.token_tile, batch, seq_len)
             expected[call.layer, seen[call.layer]] = (call, live.copy())
             seen[call.layer] += 1

@@ -7,14 +7,15 @@ from dataclasses import replace
 from tvm import relax
 
 from tvm_sparse.formats.panels import DenseFormat
-from tvm_sparse.formats.registry import weights_of
-from tvm_sparse.formats.weight_format import ProductShape
+from tvm_sparse.formats.registry import unrounded, weights_of
+from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.ir.dims import product
 from tvm_sparse.ir.expressions import static_shape, tensor_shape
 from tvm_sparse.kernels.tiling import row_panel
 from tvm_sparse.ops.registry import product_operator
 from tvm_sparse.ops.row_dense import RowDense
 from tvm_sparse.passes.dense_chains import DenseChain
+from tvm_sparse.passes.packed_weights import base_name
 from tvm_sparse.passes.tile_rules.rule import Rule
 from tvm_sparse.passes.tiled_values import Tiled
 
@@ -33,12 +34,13 @@ class RowProduct(Rule):
         self.panel = row_panel(
             self.rows if isinstance(self.rows, int) else 0, self.units, self.target
         )
-        weights = weights_of(self.walk.build, self.chain.is_sparse)
+        self.weights = weights_of(self.walk.build, self.chain.is_sparse)
         layout = self.values.layout(tensor_shape(self.chain.data))
         if layout is not None and layout.is_open:
             return "the rows are the tokens"
-        if weights is not DenseFormat:
-            return f"the weight is {weights.name}"
+        # Few rows read a weight once: what is read counts, and rounding them would be another pass.
+        if unrounded(self.weights) is not DenseFormat:
+            return f"the weight is {self.weights.name}"
         if self.chain.data in self.values.tiled:
             return "the data lie in token tiles"
         if self.panel is None:
@@ -51,6 +53,8 @@ class RowProduct(Rule):
         data, residual = self._in_two_axes(chain.data, self.depth), None
         (weight,), _ = weights.packed([chain], DenseFormat(self.panel))
         bias = weights.bias([chain])
+        if self.weights is not DenseFormat:
+            self.walk.note([chain], DenseFormat, "few rows")
         if chain.residual is not None:
             residual = self._in_two_axes(chain.residual, self.units)
         multiply = RowDense(self.units, self.target.lanes(), chain.epilogue)
@@ -90,16 +94,31 @@ class TiledProduct(Rule):
         shape = ProductShape(sum(widths), data.features, data.layout)
         if chain.is_sparse:
             shape = _with_blocks(shape, stack)
-        weights = weights_of(self.walk.build, chain.is_sparse)
+        weights, reason = self._weights(shape, stack)
+        self.walk.note(stack, weights, reason)
         bias = self.values.weights.bias(stack)
         weight, form = self.values.weights.packed(stack, weights.choose(shape, self.target))
         operator = product_operator(weights)
         multiply = operator.choose(shape, chain.epilogue, form, self.target)
-        var = self.values.emit(multiply(data.var, weight, bias, residual, tile_map))
+        tokens = self.values.in_words(data) if operator.takes_words else data.var
+        var = self.values.emit(multiply(tokens, weight, bias, residual, tile_map))
         offset = 0
         for member, width in zip(stack, widths, strict=True):
             self.values.tiled[member.result] = Tiled(var, data.layout, offset, width)
             offset += width
+
+    def _weights(
+        self, shape: ProductShape, stack: list[DenseChain]
+    ) -> tuple[type[WeightFormat], str]:
+        """Return the format of the weights, and why it is not the one that the build asks for."""
+        wanted = weights_of(self.walk.build, stack[0].is_sparse)
+        if wanted.unrounded is None:
+            return wanted, ""
+        kept = dict(self.walk.build.kept)
+        names = [base_name(chain.weight[0].name) for chain in stack]
+        reason = next((kept[name] for name in names if name in kept), "")
+        reason = reason or wanted.refusal(shape)
+        return (unrounded(wanted) if reason else wanted), reason
 
 
 def _with_blocks(shape: ProductShape, stack: list[DenseChain]) -> ProductShape:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from tvm import relax
 
 from tvm_sparse.formats.builds import BuildSpec
+from tvm_sparse.formats.weight_format import WeightFormat
 from tvm_sparse.ir.functions import Uses
 from tvm_sparse.passes.dense_chains import DenseChain, find_dense_chains, find_stacks
+from tvm_sparse.passes.packed_weights import base_name
 from tvm_sparse.passes.tiled_values import TiledValues
 from tvm_sparse.passes.token_gathers import TokenGather, find_token_gathers
 from tvm_sparse.target import CpuTarget
@@ -28,6 +30,9 @@ class Walk:
         What has been written.
     deferred
         Operands of the additions that were left to a layer norm.
+    stored
+        By the canonical name of a weight that was packed: its dtype, and why it is not the one
+        that the build asks for.
     """
 
     uses: Uses
@@ -38,6 +43,14 @@ class Walk:
     values: TiledValues
     build: BuildSpec
     deferred: dict[relax.Var, tuple[relax.Var, relax.Var]] = field(default_factory=dict)
+    stored: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def note(
+        self, chains: Sequence[DenseChain], weights: type[WeightFormat], reason: str = ""
+    ) -> None:
+        """Note in what the weights of products are stored, and why in nothing else."""
+        for chain in chains:
+            self.stored[base_name(chain.weight[0].name)] = (weights.dtype, reason)
 
     @classmethod
     def through(

@@ -1,0 +1,117 @@
+"""Dense products of words: exactly what integers are, for every grade."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from int8_kernels import INT8_TARGETS, activations, limit_weight, run_int8, to_words, truth
+from kernel_runner import dense_tolerance, dense_truth, normal, to_rows, to_tiles
+
+from tvm_sparse.formats.int8_panels import FastInt8DenseFormat, Int8DenseFormat
+from tvm_sparse.formats.quantized import GRADES, WORD, quantize_rows
+from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
+from tvm_sparse.formats.weight_format import ProductShape
+from tvm_sparse.kernel_facts import Epilogue
+from tvm_sparse.kernels.packed_dense import make_packed_dense
+from tvm_sparse.target import CpuTarget, resolve_target
+
+pytestmark = pytest.mark.numeric
+
+#: Tokens, batch, N, K: full tiles and tails of tokens, of panels, and of spans of words.
+SHAPES = [(128, 1, 48, 64), (21, 2, 37, 36), (3, 1, 1, 4), (16, 1, 26, 772)]
+
+
+def check(
+    target: CpuTarget, layout: TokenLayout, weight: np.ndarray, form: Int8DenseFormat, kind: str
+) -> None:
+    units, depth = weight.shape
+    values, shifts = activations(
+        np.random.default_rng(depth), kind, layout.batch, layout.seq_len, depth
+    )
+    packed = form.pack([weight], depth)
+    rounded, scales = quantize_rows(weight.reshape(units, -1, WORD), GRADES[form.grade])
+    out = run_int8(
+        make_packed_dense(layout, units, depth, form.rows, Epilogue(), form.grade),
+        [to_words(values, shifts, layout), *packed],
+        layout.shape(units),
+        target,
+    )
+    np.testing.assert_array_equal(
+        to_rows(out, layout), truth(values, shifts, rounded.reshape(units, depth), scales)
+    )
+
+
+@pytest.mark.parametrize("kind", [Int8DenseFormat, FastInt8DenseFormat])
+@pytest.mark.parametrize("name", INT8_TARGETS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_it_is_integer_arithmetic(name, kind, shape):
+    seq_len, batch, units, depth = shape
+    target = resolve_target(name)
+    layout = choose_layout(batch, seq_len, target)
+    form = kind.choose(ProductShape(units, depth, layout), target)
+    check(target, layout, normal(np.random.default_rng(0), units, depth), form, "random")
+
+
+@pytest.mark.parametrize("inputs", ["extreme", "zeros", "most"])
+@pytest.mark.parametrize("kind", [Int8DenseFormat, FastInt8DenseFormat])
+@pytest.mark.parametrize("name", INT8_TARGETS)
+def test_nothing_saturates_at_the_limit(name, kind, inputs):
+    target = resolve_target(name)
+    layout = choose_layout(1, 19, target)
+    form = kind.choose(ProductShape(24, 256, layout), target)
+    check(target, layout, limit_weight(24, 256), form, inputs)
+
+
+@pytest.mark.skipif("x86-64-v4-vnni" not in INT8_TARGETS, reason="no AVX512-VNNI here")
+def test_products_of_words_on_half_registers():
+    target = resolve_target("x86-64-v4-vnni")
+    layout = TokenLayout(1, 40, 16, 8)
+    check(target, layout, limit_weight(20, 64), Int8DenseFormat(6, "vnni"), "extreme")
+
+
+def test_without_the_proof_it_would_saturate():
+    target = resolve_target(INT8_TARGETS[0])
+    layout = choose_layout(1, 16, target)
+    unproven = Int8DenseFormat(2, "vnni").pack([limit_weight(4, 64)], 64)
+    values, shifts = activations(np.random.default_rng(0), "most", 1, 16, 64)
+    out = run_int8(
+        make_packed_dense(layout, 4, 64, 2, Epilogue(), "exact"),
+        [to_words(values, shifts, layout), *unproven],
+        layout.shape(4),
+        target,
+    )
+    assert to_rows(out, layout)[0, 0, 0] == 64 / 2 * 32767 * unproven[1][0]
+
+
+@pytest.mark.parametrize(
+    "epilogue",
+    [Epilogue(bias=True, activation="gelu"), Epilogue(bias=True, residual=True)],
+    ids=lambda epilogue: "_".join(epilogue.words),
+)
+@pytest.mark.parametrize("name", INT8_TARGETS)
+def test_what_is_fused_behind_it(name, epilogue):
+    target, rng = resolve_target(name), np.random.default_rng(1)
+    layout = choose_layout(2, 9, target)
+    form = Int8DenseFormat.choose(ProductShape(20, 48, layout), target)
+    values, shifts = activations(rng, "random", 2, 9, 48)
+    weight, bias = normal(rng, 20, 48) / 300, normal(rng, 20)
+    residual = normal(rng, 2, 9, 20) if epilogue.residual else None
+    rounded, scales = quantize_rows(weight.reshape(20, -1, WORD), GRADES[form.grade])
+    out = run_int8(
+        make_packed_dense(layout, 20, 48, form.rows, epilogue, form.grade),
+        [
+            to_words(values, shifts, layout),
+            *form.pack([weight], 48),
+            bias,
+            to_tiles(residual, layout) if residual is not None else None,
+        ],
+        layout.shape(20),
+        target,
+    )
+    data = values.astype(np.float64) - shifts[..., None]
+    exact = rounded.reshape(20, 48) * scales[:, None].astype(np.float64)
+    np.testing.assert_allclose(
+        to_rows(out, layout),
+        dense_truth(data, exact, epilogue, bias, residual),
+        **dense_tolerance(48, epilogue),
+    )
