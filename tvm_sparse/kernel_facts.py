@@ -15,6 +15,9 @@ Kind = Literal[
     "sparse_dense",
     "attention",
     "layer_norm",
+    "rms_norm",
+    "rotation",
+    "gated_unit",
     "pack_tokens",
     "unpack_tokens",
     "gather_tokens",
@@ -36,6 +39,7 @@ _PARTS: dict[Kind, Part] = {
     "quantize_tokens": "products",
     "attention": "attention",
     "layer_norm": "norms",
+    "rms_norm": "norms",
 }
 
 
@@ -73,12 +77,12 @@ class KernelFacts:
     kind : Kind
         Which kernel.
     units, depth : int
-        N and K of a product, heads and features of a head for attention, features and 0 for a
-        layer norm or what quantises tokens; 0 for everything else.
+        N and K of a product, heads and features of a head for attention and rotation, features and
+        0 for a norm, a gated unit or what quantises tokens; 0 for everything else.
     block_shape : (int, int)
         (bs_r, bs_c) of a sparse product, (0, 0) otherwise.
     epilogue : Epilogue
-        What is fused into it; a layer norm may take a residual.
+        What is fused into it; a layer norm may take a residual, a gated unit has an activation.
     dtype : str
         Of its weights, and of the activations it multiplies.
     """

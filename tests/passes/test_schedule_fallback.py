@@ -164,7 +164,7 @@ def test_large_elementwise_work_is_parallel_and_vectorised():
 def test_products_are_summed_up_in_registers(body, inputs):
     mod = fuse(make_module(inputs, {}, lambda emit, *operands: body(*operands)))
     scheduled = ScheduleFallback(TARGET)(mod)
-    (kernel,) = (func for func in kernels(scheduled) if "scope=\"local\"" in func.script())
+    (kernel,) = (func for func in kernels(scheduled) if 'scope="local"' in func.script())
     assert loop_kinds(kernel) == {"parallel", "vectorized"}
 
 

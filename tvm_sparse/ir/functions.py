@@ -123,6 +123,10 @@ class Uses:
         for var in relax.analysis.free_vars(func.body.body):
             self._count[var] += 1
 
+    def readers(self, var: relax.Var) -> set[relax.Var]:
+        """Return the variables computed from `var`."""
+        return set(self._readers.get(var, ()))
+
     def only_reader(self, var: relax.Var) -> relax.Var | None:
         """Return the one variable computed from `var`, or None if there are several or none."""
         readers = self._readers.get(var, [])

@@ -1,7 +1,6 @@
 """Layer normalisation over the features of token tiles.
 
-Features run down a tile, so mean and variance are lane-wise sums: no horizontal operation. The
-variance is taken in a second pass around the mean, as TensorFlow does.
+The variance is taken in a second pass around the mean, as TensorFlow does.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from dataclasses import replace
 import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
+from tvm_sparse.kernels.feature_means import mean_over_features
 from tvm_sparse.kernels.token_tiles import TokenTiles, Work
 from tvm_sparse.kernels.vector import (
     Bind,
     Expr,
-    Registers,
     T,
     argument,
     broadcast,
@@ -26,8 +25,6 @@ from tvm_sparse.kernels.vector import (
     store,
 )
 
-#: Partial sums of all vectors together: independent chains to hide the latency of an addition.
-_PARTIAL_SUMS = 8
 _OPERATIONS_PER_VALUE = 20
 
 
@@ -66,35 +63,11 @@ def make_layer_norm(
         out = argument("out", tiles.shape(features))
 
         def normalise(tile: Expr, first_token: Expr, vectors: int) -> None:
-            chains = max(1, _PARTIAL_SUMS // vectors)
-
             def place(feature: Expr, vector: int) -> list[Expr]:
                 return tiles.place(tile, feature, vector, first_token)
 
-            def mean_over_features(term: Callable[[Expr, int], Expr]) -> list[Expr]:
-                """Mean of term(feature, vector), for each vector."""
-                partial = Registers(chains * vectors, lanes)
-                partial.fill(0.0)
-
-                def add(feature: Expr, chain: int) -> None:
-                    for vector in range(vectors):
-                        index = chain * vectors + vector
-                        partial[index] = partial[index] + term(feature, vector)
-
-                groups, rest = divmod(features, chains)
-                if groups:
-                    with serial(0, groups) as group:
-                        for chain in range(chains):
-                            add(group * chains + chain, chain)
-                for chain in range(rest):
-                    add(T.int64(groups * chains + chain), chain)
-                means = []
-                for vector in range(vectors):
-                    total = partial[vector]
-                    for chain in range(1, chains):
-                        total = total + partial[chain * vectors + vector]
-                    means.append(Bind(lanes)(total * broadcast(1.0 / features, lanes)))
-                return means
+            def mean(term: Callable[[Expr, int], Expr]) -> list[Expr]:
+                return mean_over_features(features, vectors, lanes, term)
 
             source = data
             if added is not None:
@@ -109,14 +82,14 @@ def make_layer_norm(
                 store(out, value, place(feature, vector), lanes)
                 return value
 
-            mean = mean_over_features(first_read)
+            centre = mean(first_read)
 
             def squared_deviation(feature: Expr, vector: int) -> Expr:
                 value = load(source, place(feature, vector), lanes)
-                deviation = Bind(lanes)(value - mean[vector])
+                deviation = Bind(lanes)(value - centre[vector])
                 return deviation * deviation
 
-            variance = mean_over_features(squared_deviation)
+            variance = mean(squared_deviation)
             inverse = [
                 Bind(lanes)(broadcast(1.0, lanes) / T.sqrt(value + broadcast(epsilon, lanes)))
                 for value in variance
@@ -124,7 +97,7 @@ def make_layer_norm(
             with serial(0, features) as f:
                 for vector in range(vectors):
                     value = load(source, place(f, vector), lanes)
-                    centred = (value - mean[vector]) * inverse[vector]
+                    centred = (value - centre[vector]) * inverse[vector]
                     result = centred * broadcast(gamma[f], lanes) + broadcast(beta[f], lanes)
                     store(out, result, place(f, vector), lanes)
 

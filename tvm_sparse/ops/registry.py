@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tvm_sparse.formats.weight_format import WeightFormat
 from tvm_sparse.ops.first_tokens import FirstTokens
+from tvm_sparse.ops.gated_unit import GatedUnit
 from tvm_sparse.ops.gather_tokens import GatherTokens
 from tvm_sparse.ops.operator import Operator
 from tvm_sparse.ops.pack_tokens import PackTokens
@@ -19,6 +20,8 @@ from tvm_sparse.ops.row_dense import RowDense
 from tvm_sparse.ops.sparse_dense import SparseDense
 from tvm_sparse.ops.tiled_attention import TiledAttention
 from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
+from tvm_sparse.ops.tiled_rms_norm import TiledRmsNorm
+from tvm_sparse.ops.tiled_rotation import TiledRotation
 from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
 from tvm_sparse.ops.tiled_sparse_dense_int8 import TiledSparseDenseInt8
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
@@ -38,6 +41,9 @@ OPERATORS: tuple[type[Operator], ...] = (
     PackedDenseInt8,
     PackedDenseFastInt8,
     TiledSparseDenseInt8,
+    TiledRmsNorm,
+    TiledRotation,
+    GatedUnit,
 )
 
 

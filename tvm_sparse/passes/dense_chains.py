@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Set
 from dataclasses import dataclass
 
 from tvm import relax
 
-from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, op_name, static_shape, tensor_shape
+from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, op_name, tensor_shape
 from tvm_sparse.ir.functions import Uses, bindings
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.ops.sparse_dense import SparseDense
@@ -129,30 +129,3 @@ def _follow(
             break
         members.append(reader)
     return DenseChain(data, weight, bias, residual, activation, tuple(members))
-
-
-def find_stacks(chains: Iterable[DenseChain], uses: Uses) -> dict[relax.Var, list[DenseChain]]:
-    """Group the chains that only feed attention and multiply the same data alike.
-
-    Q, K and V are one product then: attention takes its operands from any features of a tensor.
-    The groups come by the results of the chains in them.
-    """
-    groups: dict[tuple[object, ...], list[DenseChain]] = {}
-    for chain in chains:
-        if (
-            chain.residual is None
-            and chain.activation == "none"
-            and _feeds_attention(chain.result, uses)
-        ):
-            block = static_shape(chain.weight[0])[1:] if chain.is_sparse else None
-            key = (chain.data, chain.is_sparse, block, chain.bias is None)
-            groups.setdefault(key, []).append(chain)
-    return {chain.result: group for group in groups.values() for chain in group if len(group) > 1}
-
-
-def _feeds_attention(var: relax.Var, uses: Uses) -> bool:
-    reshape = uses.only_reader(var)
-    if reshape is None or op_name(uses.value[reshape]) != "relax.reshape":
-        return False
-    reader = uses.only_reader(reshape)
-    return reader is not None and op_name(uses.value[reader]) in ATTENTION

@@ -1,9 +1,9 @@
 """Move the encoder onto token tiles, fuse around its products, and pack the weights.
 
 Everything that works on (batch, seq_len, features) token by token is rewritten to the tiled
-layout: products with bias, activation and residual in one kernel, attention in one kernel, layer
-norms, element-wise operations. Products of the same data are stacked (Q, K and V become one).
-Whatever else the graph holds stays row-major, and the pass converts at the border.
+layout: products with bias, activation and residual in one kernel, attention in one kernel, norms,
+rotations, gated units, element-wise operations. Products of the same data are stacked (Q, K and V
+become one). Whatever else the graph holds stays row-major, and the pass converts at the border.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from tvm_sparse.passes.tile_rules.attention import Attention
 from tvm_sparse.passes.tile_rules.elementwise import Elementwise
 from tvm_sparse.passes.tile_rules.embeddings import Embeddings
 from tvm_sparse.passes.tile_rules.first_tokens import FirstToken
+from tvm_sparse.passes.tile_rules.gated_units import Gated
 from tvm_sparse.passes.tile_rules.layer_norm import AddBeforeNorm, LayerNorm
 from tvm_sparse.passes.tile_rules.products import RowProduct, TiledProduct
 from tvm_sparse.passes.tile_rules.reshape import Reshape
+from tvm_sparse.passes.tile_rules.rms_norm import RmsNorm
+from tvm_sparse.passes.tile_rules.rotations import Rotate
 from tvm_sparse.passes.tile_rules.rule import Refusal, Rule, Walk
+from tvm_sparse.passes.tile_rules.slices import FeatureSlice
 from tvm_sparse.passes.token_mixing import mixing_operator
 from tvm_sparse.target import CpuTarget
 
@@ -39,7 +43,11 @@ RULES: tuple[type[Rule], ...] = (
     Embeddings,
     AddBeforeNorm,
     LayerNorm,
+    RmsNorm,
+    Rotate,
+    Gated,
     Attention,
+    FeatureSlice,
     FirstToken,
     Reshape,
     Elementwise,

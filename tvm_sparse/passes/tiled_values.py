@@ -133,10 +133,15 @@ class TiledValues:
         layout = layout or self.layout(shape)
         if layout is None:
             raise PassError(f"{var.name} of shape {shape} has no token tiles")
+        return self.packed(var, self.in_rows(var), layout, features)
+
+    def packed(
+        self, var: relax.Expr, rows: relax.Expr, layout: TokenLayout, features: int
+    ) -> Tiled:
+        """Return `rows`, what `var` holds, as token tiles; they are made once."""
         if (var, layout) not in self._packed:
-            rows = self.in_rows(var)
-            if shape != (*rectangle(layout), features):
-                shape = (*rectangle(layout), features)
+            shape = (*rectangle(layout), features)
+            if tensor_shape(rows) != shape:
                 rows = self.emit(relax.op.reshape(rows, shape))
             packed = self.emit(PackTokens(layout)(rows, self.map_of(layout)))
             self._packed[var, layout] = Tiled(packed, layout, 0, features)

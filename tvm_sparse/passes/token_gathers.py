@@ -26,10 +26,10 @@ class TokenGather:
 def find_token_gathers(
     func: relax.Function, uses: Uses, weights: Set[relax.Var]
 ) -> dict[relax.Var, TokenGather]:
-    """Find the sums of rows of `weights` that a layer norm reads, by their results."""
+    """Find the sums of rows of `weights` that a norm reads, by their results."""
     found = {}
     for binding in bindings(func):
-        if op_name(binding.value) != "relax.nn.layer_norm":
+        if op_name(binding.value) not in ("relax.nn.layer_norm", "relax.nn.rms_norm"):
             continue
         result = binding.value.args[0]
         if isinstance(result, relax.Var) and result in uses.value:

@@ -12,16 +12,22 @@ from tvm_sparse.importers.raising.gelu import raise_gelu
 from tvm_sparse.importers.raising.identities import simplify_identity
 from tvm_sparse.importers.raising.layer_norm import raise_layer_norm
 from tvm_sparse.importers.raising.masks import drop_zeroing, narrow_masks
+from tvm_sparse.importers.raising.rms_norm import raise_rms_norm
+from tvm_sparse.importers.raising.slices import slice_features
+from tvm_sparse.importers.raising.transposes import sink_transposes
 
 RULES: tuple[Rule, ...] = (
     simplify_identity,
     raise_gelu,
     raise_layer_norm,
+    raise_rms_norm,
     raise_attention,
     narrow_masks,
     drop_zeroing,
+    sink_transposes,
     # Transposes that attention put in meet those of the model and cancel.
     simplify_identity,
+    slice_features,
     raise_dense,
     simplify_identity,
 )

@@ -9,7 +9,7 @@ from tvm import relax
 from tvm_sparse.ir.expressions import ints, op_name, tensor_shape
 from tvm_sparse.kernels.tiling import norm_vectors
 from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
-from tvm_sparse.passes.tile_rules.rule import Rule, Walk
+from tvm_sparse.passes.tile_rules.rule import Rule, Walk, is_known
 
 _LAYER_NORM = "relax.nn.layer_norm"
 
@@ -56,8 +56,8 @@ class LayerNorm(Rule):
         vectors = norm_vectors(tiled.layout, self.target)
         norm = TiledLayerNorm(float(self.value.attrs.epsilon), vectors, tiled.layout)(
             tiled.var,
-            self.values.weights.keep(gamma),
-            self.values.weights.keep(beta),
+            self.values.in_rows(gamma),
+            self.values.in_rows(beta),
             residual,
             self.values.map_of(tiled.layout),
         )
@@ -77,6 +77,6 @@ def _refusal(walk: Walk, norm: relax.Call) -> str:
         return f"rows of shape {tensor_shape(data)} are no tokens"
     if data.ty.dtype != "float32":
         return f"{data.ty.dtype} data"
-    if not {gamma, beta} <= walk.weights:
+    if not (is_known(gamma, walk.weights) and is_known(beta, walk.weights)):
         return "gamma or beta is no weight"
     return ""

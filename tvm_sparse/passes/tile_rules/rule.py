@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import tvm
 from tvm import relax
 
 from tvm_sparse.formats.builds import BuildSpec
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.formats.weight_format import WeightFormat
 from tvm_sparse.ir.functions import Uses
-from tvm_sparse.passes.dense_chains import DenseChain, find_dense_chains, find_stacks
+from tvm_sparse.passes.dense_chains import DenseChain, find_dense_chains
+from tvm_sparse.passes.gated_units import GatedPair, find_gated_units
 from tvm_sparse.passes.packed_weights import base_name
+from tvm_sparse.passes.rotations import Rotation, find_rotations
+from tvm_sparse.passes.stacks import find_stacks
 from tvm_sparse.passes.tiled_values import TiledValues
 from tvm_sparse.passes.token_gathers import TokenGather, find_token_gathers
 from tvm_sparse.target import CpuTarget
@@ -24,8 +29,9 @@ class Walk:
 
     Attributes
     ----------
-    chains, gathers, stacks
-        Its products, sums of table rows, and chains that are one product together, by result.
+    chains, gathers, rotations, gated, stacks
+        Its products, sums of table rows, rotary embeddings, gated units, and chains that are one
+        product together, by result.
     values
         What has been written.
     deferred
@@ -33,17 +39,22 @@ class Walk:
     stored
         By the canonical name of a weight that was packed: its dtype, and why it is not the one
         that the build asks for.
+    tables
+        Constants in token tiles, by content and layout.
     """
 
     uses: Uses
     weights: set[relax.Var]
     chains: dict[relax.Var, DenseChain]
     gathers: dict[relax.Var, TokenGather]
+    rotations: dict[relax.Var, Rotation]
+    gated: dict[relax.Var, GatedPair]
     stacks: dict[relax.Var, list[DenseChain]]
     values: TiledValues
     build: BuildSpec
     deferred: dict[relax.Var, tuple[relax.Var, relax.Var]] = field(default_factory=dict)
     stored: dict[str, tuple[str, str]] = field(default_factory=dict)
+    tables: dict[tuple[bytes, TokenLayout], relax.Expr] = field(default_factory=dict)
 
     def note(
         self, chains: Sequence[DenseChain], weights: type[WeightFormat], reason: str = ""
@@ -64,26 +75,29 @@ class Walk:
         """Return the walk through a function in A-normal form; see `tile_tokens.convert`."""
         uses = Uses(func)
         weights = {var for var in func.params if var.name in params}
-        chains = find_dense_chains(func, uses, weights)
+        rotations = find_rotations(func, uses)
+        gated, chains = find_gated_units(func, uses, find_dense_chains(func, uses, weights))
         return cls(
             uses,
             weights,
             chains,
             find_token_gathers(func, uses, weights),
-            find_stacks(chains.values(), uses),
+            rotations,
+            gated,
+            find_stacks(chains.values(), uses, rotations.values(), gated.values()),
             TiledValues(func, params, target, block_rows),
             build,
         )
 
     def inner(self) -> set[relax.Var]:
-        """Return the variables that are computed inside a chain or a sum."""
-        results = [*self.chains, *self.gathers]
+        """Return the variables that are computed inside a group of them."""
+        results = [*self.chains, *self.gathers, *self.rotations, *self.gated]
         return {var for result in results for var in self.members(result)[:-1]}
 
     def members(self, var: relax.Var) -> tuple[relax.Var, ...]:
-        """Return the variables of the chain or sum whose result is `var`, or `var` alone."""
-        group = self.chains.get(var) or self.gathers.get(var)
-        return group.members if group else (var,)
+        """Return the variables of the group whose result is `var`, or `var` alone."""
+        kinds = (self.chains, self.gathers, self.rotations, self.gated)
+        return next((kind[var].members for kind in kinds if var in kind), (var,))
 
 
 class Rule:
@@ -109,6 +123,11 @@ class Rule:
     def rewrite(self) -> None:
         """Emit the code and note where the result lies."""
         raise NotImplementedError
+
+
+def is_known(expr: relax.Expr, weights: Collection[relax.Var]) -> bool:
+    """Return whether an expression is a weight or a constant."""
+    return isinstance(expr, tvm.ir.GenericConst) or expr in weights
 
 
 @dataclass(frozen=True)
