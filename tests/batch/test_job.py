@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,3 +74,15 @@ def test_an_input_that_changed_ends_the_job(builds, ferries):
 
     with pytest.raises(BuildError, match=r"rows \d+ to \d+ of .*: the file is shorter than it was"):
         run_batch(spec_of(builds, ferries), tell=shorten)
+
+
+def test_a_slice_of_a_million(builds, tmp_path):
+    texts = tmp_path / "short.jsonl"
+    texts.write_text("".join(f'{{"text": "the ferry {i} leaves"}}\n' for i in range(2000)))
+    script = Path(__file__).parents[2] / "scripts/bench_million.py"
+    command = [sys.executable, str(script), str(texts), "--model", builds["feature-extraction"]]
+    found = subprocess.run(
+        [*command, "--no-ray", "--every", "0.1"], capture_output=True, text=True, check=True
+    )
+    assert "2000 rows in, each once in what was written" in found.stdout
+    assert "rows/s" in found.stdout

@@ -19,8 +19,8 @@ ENCODINGS = [SimpleNamespace(ids=[i] * (i + 1), type_ids=[i % 2] * (i + 1)) for 
 class Model:
     """Returns the ids and types it was given, and keeps how many texts came at a time."""
 
-    def __init__(self, *names: str) -> None:
-        self.inputs = tuple(TensorSpec(name, (3, 8), "int32") for name in names)
+    def __init__(self, *names: str, most: tuple[int, int] = (3, 8)) -> None:
+        self.inputs = tuple(TensorSpec(name, most, "int32") for name in names)
         self.runs: list[int] = []
 
     def run_ragged(self, sequences, **more):
@@ -41,6 +41,14 @@ def test_no_more_at_once_than_the_build_takes():
         found = list(batches.run(iter(ENCODINGS), at_once))
         assert [one["ids"] for one in found] == [one.ids for one in ENCODINGS]
         assert model.runs == runs
+
+
+def test_long_texts_do_not_fill_the_memory_together():
+    lengths = [100, 1500, 600, 600, 600, 3000, 5]
+    texts = [SimpleNamespace(ids=[0] * length) for length in lengths]
+    model = Model("input_ids", most=(32, 4000))
+    assert [len(one["ids"]) for one in Batches(model).run(texts, 32)] == lengths
+    assert model.runs == [2, 3, 1, 1]
 
 
 def test_types_are_given_to_who_is_told_of_them():

@@ -143,9 +143,10 @@ class Worker:
 def memory_of_process() -> tuple[int, int]:
     """Return the bytes of memory this process has alone, and its share of those it has with others.
 
-    Zeros where the system does not tell.
+    What it only reads of files, weights above all, is shared: it lies in the page cache, and would
+    without this process. Zeros where the system does not tell.
     """
-    sizes = {"Private_Clean": 0, "Private_Dirty": 0, "Pss": 0}
+    sizes = {"Private_Dirty": 0, "Pss": 0}
     try:
         lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -154,7 +155,7 @@ def memory_of_process() -> tuple[int, int]:
         name, _, rest = line.partition(":")
         if name in sizes:
             sizes[name] = int(rest.split()[0]) * 1024
-    private = sizes["Private_Clean"] + sizes["Private_Dirty"]
+    private = sizes["Private_Dirty"]
     return private, max(sizes["Pss"] - private, 0)
 
 

@@ -7,7 +7,6 @@ together, padded if it has one shape and as they are if it has any, and takes so
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -19,6 +18,8 @@ from tvm_sparse.model.facts import TensorSpec
 Outputs = dict[str, NDArray[Any]]
 
 _IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
+#: Tokens with which a run is as fast as it gets; activations take memory for those of the largest.
+_ENOUGH_TOKENS = 2048
 
 
 class Runnable(Protocol):
@@ -74,10 +75,9 @@ class Batches:
         encodings : iterable of tokenizers.Encoding
             Of at most `most_tokens` tokens each.
         at_once : int
-            How many in one run, if the build takes so many.
+            How many in one run, if the build takes so many; fewer where they are long.
         """
-        waiting = iter(encodings)
-        while part := list(islice(waiting, min(at_once, self._most_texts))):
+        for part in _parts(encodings, min(at_once, self._most_texts)):
             ids = [one.ids for one in part]
             more = {_TYPES: [one.type_ids for one in part]} if self._types else {}
             if self._together:
@@ -87,3 +87,17 @@ class Batches:
                 inputs = {name: values[row : row + 1] for name, values in more.items()}
                 outputs = self._model.run(**{_IDS: ids[row : row + 1]}, **inputs)
                 yield {name: value[0] for name, value in outputs.items()}
+
+
+def _parts(encodings: Iterable[Any], at_once: int) -> Iterator[list[Any]]:
+    """Yield texts that share a run: at most so many, and no more tokens than are enough."""
+    part: list[Any] = []
+    tokens = 0
+    for one in encodings:
+        if part and (len(part) == at_once or tokens + len(one.ids) > _ENOUGH_TOKENS):
+            yield part
+            part, tokens = [], 0
+        part.append(one)
+        tokens += len(one.ids)
+    if part:
+        yield part
