@@ -25,6 +25,8 @@ DTYPES = {
     **{f"FP{bits}": f"float{bits}" for bits in (16, 32, 64)},
 }
 DATATYPES = {name: datatype for datatype, name in DTYPES.items()}
+#: By the dtype itself: its name takes numpy ten microseconds.
+_OF_ARRAYS = {np.dtype(dtype): datatype for dtype, datatype in DATATYPES.items()}
 _LENGTH = struct.Struct("<I")
 _MOST_AXES = 16
 
@@ -83,7 +85,7 @@ class TensorPlace:
 
 def of_numbers(values: NDArray[Any]) -> Tensor:
     """Return an array as a tensor."""
-    return Tensor(DATATYPES[str(values.dtype)], values.shape, values)
+    return Tensor(_OF_ARRAYS[values.dtype], values.shape, values)
 
 
 def of_texts(texts: Sequence[str], shape: tuple[int, ...] | None = None) -> Tensor:

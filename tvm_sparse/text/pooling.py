@@ -43,7 +43,9 @@ def pool(hidden: NDArray[Any], modes: Sequence[PoolingMode]) -> Vector:
     ndarray of float32
         (H times the number of modes,).
     """
-    return np.concatenate([_POOLINGS[mode](hidden) for mode in modes]).astype(np.float32)
+    return np.concatenate([_POOLINGS[mode](hidden) for mode in modes]).astype(
+        np.float32, copy=False
+    )
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:

@@ -94,7 +94,7 @@ class TaskTokenizer:
         for one in (text, "" if pair is None else pair):
             if not isinstance(one, str):
                 raise InputError(f"{reprlib.repr(one)} given: texts are needed")
-        with _lock, refusing(f"the tokenizer fails on {reprlib.repr(text)}"):
+        with _lock, refusing("the tokenizer fails on", text):
             self._truncate(most, cut, stride)
             encoded = self._tokenizer.encode(text, pair)
         if not encoded.ids:
@@ -124,7 +124,7 @@ class TaskTokenizer:
             raise InputError(f"{reprlib.repr(text)} given: texts are needed")
         first, seconds = self._plain(text), [self._plain_again(other) for other in others]
         for second in seconds:
-            with _lock, refusing(f"the tokenizer fails on {reprlib.repr(text)}"):
+            with _lock, refusing("the tokenizer fails on", text):
                 self._truncate(most, cut)
                 encoded = self._tokenizer.post_process(first, second)
             yield encoded
@@ -183,6 +183,6 @@ def _encode_plain(tokenizer: Any, text: str) -> Any:
 
     Not a method: what keeps its results would hold what it belongs to, in a circle.
     """
-    with _lock, refusing(f"the tokenizer fails on {reprlib.repr(text)}"):
+    with _lock, refusing("the tokenizer fails on", text):
         tokenizer.no_truncation()
         return tokenizer.encode(text, add_special_tokens=False)

@@ -172,11 +172,12 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 @contextmanager
-def refusing(what: str) -> Iterator[None]:
-    """Turn whatever the library raises into one line."""
+def refusing(what: str, text: str | None = None) -> Iterator[None]:
+    """Turn whatever the library raises into one line, with a text shortened, if one is given."""
     try:
         yield
     except (InputError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # plain Exception, and panics of Rust, which are not even that
-        raise InputError(f"{what}: {' '.join(str(error).split())[:200]}") from None
+        shown = "" if text is None else f" {reprlib.repr(text)}"
+        raise InputError(f"{what}{shown}: {' '.join(str(error).split())[:200]}") from None
