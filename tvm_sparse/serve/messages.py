@@ -101,12 +101,18 @@ def to_json(document: Any) -> bytes:
 
 def pack(body: bytes, accepted: str) -> tuple[bytes, str]:
     """Return a body as a client wants it, and how it is packed; empty if it is not."""
+    packing = choose_packing(accepted)
+    if packing == "gzip":
+        body = gzip.compress(body, 1)
+    elif packing == "deflate":
+        body = zlib.compress(body, 1)
+    return body, packing
+
+
+def choose_packing(accepted: str) -> str:
+    """Return `gzip`, `deflate` or nothing: what a client that accepts such encodings gets."""
     offered = [one.partition(";")[0].strip().lower() for one in accepted.split(",")]
-    if "gzip" in offered:
-        return gzip.compress(body, 1), "gzip"
-    if "deflate" in offered:
-        return zlib.compress(body, 1), "deflate"
-    return body, ""
+    return next((one for one in ("gzip", "deflate") if one in offered), "")
 
 
 def _unpack(body: bytes, packing: str, most: int) -> bytes:

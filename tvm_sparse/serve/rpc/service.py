@@ -29,6 +29,7 @@ from tvm_sparse.serve.rpc.inference import (
     read_request,
     write_response,
 )
+from tvm_sparse.serve.rpc.packing import pack_as_asked
 from tvm_sparse.serve.rpc.protocol import PACKAGE, message
 from tvm_sparse.serve.served_model import ServedModel
 
@@ -143,6 +144,7 @@ class Service:
             answer = await self._infer(data, context)
         except Refusal as error:
             await _refuse(context, error)
+        await pack_as_asked(context)
         return bytes(answer.SerializeToString())
 
     async def _infer(self, data: bytes, context: _Context) -> Any:
@@ -188,6 +190,7 @@ class Service:
 
         reader = asyncio.create_task(read())
         try:
+            await pack_as_asked(context)
             while (task := await under_way.get()) is not None:
                 yield await task
                 free.release()
