@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import uvloop
 
-from tvm_sparse.serve.config import GrpcConfig, HttpConfig, ServeConfig
+from tvm_sparse.serve.address_config import GrpcConfig, HttpConfig
+from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.control import ModelControl
 from tvm_sparse.serve.listening import listen, reserve
 from tvm_sparse.serve.repository import Repository

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from tvm_sparse.errors import InputError
-from tvm_sparse.serve.config import QueueConfig
 from tvm_sparse.serve.inference import Request
+from tvm_sparse.serve.lanes import Lane
+from tvm_sparse.serve.model_config import QueueConfig
 from tvm_sparse.serve.served_model import ServedModel, Signature
-from tvm_sparse.serve.streams import Lane, Streams
+from tvm_sparse.serve.streams import Streams
 from tvm_sparse.serve.tensors import Tensor, TensorPlace, of_texts
 from tvm_sparse.serve.ticket import get_ticket
 
@@ -19,12 +20,13 @@ _PLACES = [(TensorPlace(name, "BYTES", (-1,)),) for name in ("TEXT", "OUT")]
 
 
 class Slow:
-    """Texts in, their lengths below zero out; it keeps which lengths ran together."""
+    """Texts in, their lengths below zero out; it keeps which lengths ran together, and on what."""
 
-    def __init__(self, streams: int = 1, **queue: int) -> None:
+    def __init__(self, streams: int = 1, shared: bool = False, **queue: int) -> None:
         self.batches: list[list[int]] = []
+        self.threads: list[int] = []
         self.go, self.begun = threading.Event(), threading.Event()
-        self.streams = Streams(streams)
+        self.streams = Streams(streams, shared=shared)
         self.lane: Lane[int, int] = Lane(self._run, lambda length: length, 4, 100)
         self.served = ServedModel(
             "slow",
@@ -36,8 +38,9 @@ class Slow:
         )
         self.served.ready = True
 
-    def _run(self, lengths: list[int]) -> list[int]:
+    def _run(self, lengths: list[int], threads: int) -> list[int]:
         self.batches.append(lengths)
+        self.threads.append(threads)
         self.begun.set()
         assert self.go.wait(20)
         if 13 in lengths:
@@ -52,10 +55,12 @@ class Slow:
             "OUT": of_texts(list(map(str, self.streams.submit(self.lane, lengths, get_ticket()))))
         }
 
-    async def ask(self, *lengths: int, gone: Any = None, **parameters: Any) -> list[int]:
+    async def ask(
+        self, *lengths: int, gone: Any = None, who: Hashable = None, **parameters: Any
+    ) -> list[int]:
         texts = of_texts(["x" * length for length in lengths])
         request = Request({"TEXT": texts}, {}, parameters)
-        answer = await self.served.infer(request, gone or _never)
+        answer = await self.served.infer(request, gone or _never, who=who)
         return list(map(int, answer["OUT"].values))
 
     async def until(self, condition: Callable[[], bool]) -> None:

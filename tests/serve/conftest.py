@@ -10,13 +10,9 @@ import pytest
 from running_server import Running, load_models, running
 from text_artifact import build_text_artifact
 
-from tvm_sparse.serve.config import (
-    GrpcConfig,
-    HttpConfig,
-    ModelConfig,
-    QueueConfig,
-    ServeConfig,
-)
+from tvm_sparse.serve.address_config import GrpcConfig, HttpConfig
+from tvm_sparse.serve.config import ServeConfig
+from tvm_sparse.serve.model_config import ModelConfig, QueueConfig
 from tvm_sparse.serve.repository import Repository
 
 

@@ -19,8 +19,9 @@ from tvm_sparse.dependencies import ONNX, check_dependencies
 from tvm_sparse.errors import ArtifactError, DependencyError
 from tvm_sparse.runtime.metadata import FileEntry, file_sha256, load_metadata, save_metadata
 from tvm_sparse.serve.backends import onnxruntime
-from tvm_sparse.serve.config import ModelConfig, ServeConfig
+from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.inference import Request
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.tensors import of_texts
 from tvm_sparse.text.tokens import TOKENIZER_FILE

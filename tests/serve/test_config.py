@@ -9,15 +9,11 @@ import pytest
 from request_mutations import OURS, THEIRS
 
 from tvm_sparse.errors import ConfigError, TvmSparseError
+from tvm_sparse.serve.address_config import GrpcConfig, HttpConfig
 from tvm_sparse.serve.check import check_config
-from tvm_sparse.serve.config import (
-    GrpcConfig,
-    HttpConfig,
-    ModelConfig,
-    QueueConfig,
-    ServeConfig,
-)
+from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.config_file import read_config, single, with_address
+from tvm_sparse.serve.model_config import ModelConfig, QueueConfig
 
 pytestmark = pytest.mark.unit
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tvm_sparse.errors import ArtifactError
-from tvm_sparse.serve.config import ControlConfig, ModelConfig, ServeConfig
+from tvm_sparse.serve.config import ControlConfig, ServeConfig
 from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.statistics import Statistics

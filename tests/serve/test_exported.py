@@ -11,9 +11,10 @@ from serving_process import serving
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve.check import check_config
-from tvm_sparse.serve.config import ExportConfig, ModelConfig, ServeConfig
+from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.config_file import read_config
 from tvm_sparse.serve.exported import arguments, is_to_be_exported
+from tvm_sparse.serve.model_config import ExportConfig, ModelConfig
 
 
 @pytest.mark.e2e

@@ -20,9 +20,11 @@ from running_server import Running, running
 from tritonclient.utils import InferenceServerException
 
 from tvm_sparse.runtime.metadata import LIBRARY_FILE
-from tvm_sparse.serve.config import ControlConfig, HttpConfig, ModelConfig, ServeConfig
+from tvm_sparse.serve.address_config import HttpConfig
+from tvm_sparse.serve.config import ControlConfig, ServeConfig
 from tvm_sparse.serve.control import ModelControl
 from tvm_sparse.serve.deployment import deploy
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.sites import HereSite
 from tvm_sparse.serve.snapshots import Snapshots

@@ -22,9 +22,9 @@ CLIENTS, EACH, MOST = 40, 25, 4
 class Busy(Slow):
     """Takes its time."""
 
-    def _run(self, lengths: list[int]) -> list[int]:
+    def _run(self, lengths: list[int], threads: int) -> list[int]:
         time.sleep(0.004)
-        return super()._run(lengths)
+        return super()._run(lengths, threads)
 
 
 def client(address: str, number: int) -> list[tuple[int, str, int]]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from slow_model import Slow
 
+from tvm_sparse.serve.at_once import Busy
+from tvm_sparse.serve.lanes import Wait
 from tvm_sparse.serve.refusal import Refusal
+from tvm_sparse.serve.streams import Streams
+from tvm_sparse.serve.ticket import Ticket
 
 pytestmark = pytest.mark.unit
 
@@ -154,5 +160,89 @@ def test_the_pace_is_learnt_from_what_is_answered() -> None:
         assert 0 < slow.served._pace._each_s < 10
         assert slow.served._pace.reaches(20.0, 1)
         assert not slow.served._pace.reaches(1e-9, 128)
+
+    asyncio.run(play(Slow()))
+
+
+def test_a_run_alone_has_all_streams_and_those_that_wait_share_them() -> None:
+    async def play(slow: Slow) -> None:
+        tasks = [asyncio.create_task(slow.ask(1))]
+        await slow.until(slow.begun.is_set)
+        for place in range(9):
+            tasks.append(asyncio.create_task(slow.ask(20 + place)))
+            await slow.until(lambda place=place: len(slow.streams) == place + 1)
+        slow.go.set()
+        await asyncio.gather(*tasks)
+        assert (slow.batches[0], slow.threads[0]) == ([1], 4)
+        # Nine wait for four streams: none has more than its share.
+        assert slow.threads.count(1) >= 4
+        assert max(map(len, slow.batches)) <= 3
+        assert await slow.ask(3) == [-3]
+        assert slow.threads[-1] == 4
+
+    asyncio.run(play(Slow(streams=4, shared=True)))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "shares"),
+    [(1, [8]), (2, [4, 4]), (3, [2, 2, 4]), (5, [1, 1, 2, 2, 2]), (9, [1] * 8)],
+)
+def test_streams_are_shared_by_halves(waiting, shares) -> None:
+    streams, lane = Streams(8, threads=2, shared=True), Slow().lane
+    lines = [Wait(lane, Ticket(), [1], 1, threading.Lock()) for _ in range(waiting)]
+    for one in lines:
+        one.woken.acquire()
+        streams._line[one] = None
+    streams._begin()
+    assert [one.threads for one in lines if one.threads] == [2 * share for share in shares]
+    assert [one.woken.locked() for one in lines] == [not one.threads for one in lines]
+
+
+def test_who_asks_alone_is_answered_in_the_event_loop() -> None:
+    async def play(slow: Slow) -> None:
+        slow.go.set()
+        run, threads = slow.lane.run, []
+
+        def running(lengths: list[int], count: int) -> Sequence[int]:
+            threads.append(threading.current_thread())
+            return run(lengths, count)
+
+        slow.lane.run = running
+        here = threading.current_thread()
+        for length in range(14, 22):
+            assert await slow.ask(length, who="one") == [-length]
+        assert [one is here for one in threads] == [False] * 4 + [True] * 4
+        error = await _refusal(asyncio.create_task(slow.ask(13, who="one")))
+        assert (error.status, error.message, threads[-1]) == (400, "13 given", here)
+        # Somebody else: from now on two may ask at the same time.
+        for who in ("other", "one", None, None, None, None, None, None):
+            await slow.ask(3, who=who)
+            assert threads[-1] is not here
+        counts = slow.served.statistics
+        assert (counts.success.count, counts.pending, counts.running) == (16, 0, 0)
+
+    asyncio.run(play(Slow()))
+
+
+def test_what_takes_long_or_finds_a_run_is_not_answered_in_the_event_loop() -> None:
+    async def play(slow: Slow) -> None:
+        # Nobody could let it go otherwise.
+        asking = asyncio.create_task(slow.ask(1))
+        await slow.until(slow.begun.is_set)
+        for _ in range(6):
+            slow.streams.askers.is_alone("one")
+        slow.served._brief._work_s = 0.0
+        waits = asyncio.create_task(slow.ask(2, who="one"))
+        await slow.until(lambda: len(slow.streams) == 1)
+        slow.go.set()
+        assert await asyncio.gather(asking, waits) == [[-1], [-2]]
+        ticket = Ticket(at_once=True)
+        slow.streams._free -= 1  # taken since it was looked at
+        with pytest.raises(Busy):
+            slow.streams.submit(slow.lane, [1], ticket)
+        assert len(slow.streams) == 0
+        ticket.arrived_ns -= 10**9
+        slow.served._brief.worked(ticket)
+        assert not slow.served._brief
 
     asyncio.run(play(Slow()))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import grpc
@@ -14,7 +17,7 @@ from slow_model import Slow
 
 import tvm_sparse
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.serve.config import GrpcConfig
+from tvm_sparse.serve.address_config import GrpcConfig
 from tvm_sparse.serve.listening import reserve
 from tvm_sparse.serve.pace import Pace
 from tvm_sparse.serve.repository import Repository
@@ -109,6 +112,45 @@ def test_messages_too_large_or_packed_and_calls_that_are_not_there(server) -> No
         assert code is Code.OK
         assert caller.ask("TraceSetting", b"")[0] is Code.UNIMPLEMENTED
         assert caller.ask("ModelInfer", b"")[0] is Code.NOT_FOUND
+
+
+@contextmanager
+def counting(address: str) -> Iterator[tuple[str, list[int]]]:
+    """An address that leads to another one, and how many bytes came back from there."""
+    host, port = address.split(":")
+    with socket.create_server(("127.0.0.1", 0)) as listening, ExitStack() as stack:
+        found: list[int] = []
+
+        def copy(source: socket.socket, target: socket.socket, count: bool) -> None:
+            with suppress(OSError):  # the other direction has ended
+                while data := source.recv(1 << 16):
+                    found.extend([len(data)] * count)
+                    target.sendall(data)
+
+        def forward() -> None:
+            near = stack.enter_context(listening.accept()[0])
+            far = stack.enter_context(socket.create_connection((host, int(port))))
+            for one in ((near, far, False), (far, near, True)):
+                threading.Thread(target=copy, args=one, daemon=True).start()
+
+        threading.Thread(target=forward, daemon=True).start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}", found
+
+
+def test_answers_are_packed_where_a_call_asks_for_it(server) -> None:
+    request = text_request("embed", *["a bird"] * 300).SerializeToString()
+    answers, sizes = [], {}
+    for accepted in ("", "identity", "deflate, br", "gzip;q=1, deflate"):
+        with counting(server.grpc_address) as (address, found), calling(address) as caller:
+            more = {"metadata": (("accept-encoding", accepted),)} if accepted else {}
+            code, _, data = caller.ask("ModelInfer", request, **more)
+            assert code is Code.OK
+            answers.append(data)
+            sizes[accepted] = sum(found)
+    assert answers == answers[:1] * 4
+    plain = min(sizes[""], sizes["identity"])
+    assert plain > len(answers[0])
+    assert max(sizes["deflate, br"], sizes["gzip;q=1, deflate"]) < plain / 4
 
 
 def test_who_cancels_or_is_late_is_not_run() -> None:

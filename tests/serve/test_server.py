@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import http.client
 import json
 import socket
 import threading
@@ -15,7 +16,9 @@ from slow_model import Slow
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve import one_process
-from tvm_sparse.serve.config import GrpcConfig, HttpConfig, ModelConfig, ServeConfig
+from tvm_sparse.serve.address_config import GrpcConfig, HttpConfig
+from tvm_sparse.serve.config import ServeConfig
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.repository import Repository
 
 pytestmark = pytest.mark.e2e
@@ -102,6 +105,28 @@ def test_overload_is_refused_at_once_and_every_request_is_answered_once() -> Non
         else:
             assert "exceeds maximum queue size 5" in body
     assert slow.served.statistics.running == slow.served.statistics.pending == 0
+
+
+def test_who_finds_no_place_is_refused_before_its_body_has_come() -> None:
+    slow = Slow(max_size=1)
+    with serving(slow) as server:
+        asked = send(server.address, 1)
+        until(slow.begun.is_set)
+        host, port = server.address.split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=30)
+        connection.putrequest("POST", "/v2/models/slow/infer")
+        connection.putheader("content-length", "5")
+        connection.endheaders(b"12")
+        reply = connection.getresponse()
+        assert (reply.status, b"exceeds maximum queue size 1" in reply.read()) == (503, True)
+        # What is left of the body is no request of its own.
+        connection.send(b"345")
+        connection.request("GET", "/v2/health/live")
+        assert connection.getresponse().status == 200
+        connection.close()
+        slow.go.set()
+        assert read(asked)[0] == 200
+        assert slow.served.statistics.failures == {"REJECTED": 1}
 
 
 def test_what_is_under_way_is_answered_at_the_end() -> None:

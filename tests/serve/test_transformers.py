@@ -31,9 +31,11 @@ from tiny_artifact import tiny_metadata
 
 from tvm_sparse.model.facts import ModelDescription
 from tvm_sparse.runtime.metadata import FileEntry, file_sha256, save_metadata
+from tvm_sparse.serve.address_config import HttpConfig
 from tvm_sparse.serve.backends import registry
 from tvm_sparse.serve.backends.backend import Backend
-from tvm_sparse.serve.config import HttpConfig, ModelConfig, ServeConfig
+from tvm_sparse.serve.config import ServeConfig
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.tasks.registry import task_of
 from tvm_sparse.text.checkpoint_text import read_text_files

@@ -5,6 +5,7 @@ Everything the caller can get wrong is checked before the virtual machine sees i
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.model.facts import TensorSpec
-from tvm_sparse.runtime.crew import on_threads
+from tvm_sparse.runtime.crew import on_threads, own_threads
 from tvm_sparse.runtime.inputs import Array, align
 from tvm_sparse.runtime.instrument import Observer, Watch, measure_calls, trace_calls
 from tvm_sparse.runtime.machine import check_arity, new_machine
@@ -61,6 +62,7 @@ class LoadedModel:
         check_arity(machine, metadata.entry, inputs, len(weights))
         # Virtual machines that nobody runs, each with its function.
         self._idle = [(machine, machine[metadata.entry])]
+        self._on_others: dict[int, LoadedModel] = {}
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -75,6 +77,29 @@ class LoadedModel:
     def __repr__(self) -> str:
         signature = ", ".join(map(str, self.inputs))
         return f"LoadedModel({self.metadata.name}, {self.metadata.build}, {signature})"
+
+    def own_threads(self) -> None:
+        """Have the calling thread run this model itself; see `crew.own_threads`."""
+        own_threads(self.threads)
+
+    def on(self, threads: int) -> LoadedModel:
+        """Return this model on another number of threads; it shares weights and machines.
+
+        Parameters
+        ----------
+        threads : int
+            Cores of this machine, no more than it was loaded for.
+        """
+        if threads == self.threads:
+            return self
+        found = self._on_others.get(threads)
+        if found is None:
+            found = copy.copy(self)
+            found.threads = threads
+            found._shapes = shapes_of(self.metadata, threads, self._shapes.check_ids)
+            found._on_others = {}  # no circle: it goes with this one
+            self._on_others[threads] = found
+        return found
 
     def run(self, **inputs: Any) -> dict[str, Array]:
         """Run the model once.

@@ -14,7 +14,7 @@ from typing import Any
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.records.read import check_settings, parse_json
 from tvm_sparse.runtime.metadata import METADATA_FILE
-from tvm_sparse.serve.config import ModelConfig
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.refusal import wrong
 
 

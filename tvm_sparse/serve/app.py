@@ -5,12 +5,13 @@ What runs models is hot and told apart by hand; other addresses are in a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import Any
 
 from tvm_sparse.serve.access_log import Entry, current, note
 from tvm_sparse.serve.address import Visit
 from tvm_sparse.serve.addresses import find
+from tvm_sparse.serve.at_once import MOST_BYTES
 from tvm_sparse.serve.deployment import Route
 from tvm_sparse.serve.inference import (
     LENGTH_HEADER,
@@ -88,11 +89,13 @@ class App:
         if words[-1] == "infer" and words[:2] == _MODELS:
             _allow(method, "POST")
             model = self._model(words[2:-1])
-            await self._infer(model, read_headers(scope["headers"]), receive, send)
+            model.check_room()
+            await self._infer(model, scope, receive, send)
         elif (route := self._repository.route(path)) is not None:
             _allow(method, "POST")
+            route.model.check_room()
             body = await self._body(read_headers(scope["headers"]), receive)
-            await _ask(route, parse_json(body), receive, send)
+            await _ask(route, parse_json(body), receive, send, _who(scope, body))
         else:
             address, found = find(path)
             _allow(method, address.method)
@@ -114,22 +117,23 @@ class App:
         return await read_body(receive, headers, self._most_bytes)
 
     async def _infer(
-        self, model: ServedModel, headers: Headers, receive: Receive, send: Send
+        self, model: ServedModel, scope: MutableMapping[str, Any], receive: Receive, send: Send
     ) -> None:
+        headers = read_headers(scope["headers"])
         body = await self._body(headers, receive)
         length = headers.get(LENGTH_HEADER)
         if length is None:
             document = parse_json(body)
             route = self._repository.route_of(model)
             if route is not None and route.takes(document):
-                await _ask(route, document, receive, send)
+                await _ask(route, document, receive, send, _who(scope, body))
                 return
             request = read_request(document, memoryview(b""))
         else:
             request = parse_request(body, length)
         note(id=request.id)
         model.check(request)
-        outputs = await model.infer(request, _gone(receive))
+        outputs = await model.infer(request, _gone(receive), who=_who(scope, body))
         answer, json_bytes = write_response(model.name, request, outputs)
         more: tuple[tuple[bytes, bytes], ...] = ()
         if json_bytes is not None:
@@ -142,7 +146,9 @@ class App:
         await respond(send, answer, kind=kind, more=more)
 
 
-async def _ask(route: Route, document: dict[str, Any], receive: Receive, send: Send) -> None:
+async def _ask(
+    route: Route, document: dict[str, Any], receive: Receive, send: Send, who: Hashable
+) -> None:
     """Send the answer of a pipeline to a body, and how long it took."""
     ticket = Ticket()
     answer = await route.model.work(
@@ -150,8 +156,14 @@ async def _ask(route: Route, document: dict[str, Any], receive: Receive, send: S
         _gone(receive),
         items=route.count(document),
         ticket=ticket,
+        who=who,
     )
     await respond(send, answer, more=((b"server-timing", ticket.timing()),))
+
+
+def _who(scope: MutableMapping[str, Any], body: bytes) -> Hashable:
+    """Return whose request it is, if it is small."""
+    return scope.get("client") if len(body) <= MOST_BYTES else None
 
 
 def _gone(receive: Receive) -> Callable[[], Coroutine[Any, Any, None]]:

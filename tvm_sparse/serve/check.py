@@ -5,8 +5,9 @@ from __future__ import annotations
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.runtime.metadata import ArtifactMetadata, load_metadata
 from tvm_sparse.serve.backends.registry import backend_of
-from tvm_sparse.serve.config import ModelConfig, ServeConfig
+from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.exported import is_to_be_exported
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.text.pipelines import choose_task
 
 

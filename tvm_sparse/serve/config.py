@@ -4,143 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import shares_of_cores, threads_here
 from tvm_sparse.runtime.streams import threads_of_each
+from tvm_sparse.serve.address_config import GrpcConfig, HttpConfig
+from tvm_sparse.serve.model_config import TENSORS, ModelConfig
 from tvm_sparse.words import counted
-
-PORT, GRPC_PORT = 5543, 8001
-LOOPBACK = "127.0.0.1"
-#: Behind the name of a model of texts, the name under which it takes tensors.
-TENSORS = "-tensors"
-
-# They stand in addresses.
-_Name = Annotated[str, Meta(pattern=r"^(?!.*\n)[A-Za-z0-9_][\w.-]{0,99}$")]
-_Route = Annotated[str, Meta(pattern=r"^(?!.*\n)[\w./-]{0,200}$")]
-
-
-@dataclass(frozen=True)
-class HttpConfig:
-    """Where to listen.
-
-    Attributes
-    ----------
-    host : str
-        Address of this machine; by default only this machine itself can reach the server.
-    port : int
-        Port; 0 for one that is free.
-    max_body_mb : int
-        Largest body of a request, unpacked, in MB.
-    """
-
-    host: str = LOOPBACK
-    port: Annotated[int, Meta(ge=0, le=65535)] = PORT
-    max_body_mb: Annotated[int, Meta(ge=1, le=4096)] = 64
-
-
-@dataclass(frozen=True)
-class GrpcConfig:
-    """Where to listen for gRPC.
-
-    Attributes
-    ----------
-    host : str
-        Address of this machine.
-    port : int
-        Port; 0 for one that is free.
-    max_message_mb : int
-        Largest message, unpacked, in MB.
-    """
-
-    host: str = LOOPBACK
-    port: Annotated[int, Meta(ge=0, le=65535)] = GRPC_PORT
-    max_message_mb: Annotated[int, Meta(ge=1, le=2047)] = 64
-
-
-@dataclass(frozen=True)
-class QueueConfig:
-    """How requests wait for a model.
-
-    Attributes
-    ----------
-    max_size : int
-        Requests that are waiting or answered at a time; further ones are refused.
-    timeout_ms : int
-        What has not begun to be computed after so many milliseconds is refused.
-    max_delay_us : int
-        Microseconds to wait for further requests that could share a run.
-    """
-
-    max_size: Annotated[int, Meta(ge=1, le=100_000)] = 128
-    timeout_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 10_000
-    max_delay_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """How to export what is no artifact; as the options of `tvm-sparse export` that are called so.
-
-    Attributes
-    ----------
-    seq_len, batch : str or int
-        The shapes; any by default.
-    sparsity, bs_r, bs_c, prune : float, int, int, str or None
-        The zeros to reach; without a sparsity the weights keep those they have.
-    select : str or None
-        What decides which layers run sparse.
-    build : {"sparse", "dense"}
-        Which build.
-    """
-
-    seq_len: str | int = "1:512"
-    batch: str | int = "1:32"
-    sparsity: Annotated[float, Meta(ge=0, le=1)] | None = None
-    bs_r: Annotated[int, Meta(ge=1)] | None = None
-    bs_c: Annotated[int, Meta(ge=1)] | None = None
-    prune: Literal["auto", "none", "random", "magnitude"] | None = None
-    select: Literal["auto", "threshold", "model", "measure"] | None = None
-    build: Literal["sparse", "dense"] = "sparse"
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """A model to serve.
-
-    Attributes
-    ----------
-    name : str
-        What requests call it.
-    model : str
-        Its artifact directory, or what `tvm-sparse run` takes: that is exported first.
-    task : str or None
-        What it is asked, a key of `text.pipelines.TEXT_TASKS`; None for what it is for.
-    route : str
-        POST /predict/<route> asks it too; its name if empty.
-    queue : QueueConfig
-        How requests wait.
-    options : dict
-        Of the task's pipeline, for every request.
-    export : ExportConfig or None
-        How to export it; needed where `model` is an id of the hub.
-    """
-
-    name: _Name
-    model: str
-    task: str | None = None
-    route: _Route = ""
-    queue: QueueConfig = QueueConfig()
-    options: dict[str, Any] = field(default_factory=dict)
-    export: ExportConfig | None = None
-
-    @property
-    def path(self) -> str:
-        """Where pipeline requests are posted: /predict/<route>."""
-        route = (self.route or self.name).strip("/")
-        return f"/{route}" if route.split("/")[0] == "predict" else f"/predict/{route}"
 
 
 @dataclass(frozen=True)
@@ -195,9 +68,9 @@ class ServeConfig:
         Where to listen for gRPC; None for nowhere.
     cores : int or None
         Threads for all kernels; None for every core.
-    streams : {"latency", "throughput", "auto"} or int
-        Runs at a time, which share the cores: one, one for each core, what was measured
-        to be best, or so many.
+    streams : {"shared", "latency", "throughput", "auto"} or int
+        Runs at a time, which share the cores: as many as wait, one, one for each core, what was
+        measured to be best, or so many.
     workers : int
         Processes that answer, which share the cores; streams are those of each.
     control : ControlConfig
@@ -207,12 +80,12 @@ class ServeConfig:
     """
 
     models: Annotated[tuple[ModelConfig, ...], Meta(min_length=1, max_length=1000)]
-    http: HttpConfig = HttpConfig()
+    http: HttpConfig = field(default_factory=HttpConfig)
     grpc: GrpcConfig | None = None
     cores: Annotated[int, Meta(ge=1, le=4096)] | None = None
-    streams: Literal["latency", "throughput", "auto"] | Annotated[int, Meta(ge=1, le=4096)] = (
-        "latency"
-    )
+    streams: (
+        Literal["shared", "latency", "throughput", "auto"] | Annotated[int, Meta(ge=1, le=4096)]
+    ) = "shared"
     workers: Annotated[int, Meta(ge=1, le=1024)] = 1
     control: ControlConfig = ControlConfig()
     log: LogConfig = LogConfig()
@@ -237,7 +110,9 @@ class ServeConfig:
         return shares_of_cores(cores, self.workers)
 
     def threads(self) -> tuple[int, int]:
-        """Return how many runs a process has at a time, and how many threads each has.
+        """Return how many streams a process has, and how many threads each has.
+
+        A run has one of them, those of `shared` excepted: it may have several.
 
         Raises
         ------
@@ -245,7 +120,7 @@ class ServeConfig:
             This machine has fewer cores, or fewer than workers or streams.
         """
         cores = min(count for count, _ in self.shares())
-        named = {"latency": 1, "throughput": cores, "auto": 1}
+        named = {"shared": cores, "latency": 1, "throughput": cores, "auto": 1}
         streams = named[self.streams] if isinstance(self.streams, str) else self.streams
         return streams, threads_of_each(streams, cores)
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.records.read import check_settings
 from tvm_sparse.records.yaml_file import read_yaml
-from tvm_sparse.serve.config import GrpcConfig, ModelConfig, ServeConfig
+from tvm_sparse.serve.address_config import GrpcConfig
+from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.deepsparse import from_deepsparse, is_deepsparse
+from tvm_sparse.serve.model_config import ModelConfig
 
 
 def read_config(path: str | os.PathLike[str]) -> tuple[ServeConfig, list[str]]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.serve.allowed_models import find_model
-from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig, check_names
+from tvm_sparse.serve.config import ServeConfig, check_names
 from tvm_sparse.serve.exported import find_artifact
+from tvm_sparse.serve.model_config import TENSORS, ModelConfig
 from tvm_sparse.serve.refusal import not_now, wrong
 from tvm_sparse.serve.sites import Site
 from tvm_sparse.serve.snapshots import Look, Snapshots, look_at

@@ -15,7 +15,7 @@ from tvm_sparse.runtime.on_texts import open_texts
 from tvm_sparse.serve.backends.registry import backend_of
 from tvm_sparse.serve.cards import Card, make_card
 from tvm_sparse.serve.check import check_model
-from tvm_sparse.serve.config import TENSORS, ModelConfig
+from tvm_sparse.serve.model_config import TENSORS, ModelConfig
 from tvm_sparse.serve.options import check_options
 from tvm_sparse.serve.pipeline_bodies import answer_body, count_texts, is_pipeline_body
 from tvm_sparse.serve.queued_model import QueuedModel

@@ -18,7 +18,7 @@ from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.host import detect_host
 from tvm_sparse.provenance import TVM, versions_of
 from tvm_sparse.runtime.metadata import METADATA_FILE, load_metadata
-from tvm_sparse.serve.config import ExportConfig, ModelConfig
+from tvm_sparse.serve.model_config import ExportConfig, ModelConfig
 from tvm_sparse.serve.snapshots import look_at
 from tvm_sparse.sources.presets import find_preset
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.serve.config import GrpcConfig, HttpConfig
+from tvm_sparse.serve.address_config import GrpcConfig, HttpConfig
 
 _BACKLOG = 2048
 

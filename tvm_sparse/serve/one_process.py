@@ -41,8 +41,11 @@ def run(config: ServeConfig, say: Callable[[str], None], path: str | None = None
         control = ModelControl(config, [HereSite(repository)], say, snapshots)
         repository.control = control
         loading = asyncio.create_task(load(control))
-        await server.serve([bound])
-        loading.cancel()
+        try:
+            await server.serve([bound])
+        finally:  # it may not even have begun
+            loading.cancel()
+            await asyncio.wait([loading])
 
     with listen(config.http) as bound, copies(config) as snapshots, warnings.catch_warnings():
         # Texts that were cut, and the like: nobody reads them here.

@@ -12,7 +12,8 @@ from tvm_sparse.config import MICRO_BATCH_TOKENS
 from tvm_sparse.errors import InputError
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.serve.backends.backend import Build
-from tvm_sparse.serve.streams import Lane, Streams
+from tvm_sparse.serve.lanes import Lane
+from tvm_sparse.serve.streams import Streams
 from tvm_sparse.serve.ticket import get_ticket
 
 Outputs = dict[str, Any]
@@ -41,8 +42,6 @@ class QueuedModel:
     def __init__(self, model: Build, streams: Streams, delay_s: float = 0.0) -> None:
         self._model, self._streams = model, streams
         self._ids = model.inputs[0].name
-        # More than this in a run makes it no faster, only later.
-        work = MICRO_BATCH_TOKENS * model.threads
         most = model.inputs[0].shape[0] if model.inputs[0].shape else 1
         # Of the model alone: what a lane holds must not hold the lane, so that a model that is
         # replaced goes with its last request.
@@ -50,14 +49,16 @@ class QueuedModel:
             partial(_run_sequences, model, self._ids),
             partial(_length, self._ids),
             most,
-            work,
+            MICRO_BATCH_TOKENS,  # more makes a run no faster, only later
             delay_s,
             tokens=partial(_tokens_of_sequences, model, self._ids),
+            own_threads=model.own_threads,
         )
         self.alone: Lane[_Sequence, Outputs] = Lane(
             partial(_run_rectangles, model),
             _no_length,
             tokens=partial(_tokens_of_rectangles, model, self._ids),
+            own_threads=model.own_threads,
         )
 
     @property
@@ -100,16 +101,16 @@ def _no_length(_inputs: _Sequence) -> int:
     return 0
 
 
-def _run_sequences(model: Build, ids: str, rows: list[_Sequence]) -> list[Outputs]:
+def _run_sequences(model: Build, ids: str, rows: list[_Sequence], threads: int) -> list[Outputs]:
     names = {name for row in rows for name in row} - {ids}
     if any(len(row) != len(names) + 1 for row in rows):
         raise InputError("sequences with different inputs cannot share a run")
     more = {name: [row[name] for row in rows] for name in names}
-    return model.run_ragged([row[ids] for row in rows], **more)
+    return model.on(threads).run_ragged([row[ids] for row in rows], **more)
 
 
-def _run_rectangles(model: Build, calls: list[_Sequence]) -> list[Outputs]:
-    return [model.run(**inputs) for inputs in calls]
+def _run_rectangles(model: Build, calls: list[_Sequence], threads: int) -> list[Outputs]:
+    return [model.on(threads).run(**inputs) for inputs in calls]
 
 
 def _tokens_of_sequences(model: Build, ids: str, rows: list[_Sequence]) -> tuple[int, int]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from tvm_sparse.serve.access_log import AccessLog
-from tvm_sparse.serve.config import TENSORS, ModelConfig, ServeConfig
+from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.deployment import Deployment, Route, deploy
+from tvm_sparse.serve.model_config import TENSORS, ModelConfig
 from tvm_sparse.serve.refusal import Refusal, not_now
 from tvm_sparse.serve.served_model import ServedModel
 from tvm_sparse.serve.statistics import ServerCounts, Statistics
@@ -50,7 +51,7 @@ class Repository:
     access_log : AccessLog or None
         Where requests are written down.
     threads, streams : int, Streams
-        Of a run, and where runs wait.
+        Of a run at most, and where runs wait.
     """
 
     expected: set[str] = field(default_factory=set)
@@ -80,8 +81,10 @@ class Repository:
         ConfigError
             See `ServeConfig.threads`.
         """
-        streams, self.threads = config.threads()
-        self.streams = Streams(streams)
+        streams, threads = config.threads()
+        shared = config.streams == "shared"
+        self.threads = streams * threads if shared else threads
+        self.streams = Streams(streams, threads, shared)
         self.config = config
         self.access_log = AccessLog(config.log) if config.log.access else None
 

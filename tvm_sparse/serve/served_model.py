@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from tvm_sparse.errors import ConfigError, InputError, TvmSparseError
 from tvm_sparse.serve.access_log import note
-from tvm_sparse.serve.config import QueueConfig
+from tvm_sparse.serve.at_once import Brief, Busy
+from tvm_sparse.serve.attempt import attempt
 from tvm_sparse.serve.inference import Request, check_inputs, check_outputs
 from tvm_sparse.serve.job_threads import JobThreads
+from tvm_sparse.serve.model_config import QueueConfig
 from tvm_sparse.serve.pace import Pace
-from tvm_sparse.serve.refusal import Refusal, canceled, not_now, too_late, wrong
+from tvm_sparse.serve.refusal import Refusal, canceled, not_now, too_late
 from tvm_sparse.serve.statistics import Statistics
 from tvm_sparse.serve.streams import Streams
 from tvm_sparse.serve.tensors import Tensor, TensorPlace
-from tvm_sparse.serve.ticket import Ticket, set_ticket
+from tvm_sparse.serve.ticket import Ticket
+from tvm_sparse.serve.timeout import Timeout
 
 Answer = TypeVar("Answer")
 Gone = Callable[[], Awaitable[Any]]
@@ -83,9 +84,32 @@ class ServedModel:
     ) -> None:
         self.name, self.signature, self.queue = name, signature, queue
         self.statistics, self.ready = statistics or Statistics(), False
-        self._pace = Pace()
+        self._pace, self._brief = Pace(), Brief()
         self._answer, self._streams = answer, streams
         self._workers = JobThreads(min(_THREADS, queue.max_size), f"tvm_sparse-{name}")
+
+    def check_room(self) -> None:
+        """Refuse a request that finds no place, before anything of it is read.
+
+        Raises
+        ------
+        Refusal
+            The model is not ready, or its queue is full.
+        """
+        try:
+            self._check_room()
+        except Refusal as error:
+            ticket = Ticket()
+            note(model=self.name, ticket=ticket)
+            self.statistics.refused(ticket, error.reason)
+            raise
+
+    def _check_room(self) -> None:
+        if not self.ready:
+            raise not_now(f"model '{self.name}' is not ready yet")
+        most = self.queue.max_size
+        if self.statistics.pending >= most:
+            raise not_now(f"model '{self.name}': exceeds maximum queue size {most}")
 
     def check(self, request: Request) -> None:
         """Refuse a request that does not fit the model.
@@ -99,7 +123,11 @@ class ServedModel:
         check_outputs(self.name, self.signature.outputs, request.outputs)
 
     async def infer(
-        self, request: Request, gone: Gone | None = None, left_s: float | None = None
+        self,
+        request: Request,
+        gone: Gone | None = None,
+        left_s: float | None = None,
+        who: Hashable = None,
     ) -> dict[str, Tensor]:
         """Return the outputs of a request that was checked.
 
@@ -112,6 +140,8 @@ class ServedModel:
             cancelled then.
         left_s : float or None
             Seconds in which the client wants an answer, None for any.
+        who : hashable
+            The connection of a small request, None of others; see `serve.at_once`.
 
         Raises
         ------
@@ -123,7 +153,9 @@ class ServedModel:
         if type(given) is int and given > 0:
             timeout_ms = min(timeout_ms, max(1, given // 1000))
         items = max((t.shape[0] for t in request.inputs.values() if t.shape), default=1)
-        return await self.work(lambda: self._answer(request), gone, timeout_ms, items, left_s)
+        return await self.work(
+            lambda: self._answer(request), gone, timeout_ms, items, left_s, who=who
+        )
 
     async def work(
         self,
@@ -133,6 +165,7 @@ class ServedModel:
         items: int = 1,
         left_s: float | None = None,
         ticket: Ticket | None = None,
+        who: Hashable = None,
     ) -> Answer:
         """Return what a job returns that asks the model, when its turn has come.
 
@@ -143,16 +176,11 @@ class ServedModel:
         Refusal
             The queue is full, its turn comes too late, the client left, or the job refuses.
         """
-        timeout = _Timeout((timeout_ms or self.queue.timeout_ms) / 1000, left_s)
+        timeout = Timeout((timeout_ms or self.queue.timeout_ms) / 1000, left_s)
         ticket, statistics = ticket or Ticket(), self.statistics
         note(model=self.name, ticket=ticket)
         try:
-            if not self.ready:
-                raise not_now(f"model '{self.name}' is not ready yet")
-            if statistics.pending >= self.queue.max_size:
-                raise not_now(
-                    f"model '{self.name}': exceeds maximum queue size {self.queue.max_size}"
-                )
+            self._check_room()
             pending = statistics.pending
             if left_s is not None and not self._pace.suffices(left_s, pending):
                 raise too_late(f"model '{self.name}': no answer is likely within {left_s:.3g} s")
@@ -162,7 +190,7 @@ class ServedModel:
                 )
             statistics.pending += 1
             try:
-                answer = await self._turn(ticket, job, gone, timeout)
+                answer = await self._turn(ticket, job, gone, timeout, who)
             finally:
                 statistics.pending -= 1
         except Refusal as error:
@@ -180,12 +208,26 @@ class ServedModel:
         ticket: Ticket,
         job: Callable[[], Answer],
         gone: Gone | None,
-        timeout: _Timeout,
+        timeout: Timeout,
+        who: Hashable,
     ) -> Answer:
+        alone = self._streams.askers.is_alone(who)
+        ticket.at_once = alone and bool(self._brief) and self._streams.idle
+        if ticket.at_once:
+            try:
+                answer, error = attempt(ticket, job)
+            except Busy:
+                ticket.at_once = False
+            else:
+                self._brief.worked(ticket)
+                if error is not None:
+                    raise error
+                return cast(Answer, answer)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Answer] = loop.create_future()
 
         def finish(answer: Any, error: Refusal | None) -> None:
+            self._brief.worked(ticket)
             if not done.done():
                 done.set_exception(error) if error else done.set_result(answer)
 
@@ -198,7 +240,7 @@ class ServedModel:
             drop(canceled("the client has left"))
 
         def run() -> None:
-            answer, error = _attempt(ticket, job)
+            answer, error = attempt(ticket, job)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(finish, answer, error)
 
@@ -232,39 +274,3 @@ class ServedModel:
         """Refuse what comes from now on, and let the threads end."""
         self.ready = False
         self._workers.close()
-
-
-@dataclass(frozen=True)
-class _Timeout:
-    """How long a request may wait for its turn: for its queue, and for its client."""
-
-    queue_s: float
-    left_s: float | None
-
-    @property
-    def seconds(self) -> float:
-        return self.queue_s if self.left_s is None else min(self.queue_s, self.left_s)
-
-    def refusal(self, model: str) -> Refusal:
-        message = f"model '{model}': request timed out after {self.seconds * 1000:.0f} ms"
-        return not_now(message) if self.seconds == self.queue_s else too_late(message)
-
-
-def _attempt(ticket: Ticket, job: Callable[[], Answer]) -> tuple[Answer | None, Refusal | None]:
-    """Return what a job returns, or why it is refused."""
-    if ticket.dropped is not None:
-        return None, ticket.dropped
-    ticket.wait_ns = time.perf_counter_ns() - ticket.arrived_ns  # for this thread
-    set_ticket(ticket)
-    try:
-        return job(), None
-    except Refusal as error:
-        return None, error.with_traceback(None)  # its frames hold the model
-    except (InputError, ConfigError) as error:
-        return None, wrong(str(error))
-    except TvmSparseError as error:
-        return None, Refusal(500, str(error), "BACKEND")
-    except Exception as error:  # the server goes on
-        return None, Refusal(500, f"{type(error).__name__}: {error}", "BACKEND")
-    finally:
-        set_ticket(None)

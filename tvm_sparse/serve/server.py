@@ -12,8 +12,8 @@ from typing import Any
 
 import uvicorn
 
+from tvm_sparse.serve.address_config import GrpcConfig, HttpConfig
 from tvm_sparse.serve.app import App
-from tvm_sparse.serve.config import GrpcConfig, HttpConfig
 from tvm_sparse.serve.repository import Repository
 
 #: Pooled clients keep connections for about a minute.

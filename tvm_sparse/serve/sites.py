@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from tvm_sparse.errors import ArtifactError, TvmSparseError
-from tvm_sparse.serve.config import ModelConfig
 from tvm_sparse.serve.job_threads import JobThreads
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.statistics import Statistics
 

@@ -2,7 +2,8 @@
 
 The kernel hands connections out among them: each has a socket of its own that listens at the
 address (SO_REUSEPORT). The supervisor keeps these open: connections to a process that has died wait
-for the one that takes its place, and only those are lost that it had accepted.
+for the one that takes its place, and only those are lost that it had accepted. A spare process has
+imported what a process needs, most of what it takes to start one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.control import ModelControl
 from tvm_sparse.serve.listening import hold, join, listen
 from tvm_sparse.serve.snapshots import Snapshots, copies
+from tvm_sparse.serve.spare import Spare
 from tvm_sparse.serve.statistics import counts_to
 from tvm_sparse.serve.watch import Watch
 from tvm_sparse.serve.worker_site import WorkerSite
@@ -62,6 +64,7 @@ class Supervisor:
         self._shares = config.shares()
         self._sites: list[WorkerSite] = []
         self._sockets: dict[int, socket.socket] = {}
+        self._spare = Spare(self._answer)
         self._control = ModelControl(config, [], say, snapshots)
 
     async def run(self) -> None:
@@ -82,6 +85,7 @@ class Supervisor:
         results = await asyncio.gather(*jobs, return_exceptions=True)
         for bound in self._sockets.values():
             bound.close()
+        self._spare.drop()
         await asyncio.gather(*(self._end(site) for site in self._sites))
         for one in results:
             if isinstance(one, Exception):
@@ -89,6 +93,8 @@ class Supervisor:
 
     async def _serve(self) -> None:
         """Start all processes, load the models, and keep both as they should be."""
+        for index in range(self._config.workers):
+            self._sockets[index] = listen(self._config.http, shared=True)
         self._sites = [self._start(index) for index in range(self._config.workers)]
         self._control.sites += self._sites
         await asyncio.gather(*(self._begin(*one) for one in enumerate(self._sites)))
@@ -97,6 +103,7 @@ class Supervisor:
         if any(site.talk.done() for site in self._sites):
             raise BuildError("a process that answers ended before its models had answered")
         self._say(f"ready: {', '.join(self._control.served)}")
+        self._spare.keep(self._sockets.values())
         jobs = [self._keep(index, site) for index, site in enumerate(self._sites)]
         if self._config.control.watch:
             jobs.append(Watch(self._control, self._path, self._say).run())
@@ -105,7 +112,7 @@ class Supervisor:
     def _start(self, index: int) -> WorkerSite:
         if index not in self._sockets:
             self._sockets[index] = listen(self._config.http, shared=True)
-        site = WorkerSite(self._answer, self._sockets[index])
+        site = self._spare.take(self._sockets.values())
         self._say(f"worker {index}: process {site.process.pid}")
         return site
 
@@ -113,7 +120,7 @@ class Supervisor:
         """Tell a process what it is for."""
         cores, pinned = self._shares[index]
         config = msgspec.to_builtins(replace(self._config, workers=1, cores=cores))
-        await site.ask("begin", config=config, cores=pinned, first=first)
+        await site.begin(self._sockets[index], config=config, cores=pinned, first=first)
 
     async def _keep(self, index: int, site: WorkerSite) -> None:
         """Start a process again whenever it has ended."""
@@ -128,6 +135,7 @@ class Supervisor:
             self._say(f"worker {index}: process {site.process.pid} ended with {how}")
             deaths = 1 if time.monotonic() - born > _YOUNG_S else deaths + 1
             if deaths > 1:
+                self._spare.drop()
                 self._sockets.pop(index).close()  # what comes goes to the others
                 await asyncio.sleep(min(_LONGEST_WAIT_S, 0.1 * 2 ** min(deaths, 10)))
             site = self._sites[index] = await self._again(index)
@@ -147,6 +155,7 @@ class Supervisor:
             await site.ask("listen")
             if not site.talk.done():
                 self._say(f"worker {index}: answers")
+                self._spare.keep(self._sockets.values())
         except TvmSparseError as error:
             self._say(f"worker {index}: {error}")
             site.process.kill()

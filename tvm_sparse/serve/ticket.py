@@ -17,6 +17,8 @@ class Ticket:
     ----------
     arrived_ns : int
         When it came, by `time.perf_counter_ns`.
+    at_once : bool
+        Whether it is answered in the event loop, which may not wait.
     started : bool
         Whether some of it was computed: from then on it is neither late nor dropped.
     dropped : Refusal or None
@@ -28,6 +30,7 @@ class Ticket:
     """
 
     arrived_ns: int = field(default_factory=time.perf_counter_ns)
+    at_once: bool = False
     started: bool = False
     dropped: Refusal | None = None
     wait_ns: int = 0

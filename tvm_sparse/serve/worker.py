@@ -1,4 +1,4 @@
-"""A process that answers, one of several: `python -m tvm_sparse.serve.worker FD LISTENING`.
+"""A process that answers, one of several: `python -m tvm_sparse.serve.worker FD LISTENING...`.
 
 It serves what the supervisor tells it to, and asks the supervisor for what concerns all of them.
 """
@@ -18,7 +18,8 @@ import uvloop
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.records.read import check_settings
-from tvm_sparse.serve.config import ModelConfig, ServeConfig
+from tvm_sparse.serve.config import ServeConfig
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.peer import GoneError, Peer
 from tvm_sparse.serve.refusal import not_now
 from tvm_sparse.serve.repository import Repository
@@ -67,10 +68,10 @@ class Worker:
     connection : socket
         To the supervisor.
     listening : socket
-        Where requests come.
+        Where requests come, to one of them.
     """
 
-    def __init__(self, connection: socket.socket, listening: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *listening: socket.socket) -> None:
         self._listening = listening
         self._peer = Peer(connection, self._answer)
         self._repository = Repository(control=FarControl(self._peer))
@@ -105,8 +106,13 @@ class Worker:
             await getattr(site, what)(**fields)
         return None
 
-    def _begin(self, config: dict[str, Any], cores: list[int], first: bool) -> None:
-        """Take note of what will be served, on which cores, and whether it is waited for."""
+    def _begin(self, place: int, config: dict[str, Any], cores: list[int], first: bool) -> None:
+        """Take note of where to listen, what will be served, on which cores, and who waits."""
+        here = self._listening[place]
+        for bound in self._listening:
+            if bound is not here:
+                bound.close()
+        self._listening = (here,)
         if cores:
             os.sched_setaffinity(0, cores)
         self._config = check_settings(config, ServeConfig, "worker", ConfigError)
@@ -119,7 +125,7 @@ class Worker:
         assert self._config is not None
         config = self._config
         self._serving = Server(self._repository, config.http, config.grpc, shared=True)
-        self._server = asyncio.create_task(self._serving.serve([self._listening]))
+        self._server = asyncio.create_task(self._serving.serve(list(self._listening)))
         while not (self._serving.started or self._server.done()):
             await asyncio.sleep(0.002)
         if self._server.done():

@@ -12,7 +12,7 @@ import msgspec
 
 from tvm_sparse.errors import BuildError
 from tvm_sparse.processes.start import start
-from tvm_sparse.serve.config import ModelConfig
+from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.peer import Answer, GoneError, Peer
 from tvm_sparse.serve.statistics import Statistics, counts_from, counts_to
 
@@ -26,8 +26,8 @@ class WorkerSite:
     ----------
     answer : callable
         Answers what it asks.
-    listening : socket
-        Where requests come.
+    listening : collection of socket
+        Where requests come: it is told later at which of them it answers.
 
     Raises
     ------
@@ -35,12 +35,13 @@ class WorkerSite:
         It cannot be started.
     """
 
-    def __init__(self, answer: Answer, listening: socket.socket) -> None:
+    def __init__(self, answer: Answer, listening: Collection[socket.socket]) -> None:
+        self._listening = tuple(listening)
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as stack:
             stack.enter_context(ours)
             try:
-                self.process = start(_MODULE, theirs, stack, kept=[listening])
+                self.process = start(_MODULE, theirs, stack, kept=self._listening)
             except OSError as error:
                 raise BuildError(f"a process that answers cannot be started: {error}") from None
             self._open = stack.pop_all()
@@ -51,6 +52,10 @@ class WorkerSite:
     def close(self) -> None:
         """End it, whatever it does."""
         self._open.close()
+
+    async def begin(self, listening: socket.socket, **fields: Any) -> None:
+        """Tell it what it is for, and at which of its sockets it will answer."""
+        await self.ask("begin", place=self._listening.index(listening), **fields)
 
     async def ask(self, what: str, **fields: Any) -> Any:
         """Have it do something."""

@@ -24,7 +24,13 @@ class Build(Runnable, Protocol):
 
     @property
     def threads(self) -> int:
-        """Threads of a run."""
+        """Threads of a run, at most."""
+
+    def own_threads(self) -> None:
+        """Have the calling thread run it without handing runs to another one, where that helps."""
+
+    def on(self, threads: int) -> Runnable:
+        """Return the same model on fewer threads, as far as that can be had."""
 
 
 @dataclass(frozen=True)

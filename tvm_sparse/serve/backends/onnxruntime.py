@@ -6,6 +6,7 @@ makes one from the weights of a checkpoint.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ class OnnxModel:
 
     Parameters
     ----------
+    directory : Path
+        Where it is.
     metadata : ArtifactMetadata
         Of its directory.
     session : onnxruntime.InferenceSession
@@ -38,12 +41,28 @@ class OnnxModel:
         Threads of a run.
     """
 
-    def __init__(self, metadata: ArtifactMetadata, session: Any, threads: int) -> None:
+    def __init__(
+        self, directory: Path, metadata: ArtifactMetadata, session: Any, threads: int
+    ) -> None:
         self.threads = threads
+        self._directory, self._lock = directory, threading.Lock()
+        self._on_others: dict[int, OnnxModel] = {}
         self._session = session
         self._shapes = shapes_of(metadata, threads, check_ids=True)
         self.inputs: tuple[TensorSpec, ...] = self._shapes.inputs
         self.outputs: tuple[TensorSpec, ...] = self._shapes.outputs
+
+    def own_threads(self) -> None:
+        """Do nothing: threads belong to the session."""
+
+    def on(self, threads: int) -> OnnxModel:
+        """Return the graph in a session of so many threads, which has weights of its own."""
+        if threads == self.threads:
+            return self
+        with self._lock:
+            if threads not in self._on_others:
+                self._on_others[threads] = load(self._directory, threads)
+            return self._on_others[threads]
 
     def run(self, **inputs: Any) -> Outputs:
         """Return the outputs of sequences of one length.
@@ -104,7 +123,7 @@ def load(directory: Path, threads: int) -> OnnxModel:
     session = onnxruntime.InferenceSession(
         str(directory / GRAPH_FILE), options, providers=["CPUExecutionProvider"]
     )
-    return OnnxModel(metadata, session, threads)
+    return OnnxModel(directory, metadata, session, threads)
 
 
 ONNXRUNTIME = Backend(lambda _metadata: check_dependencies(ONNX), load)

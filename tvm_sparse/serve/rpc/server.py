@@ -5,7 +5,7 @@ from __future__ import annotations
 from grpc import aio
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.serve.config import GrpcConfig
+from tvm_sparse.serve.address_config import GrpcConfig
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.rpc.service import Service
 
