@@ -1,4 +1,8 @@
-"""Clients for `soak_serve.py`: they compare every answer, and count what else happens."""
+"""Clients for `soak_serve.py`: they compare every answer, and count what else happens.
+
+Where all processes are stopped for a while, as when a machine sleeps, time-outs are over at once
+afterwards, the server's for connections that nobody uses among them. That is told apart.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,17 @@ import http.client
 import json
 import random
 import threading
+import time
 from collections import Counter
 
 import numpy as np
 
 #: Of numbers that are the same, computed on other threads.
 TOLERANCE = 1e-4
+#: Of the clients, and of what they wait for.
+PATIENCE_S = 60.0
+#: Seconds between looks at the clock, and how many tell of a stop.
+_LOOK_S, _STOP_S = 0.2, 5.0
 
 
 class Clients:
@@ -23,6 +32,22 @@ class Clients:
         self.examples: list[str] = []
         self.ends = threading.Event()
         self._lock = threading.Lock()
+        self.stopped_s, self._resumed = 0.0, -PATIENCE_S
+
+    def watch(self) -> None:
+        """Take note of how long this process was stopped, until told to end."""
+        last = time.monotonic()
+        while not self.ends.wait(_LOOK_S):
+            now = time.monotonic()
+            if now - last > _STOP_S:
+                self.stopped_s += now - last
+                self._resumed = now
+                self.count("stops")
+            last = now
+
+    def _was_stopped(self) -> bool:
+        time.sleep(2 * _LOOK_S)  # for `watch` to see it
+        return time.monotonic() < self._resumed + _STOP_S
 
     def count(self, what: str, example: object = "") -> None:
         """Count something, and keep an example of it."""
@@ -36,7 +61,7 @@ class Clients:
         rng, connection = random.Random(seed), None
         while not self.ends.is_set():
             if connection is None:
-                connection = http.client.HTTPConnection(self.address, timeout=60)
+                connection = http.client.HTTPConnection(self.address, timeout=PATIENCE_S)
             number = rng.randrange(len(texts))
             model = rng.choice(["steady", "swapped"])
             try:
@@ -51,11 +76,15 @@ class Clients:
                 data = response.read()
             except (OSError, http.client.HTTPException) as error:
                 refused = isinstance(error, ConnectionRefusedError)
-                self.count("refused connection" if refused else "closed connection", error)
+                what = "refused connection" if refused else "closed connection"
+                self.count("after a stop" if self._was_stopped() else what, error)
                 connection.close()
                 connection = None
                 if refused and self.ends.wait(0.01):
                     return
+                continue
+            if response.status == 503 and self._was_stopped():
+                self.count("after a stop", data)
                 continue
             if response.status != 200:
                 self.count(f"status {response.status}", data)

@@ -104,7 +104,7 @@ def soak(
     """Return what was wrong."""
     asking = Clients(server.address, wanted, plan.pause_s)
     threads = [threading.Thread(target=asking.run, args=(n, texts)) for n in range(plan.clients)]
-    for thread in threads:
+    for thread in (*threads, threading.Thread(target=asking.watch)):
         thread.start()
     start, samples, killed, back_s = time.monotonic(), [], 0, [0.0]
     for number in range(1, plan.reloads + 1):
@@ -112,7 +112,7 @@ def soak(
         if number % 20 == 10:
             server.break_it()
         if killed < plan.kills and number * plan.kills >= (killed + 1) * plan.reloads * 0.9:
-            back_s.append(kill(server, killed % (len(server.processes()) - 1)))
+            back_s.append(kill(server, killed % server.config["workers"]))
             killed += 1
         if number % 2 == 0:  # both names have the same build
             time.sleep(0.3)  # those that the old one answers still have it
@@ -121,7 +121,8 @@ def soak(
         if number % max(2, plan.reloads // 10 // 2 * 2) == 0:
             told = {name: round(value, 1) for name, value in samples[-1].items()}
             click.echo(f"{time.monotonic() - start:6.0f} s, {number} reloads: {told}", err=True)
-        time.sleep(max(0.0, due - time.monotonic()))
+        while (left_s := due + asking.stopped_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, 1.0))
     before_end = asking.counts.copy()
     server.process.send_signal(signal.SIGTERM)
     status = server.process.wait(90)
@@ -144,7 +145,7 @@ def soak(
 def kill(server: Server, index: int) -> float:
     """Kill a worker, and return the seconds until its place is taken."""
     after, start = len(server.said), time.monotonic()
-    os.kill(server.processes()[1 + index], signal.SIGKILL)
+    os.kill(server.worker(index), signal.SIGKILL)
     server.wait_for(": answers", after)
     return time.monotonic() - start
 
@@ -180,7 +181,8 @@ def lost(
     if before_end["closed connection"] > in_flight:
         faults.append(f"{before_end['closed connection']} closed connections")
     # A client that left may have been answered before that was seen.
-    unseen = logged[200] - counts["answered"] - counts["wrong"] - counts["left"]
+    seen = ("answered", "wrong", "left", "after a stop")
+    unseen = logged[200] - sum(counts[one] for one in seen)
     if unseen > in_flight:
         faults.append(f"{unseen} answers that nobody got")
     wrong = {k: v for k, v in counts.items() if k.startswith("status") or k == "wrong"}

@@ -14,10 +14,9 @@ from typing import Any
 
 import click
 import yaml
+from soak_clients import PATIENCE_S
 
 WAYS = ("request", "directory", "configuration")
-#: A reload of a changed file takes two looks at it.
-PATIENCE_S = 60.0
 
 
 class Server:
@@ -63,24 +62,30 @@ class Server:
 
     def wait_for(self, text: str, after: int = 0) -> str:
         """Return a line with a text, when it has been said after so many others."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline and self.process.poll() is None:
+        for _ in range(round(PATIENCE_S / 0.02)):  # by no clock: all may be stopped meanwhile
             for line in self.said[after:]:
                 if text in line:
                     return line
+            if self.process.poll() is not None:
+                break
             time.sleep(0.02)
         raise click.ClickException(f"it never said {text!r}: {self.said[-5:]}")
 
     def processes(self) -> list[int]:
-        """Those that answer, and the one that keeps them."""
+        """Those that answer, the one that keeps them, and the spare one."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [self.process.pid, *map(int, children.read_text().split())]
+
+    def worker(self, index: int) -> int:
+        """Return the number of a process that answers."""
+        lines = [one for one in self.said if one.startswith(f"worker {index}: process")]
+        return int(next(one for one in lines[::-1] if "ended" not in one).split()[-1])
 
     def reload(self, way: str, build: Path) -> None:
         """Have `swapped` be another build, and wait until it is."""
         after = len(self.said)
         if way == "request":
-            connection = http.client.HTTPConnection(self.address, timeout=60)
+            connection = http.client.HTTPConnection(self.address, timeout=600)
             self._place(build)
             connection.request("POST", "/v2/repository/models/swapped/load", "{}")
             response = connection.getresponse()

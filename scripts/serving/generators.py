@@ -17,6 +17,8 @@ import click
 import numpy as np
 
 _ASK = Path(__file__).with_name("ask.lua")
+#: Between connections that h2load opens.
+_STEP_MS = 5
 
 
 @dataclass(frozen=True)
@@ -106,13 +108,17 @@ def h2load(
 ) -> list[Answer]:
     """Ask so many times a second over so many connections; return every answer.
 
-    A connection asks again when it was answered: those that wait ask less often.
+    Connections start one after the other, so that requests come evenly; otherwise all of them ask
+    at the same moments. One asks again when it was answered: those that wait ask less often.
     """
     log.unlink(missing_ok=True)
     url = f"http://{address}/v2/models/{model}/infer"
-    command = ["h2load", "--h1", "-t1", f"-c{clients}", f"--duration={round(seconds)}"]
-    more = [f"--rps={rate / clients:.4f}", f"--log-file={log}", "-d", str(body)]
-    subprocess.run([*command, *more, url], capture_output=True, text=True, check=True)
+    each = rate / clients  # of a connection, a second
+    starting = max(1, round(clients * each * _STEP_MS / 1000))
+    command = ["h2load", "--h1", "-t1", f"-c{clients}", f"-n{round(rate * seconds)}"]
+    even = [f"-r{starting}", f"--rate-period={_STEP_MS}ms", f"--rps={each:.4f}"]
+    more = [f"--log-file={log}", "-d", str(body)]
+    subprocess.run([*command, *even, *more, url], capture_output=True, text=True, check=True)
     rows = (line.split("\t") for line in log.read_text().splitlines())
     return [Answer(int(row[0]) / 1e6, int(row[1]), int(row[2]) / 1e3) for row in rows]
 

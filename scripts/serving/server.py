@@ -20,7 +20,8 @@ import click
 
 _ECHO = """
 import sys, uvloop
-from tvm_sparse.serve.config import HttpConfig, QueueConfig
+from tvm_sparse.serve.address_config import HttpConfig
+from tvm_sparse.serve.model_config import QueueConfig
 from tvm_sparse.serve.listening import listen
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.served_model import ServedModel, Signature
