@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Sandbox, command
+from running_server import until
 from serving_process import Asking, Serving, serving, write_config
 
 from tvm_sparse.host import available_cores, shares_of_cores
@@ -27,6 +28,11 @@ TEXTS = {"inputs": "the red bird"}
 def counted(one: Serving, name: str) -> int:
     (row,) = one.ask(f"/v2/models/{name}/stats")[1]["model_stats"]
     return row["inference_stats"]["success"]["count"]
+
+
+def children(process: int) -> set[int]:
+    """The processes that one has started."""
+    return set(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
 
 
 def mapped(process: int) -> set[str]:
@@ -59,8 +65,10 @@ def test_workers_are_one_server(tmp_path, artifacts) -> None:
 
         with ExitStack() as stack:
             asking = [stack.enter_context(Asking(one, "/predict/x", body)) for _ in range(3)]
+            (spare,) = children(one.process.pid) - {first, second}
             os.kill(first, signal.SIGKILL)
             one.said(f"worker 0: process {first} ended with signal 9")
+            one.said(f"worker 0: process {spare}")
             one.said("worker 0: answers")
             assert {one.ask("/predict/x", body)[0] for _ in range(12)} == {200}
         # Those in flight when a process dies: one error each.
@@ -68,11 +76,13 @@ def test_workers_are_one_server(tmp_path, artifacts) -> None:
         assert counted(one, "embed") == 30
         assert one.ask("/v2/repository/models/classes/unload", {}) == (200, "")
         assert {one.ask("/predict/x", body)[0] for _ in range(12)} == {404}
+        until(lambda: len(children(one.process.pid)) == 3)
+        (another,) = children(one.process.pid) - {spare, second}
         one.process.terminate()
         one.process.wait(60)
         assert one.lines[-1] == "ended"
     assert one.process.returncode == 0
-    assert not Path(f"/proc/{second}").exists()
+    assert [pid for pid in (second, another) if Path(f"/proc/{pid}").exists()] == []
 
 
 def test_a_model_that_cannot_be_loaded_ends_all_workers(tmp_path, artifacts) -> None:

@@ -31,6 +31,7 @@ from tvm_sparse.serve.messages import (
     respond,
     to_json,
 )
+from tvm_sparse.serve.protocol import refuse
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.served_model import ServedModel
@@ -38,6 +39,8 @@ from tvm_sparse.serve.ticket import Ticket
 
 _BINARY_TYPE = b"application/octet-stream"
 _MODELS = ["v2", "models"]
+#: Around the name of a model, in an address without versions.
+_PLAIN = (b"/v2/models/", b"/infer")
 
 
 class App:
@@ -53,6 +56,27 @@ class App:
 
     def __init__(self, repository: Repository, most_bytes: int) -> None:
         self._repository, self._most_bytes = repository, most_bytes
+
+    def refusal(self, method: bytes, url: bytes) -> bytes | None:
+        """Return the answer to a request for a model whose queue is full; None for all others.
+
+        Parameters
+        ----------
+        method, url : bytes
+            Of the request; what is not written plainly, or to be logged, goes the longer way.
+        """
+        if method != b"POST" or self._repository.access_log is not None:
+            return None
+        if not (url.startswith(_PLAIN[0]) and url.endswith(_PLAIN[1])):
+            return None
+        model = self._repository.models.get(url[len(_PLAIN[0]) : -len(_PLAIN[1])].decode("latin-1"))
+        if model is None:
+            return None
+        try:
+            model.check_room()
+        except Refusal as error:
+            return refuse(to_json({"error": error.message}))
+        return None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -14,6 +14,7 @@ import uvicorn
 
 from tvm_sparse.serve.address_config import GrpcConfig, HttpConfig
 from tvm_sparse.serve.app import App
+from tvm_sparse.serve.protocol import Protocol
 from tvm_sparse.serve.repository import Repository
 
 #: Pooled clients keep connections for about a minute.
@@ -49,7 +50,7 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         self._calls: Any = None  # what answers them, once it does
         settings = uvicorn.Config(
             App(repository, http.max_body_mb << 20),
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="off",
             interface="asgi3",
