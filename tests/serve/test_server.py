@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import http.client
 import json
+import re
 import socket
 import threading
 import urllib.request
@@ -127,6 +128,23 @@ def test_who_finds_no_place_is_refused_before_its_body_has_come() -> None:
         slow.go.set()
         assert read(asked)[0] == 200
         assert slow.served.statistics.failures == {"REJECTED": 1}
+
+
+def test_answers_keep_the_order_of_requests_on_a_connection_when_there_is_no_place() -> None:
+    slow = Slow(max_size=1)
+    with serving(slow) as server:
+        asked = send(server.address, 3)
+        until(slow.begun.is_set)
+        head = b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n"
+        infer = b"POST /v2/models/slow/infer HTTP/1.%d\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}"
+        with socket.create_connection(asked.getpeername(), timeout=30) as other:
+            other.sendall(head + infer % 1 + infer % 1 + head + infer % 0)
+            found = b"".join(iter(lambda: other.recv(1 << 16), b""))  # the last one closes it
+        assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"503", b"503", b"200", b"503"]
+        assert found.count(b"connection: close") == 1
+        slow.go.set()
+        assert read(asked)[0] == 200
+        assert slow.served.statistics.failures == {"REJECTED": 3}
 
 
 def test_what_is_under_way_is_answered_at_the_end() -> None:

@@ -64,6 +64,12 @@ class Served(TensorFlowModel):
     def computed_tokens(self, lengths: list[int]) -> int:
         return BATCH * SEQ_LEN * len(lengths)
 
+    def own_threads(self) -> None:
+        """TensorFlow has its own."""
+
+    def on(self, threads: int) -> Served:
+        return self
+
 
 def write_served(checkpoint: Path, folder: Path) -> Path:
     """Write the directory of a served checkpoint."""
