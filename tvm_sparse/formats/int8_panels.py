@@ -26,7 +26,7 @@ from tvm_sparse.target import CpuTarget
 _ROWS = {
     ("exact", 16): 4,
     ("exact", 32): 11,
-    ("fast", 16): 3,
+    ("fast", 16): 2,
     ("fast", 32): 6,
     ("vnni", 16): 6,
     ("vnni", 32): 12,

@@ -107,27 +107,42 @@ def quantize_rows(
             words.reshape(-1, WORD), grade, np.arange(rows + 1, dtype=np.int64) * count
         )
         return values.reshape(words.shape), scales
-    row_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    finest = _highest(np.abs(words).max(axis=1, initial=0), row_of, len(starts) - 1) / MOST_WEIGHT
-    if not grade.span:
-        scales = _settled(finest)
-        return _rounded(words, scales[row_of]), scales
-    sums, owners = _sums(words, row_of, starts, grade)
-    largest = _highest(sums, owners, len(starts) - 1)
+    rows = len(starts) - 1
+    row_of = np.repeat(np.arange(rows), np.diff(starts))
+    finest = _highest(np.abs(words).max(axis=1, initial=0), row_of, rows) / MOST_WEIGHT
+    scales = _settled(finest)
+    if grade.span:
+        _prove(scales, words, row_of, starts, grade)
+    return _rounded(words, scales[row_of]), scales
+
+
+def _prove(
+    scales: NDArray[np.float32],
+    words: NDArray[Any],
+    row_of: NDArray[Any],
+    starts: NDArray[Any],
+    grade: Grade,
+) -> None:
+    """Make the scales of rows coarser until none of their sums can overflow."""
+    rows = len(scales)
+    spans = _spans(row_of, starts, grade)
+    sums, owners = _sums(words, spans, row_of)
+    largest = _highest(sums, owners, rows)
     # Rounding adds half to each of the products in a sum at most: with the last scale none is more
-    # than may be, whatever they are; below the first one the largest is, whatever they are.
+    # than may be, whatever they are; with any above the first one the largest is.
     half = grade.span
-    trials = 1.0 / np.linspace(MOST_SUM + half, MOST_SUM - half, _TRIALS)
-    scales = _settled(np.maximum(finest, largest * np.float32(trials[0])))
-    values = _rounded(words, scales[row_of])
-    for trial in trials[1:]:
-        over = overflowing(values, grade, starts)
-        if not over.any():
-            break
-        scales[over] = np.maximum(finest, largest * np.float32(trial))[over]
-        again = over[row_of]
-        values[again] = _rounded(words[again], scales[row_of[again]])
-    return values, scales
+    trials = np.linspace(MOST_SUM + half, MOST_SUM - half, _TRIALS)
+    # What may overflow with some of these scales: few sums of all.
+    is_high = sums >= largest[owners] * np.float32(trials[-1] / trials[0] * (1 - 1e-6))
+    chosen = np.repeat(is_high, np.diff(np.append(_firsts(spans), len(spans))))
+    words, spans, row_of = words[chosen], spans[chosen], row_of[chosen]
+    finest = scales.copy()
+    over = np.ones(rows, np.bool_)
+    for trial in trials:
+        coarser = np.maximum(finest, _settled(largest * np.float32(1 / trial)))
+        scales[over] = np.where(largest > 0, coarser, finest)[over]
+        found, owners = _sums(_rounded(words, scales[row_of]).astype(np.int16), spans, row_of)
+        over = _highest(found, owners, rows) > MOST_SUM
 
 
 def overflowing(
@@ -146,7 +161,8 @@ def overflowing(
     if not grade.span:
         return np.zeros(rows, np.bool_)
     row_of = np.repeat(np.arange(rows), np.diff(starts))
-    sums, owners = _sums(values.astype(np.int16), row_of, starts, grade)
+    spans = _spans(row_of, starts, grade)
+    sums, owners = _sums(values.astype(np.int16), spans, row_of)
     return _highest(sums, owners, rows) > MOST_SUM
 
 
@@ -155,33 +171,37 @@ def as_words(values: NDArray[np.int8]) -> NDArray[np.int32]:
     return np.ascontiguousarray(values).view("<i4")[..., 0].astype(np.int32, copy=False)
 
 
+def _spans(row_of: NDArray[Any], starts: NDArray[Any], grade: Grade) -> NDArray[Any]:
+    """Return an ascending number for the span of each word: they are counted in each row anew."""
+    within = (np.arange(len(row_of)) - starts[row_of]) // grade.span
+    return row_of * (len(row_of) + 1) + within
+
+
 def _sums(
-    words: NDArray[Any], row_of: NDArray[Any], starts: NDArray[Any], grade: Grade
+    words: NDArray[Any], spans: NDArray[Any], row_of: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the largest of the sums of one sign that meet in 16 bits, by span, and their rows."""
     # An instruction adds the products of a word in two pairs.
     pairs = words.reshape(-1, 2, 2)
-    ups = np.maximum(pairs, 0).sum(axis=2)
-    downs = np.maximum(-pairs, 0).sum(axis=2)
-    if grade.span == 1:
-        return np.maximum(ups, downs).max(axis=1, initial=0), row_of
-    # Spans are counted from the first word of a row.
-    span = (np.arange(len(words)) - starts[row_of]) // grade.span
-    is_first = np.ones(len(words), np.bool_)
-    is_first[1:] = (np.diff(row_of) != 0) | (np.diff(span) != 0)
-    firsts = np.flatnonzero(is_first)
-    if not len(firsts):
-        return np.zeros(0, words.dtype), row_of
-    totals = np.maximum(np.add.reduceat(ups, firsts), np.add.reduceat(downs, firsts))
-    return totals.max(axis=1), row_of[firsts]
+    ups = np.maximum(pairs, 0).sum(axis=2, dtype=words.dtype)
+    downs = ups - pairs.sum(axis=2, dtype=words.dtype)
+    firsts = _firsts(spans)
+    if len(firsts) < len(words):
+        ups, downs = (np.add.reduceat(part, firsts, dtype=words.dtype) for part in (ups, downs))
+    return np.maximum(ups, downs).max(axis=1, initial=0), row_of[firsts]
+
+
+def _firsts(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return where ascending numbers change."""
+    return np.flatnonzero(np.diff(numbers, prepend=-1))
 
 
 def _highest(values: NDArray[Any], owners: NDArray[Any], rows: int) -> NDArray[Any]:
     """Return the highest value of each row, 0 of one without: owners ascend."""
     found = np.zeros(rows, values.dtype)
-    if len(values):
-        present, firsts = np.unique(owners, return_index=True)
-        found[present] = np.maximum.reduceat(values, firsts)
+    firsts = _firsts(owners)
+    if len(firsts):
+        found[owners[firsts]] = np.maximum.reduceat(values, firsts)
     return found
 
 
