@@ -97,7 +97,7 @@ def copy(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> It
     [
         ("tiles.py", {*COMPILING, "machine"}),
         ("kernels/attention.py", COMPILING),
-        ("importers/raising/gelu.py", {"import tensorflow", "import torch"}),
+        ("importers/raising/gelu.py", {"import onnx", "import tensorflow", "import torch"}),
         ("bench/worker.py", {"measurement"}),
         ("cli/main.py", set()),
         ("errors.py", set()),

@@ -18,7 +18,7 @@ WeightsPolicy = Literal["auto", "checkpoint", "random"]
 PruneMethod = Literal["auto", "none", "random", "magnitude"]
 SelectMethod = Literal["auto", "threshold", "model", "measure"]
 InputForm = Literal["full", "single"]
-ImporterChoice = Literal["auto", "tensorflow", "torch"]
+ImporterChoice = Literal["auto", "tensorflow", "torch", "onnx"]
 #: The importer that a spec asks for if it asks for none.
 AUTO = "auto"
 

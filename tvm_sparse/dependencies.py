@@ -121,6 +121,25 @@ TORCH = (
         "torch",
     ),
 )
+#: What an import of an ONNX file depends on.
+ONNX_FILES = (
+    Requirement(
+        ("onnx",),
+        (1, 17),
+        _NO_LIMIT,
+        "onnx>=1.17",
+        "graphs are read with it",
+        "onnx",
+    ),
+    Requirement(
+        ("onnxruntime",),
+        (1, 20),
+        _NO_LIMIT,
+        "onnxruntime>=1.20",
+        "builds are compared with what it computes",
+        "onnx",
+    ),
+)
 #: What reads, keeps and prunes weights, whichever importer is used.
 WEIGHTS = (
     Requirement(
@@ -186,6 +205,7 @@ BATCH = (
 _PURPOSES = {
     IMPORTING: "importing and pruning models needs the extra '{}', running exported ones does not",
     "torch": "importing models from PyTorch needs the extra '{}'",
+    "onnx": "importing ONNX files needs the extra '{}'",
     "serve": "serving needs the extra '{}'",
     "peers": "serving ONNX graphs needs the extra '{}'",
     "batch": "answering files of texts needs the extra '{}'",

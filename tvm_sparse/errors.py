@@ -57,7 +57,11 @@ class CheckpointError(FrontendError):
 
 
 #: What lists the operators of a framework that are imported.
-_PAGES = {"TensorFlow": "docs/supported-ops.md", "ATen": "docs/supported-aten-ops.md"}
+_PAGES = {
+    "TensorFlow": "docs/supported-ops.md",
+    "ATen": "docs/supported-aten-ops.md",
+    "ONNX": "docs/supported-onnx-ops.md",
+}
 
 
 class UnsupportedOpError(FrontendError):

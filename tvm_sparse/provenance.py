@@ -24,6 +24,9 @@ ENTRIES = {
     "import torch": (
         *("importers.worker", "importers.torch.importer", "importers.torch.export.worker"),
     ),
+    "import onnx": (
+        *("importers.worker", "importers.onnx.importer", "importers.onnx.prepare.worker"),
+    ),
     "build": ("compiler.build_cache",),
     "machine": ("bench.machine",),
     "kernel": ("tuning.micro_benchmark",),

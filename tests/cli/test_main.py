@@ -180,7 +180,9 @@ def test_wrong_versions_are_one_line(invoke, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(dependencies, "RUNTIME", ())
     wrong = dependencies.Requirement(("click",), (0,), (1,), "click<1", "it is only a test")
     check = dependencies.check_dependencies
-    monkeypatch.setattr("tvm_sparse.cli.run.check_dependencies", lambda: check([wrong]))
+    monkeypatch.setattr(
+        "tvm_sparse.importers.import_model.check_dependencies", lambda *_: check([wrong])
+    )
     result = invoke("run", "--model", "bert-tiny", "--cache-dir", tmp_path)
     assert result.code == 2
     assert result.err.startswith("error: installed packages do not work together: click ")

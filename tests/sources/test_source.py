@@ -108,7 +108,7 @@ def test_hdf5_weights(checkpoint):
         ("adapter_model.safetensors", "an adapter, no model"),
         ("flax_model.msgpack", "Flax's format"),
         ("saved_model/1/saved_model.pb", "a SavedModel"),
-        ("onnx/model.onnx", "the checkpoint it was made from"),
+        ("onnx/model.onnx", "give the file itself"),
         ("my_model.h5", r"name it tf_model\.h5"),
     ],
 )

@@ -25,7 +25,7 @@ def load_model(
     Parameters
     ----------
     model : str, path or ModelSpec
-        Preset name, hub id, local directory or `.pt2` file; or a whole spec.
+        Preset name, hub id, local directory, `.pt2` or `.onnx` file; or a whole spec.
     cache_dir : path, optional
         Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
     progress : callable

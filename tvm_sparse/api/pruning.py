@@ -58,6 +58,28 @@ class PrunedModel:
 
         return save_pruned(self.model, directory, self.report)
 
+    def save_onnx(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        progress: Progress = silent,
+    ) -> Path:
+        """Write an ONNX file with the pruned weights, of a model that came from one.
+
+        Raises
+        ------
+        ConfigError
+            It came from something else.
+        CheckError
+            ONNX Runtime gives something else for it than our build.
+        BuildError
+            It cannot be written.
+        """
+        from tvm_sparse.pruning.write_onnx import save_pruned_onnx
+
+        return save_pruned_onnx(self.model, Path(path), threads, progress)
+
 
 def prune(
     model: Model,

@@ -22,7 +22,6 @@ from tvm_sparse.cli.options.model import model_argument
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import ModelSpec, SparsitySpec
-from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 from tvm_sparse.sources.pruned_blocks import pruned_blocks
@@ -106,7 +105,10 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int] | None, **flags:
             check_packages(load_metadata(artifact))
             subject = artifact
         else:
-            check_dependencies()
+            if entry is None:
+                from tvm_sparse.importers import import_model
+
+                import_model.check_packages(model_spec)
             display.step("starting the compiler")
             from tvm_sparse.api.models import load_cached_model, load_model
 

@@ -10,7 +10,7 @@ from tvm_sparse.cli.options.builds import threads_option
 from tvm_sparse.cli.options.model import complete_model
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_file
-from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.config import ModelSpec
 from tvm_sparse.host import threads_here
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def command(model: str, against: str, **flags: Any) -> None:
 
     # Before the models: a file of the wrong kind is told at once.
     texts = Texts.read(flags["text_path"], flags["labels_path"], flags["limit"])
-    check_dependencies()
+    from tvm_sparse.importers.import_model import check_packages
+
+    for side in (model, against):
+        check_packages(ModelSpec(side))
     from tvm_sparse.cli.progress import ProgressDisplay
 
     with ProgressDisplay(flags["quiet"]) as display:

@@ -12,7 +12,6 @@ from tvm_sparse.cli.options.model import model_options
 from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_directory
 from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
-from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.formats.builds import BUILDS, DENSE, SPARSE
 
@@ -57,7 +56,9 @@ def command(
     check_output_directory("-o", flags["output"])
     check_output_directory("--dump-ir", compile_spec.dump_ir)
     check_cache_directory(flags["cache_dir"])
-    check_dependencies()
+    from tvm_sparse.importers.import_model import check_packages
+
+    check_packages(model_spec)
     from tvm_sparse.cli.progress import ProgressDisplay
     from tvm_sparse.compiler.export import check_replaceable
     from tvm_sparse.compiler.standalone import check_standalone

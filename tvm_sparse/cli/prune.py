@@ -19,9 +19,10 @@ from tvm_sparse.cli.options.model import (
     seq_len_option,
 )
 from tvm_sparse.cli.options.output import cache_option, output_options
-from tvm_sparse.cli.output_paths import check_output_directory
+from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.dependencies import check_dependencies
+from tvm_sparse.errors import ConfigError
+from tvm_sparse.sources.onnx_file import ONNX_ENDING
 from tvm_sparse.sources.pruned_blocks import pruned_blocks
 from tvm_sparse.sparsity.prune_spec import METHODS, PruneSpec, parse_n_m
 
@@ -30,14 +31,20 @@ if TYPE_CHECKING:
 
 
 @click.command("prune")
-@click.argument("model", metavar="NAME|HUB_ID|DIR", shell_complete=complete_model)
+@click.argument("model", metavar="NAME|HUB_ID|DIR|FILE", shell_complete=complete_model)
 @click.option(
     "-o",
     "--output",
-    required=True,
     type=click.Path(),
     metavar="DIR",
     help="A new or empty directory, or an older result to replace.",
+)
+@click.option(
+    "--onnx",
+    "onnx_path",
+    type=click.Path(),
+    metavar="FILE",
+    help="Instead, where the model is an ONNX file: write one with the pruned weights.",
 )
 @click.option(
     "--method",
@@ -138,13 +145,15 @@ if TYPE_CHECKING:
 @threads_option
 @cache_option
 @output_options
-def command(model: str, output: str, **flags: Any) -> None:
+def command(model: str, output: str | None, onnx_path: str | None, **flags: Any) -> None:
     """Prune a model's weights and write them as a directory that transformers loads.
 
     The result holds the model's config and tokenizer, safetensors with the pruned weights, and
     pruning.json, which says what was done. `tvm-sparse run --model DIR` uses its zeros,
-    `tvm-sparse evaluate DIR --against MODEL` tells what they cost.
+    `tvm-sparse evaluate DIR --against MODEL` tells what they cost. Of an ONNX file, --onnx writes
+    another, with which ONNX Runtime is asked again.
     """
+    target = _target(model, output, onnx_path, flags["finetune"])
     n_m = flags.pop("n_m")
     spec = PruneSpec(
         method=flags["method"],
@@ -168,13 +177,16 @@ def command(model: str, output: str, **flags: Any) -> None:
         seed=flags["seed"],
     )
     check_output_directory("-o", output)
+    check_output_file("--onnx", onnx_path)
     finetune = _finetune_spec(spec, flags)
     for text in {spec.calibration, flags["finetune_text"]} - {None}:
         from tvm_sparse.text.texts import read_texts
 
         # Before the model: a file of the wrong kind is told at once.
         read_texts(text)
-    check_dependencies()
+    from tvm_sparse.importers.import_model import check_packages
+
+    check_packages(model_spec)
     from tvm_sparse.cli.progress import ProgressDisplay
 
     with ProgressDisplay(flags["quiet"]) as display:
@@ -183,14 +195,15 @@ def command(model: str, output: str, **flags: Any) -> None:
         from tvm_sparse.api.models import load_model
         from tvm_sparse.pruning.write_checkpoint import check_output
 
-        check_output(Path(output).absolute())
+        if output is not None:
+            check_output(Path(output).absolute())
         loaded = load_model(
             model_spec,
             cache_dir=flags["cache_dir"],
             progress=display.step,
             for_texts=spec.reads_texts or finetune is not None,
         )
-        state_dir = _state_dir(output) if finetune is not None else None
+        state_dir = _state_dir(target) if finetune is not None else None
         pruned = pruning.prune(
             loaded,
             spec,
@@ -206,8 +219,11 @@ def command(model: str, output: str, **flags: Any) -> None:
                 threads=flags["threads"],
                 progress=display.step,
             )
-        display.step(f"writing {output}")
-        pruned.save(output)
+        display.step(f"writing {target}")
+        if onnx_path is not None:
+            pruned.save_onnx(onnx_path, threads=flags["threads"], progress=display.step)
+        else:
+            pruned.save(target)
         if state_dir is not None:
             shutil.rmtree(state_dir, ignore_errors=True)
     from tvm_sparse.cli.results import print_wide
@@ -215,7 +231,30 @@ def command(model: str, output: str, **flags: Any) -> None:
 
     if flags["verbose"]:
         print_wide(render_pruning(pruned.report))
-    print_wide(describe_pruning(pruned.report, output))
+    print_wide(describe_pruning(pruned.report, target))
+
+
+def _target(model: str, output: str | None, onnx_path: str | None, finetune: str | None) -> str:
+    """Return where the result goes; refuse what does not fit the model.
+
+    Raises
+    ------
+    ConfigError
+        An ONNX file is written as a directory of transformers, or the other way round.
+    """
+    if (output is None) == (onnx_path is None):
+        raise click.UsageError("give either -o DIR or, for an ONNX file, --onnx FILE")
+    if onnx_path is not None:
+        from tvm_sparse.pruning.write_onnx import check_onnx_output
+
+        check_onnx_output(model, Path(onnx_path))
+        if finetune is not None:
+            raise ConfigError("--finetune given for an ONNX file: only checkpoints are trained")
+        return onnx_path
+    if model.endswith(ONNX_ENDING):
+        raise ConfigError(f"-o given for {model}: it is written as an ONNX file, give --onnx FILE")
+    assert output is not None  # one of the two is given
+    return output
 
 
 def _finetune_spec(spec: PruneSpec, flags: Mapping[str, Any]) -> FinetuneSpec | None:

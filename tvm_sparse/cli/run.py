@@ -17,7 +17,6 @@ from tvm_sparse.cli.output_paths import (
     check_output_file,
 )
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
-from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 from tvm_sparse.target import resolve_target
@@ -63,7 +62,9 @@ def command(
             "nothing to measure; `tvm-sparse export --target` makes it without running it"
         )
     stream_counts(bench_spec, threads_here(compile_spec.threads))
-    check_dependencies()
+    from tvm_sparse.importers.import_model import check_packages
+
+    check_packages(model_spec)
     from tvm_sparse.cli.progress import ProgressDisplay
 
     with ProgressDisplay(flags["quiet"]) as display:

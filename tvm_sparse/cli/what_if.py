@@ -16,7 +16,6 @@ from tvm_sparse.cli.options.model import complete_model, layers_option, seed_opt
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec
-from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.sizes import block_name
 from tvm_sparse.sparsity.prune_spec import METHODS
 
@@ -180,7 +179,9 @@ def command(model: str, **flags: Any) -> None:
 
         # Before the work: a file of the wrong kind is told at once.
         read_texts(flags["fidelity_text"])
-    check_dependencies()
+    from tvm_sparse.importers.import_model import check_packages
+
+    check_packages(spec)
     if flags["output"] is not None:
         from tvm_sparse.report.charts.render import check_renderer
 

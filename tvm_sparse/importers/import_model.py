@@ -12,13 +12,14 @@ from typing import Any
 
 from tvm_sparse.cache.store import Cache, CacheEntry
 from tvm_sparse.config import AUTO, ModelSpec
-from tvm_sparse.dependencies import RUNTIME, WEIGHTS, check_dependencies, fit_together
+from tvm_sparse.dependencies import ONNX_FILES, RUNTIME, WEIGHTS, check_dependencies, fit_together
 from tvm_sparse.importers.importer import Importer
 from tvm_sparse.importers.registry import IMPORTERS, choose_importer, find_importer
 from tvm_sparse.processes.child import call
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint, versions_of
 from tvm_sparse.sources.checkpoint import find_weights
+from tvm_sparse.sources.onnx_file import ONNX_ENDING, read_onnx_file
 from tvm_sparse.sources.source import ARCHIVE_ENDING, ModelSource
 
 
@@ -76,6 +77,8 @@ def check_packages(spec: ModelSpec, source: ModelSource | None = None) -> None:
         check_dependencies(RUNTIME + WEIGHTS + importer.needs(source))
     elif spec.model.endswith(ARCHIVE_ENDING):
         check_dependencies(RUNTIME + WEIGHTS)
+    elif spec.model.endswith(ONNX_ENDING):
+        check_dependencies(RUNTIME + WEIGHTS + ONNX_FILES)
     else:
         names = IMPORTERS if spec.importer == AUTO else (spec.importer,)
         importers = [find_importer(name) for name in names]
@@ -163,6 +166,10 @@ def _versions(importer: Importer) -> dict[str, str]:
 
 
 def _weight_bytes(source: ModelSource) -> int:
-    files = find_weights(Path(source.directory)) if source.directory else None
-    paths = files.paths if files else (Path(source.archive),) if source.archive else ()
+    if source.archive is not None:
+        path = Path(source.archive)
+        paths = (path, *read_onnx_file(path).external) if source.is_onnx else (path,)
+    else:
+        files = find_weights(Path(source.directory)) if source.directory else None
+        paths = files.paths if files else ()
     return sum(path.stat().st_size for path in paths)

@@ -48,8 +48,8 @@ class Importer:
     knows: Callable[[ModelSource], bool] = lambda source: True
 
     def needs(self, source: ModelSource) -> tuple[Requirement, ...]:
-        """Return the packages that it needs for a source: an archive is read without any."""
-        return self.requirements if source.archive is None else ()
+        """Return the packages that it needs for a source: PyTorch's archives need none."""
+        return self.requirements if source.archive is None or source.is_onnx else ()
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tvm_sparse.config import AUTO
-from tvm_sparse.dependencies import FRONTEND, TORCH, fit_together
+from tvm_sparse.dependencies import FRONTEND, ONNX_FILES, TORCH, fit_together
 from tvm_sparse.errors import FrontendError, check_word
 from tvm_sparse.importers.importer import Importer
+from tvm_sparse.importers.onnx.known_files import check_file
 from tvm_sparse.importers.tensorflow.known_models import check_source, knows
 from tvm_sparse.importers.torch.unread_config import check_config
 from tvm_sparse.sources.source import ModelSource
@@ -33,6 +34,16 @@ IMPORTERS: dict[str, Importer] = {
             TORCH,
             OFFLINE,
             check_config,
+            lambda source: not source.is_onnx,
+        ),
+        Importer(
+            "onnx",
+            "ONNX Runtime",
+            "tvm_sparse.importers.onnx.importer",
+            ONNX_FILES,
+            OFFLINE,
+            check_file,
+            lambda source: source.is_onnx,
         ),
     )
 }

@@ -18,8 +18,9 @@ _OTHER_WEIGHTS = {
     "saved_model.pb": "a SavedModel, which is not read: save the model with `save_pretrained`",
     ".h5": "which is not looked for: name it tf_model.h5, if `save_pretrained` wrote it",
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".ot"), f"which is not read: {_CONVERT}"),
+    ".onnx": "which is a model of its own: give the file itself",
     **dict.fromkeys(
-        (".onnx", ".gguf", ".tflite", ".mlmodel"),
+        (".gguf", ".tflite", ".mlmodel"),
         "a format that is not read: give the checkpoint it was made from",
     ),
 }

@@ -29,6 +29,13 @@ from tvm_sparse.sources.hub import (
     fetch_checkpoint,
 )
 from tvm_sparse.sources.mask_scores import option_files
+from tvm_sparse.sources.onnx_file import ONNX_ENDING
+from tvm_sparse.sources.onnx_source import (
+    architecture_from,
+    config_of,
+    directory_of,
+    find_onnx,
+)
 from tvm_sparse.sources.presets import Preset, find_preset, load_presets, preset_names
 from tvm_sparse.sources.pt2_archive import Pt2Archive
 from tvm_sparse.tasks.registry import task_of
@@ -67,7 +74,8 @@ class ModelSource:
     element_sparsity : float or None
         Fraction of zeros that seeded weights get in the encoder's dense layers.
     archive : str or None
-        The `.pt2` file that holds the weights and the program, instead of a directory.
+        The `.pt2` or `.onnx` file that holds the weights and the program. Beside an ONNX file,
+        `directory` may have a config and a tokenizer.
     """
 
     name: str
@@ -81,6 +89,11 @@ class ModelSource:
     weights_format: str | None = None
     element_sparsity: float | None = None
     archive: str | None = None
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether it is an ONNX file."""
+        return self.archive is not None and self.archive.endswith(ONNX_ENDING)
 
     def check_reads_texts(self) -> None:
         """Raise an InputError when a checkpoint has no tokenizer, or one that cannot be read."""
@@ -126,6 +139,8 @@ def resolve_source(spec: ModelSpec, progress: Progress = silent) -> ModelSource:
     presets = load_presets()
     if spec.model.endswith(ARCHIVE_ENDING):
         return _archive_source(spec)
+    if spec.model.endswith(ONNX_ENDING):
+        return _onnx_source(spec)
     preset = find_preset(spec.model)
     if spec.model not in presets and _is_directory_name(spec.model):
         preset, found = None, _find_local(spec)
@@ -250,9 +265,7 @@ def _archive_source(spec: ModelSpec) -> ModelSource:
             f"model {spec.model!r} given: there is no such file; `python -m tvm_sparse.export_pt2` "
             "or torch.export.save makes one"
         )
-    for option, given in (("--layers", spec.num_layers), ("--weights random", spec.weights)):
-        if given not in (None, "auto", "checkpoint"):
-            raise ConfigError(f"{option} and {spec.model} given: an archive is imported as it is")
+    _check_as_it_is(spec, "an archive")
     facts = Pt2Archive(path).facts()
     architecture = facts.architecture if facts else ""
     config = {"model_type": "pt2", **(facts.config if facts else {})}
@@ -267,6 +280,35 @@ def _archive_source(spec: ModelSpec) -> ModelSource:
         fingerprint=hash_files((path,)),
         archive=str(path),
     )
+
+
+def _onnx_source(spec: ModelSpec) -> ModelSource:
+    """Return the source that an ONNX file is."""
+    file = find_onnx(spec.model)
+    _check_as_it_is(spec, "a file")
+    directory = directory_of(file)
+    config = config_of(directory)
+    architecture = architecture_from(file, config)
+    task = task_of(architecture).name
+    check_input(spec.model, config, task, spec.batch, spec.seq_len)
+    return ModelSource(
+        name=spec.model,
+        kind="checkpoint",
+        directory=str(directory),
+        config=config,
+        architecture=architecture,
+        task=task,
+        detail=f"ONNX file {file.path}",
+        fingerprint=hash_files((file.path, *file.external)),
+        archive=str(file.path),
+    )
+
+
+def _check_as_it_is(spec: ModelSpec, what: str) -> None:
+    """Refuse to change what a file holds."""
+    for option, given in (("--layers", spec.num_layers), ("--weights random", spec.weights)):
+        if given not in (None, "auto", "checkpoint"):
+            raise ConfigError(f"{option} and {spec.model} given: {what} is imported as it is")
 
 
 def _random_source(

@@ -61,8 +61,8 @@ inputs_option = chosen(
 seed_option = defaulted("--seed", 0, "N", "Seed of random weights and of random patterns.")
 importer_option = chosen(
     *("--importer", ImporterChoice, "auto"),
-    "What reads the model: tensorflow or torch, with the extra of that name; auto: TensorFlow "
-    "where transformers has a class for it, else PyTorch.",
+    "What reads the model: tensorflow, torch or onnx, with the extra of that name; auto: the last "
+    "for a .onnx file, TensorFlow where transformers has a class for it, else PyTorch.",
 )
 _SOURCE = (
     *(weights_option, open_batch_option, open_seq_len_option),
@@ -95,8 +95,8 @@ def model_options(command: Command) -> Command:
             required=True,
             metavar="NAME|HUB_ID|DIR|FILE",
             shell_complete=complete_model,
-            help="Preset (see "
-            "`tvm-sparse models`), hub id, directory with config.json and weights, or .pt2 file.",
+            help="Preset (see `tvm-sparse models`), hub id, directory with config.json and "
+            "weights, .pt2 or .onnx file.",
         ),
         defaulted(
             *("--sparsity", 0.95, "FRACTION"),

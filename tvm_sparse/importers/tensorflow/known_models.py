@@ -23,8 +23,10 @@ def check_source(source: ModelSource) -> None:
     """
     if not _reads(source):
         held = "is a program of PyTorch" if source.archive else "has only pytorch_model.bin"
+        held = "is an ONNX file" if source.is_onnx else held
         raise FrontendError(
-            f"{source.name} {held}, which TensorFlow does not read: use --importer torch"
+            f"{source.name} {held}, which TensorFlow does not read: use --importer "
+            f"{'onnx' if source.is_onnx else 'torch'}"
         )
     check_config(source)
 

@@ -9,8 +9,10 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.importers.torch.operators.operator import narrow
 from tvm_sparse.importers.torch.program import Program, Ref
+from tvm_sparse.importers.values import (
+    narrow,
+)
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.sources.pt2_archive import Pt2Facts
 

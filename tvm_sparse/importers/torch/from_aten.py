@@ -9,9 +9,15 @@ from tvm import relax
 
 from tvm_sparse.errors import FrontendError, UnsupportedOpError
 from tvm_sparse.importers.emitter import Emitter
-from tvm_sparse.importers.torch.operators.operator import Value, as_expr, dtype_of, narrow, shape_of
 from tvm_sparse.importers.torch.operators.table import OPERATORS
 from tvm_sparse.importers.torch.program import AtenNode, Program, Ref
+from tvm_sparse.importers.values import (
+    Value,
+    as_expr,
+    dtype_of,
+    narrow,
+    shape_of,
+)
 
 
 def from_aten(

@@ -15,8 +15,12 @@ def check_config(source: ModelSource) -> None:
     Raises
     ------
     FrontendError
-        Its config asks for what the class ignores.
+        It is an ONNX file, or its config asks for what the class ignores.
     """
+    if source.is_onnx:
+        raise FrontendError(
+            f"{source.name} is an ONNX file, which PyTorch does not read: use --importer onnx"
+        )
     given = source.config.get(_FIELD, _COMPUTED)
     if given != _COMPUTED:
         raise FrontendError(

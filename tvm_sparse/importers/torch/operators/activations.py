@@ -9,12 +9,14 @@ from tvm_sparse.importers.emitter import Emitter
 from tvm_sparse.importers.torch.operators.operator import (
     Emit,
     Operator,
+)
+from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
     Value,
     as_expr,
     axis,
     shape_of,
 )
-from tvm_sparse.importers.torch.program import AtenNode
 
 op = relax.op
 

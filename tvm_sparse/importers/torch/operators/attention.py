@@ -8,14 +8,16 @@ from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
 from tvm_sparse.importers.torch.operators.operator import (
-    LOWEST,
     Operator,
+)
+from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
+    LOWEST,
     Value,
     as_expr,
     dtype_of,
     shape_of,
 )
-from tvm_sparse.importers.torch.program import AtenNode
 
 op = relax.op
 #: Axes of the scores.

@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 
 from tvm_sparse.importers.emitter import Emitter
-from tvm_sparse.importers.torch.operators.operator import Fold, Operator, Value, shape_of
+from tvm_sparse.importers.torch.operators.operator import (
+    Fold,
+    Operator,
+)
 from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
+    Value,
+    shape_of,
+)
 
 
 def _made(fold: Fold) -> Operator:

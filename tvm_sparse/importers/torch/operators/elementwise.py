@@ -13,11 +13,13 @@ from tvm_sparse.importers.torch.operators.operator import (
     Emit,
     Fold,
     Operator,
+)
+from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
     Value,
     cast,
     narrow,
 )
-from tvm_sparse.importers.torch.program import AtenNode
 
 op = relax.op
 _MOST = {"float32": float(np.finfo("float32").max), "int32": (1 << 31) - 1}

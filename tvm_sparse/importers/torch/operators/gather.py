@@ -12,13 +12,15 @@ from tvm import relax
 from tvm_sparse.importers.emitter import Emitter
 from tvm_sparse.importers.torch.operators.operator import (
     Operator,
+)
+from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
     Value,
     as_expr,
     axis,
     narrow,
     shape_of,
 )
-from tvm_sparse.importers.torch.program import AtenNode
 
 op = relax.op
 

@@ -10,10 +10,13 @@ from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
 from tvm_sparse.importers.torch.operators.operator import (
-    LOWEST,
     Emit,
     Fold,
     Operator,
+)
+from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
+    LOWEST,
     Value,
     as_expr,
     cast,
@@ -21,7 +24,6 @@ from tvm_sparse.importers.torch.operators.operator import (
     narrow,
     shape_of,
 )
-from tvm_sparse.importers.torch.program import AtenNode
 
 op = relax.op
 

@@ -9,8 +9,15 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
-from tvm_sparse.importers.torch.operators.operator import Operator, Value, as_expr, shape_of
+from tvm_sparse.importers.torch.operators.operator import (
+    Operator,
+)
 from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
+    Value,
+    as_expr,
+    shape_of,
+)
 
 op = relax.op
 _EPSILON = float(np.finfo("float32").eps)

@@ -7,8 +7,14 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
-from tvm_sparse.importers.torch.operators.operator import Operator, Value, as_expr
+from tvm_sparse.importers.torch.operators.operator import (
+    Operator,
+)
 from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
+    Value,
+    as_expr,
+)
 
 op = relax.op
 

@@ -14,6 +14,9 @@ from tvm_sparse.importers.torch.operators.operator import (
     Emit,
     Fold,
     Operator,
+)
+from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
     Value,
     as_expr,
     axes,
@@ -22,7 +25,6 @@ from tvm_sparse.importers.torch.operators.operator import (
     narrow,
     shape_of,
 )
-from tvm_sparse.importers.torch.program import AtenNode
 
 op = relax.op
 

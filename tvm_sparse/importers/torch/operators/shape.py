@@ -11,6 +11,9 @@ from tvm import relax
 from tvm_sparse.importers.emitter import Emitter
 from tvm_sparse.importers.torch.operators.operator import (
     Operator,
+)
+from tvm_sparse.importers.torch.program import AtenNode
+from tvm_sparse.importers.values import (
     Value,
     as_expr,
     axis,
@@ -18,7 +21,6 @@ from tvm_sparse.importers.torch.operators.operator import (
     narrow,
     shape_of,
 )
-from tvm_sparse.importers.torch.program import AtenNode
 
 op = relax.op
 

@@ -1,0 +1,91 @@
+"""Values of an import, known or computed at run time, and the dtypes that modules have."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from tvm_sparse.ir.expressions import static_shape
+
+#: A tensor during the import: known now, as its framework has it, or computed at run time.
+Value: TypeAlias = np.ndarray | tvm.ir.Expr
+
+#: What stands for minus infinity, which only masks have.
+LOWEST = float(np.finfo("float32").min)
+#: Frameworks count in 64 bits; the module has ids, and what is computed of them, in 32.
+_NARROW = {
+    "int64": "int32",
+    "int16": "int32",
+    "int8": "int32",
+    "uint8": "int32",
+    "float64": "float32",
+}
+
+
+def narrow(dtype: str) -> str:
+    """Return the dtype that values of a framework's dtype have in the module."""
+    return _NARROW.get(dtype, dtype)
+
+
+def shape_of(value: Value) -> tuple[int, ...]:
+    """Return the shape of a value."""
+    return value.shape if isinstance(value, np.ndarray) else static_shape(value)
+
+
+def dtype_of(value: Value) -> str:
+    """Return the dtype of a value, as numpy calls it."""
+    return str(value.dtype if isinstance(value, np.ndarray) else value.ty.dtype)
+
+
+def as_expr(value: Any, dtype: str | None = None) -> tvm.ir.Expr:
+    """Return a value as a Relax expression, a number as a constant of `dtype`.
+
+    Raises
+    ------
+    ValueError
+        An integer does not fit 32 bits.
+    """
+    if isinstance(value, bool | int | float):
+        return relax.const(value, dtype)
+    if not isinstance(value, np.ndarray):
+        return value
+    dtype = narrow(str(value.dtype))
+    if dtype == "int32" and value.size and max(-value.min(), value.max()) >= 1 << 31:
+        raise ValueError("an integer of more than 32 bits given")
+    if dtype == "float32":  # of a mask, which may be of 64 bits
+        value = np.clip(value, LOWEST, -LOWEST)
+    return relax.const(np.ascontiguousarray(value).astype(dtype), dtype)
+
+
+def cast(emit: Any, value: Any, dtype: str) -> tvm.ir.Expr:
+    """Return a value as an expression of a dtype."""
+    expr = as_expr(value, dtype)
+    return expr if str(expr.ty.dtype) == dtype else emit(relax.op.astype(expr, dtype))
+
+
+def common(*values: Any) -> str:
+    """Return the dtype that is computed in, of tensors and of numbers beside them."""
+    tensors = [narrow(dtype_of(v)) for v in values if not isinstance(v, bool | int | float)]
+    order = ["bool", "int32", "float32"]
+    dtype = max(tensors, key=order.index)
+    numbers = [v for v in values if isinstance(v, bool | int | float)]
+    if any(isinstance(v, float) for v in numbers):
+        return "float32"
+    if dtype == "bool" and not all(isinstance(v, bool) for v in numbers):
+        return "int32"
+    return dtype
+
+
+def axis(value: int, rank: int) -> int:
+    """Return an axis counted from the front."""
+    return value % rank if rank else 0
+
+
+def axes(value: int | list[int] | None, rank: int) -> list[int]:
+    """Return axes counted from the front, all of them for none."""
+    if value is None or value == []:
+        return list(range(rank))
+    return [axis(one, rank) for one in ([value] if isinstance(value, int) else value)]
