@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -221,7 +223,11 @@ def overload(bench: Bench) -> Iterator[Figure]:
         seconds = 60 * bench.scale
         rate, log = 10 * rates[0], bench.scratch / "answers.tsv"
         clients = max(round(rate), 4 * QueueConfig().max_size)  # most of those in the queue wait
+        start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
         answers = h2load(served.address, "bert", body, clients, rate, seconds, log)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        asking = 100 * used / (time.monotonic() - start) / bench.cores
         rates.append(wrk(served.address, "bert", bodies, CLIENTS, 8 * bench.scale).rate)
     good = [one for one in answers if one.status == 200]
     refused = [one.ms for one in answers if one.status == 503]
@@ -236,6 +242,7 @@ def overload(bench: Bench) -> Iterator[Figure]:
     yield Figure(case, "asked", len(asked) / (end - begin), "1/s")
     yield Figure(case, "answered with 200", goodput, "1/s")
     yield Figure(case, "answered by capacity", goodput / capacity, "x", 0.95, at_least=True)
+    yield Figure(case, "of the cores, h2load has", asking, "%")
     if refused:
         half, most = (float(value) for value in np.percentile(refused, [50, 99]))
         yield Figure(case, "refusal, median", half, "ms", 10.0)

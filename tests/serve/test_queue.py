@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from slow_model import Slow
 
 from tvm_sparse.serve.at_once import Busy
-from tvm_sparse.serve.lanes import Wait
+from tvm_sparse.serve.lanes import Lane, Wait
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.streams import Streams
 from tvm_sparse.serve.ticket import Ticket
@@ -246,3 +247,25 @@ def test_what_takes_long_or_finds_a_run_is_not_answered_in_the_event_loop() -> N
         assert not slow.served._brief
 
     asyncio.run(play(Slow()))
+
+
+def test_runs_of_one_thread_keep_to_a_core_each() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    streams, found, done = Streams(len(cores), cores=cores), [], threading.Barrier(len(cores))
+
+    def run(items: list[int], threads: int) -> list[int]:
+        done.wait(20)
+        found.append(os.sched_getaffinity(0))
+        return items
+
+    def ask() -> None:
+        streams.submit(Lane(run, lambda _: 1), [1], Ticket())
+        found.append(os.sched_getaffinity(0))
+
+    asking = [threading.Thread(target=ask) for _ in cores]
+    for one in asking:
+        one.start()
+    for one in asking:
+        one.join()
+    assert sorted(map(sorted, found)) == sorted([*([one] for one in cores), *[cores] * len(cores)])
+    assert streams.idle

@@ -64,6 +64,8 @@ class Wait(Generic[Item, Result]):
         Released when there are results, or the run is its own to lead.
     threads : int
         Of the run that it leads; 0 until then.
+    core : int or None
+        Where that run stays, if it is to stay on one.
     results, error : sequence, BaseException or None
         What came of it.
     since_ns : int
@@ -76,6 +78,7 @@ class Wait(Generic[Item, Result]):
     size: int
     woken: threading.Lock
     threads: int = 0
+    core: int | None = None
     results: Sequence[Result] = ()
     error: BaseException | None = None
     since_ns: int = field(default_factory=time.perf_counter_ns)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from tvm_sparse.host import neighbouring_cores
 from tvm_sparse.serve.access_log import AccessLog
 from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.deployment import Deployment, Route, deploy
@@ -84,7 +85,10 @@ class Repository:
         streams, threads = config.threads()
         shared = config.streams == "shared"
         self.threads = streams * threads if shared else threads
-        self.streams = Streams(streams, threads, shared)
+        cores = neighbouring_cores()
+        # Otherwise they are the system's to choose: some are left over, or a quota counts time.
+        pinned = cores if len(cores) == streams * threads else []
+        self.streams = Streams(streams, threads, shared, pinned)
         self.config = config
         self.access_log = AccessLog(config.log) if config.log.access else None
 

@@ -11,9 +11,12 @@ wait as well they are divided among as many runs, because threads of one run wai
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from tvm_sparse.serve.at_once import Askers, Busy
@@ -32,6 +35,8 @@ class Streams:
         Of each.
     shared : bool
         Whether a run takes several, where they are free.
+    cores : sequence of int
+        One for each stream of one thread, to keep two runs from sharing one; none for any.
 
     Attributes
     ----------
@@ -39,10 +44,13 @@ class Streams:
         Who asks for runs.
     """
 
-    def __init__(self, count: int, threads: int = 1, shared: bool = False) -> None:
+    def __init__(
+        self, count: int, threads: int = 1, shared: bool = False, cores: Sequence[int] = ()
+    ) -> None:
         self._lock = threading.Lock()
         self._count = self._free = count
         self._threads = threads
+        self._cores, self._free_cores = frozenset(cores), list(cores)
         # In how many streams a run may be: all of them, or halves of that.
         self._sizes = _halves(count) if shared else [1]
         self.askers = Askers()
@@ -111,6 +119,8 @@ class Streams:
             size = next(size for size in self._sizes if size <= share)
             self._free -= size
             one.threads = size * self._threads
+            if one.threads == 1 and self._free_cores:
+                one.core = self._free_cores.pop()
             one.woken.release()
 
     def _lead(self, wait: Wait[Any, Any]) -> None:
@@ -123,7 +133,8 @@ class Streams:
         try:
             with self._lock:
                 batch = self._take(wait)
-            run_together(wait.lane, batch, wait.threads)
+            with self._pinned(wait.core):
+                run_together(wait.lane, batch, wait.threads)
         except BaseException as error:  # raised where each of them waits
             for one in batch or [wait]:
                 one.error = error
@@ -132,10 +143,27 @@ class Streams:
                 wait.lane.statistics.running -= len(batch)
                 self._line.pop(wait, None)
                 self._free += wait.threads // self._threads
+                if wait.core is not None:
+                    self._free_cores.append(wait.core)
                 self._begin()
             for one in batch:
                 if one is not wait:
                     one.woken.release()
+
+    @contextlib.contextmanager
+    def _pinned(self, core: int | None) -> Iterator[None]:
+        """Keep the calling thread on a core, if one is given.
+
+        Where all cores are taken, the system may take long to see that two runs share one.
+        """
+        if core is None:
+            yield
+            return
+        _keep_to({core})
+        try:
+            yield
+        finally:
+            _keep_to(self._cores)
 
     def _take(self, first: Wait[Any, Any]) -> list[Wait[Any, Any]]:
         """Take out of the line what is run together with the first."""
@@ -160,6 +188,11 @@ class Streams:
             one.ticket.started = True
             one.ticket.wait_ns += now - one.since_ns
         return chosen
+
+
+def _keep_to(cores: AbstractSet[int]) -> None:
+    with contextlib.suppress(OSError):  # they were taken from this process
+        os.sched_setaffinity(0, cores)
 
 
 def _halves(count: int) -> list[int]:
