@@ -119,6 +119,6 @@ class Asking:
                 status, answer = self._one.ask(self._path, self._document)
                 if status != 200:
                     self.faults.append(answer)
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 self.faults.append(repr(error))
             self.answers += 1
