@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -46,7 +47,7 @@ def watched(command: list[str], every_s: float) -> list[float]:
 def tenths(series: list[float]) -> list[float]:
     """Return the largest of each tenth of a series."""
     edges = [round(len(series) * part / 10) for part in range(11)]
-    return [max(series[a:b]) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [max(series[a:b]) for a, b in pairwise(edges) if b > a]
 
 
 def rows_written(folder: Path) -> list[str]:
@@ -83,7 +84,8 @@ def main(texts: Path, model: str, every: float, no_ray: bool) -> None:
             )
         done = json.loads(record.read_text())
     click.echo(f"{rows} rows in, each once in what was written")
-    click.echo(f"driver, MB, largest in each tenth of the job: {[round(v) for v in tenths(series)]}")
+    largest = [round(value) for value in tenths(series)]
+    click.echo(f"driver, MB, largest in each tenth of the job: {largest}")
     click.echo(f"{done['work_s']:.0f} s of work, {done['rows_per_s']:.0f} rows/s")
 
 
