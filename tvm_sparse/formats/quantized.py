@@ -173,8 +173,9 @@ def as_words(values: NDArray[np.int8]) -> NDArray[np.int32]:
 
 def _spans(row_of: NDArray[Any], starts: NDArray[Any], grade: Grade) -> NDArray[Any]:
     """Return an ascending number for the span of each word: they are counted in each row anew."""
-    within = (np.arange(len(row_of)) - starts[row_of]) // grade.span
-    return row_of * (len(row_of) + 1) + within
+    found: NDArray[Any] = (np.arange(len(row_of)) - starts[row_of]) // grade.span
+    found += row_of * (len(row_of) + 1)
+    return found
 
 
 def _sums(

@@ -20,6 +20,7 @@ from tvm_sparse.kernels.vector import (
     Registers,
     T,
     argument,
+    broadcast,
     load,
     prim_func,
     serial,
@@ -37,7 +38,9 @@ _EXCESS = (_ROUND_BITS * 0x01010101 + (1 << 31)) % (1 << 32) - (1 << 31)
 _OPERATIONS_PER_VALUE = 20
 
 
-def make_quantize_tokens(layout: TokenLayout, features: int, vectors: int) -> tvm.tirx.PrimFunc:
+def make_quantize_tokens(
+    layout: TokenLayout, features: int, vectors: int, smoothed: bool = False
+) -> tvm.tirx.PrimFunc:
     """Make the kernel that rounds the values of tokens.
 
     Parameters
@@ -46,12 +49,14 @@ def make_quantize_tokens(layout: TokenLayout, features: int, vectors: int) -> tv
         Of data; F, a multiple of 4.
     vectors : int
         Vectors of tokens that one parallel iteration takes, as in a layer norm.
+    smoothed : bool
+        Whether features are multiplied by factors first.
 
     Returns
     -------
     PrimFunc
-        (data (tiles, F, T), [tile_map], out (tiles, F / 4 + 2, T) int32): words, minus the zero
-        point, and the bits of the scale.
+        (data (tiles, F, T), [factors (F,)], [tile_map], out (tiles, F / 4 + 2, T) int32): words,
+        minus the zero point, and the bits of the scale.
     """
     lanes = layout.lanes
     parts = layout.token_tile // lanes // vectors
@@ -60,13 +65,15 @@ def make_quantize_tokens(layout: TokenLayout, features: int, vectors: int) -> tv
     def body() -> None:
         tiles = TokenTiles(replace(layout, together=1))
         data = argument("data", tiles.shape(features))
+        factors = argument("factors", (features,)) if smoothed else None
         tiles.declare_map()
         out = argument("out", tiles.shape(words + TOKEN_WORDS), "int32")
         bind, whole = Bind(lanes), Bind(lanes, "int32")
 
         def quantize(tile: Expr, first_token: Expr, vectors: int) -> None:
             def value(feature: Expr, vector: int) -> Expr:
-                return load(data, tiles.place(tile, feature, vector, first_token), lanes)
+                found = load(data, tiles.place(tile, feature, vector, first_token), lanes)
+                return found if factors is None else found * broadcast(factors[feature], lanes)
 
             def write(word: Expr, row: Expr, vector: int) -> None:
                 store(out, word, tiles.place(tile, row, vector, first_token), lanes)

@@ -22,16 +22,21 @@ class QuantizeTokens(Operator, name="quantize_tokens"):
     vectors: int
     layout: TokenLayout
 
-    def __call__(self, data: Expr, tile_map: Expr | None = None) -> relax.Call:
-        """Return a call; an open layout needs its tile map."""
-        return self.call(data, tile_map)
+    def __call__(
+        self, data: Expr, factors: Expr | None = None, tile_map: Expr | None = None
+    ) -> relax.Call:
+        """Return a call; features are multiplied by factors (F,) before, if there are any.
+
+        An open layout needs its tile map.
+        """
+        return self.call(data, factors, tile_map)
 
     def infer_type(self, data: Expr, *_: Expr) -> relax.TensorType:
         return tiled_type(self.layout, features_of(data) // WORD + TOKEN_WORDS, "int32")
 
-    def kernel(self, data: Expr, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
-        features = features_of(data)
+    def kernel(self, data: Expr, *others: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
+        features, smoothed = features_of(data), len(others) > self.layout.is_open
         return (
             KernelFacts("quantize_tokens", features),
-            made(make_quantize_tokens, self.layout, features, self.vectors),
+            made(make_quantize_tokens, self.layout, features, self.vectors, smoothed),
         )

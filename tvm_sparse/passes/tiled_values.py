@@ -76,7 +76,7 @@ class TiledValues:
         self.tiled: dict[relax.Var, Tiled] = {}
         self._weight_vars = {var for var in func.params if var.name in params}
         self._packed: dict[tuple[relax.Var, TokenLayout], Tiled] = {}
-        self._words: dict[relax.Var, relax.Var] = {}
+        self._words: dict[tuple[relax.Var, relax.Var | None], relax.Var] = {}
 
     def emit(self, expr: relax.Expr) -> relax.Var:
         """Write a binding and return its variable."""
@@ -148,13 +148,17 @@ class TiledValues:
             self.tiled.setdefault(var, self._packed[var, layout])
         return self._packed[var, layout]
 
-    def in_words(self, tiled: Tiled) -> relax.Var:
-        """Return a tiled value as words of small integers, made once for all who multiply it."""
-        if tiled.var not in self._words:
-            vectors = norm_vectors(tiled.layout, self.target)
-            quantize = QuantizeTokens(vectors, tiled.layout)
-            self._words[tiled.var] = self.emit(quantize(tiled.var, self.map_of(tiled.layout)))
-        return self._words[tiled.var]
+    def in_words(self, tiled: Tiled, factors: relax.Var | None = None) -> relax.Var:
+        """Return a tiled value as words of small integers, made once for all who multiply it.
+
+        Features are multiplied by factors, a weight of the function being read, before.
+        """
+        key = tiled.var, factors
+        if key not in self._words:
+            kept = None if factors is None else self.weights.keep(factors)
+            quantize = QuantizeTokens(norm_vectors(tiled.layout, self.target), tiled.layout)
+            self._words[key] = self.emit(quantize(tiled.var, kept, self.map_of(tiled.layout)))
+        return self._words[key]
 
     def whole(self, tiled: Tiled) -> Tiled:
         """Cut a slice of a stacked product out, where somebody needs it alone."""

@@ -10,7 +10,7 @@ from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.registry import unrounded, weights_of
 from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.ir.dims import product
-from tvm_sparse.ir.expressions import static_shape, tensor_shape
+from tvm_sparse.ir.expressions import op_name, static_shape, tensor_shape
 from tvm_sparse.kernels.tiling import row_panel
 from tvm_sparse.ops.registry import product_operator
 from tvm_sparse.ops.row_dense import RowDense
@@ -100,12 +100,23 @@ class TiledProduct(Rule):
         weight, form = self.values.weights.packed(stack, weights.choose(shape, self.target))
         operator = product_operator(weights)
         multiply = operator.choose(shape, chain.epilogue, form, self.target)
-        tokens = self.values.in_words(data) if operator.takes_words else data.var
+        tokens = self._words(chain.data, data) if operator.takes_words else data.var
         var = self.values.emit(multiply(tokens, weight, bias, residual, tile_map))
         offset = 0
         for member, width in zip(stack, widths, strict=True):
             self.values.tiled[member.result] = Tiled(var, data.layout, offset, width)
             offset += width
+
+    def _words(self, data: relax.Var, tiled: Tiled) -> relax.Var:
+        """Return the words of what is multiplied; factors of its features are taken along."""
+        value = self.walk.uses.value.get(data)
+        if value is not None and op_name(value) == "relax.multiply":
+            source, factors = value.args
+            is_vector = factors in self.walk.weights and len(tensor_shape(factors)) == 1
+            if is_vector and tensor_shape(source) == tensor_shape(data):
+                whole = self.values.in_tiles(source, tiled.layout, tiled.features)
+                return self.values.in_words(whole, factors)
+        return self.values.in_words(tiled)
 
     def _weights(
         self, shape: ProductShape, stack: list[DenseChain]
