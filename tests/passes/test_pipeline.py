@@ -26,6 +26,7 @@ PHASES = [
     "join_weights",
     "simplify_fc_transpose",
     "bsr_dense",
+    "patch_products",
     "tile_tokens",
     "split_batch",
     "dispatch_scans",

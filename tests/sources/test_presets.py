@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tvm_sparse.sources.architecture import max_seq_len, num_layers_of
@@ -16,13 +18,29 @@ NAMES = [
     "bert-large",
     "bert-mini",
     "bert-tiny",
+    "bge-small",
+    "deberta-v3-base",
     "distilbert",
+    "e5-small",
     "electra-small",
     "minilm-l6",
     "mobilebert",
+    "modernbert-base",
+    "mpnet-base",
+    "nomic-embed",
     "prunebert",
+    "qwen3-embedding",
     "roberta-base",
+    "vit-base",
+    "xlm-r-base",
 ]
+#: Tokens of those that take other numbers than 512; None of one that takes images.
+LIMITS = {
+    "modernbert-base": 8192,
+    "nomic-embed": 2048,
+    "qwen3-embedding": 32768,
+    "vit-base": None,
+}
 
 
 def test_all_presets_are_there_and_listed():
@@ -35,11 +53,11 @@ def test_config_facts_are_complete(name):
     preset = load_presets()[name]
     config = preset.config
     assert preset.hub_id.count("/") == 1
-    assert config["model_type"].replace("-", "") in preset.architecture.lower()
+    assert re.sub("[-_]", "", config["model_type"]) in preset.architecture.lower()
     assert config["architectures"]
-    assert config["vocab_size"] >= 30000
     assert num_layers_of(config) >= 2
-    assert max_seq_len(config) == 512
+    assert max_seq_len(config) == LIMITS.get(name, 512)
+    assert config["image_size"] if name == "vit-base" else config["vocab_size"] >= 30000
     width = config.get("hidden_size", config.get("dim"))
     assert width % config.get("num_attention_heads", config.get("n_heads")) == 0
 
@@ -55,6 +73,10 @@ def test_config_facts_are_complete(name):
         ("electra-small", (12, 256, 1024, 4)),
         ("mobilebert", (24, 512, 512, 4)),
         ("minilm-l6", (6, 384, 1536, 12)),
+        ("bge-small", (12, 384, 1536, 12)),
+        ("deberta-v3-base", (12, 768, 3072, 12)),
+        ("modernbert-base", (22, 768, 1152, 12)),
+        ("qwen3-embedding", (28, 1024, 3072, 16)),
     ],
 )
 def test_sizes(name, shape):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tvm_sparse.api.builds import compile
 from tvm_sparse.api.models import load_model, sparsify
@@ -271,11 +271,18 @@ def _record(
     return PeersRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         subject=model.facts.name,
-        spec={"model": spec, "bench": asdict(bench), "threads": threads},
+        spec={"model": {**spec, **_image(model)}, "bench": asdict(bench), "threads": threads},
         weights=model.facts.weights,
         results=tuple(results),
         environment=environment,
     )
+
+
+def _image(model: Model) -> dict[str, Any]:
+    """Return the size of the images that a model takes, nothing of one that takes texts."""
+    config = model.facts.config
+    is_image = len(model.facts.inputs[0].shape) == 4 and "image_size" in config
+    return {"image_size": config["image_size"]} if is_image else {}
 
 
 def renamed(record: PeersRecord, label: str) -> PeersRecord:

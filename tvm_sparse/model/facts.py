@@ -16,6 +16,7 @@ from msgspec import Meta
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import CacheError
 from tvm_sparse.records.read import check_record
+from tvm_sparse.words import counted
 
 # `$` alone would allow a line break behind them.
 _Name = Annotated[str, Meta(pattern=r"^(?!.*\n)[\w.:/-]{1,200}$")]
@@ -136,6 +137,15 @@ class WeightsFacts:
     def trained(self) -> bool:
         """Whether they come from a checkpoint, so that what the model says has a meaning."""
         return self.kind == "checkpoint"
+
+
+def input_words(config: Mapping[str, Any], batch: int, seq_len: int | None) -> str:
+    """Say what a model takes at a time: `batch 1, 128 tokens`, or `1 image, 224x224`."""
+    size, text = config.get("image_size"), config.get("vocab_size")
+    if size is None or text is not None:
+        return f"batch {batch}" + (f", {seq_len} tokens" if seq_len else "")
+    sides = size if isinstance(size, list | tuple) else (size, size)
+    return f"{counted(batch, 'image')}, {'x'.join(map(str, sides))}"
 
 
 @dataclass(frozen=True)

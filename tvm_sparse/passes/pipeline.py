@@ -22,6 +22,7 @@ from tvm_sparse.passes import (
     bsr_dense,
     fast_math,
     join_weights,
+    patch_products,
     simplify_fc_transpose,
     split_batch,
     tile_tokens,
@@ -171,7 +172,9 @@ def pack(
                 choices,
             ),
         )
-    # 3. Token tiles through the encoder, fused kernels, packed weights.
+    # 3. Convolutions of patches are products.
+    mod, params = phases.run("patch_products", lambda: patch_products.convert(mod, params))
+    # 4. Token tiles through the encoder, fused kernels, packed weights.
     mod, packed, refusals = phases.run(
         "tile_tokens", lambda: tile_tokens.convert(mod, params, target, block_rows, build)
     )
@@ -211,11 +214,11 @@ def lower(
         From the passes.
     """
     phases = phases or Phases()
-    # 1. to 3. What depends on the weights.
+    # 1. to 4. What depends on the weights.
     mod, packed, decisions = pack(mod, params, target, sparsity, phases, choices, build)
-    # 4. Micro-batches follow each other.
+    # 5. Micro-batches follow each other.
     mod = phases.run("split_batch", lambda: split_batch.convert(mod))
-    # 5. Operators become kernels; what is not ours is fused and scheduled plainly.
+    # 6. Operators become kernels; what is not ours is fused and scheduled plainly.
     with tvm_target(target):
         passes: tuple[tuple[str, Any], ...] = (
             # Cumulative sums and sorts, which no legalisation covers.
@@ -232,7 +235,7 @@ def lower(
         )
         for name, module_pass in passes:
             mod = phases.run(name, partial(module_pass, mod))
-    # 6. The last moment at which a kernel's arguments still carry the names of the weights.
+    # 7. The last moment at which a kernel's arguments still carry the names of the weights.
     calls = layer_calls(mod)
     # The weights stay parameters: code and weights are exported side by side, and the same code
     # serves other weights of the same shapes.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tvm_sparse.bench.peers.record import EngineResult, Latency, PeersRecord, best_rival
+from tvm_sparse.model.facts import input_words
 from tvm_sparse.report.figures import figure, spread_of
 from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.words import counted
@@ -97,4 +98,4 @@ def _note(result: EngineResult) -> str:
 
 def _shape(spec: Mapping[str, Any]) -> str:
     model = spec.get("model", {})
-    return f", batch {model['batch']}, {model['seq_len']} tokens" if "batch" in model else ""
+    return f", {input_words(model, model['batch'], model['seq_len'])}" if "batch" in model else ""

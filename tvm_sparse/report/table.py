@@ -9,6 +9,7 @@ from rich.text import Text
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
 from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.model.decision import Decision
+from tvm_sparse.model.facts import input_words
 from tvm_sparse.report.figures import figure, spread_of
 from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.runtime.metadata import CallTime
@@ -28,7 +29,9 @@ def render_benchmark(record: BenchRecord) -> FittedTable:
     record : BenchRecord
         What was measured.
     """
-    table = FittedTable(f"{_model_name(record)}, batch {record.batch}{_seq_len(record)}")
+    length = record.spec.get("model", {}).get("seq_len")
+    taken = input_words(record.model.config, record.batch, length)
+    table = FittedTable(f"{_model_name(record)}, {taken}")
     table.add_column(bold=True)
     for name in record.builds:
         table.add_column(name, right=True)
@@ -200,11 +203,6 @@ def _total(calls: Sequence[CallTime]) -> float:
 
 def _model_name(record: BenchRecord) -> str:
     return f"{record.model.name} ({record.weights.kind} weights)"
-
-
-def _seq_len(record: BenchRecord) -> str:
-    length = record.spec.get("model", {}).get("seq_len")
-    return f", {length} tokens" if length else ""
 
 
 def _share(value: float | None) -> str:

@@ -37,6 +37,7 @@ def find_class(transformers: Any, architecture: str, model_type: str, auto_class
     if name is None:
         raise ValueError(
             f"transformers {transformers.__version__} has no PyTorch class for model type "
-            f"{model_type!r} and this task"
+            f"{model_type!r} and this task; where a newer one has it, "
+            "python -m tvm_sparse.export_pt2 writes an archive that --model takes"
         )
     return getattr(transformers, name)

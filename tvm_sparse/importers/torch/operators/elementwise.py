@@ -168,6 +168,7 @@ _BINARY = {
     "add": binary(op.add, np.add),
     "div": Operator(_emit_divide, _fold_divide),
     "mul": binary(op.multiply, np.multiply),
+    "fmod": binary(op.mod, np.fmod),
     "remainder": binary(op.floor_mod, np.mod),
     "sub": _SUBTRACT,
 }

@@ -1,4 +1,4 @@
-"""Slices, splits, padding and shifts."""
+"""Slices, what is written into them, splits, padding and shifts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tvm_sparse.importers.values import (
     Value,
     as_expr,
     axis,
+    cast,
+    narrow,
     shape_of,
 )
 
@@ -106,6 +108,50 @@ def _roll(
     return x
 
 
+def _slice_scatter(
+    emit: Emitter,
+    node: AtenNode,
+    x: Value,
+    src: Value,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> tvm.ir.Expr:
+    """Put `src` in the place of a range of an axis."""
+    place, extent = axis(dim, len(shape_of(x))), shape_of(x)[dim]
+    first, last, by = slice(start, end, step).indices(extent)
+    if by != 1:
+        raise node.error(f"step {step} given: only 1 is imported")
+    parts = [_cut(emit, x, place, slice(0, first)), src, _cut(emit, x, place, slice(last, extent))]
+    kept = [as_expr(part) for part in parts if shape_of(part)[place]]
+    return emit(op.concat(kept, place)) if len(kept) > 1 else kept[0]
+
+
+def _fold_slice_scatter(
+    node: AtenNode,
+    x: np.ndarray,
+    src: np.ndarray,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> np.ndarray:
+    result = x.copy()
+    result[(slice(None),) * axis(dim, x.ndim) + (slice(start, end, step),)] = src
+    return result
+
+
+def _copy(emit: Emitter, node: AtenNode, x: Value, src: Value, **_: Any) -> tvm.ir.Expr:
+    """Emit `src` with the shape and dtype of what it is written over."""
+    value = cast(emit, src, narrow(node.dtype))
+    return value if shape_of(value) == node.shape else emit(op.broadcast_to(value, node.shape))
+
+
+def _fold_copy(node: AtenNode, x: np.ndarray, src: np.ndarray, **_: Any) -> np.ndarray:
+    return np.broadcast_to(src, node.shape).astype(node.dtype)
+
+
 def _pad(
     emit: Emitter,
     node: AtenNode,
@@ -128,11 +174,13 @@ def _pad(
 OPERATORS: dict[str, Operator] = {
     "chunk.default": Operator(_chunk),
     "constant_pad_nd.default": Operator(_pad),
+    "copy.default": Operator(_copy, _fold_copy),
     "narrow.default": Operator(_narrow),
     "pad.default": Operator(_pad),
     "roll.default": Operator(_roll, lambda node, x, shifts, dims=None: np.roll(x, shifts, dims)),
     "select.int": Operator(_select),
     "slice.Tensor": Operator(_slice),
+    "slice_scatter.default": Operator(_slice_scatter, _fold_slice_scatter),
     "split.Tensor": Operator(_split),
     "split.sizes": Operator(
         lambda emit, node, x, split_size, dim=0: _parts(emit, x, dim, split_size)
