@@ -26,7 +26,8 @@ from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, choose_open_layout
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue
-from tvm_sparse.kernels.attention import AttentionShape, make_attention
+from tvm_sparse.kernels.attention import make_attention
+from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.tiling import attention_tile, norm_vectors
 from tvm_sparse.kernels.tvm_target import tvm_target

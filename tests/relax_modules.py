@@ -233,6 +233,14 @@ def op_names(mod: tvm.IRModule) -> list[str]:
     return [name.removeprefix("relax.").removeprefix("tvm_sparse.") for name in names if name]
 
 
+def calls_of(mod: tvm.IRModule, name: str) -> list[relax.Call]:
+    """The calls of an operator in `main`, named as `op_names` does."""
+    (block,) = mod["main"].body.blocks
+    values = [binding.value for binding in block.bindings]
+    full = (f"relax.{name}", f"tvm_sparse.{name}")
+    return [value for value in values if op_name(value) in full]
+
+
 def count_ops(mod: tvm.IRModule, name: str) -> int:
     return op_names(mod).count(name)
 

@@ -15,7 +15,8 @@ from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.formats.bsr_tiles import fitting_lanes
 from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, split_rows
 from tvm_sparse.kernel_facts import Epilogue
-from tvm_sparse.kernels.attention import AttentionShape, make_attention
+from tvm_sparse.kernels.attention import make_attention
+from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.packed_dense import make_packed_dense

@@ -9,7 +9,8 @@ from kernel_runner import RUNNABLE, normal, run, to_rows, to_tiles, widest
 from tolerances import ELEMENTWISE, dot
 
 from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
-from tvm_sparse.kernels.attention import AttentionShape, make_attention
+from tvm_sparse.kernels.attention import make_attention
+from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.tiling import attention_tile
 from tvm_sparse.target import resolve_target
 

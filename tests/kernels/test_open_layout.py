@@ -15,7 +15,8 @@ from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.token_layout import TokenLayout, choose_open_layout, split_rows
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue
-from tvm_sparse.kernels.attention import AttentionShape, make_attention
+from tvm_sparse.kernels.attention import make_attention
+from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.first_tokens import make_first_tokens
 from tvm_sparse.kernels.layer_norm import make_layer_norm

@@ -157,8 +157,8 @@ def test_large_elementwise_work_is_parallel_and_vectorised():
 @pytest.mark.parametrize(
     ("body", "inputs"),
     [
-        (op.matmul, {"x": (4, 24, 20), "y": (4, 20, 48)}),
-        (op.nn.conv2d, {"x": (1, 3, 16, 16), "kernel": (8, 3, 3, 3)}),
+        (op.matmul, {"x": (4, 64, 40), "y": (4, 40, 96)}),
+        (op.nn.conv2d, {"x": (1, 8, 32, 32), "kernel": (16, 8, 3, 3)}),
     ],
 )
 def test_products_are_summed_up_in_registers(body, inputs):

@@ -7,10 +7,12 @@ import pytest
 import tvm
 from relax_modules import (
     assert_computes_the_same,
+    calls_of,
     count_ops,
     evaluate,
     heads_of,
     make_module,
+    op_names,
     random_values,
     tile,
 )
@@ -188,31 +190,95 @@ def test_one_weight_as_query_and_key():
 
 
 @pytest.mark.parametrize(
-    ("mask_shape", "tiled_attention"),
+    "mask_shape",
+    [(B, 1, 1, S), (1, 1, 1, S), (B, 1, S, S), (1, H, 1, S), (B, H, S, S), (1, H, S, S)],
+)
+def test_masks(mask_shape):
+    tiled = assert_computes_the_same(attention_module(mask_shape))
+    assert count_ops(tiled, "tiled_attention") == 1
+
+
+def test_layers_share_a_bias_that_is_made_once():
+    def body(emit, x, mask, table, wq, bq, wk, bk, wv, bv):
+        bias = emit(op.broadcast_to(emit(op.add(table, table)), (B, H, S, S)))
+        bias = emit(op.add(bias, mask))
+        for _ in range(2):
+            heads = (heads_of(emit, x, w, b) for w, b in ((wq, bq), (wk, bk), (wv, bv)))
+            x = emit(op.reshape(emit(op.nn.attention(*heads, bias=bias)), (B, S, F)))
+        return x
+
+    inputs = {"x": (B, S, F), "mask": (B, 1, 1, S), "table": (1, H, S, S)}
+    tiled = assert_computes_the_same(make_module(inputs, PROJECTIONS, body))
+    assert count_ops(tiled, "tiled_attention") == 2
+    assert count_ops(tiled, "nn.pad") == 1
+
+
+def test_a_weight_as_bias_is_turned_at_compile_time():
+    def body(emit, x, bias, wq, wk, wv):
+        heads = (heads_of(emit, x, w) for w in (wq, wk, wv))
+        return op.nn.attention(*heads, bias=bias)
+
+    weights = {"bias": (1, H, S, S), "wq": (F, F), "wk": (F, F), "wv": (F, F)}
+    tiled = assert_computes_the_same(make_module({"x": (B, S, F)}, weights, body))
+    assert not {"permute_dims", "nn.pad"} & set(op_names(tiled))
+
+
+LONG = 70
+APART = np.arange(LONG)[:, None] - np.arange(LONG)
+
+
+def window_of_where(emit, mask):
+    wide = emit(op.broadcast_to(mask, (B, 1, LONG, LONG)))
+    near = relax.const(np.abs(APART)[None, None] > 9)
+    return emit(op.where(near, relax.const(np.float32(-3e38)), wide))
+
+
+def window_of_booleans(emit, mask):
+    kept = emit(op.greater(emit(op.reshape(mask, (B, 1, LONG))), relax.const(-1.0)))
+    near = emit(op.logical_and(relax.const((APART <= 5)[None] & (APART >= 0)), kept))
+    near = emit(op.reshape(near, (B, 1, LONG, LONG)))
+    return emit(op.where(near, relax.const(0.0), relax.const(np.float32(-3e38))))
+
+
+@pytest.mark.parametrize(
+    ("make_bias", "causal", "window"),
     [
-        ((B, 1, 1, S), True),
-        ((1, 1, 1, S), True),
-        ((B, 1, S, S), False),
-        ((1, H, 1, S), False),
-        ((B, H, S, S), False),
+        (window_of_where, None, (9, 9)),
+        (window_of_booleans, None, (5, 0)),
+        (lambda emit, mask: mask, "TopLeft", (-1, 0)),
+        (lambda emit, mask: mask, None, (-1, -1)),
     ],
 )
-def test_masks(mask_shape, tiled_attention):
-    tiled = assert_computes_the_same(attention_module(mask_shape))
-    assert count_ops(tiled, "tiled_attention") == tiled_attention
-
-
-def test_a_causal_mask_is_left_alone():
-    def body(emit, x, mask, wq, bq, wk, bk, wv, bv):
-        q, k, v = (
-            heads_of(emit, x, wq, bq),
-            heads_of(emit, x, wk, bk),
-            heads_of(emit, x, wv, bv),
+def test_windows(make_bias, causal, window):
+    def body(emit, x, mask, wq, wk, wv):
+        mask = emit(
+            op.multiply(
+                emit(op.astype(emit(op.less(mask, relax.const(-1.0))), "float32")),
+                relax.const(np.float32(-3e38)),
+            )
         )
-        return op.nn.attention(q, k, v, bias=mask, causal_mask="TopLeft")
+        heads = [heads_of(emit, x, w) for w in (wq, wk, wv)]
+        bias = make_bias(emit, mask)
+        return op.nn.attention(*heads, bias=bias, causal_mask=causal)
 
-    tiled = assert_computes_the_same(attention_module((B, 1, 1, S), body))
-    assert count_ops(tiled, "tiled_attention") == 0
+    inputs = {"x": (B, LONG, F), "mask": (B, 1, 1, LONG)}
+    weights = {"wq": (F, F), "wk": (F, F), "wv": (F, F)}
+    tiled = assert_computes_the_same(make_module(inputs, weights, body))
+    (call,) = calls_of(tiled, "tiled_attention")
+    assert TiledAttention.of(call).window == window
+
+
+def test_heads_that_share_keys_and_values():
+    def body(emit, x, wq, wk, wv):
+        q = heads_of(emit, x, wq, heads=6)
+        k, v = heads_of(emit, x, wk, heads=2), heads_of(emit, x, wv, heads=2)
+        shared = [emit(op.repeat(operand, 3, axis=2)) for operand in (k, v)]
+        return op.nn.attention(q, *shared)
+
+    weights = {"wq": (F, 48), "wk": (F, 16), "wv": (F, 16)}
+    tiled = assert_computes_the_same(make_module({"x": (B, S, F)}, weights, body))
+    assert count_ops(tiled, "tiled_attention") == 1
+    assert count_ops(tiled, "repeat") == 0
 
 
 def test_attention_without_mask_and_default_scale():
@@ -227,7 +293,7 @@ def test_attention_without_mask_and_default_scale():
 
 
 def test_attention_over_inputs_and_over_another_sequence():
-    """Nothing tiled to start from, and keys of another length: the generic operator stays."""
+    """Heads of rows are brought into tiles; with keys of another length the operator stays."""
 
     def plain(emit, q, k):
         return op.nn.attention(q, k, k)
@@ -237,8 +303,7 @@ def test_attention_over_inputs_and_over_another_sequence():
         k = emit(op.reshape(emit(op.matmul(y, wk)), (B, 9, H, D)))
         return op.nn.attention(q, k, k)
 
-    for mod in (
-        make_module({"q": (B, S, H, D), "k": (B, S, H, D)}, {}, plain),
-        make_module({"x": (B, S, F), "y": (B, 9, F)}, {"wq": (F, F), "wk": (F, F)}, cross),
-    ):
-        assert count_ops(assert_computes_the_same(mod), "tiled_attention") == 0
+    rows = make_module({"q": (B, S, H, D), "k": (B, S, H, D)}, {}, plain)
+    other = make_module({"x": (B, S, F), "y": (B, 9, F)}, {"wq": (F, F), "wk": (F, F)}, cross)
+    for mod, count in ((rows, 1), (other, 0)):
+        assert count_ops(assert_computes_the_same(mod), "tiled_attention") == count

@@ -1,23 +1,24 @@
 """Softmax attention on token tiles: one kernel for scores, mask, softmax and context.
 
 A parallel iteration takes one head and some vectors of queries, few enough that their scores stay
-in L1. Scores are kept transposed, keys down
-and queries across a register, so that the softmax runs over rows lane by lane (no horizontal
-operation), and both products broadcast one operand and load vectors of the other: nothing is ever
-transposed. Keys past `seq_len` are never read.
+in L1. Scores are kept transposed, keys down and queries across a register, so that the softmax runs
+over rows lane by lane (no horizontal operation), and both products broadcast one operand and load
+vectors of the other: nothing is ever transposed. Keys past `seq_len` are read only by those that
+visit a window, and count for nothing.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.activations import exp2
+from tvm_sparse.kernels.attention_keys import Keys
 from tvm_sparse.kernels.attention_queries import each_query
+from tvm_sparse.kernels.attention_shape import AttentionShape
+from tvm_sparse.kernels.attention_terms import LOG2_E, ScoreTerms
 from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.vector import (
     Bind,
@@ -28,41 +29,11 @@ from tvm_sparse.kernels.vector import (
     argument,
     broadcast,
     held,
-    int64,
     load,
     prim_func,
     serial,
     store,
 )
-
-#: exp(x) = 2**(x log2 e): the factor joins the scale of the scores.
-_LOG2_E = math.log2(math.e)
-
-
-@dataclass(frozen=True)
-class AttentionShape:
-    """Heads and where their features lie.
-
-    Attributes
-    ----------
-    heads, head_dim, value_dim : int
-        Number of heads, features of a query/key and of a value per head.
-    features, offsets : (int, int, int)
-        Feature extents of the query, key and value tensors, and the first feature of each in its
-        tensor (a fused product holds all three).
-    scale : float
-        Factor on the scores.
-    mask_batch : int or None
-        Extent of the mask's batch axis, 1 or the batch (0 of an open layout); None without a mask.
-    """
-
-    heads: int
-    head_dim: int
-    value_dim: int
-    features: tuple[int, int, int]
-    offsets: tuple[int, int, int]
-    scale: float
-    mask_batch: int | None
 
 
 def make_attention(
@@ -73,7 +44,7 @@ def make_attention(
     Parameters
     ----------
     layout, shape
-        Of query, key, value and out; heads, offsets, scale.
+        Of query, key, value and out; heads, offsets, scale, what is added to scores.
     vectors : int
         Vectors of queries that one parallel iteration takes; divides those of a token tile.
     rows : int
@@ -84,11 +55,14 @@ def make_attention(
     Returns
     -------
     PrimFunc
-        (query, key, value: (tiles, features, T) each, [mask (mask_batch, seq_len)], [tile_map],
+        (query, key, value: (tiles, features, T) each, [mask (mask_batch, seq_len)],
+        [bias (*shape.bias, seq_len, tokens in tiles): by keys, then queries], [to_position],
+        [from_position]: (heads, head_dim, `distance_width`) each, [tile_map],
         out (tiles, heads * value_dim, T)).
     """
     lanes, tile_size = layout.lanes, layout.token_tile
     most = vectors
+    sharing = shape.heads // (shape.key_heads or shape.heads)
 
     def body() -> None:
         tiles = TokenTiles(layout)
@@ -96,10 +70,7 @@ def make_attention(
             argument(name, tiles.shape(extent))
             for name, extent in zip(("query", "key", "value"), shape.features, strict=True)
         )
-        mask = None
-        if shape.mask_batch is not None:
-            batches, seq_len = tiles.rectangle()
-            mask = argument("mask", (shape.mask_batch or batches, seq_len))
+        terms = ScoreTerms(tiles, shape)
         tiles.declare_map()
         out = argument("out", tiles.shape(shape.heads * shape.value_dim))
 
@@ -111,7 +82,10 @@ def make_attention(
             scores: Buffer,
         ) -> None:
             batch, first_tile, length = tiles.sequence_of(query_tile)
+            key_head = head if sharing == 1 else tiles.held(T.floordiv(head, sharing))
+            first_query = tiles.position(query_tile) + first_token
             width = vectors * lanes
+            keys = Keys(tiles, shape, first_query, width, length)
             top = Registers(vectors, lanes)
             top.fill(-3.0e38)
 
@@ -120,63 +94,51 @@ def make_attention(
                 acc = Registers(count * vectors, lanes)
                 acc.fill(0.0)
                 of_tile, first_key = tiles.held(first_tile + key_tile), tiles.held(first_key)
+                first_position = tiles.held(key_tile * tile_size + first_key)
                 with serial(0, shape.head_dim) as d:
-                    of_query, of_key = (
-                        tiles.held(_feature(shape, operand, head, d)) for operand in (0, 1)
-                    )
+                    of_query = tiles.held(_feature(shape, 0, head, d))
+                    of_key = tiles.held(_feature(shape, 1, key_head, d))
                     q = [
                         load(query, tiles.place(query_tile, of_query, v, first_token), lanes)
                         for v in range(vectors)
                     ]
                     for row in range(count):
-                        value_of_key = key[of_tile, of_key, first_key + row]
-                        factor = broadcast(value_of_key, lanes)
+                        factor = broadcast(key[of_tile, of_key, first_key + row], lanes)
                         for v in range(vectors):
-                            acc[row * vectors + v] = acc[row * vectors + v] + factor * q[v]
+                            index = row * vectors + v
+                            apart = first_query + v * lanes - (first_position + row)
+                            acc[index] = terms.product(acc[index], q[v], factor, head, d, apart)
                 for row in range(count):
-                    position = tiles.held(key_tile * tile_size + first_key + row)
-                    blocked = None
-                    if mask is not None:
-                        at = T.min(position, length - 1) if layout.is_open else position
-                        entry = mask[batch if shape.mask_batch != 1 else 0, at]
-                        blocked = broadcast(entry * T.float32(_LOG2_E), lanes)
+                    position = tiles.held(first_position + row)
+                    blocked = terms.of_key(batch, position, length)
                     for v in range(vectors):
-                        score = acc[row * vectors + v] * broadcast(shape.scale * _LOG2_E, lanes)
-                        score = Bind(lanes)(score if blocked is None else score + blocked)
+                        score = acc[row * vectors + v] * broadcast(shape.scale * LOG2_E, lanes)
+                        for term in (
+                            blocked,
+                            terms.of_pair(batch, head, first_query + v * lanes, position),
+                        ):
+                            score = score if term is None else score + term
+                        score = Bind(lanes)(score)
                         store(scores, score, [position * width + v * lanes], lanes)
                         higher = T.max(top[v], score)
-                        if layout.is_open:
+                        if keys.may_pass_end:
                             higher = T.if_then_else(position < length, higher, top[v])
                         top[v] = higher
 
-            def of_every_key(emit: Callable[[int | Expr, int | Expr], None]) -> None:
-                """Call emit(key_tile, keys) for the full tiles, in a loop, and for what is left."""
-                if layout.is_open:
-                    with serial(
-                        0, held(T.floordiv(length + (tile_size - 1), tile_size))
-                    ) as key_tile:
-                        keys = T.min(length - key_tile * tile_size, int64(tile_size))
-                        emit(key_tile, held(keys))
-                    return
-                full, rest = divmod(layout.seq_len, tile_size)
-                if full:
-                    with serial(0, full) as key_tile:
-                        emit(key_tile, tile_size)
-                if rest:
-                    emit(full, rest)
-
-            of_every_key(
-                # No more than a tile has: of an open layout every group is whole.
-                lambda key_tile, keys: _in_groups(
-                    keys,
-                    min(rows, layout.token_tile),
-                    lambda first, count: score_rows(key_tile, first, count),
-                )
+            keys.score(
+                lambda key_tile, first, end: _in_groups(
+                    first,
+                    end,
+                    # No more than a tile has: where the run says how many, every group is whole.
+                    min(rows, tile_size),
+                    lambda first_key, count: score_rows(key_tile, first_key, count),
+                ),
+                top,
             )
 
             total = Registers(vectors, lanes)
             total.fill(0.0)
-            with serial(0, length) as position:
+            with keys.each() as position:
                 for v in range(vectors):
                     place = [position * width + v * lanes]
                     weight = exp2(Bind(lanes), load(scores, place, lanes) - top[v])
@@ -190,27 +152,29 @@ def make_attention(
                 acc = Registers(count * vectors, lanes)
                 acc.fill(0.0)
 
-                def accumulate(key_tile: int | Expr, keys: int | Expr) -> None:
+                def accumulate(
+                    key_tile: int | Expr, first_key: int | Expr, end: int | Expr
+                ) -> None:
                     of_tile = tiles.held(first_tile + key_tile)
-                    with serial(0, keys) as j:
+                    with serial(first_key, end) as j:
                         j = tiles.held(j)
                         start = tiles.held((key_tile * tile_size + j) * width)
                         weights = [load(scores, [start + v * lanes], lanes) for v in range(vectors)]
                         for row in range(count):
-                            feature = _feature(shape, 2, head, first + row)
+                            feature = _feature(shape, 2, key_head, first + row)
                             factor = broadcast(value[of_tile, feature, j], lanes)
                             for v in range(vectors):
                                 index = row * vectors + v
                                 acc[index] = acc[index] + factor * weights[v]
 
-                of_every_key(accumulate)
+                keys.each_tile(accumulate)
                 for row in range(count):
                     feature = head * shape.value_dim + first + row
                     for v in range(vectors):
                         place = tiles.place(query_tile, feature, v, first_token)
                         store(out, acc[row * vectors + v] * total[v], place, lanes)
 
-            _in_groups(shape.value_dim, rows * (most // vectors), context_rows)
+            _in_groups(0, shape.value_dim, rows * (most // vectors), context_rows)
 
         operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
         each_query(tiles, shape.heads, operations, most, shares, attend)
@@ -223,16 +187,20 @@ def _feature(shape: AttentionShape, operand: int, head: Expr, d: Expr | int) -> 
     return head * dim + (shape.offsets[operand] + d)
 
 
-def _in_groups(total: int | Expr, most: int, emit: Callable[[int | Expr, int], None]) -> None:
+def _in_groups(
+    first: int | Expr, end: int | Expr, most: int, emit: Callable[[int | Expr, int], None]
+) -> None:
     """Call emit(first, count) for groups of `most` in a loop, and for what is left.
 
-    Of a total that only the run knows, the last group is whole too.
+    Groups begin at multiples of `most`. Where only the run knows how many, the first and the last
+    are whole too.
     """
-    if not isinstance(total, int):
-        with serial(0, held(T.floordiv(total + (most - 1), most))) as group:
+    if not (isinstance(first, int) and isinstance(end, int)):
+        last = held(T.floordiv(end + (most - 1), most))
+        with serial(first if isinstance(first, int) else T.floordiv(first, most), last) as group:
             emit(group * most, most)
         return
-    groups, rest = divmod(total, most)
+    groups, rest = divmod(end, most)
     if groups:
         with serial(0, groups) as group:
             emit(group * most, most)

@@ -54,7 +54,8 @@ def _each_of_shares(
         within_share = T.floormod(T.floordiv(unit, parts), per_share)
         head = T.floormod(T.floordiv(unit, parts * per_share), heads)
         share = T.floordiv(unit, parts * per_share * heads)
-        scores = scratch(layout.seq_len * width)
+        # Of whole tiles: keys of a window are scored in groups, which may go past the last one.
+        scores = scratch(layout.tiles_per_sequence * layout.token_tile * width)
         attend(head, share * per_share + within_share, first_token, vectors, scores)
 
 

@@ -197,6 +197,13 @@ class Registers:
         for index in range(self.count):
             self[index] = broadcast(value, self.lanes, self.dtype)
 
+    def lowest(self) -> Expr:
+        """Return the smallest value in any lane of any register."""
+        least = self[0]
+        for index in range(1, self.count):
+            least = T.min(least, self[index])
+        return T.call_llvm_pure_intrin(self.dtype, "llvm.vector.reduce.fmin", least)
+
 
 class Bind:
     """Name intermediate vectors, so that an expression used twice is computed once."""

@@ -8,8 +8,10 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.formats.token_layout import TokenLayout
+from tvm_sparse.ir.expressions import static_shape
 from tvm_sparse.kernel_facts import KernelFacts
-from tvm_sparse.kernels.attention import AttentionShape, make_attention
+from tvm_sparse.kernels.attention import make_attention
+from tvm_sparse.kernels.attention_shape import UNBOUNDED, AttentionShape
 from tvm_sparse.ops.operator import Expr, Operator, made
 from tvm_sparse.ops.tiled import batch_extent, features_of, tiled_type
 
@@ -31,6 +33,12 @@ class TiledAttention(Operator, name="tiled_attention"):
         them.
     layout : TokenLayout
         Of all operands and of the result.
+    key_heads : int
+        Heads of keys and values; 0: each head has its own.
+    window : (int, int)
+        See `AttentionShape`.
+    is_biased, to_position, from_position : bool
+        Which operands there are besides a mask, see `AttentionShape`.
     """
 
     heads: int
@@ -40,6 +48,11 @@ class TiledAttention(Operator, name="tiled_attention"):
     scale: float
     tile: tuple[int, int, int]
     layout: TokenLayout
+    key_heads: int = 0
+    window: tuple[int, int] = (UNBOUNDED, UNBOUNDED)
+    is_biased: bool = False
+    to_position: bool = False
+    from_position: bool = False
 
     def __call__(
         self,
@@ -47,10 +60,14 @@ class TiledAttention(Operator, name="tiled_attention"):
         key: Expr,
         value: Expr,
         mask: Expr | None = None,
+        *others: Expr | None,
         tile_map: Expr | None = None,
     ) -> relax.Call:
-        """Return a call; the mask is (1 or B, S). An open layout needs its map."""
-        return self.call(query, key, value, mask, tile_map)
+        """Return a call; the mask is (1 or B, S), what follows is as the kernel takes it.
+
+        An open layout needs its map.
+        """
+        return self.call(query, key, value, mask, *others, tile_map)
 
     def infer_type(self, *_: Expr) -> relax.TensorType:
         return tiled_type(self.layout, self.heads * self.value_dim)
@@ -58,8 +75,10 @@ class TiledAttention(Operator, name="tiled_attention"):
     def kernel(
         self, query: Expr, key: Expr, value: Expr, *others: Expr
     ) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
-        # Besides the map there is a mask, or nothing.
-        masked = len(others) > self.layout.is_open
+        # Besides these and the map there is a mask, or nothing.
+        rest = self.is_biased + self.to_position + self.from_position + self.layout.is_open
+        masked = len(others) > rest
+        batches, heads, *_ = static_shape(others[masked]) if self.is_biased else (0, 0)
         shape = AttentionShape(
             heads=self.heads,
             head_dim=self.head_dim,
@@ -68,6 +87,11 @@ class TiledAttention(Operator, name="tiled_attention"):
             offsets=self.offsets,
             scale=self.scale,
             mask_batch=batch_extent(others[0]) if masked else None,
+            key_heads=self.key_heads,
+            bias=(batches, heads) if self.is_biased else None,
+            window=self.window,
+            to_position=self.to_position,
+            from_position=self.from_position,
         )
         return (
             KernelFacts("attention", self.heads, self.head_dim),

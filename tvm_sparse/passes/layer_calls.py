@@ -6,7 +6,7 @@ import os
 
 import tvm
 from tvm import relax
-from tvm.s_tir.analysis import find_anchor_sblock
+from tvm.s_tir import Schedule
 
 from tvm_sparse.ir.expressions import op_name
 from tvm_sparse.ir.functions import bindings, parameters
@@ -60,10 +60,13 @@ def _facts(kernel: tvm.tirx.PrimFunc) -> KernelFacts:
     facts = described(kernel)
     if facts is not None:
         return facts
-    # The reduction with the most operations, whatever was fused to it.
-    anchor = find_anchor_sblock(tvm.IRModule({"main": kernel}))
-    is_product = anchor is not None and anchor.name_hint == "matmul"
-    return KernelFacts("tvm_matmul" if is_product else "other")
+    if kernel.body.block.name_hint != "root":
+        return KernelFacts("other")
+    schedule = Schedule(tvm.IRModule({"main": kernel}))
+    children = schedule.get_child_blocks(schedule.get_sblock("root"))
+    blocks = {schedule.get(block).name_hint for block in children}
+    # Whatever was fused to it; the second is left of one whose sums are kept in registers.
+    return KernelFacts("tvm_matmul" if blocks & {"matmul", "matmul_update"} else "other")
 
 
 def _common_path(names: list[str]) -> str:

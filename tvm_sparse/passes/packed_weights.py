@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from tvm import relax
@@ -16,7 +16,7 @@ from tvm_sparse.passes.dense_chains import DenseChain
 
 #: Attribute of a tiled function: by base name of a parameter, the weights that are stacked in it.
 STACKS = "stacks"
-_SUFFIX = re.compile(r"T|rows|stacked|packed|tile\d+|data|indices|indptr")
+_SUFFIX = re.compile(r"T|rows|stacked|packed|tile\d+|by_key\d+|data|indices|indptr")
 
 
 def base_name(param: str) -> str:
@@ -72,6 +72,12 @@ class PackedWeights:
     def keep(self, var: relax.Var) -> relax.Var:
         """Take a parameter over as it is."""
         return self._add(var.name, self._source[var.name])
+
+    def derive(
+        self, var: relax.Var, suffix: str, make: Callable[[np.ndarray], np.ndarray]
+    ) -> relax.Var:
+        """Return what `make` makes of a parameter, named after it with a suffix."""
+        return self._add(f"{var.name}.{suffix}", lambda: make(self._source[var.name]))
 
     def bias(self, chains: Sequence[DenseChain]) -> relax.Var | None:
         """Return the stacked bias of the chains, or None if they have none."""

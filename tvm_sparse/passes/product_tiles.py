@@ -6,18 +6,21 @@ convolutions, products of two activations, in whatever order their operands' axe
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import tvm
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
-from tvm_sparse.target import CpuTarget
+from tvm_sparse.target import CpuTarget, pays_in_parallel
 
 #: Vectors of a row taken together, and the part of the registers that sums may fill.
 _VECTORS, _PART = 2, 2
 #: A vector of fewer lanes is not worth it.
 _FEWEST_LANES = 4
+#: What an extent that the run decides about is taken for.
+OPEN_EXTENT = 32
 
 
 def tile_product(sch: Schedule, block: SBlockRV, target: CpuTarget) -> bool:
@@ -39,14 +42,14 @@ def tile_product(sch: Schedule, block: SBlockRV, target: CpuTarget) -> bool:
         return False
     columns, column = loops[count - 1], axes[count - 1].var
     by_column = [factor for factor in factors if _reads(factor, column)]
-    extent = _extent(sch, columns)
+    extent = extent_of(sch, columns)
     lanes = _divisor(extent, target.lanes())
-    if lanes < _FEWEST_LANES or not by_column:
+    if extent is None or lanes < _FEWEST_LANES or not by_column:
         return False
     vectors = next(n for n in (_VECTORS, 1) if extent % (n * lanes) == 0)
     row = _row(axes[: count - 1], by_column)
     most = target.num_registers // _PART // vectors
-    tall = 1 if row is None else _divisor(_extent(sch, loops[row]), most)
+    tall = 1 if row is None else _divisor(extent_of(sch, loops[row]), most)
     _schedule(sch, block, loops, count, row, (tall, vectors, lanes))
     return True
 
@@ -59,6 +62,7 @@ def _schedule(
     row: int | None,
     tile: tuple[int, int, int],
 ) -> None:
+    operations = 2.0 * prod(extent_of(sch, loop) or OPEN_EXTENT for loop in loops)
     tall, vectors, lanes = tile
     outer, sums = list(loops[: count - 1]), loops[count:]
     inner: list[LoopRV] = []
@@ -74,7 +78,8 @@ def _schedule(
     sch.vectorize(vector)
     *_, written = sch.get_loops(results)
     sch.vectorize(sch.split(written, [None, lanes])[1])
-    sch.parallel(sch.fuse(*outer, groups) if outer else groups)
+    if pays_in_parallel(operations):
+        sch.parallel(sch.fuse(*outer, groups) if outer else groups)
     sch.decompose_reduction(block, sums[0])
 
 
@@ -97,10 +102,11 @@ def _row(axes: Any, by_column: list[Any]) -> int | None:
     return free[-1] if free else None
 
 
-def _divisor(extent: int, most: int) -> int:
-    return max(n for n in range(1, most + 1) if extent % n == 0)
+def _divisor(extent: int | None, most: int) -> int:
+    return max(n for n in range(1, most + 1) if (extent or 1) % n == 0)
 
 
-def _extent(sch: Schedule, loop: LoopRV) -> int:
+def extent_of(sch: Schedule, loop: LoopRV) -> int | None:
+    """Return the extent of a loop, None where the run decides about it."""
     extent = sch.get(loop).extent
-    return int(extent) if isinstance(extent, tvm.tirx.IntImm) else 1
+    return int(extent) if isinstance(extent, tvm.tirx.IntImm) else None

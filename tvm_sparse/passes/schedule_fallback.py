@@ -12,13 +12,11 @@ from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV, ScheduleError
 
 from tvm_sparse.kernels.description import described
-from tvm_sparse.passes.product_tiles import tile_product
+from tvm_sparse.passes.product_tiles import OPEN_EXTENT, extent_of, tile_product
 from tvm_sparse.target import CpuTarget
 
 #: Below this many elements a parallel launch costs more than it saves.
 _PARALLEL_ELEMENTS = 32768
-#: What an extent that the run decides about is taken for.
-_OPEN_EXTENT = 32
 
 
 @tvm.transform.module_pass(opt_level=0, name="ScheduleFallback")
@@ -76,22 +74,16 @@ def _parallelise(sch: Schedule, block: SBlockRV, lanes: int) -> None:
         return
     elements = 1
     for loop in spatial:
-        elements *= _extent(sch, loop) or _OPEN_EXTENT
+        elements *= extent_of(sch, loop) or OPEN_EXTENT
     if len(spatial) < len(loops):  # a reduction: its spatial part in parallel
         if elements > 1:
             sch.parallel(sch.fuse(*spatial) if len(spatial) > 1 else spatial[0])
         return
     inner = spatial[-1]
-    extent = _extent(sch, inner)
+    extent = extent_of(sch, inner)
     if extent is not None and extent >= lanes:
         outer, vector = sch.split(inner, [None, lanes])
         sch.vectorize(vector)
         spatial = [*spatial[:-1], outer]
     if elements >= _PARALLEL_ELEMENTS:
         sch.parallel(sch.fuse(*spatial) if len(spatial) > 1 else spatial[0])
-
-
-def _extent(sch: Schedule, loop: LoopRV) -> int | None:
-    """Return the extent of a loop, None where the run decides about it."""
-    extent = sch.get(loop).extent
-    return int(extent) if isinstance(extent, tvm.tirx.IntImm) else None

@@ -22,7 +22,8 @@ from tvm_sparse.bench.contention import Contention
 from tvm_sparse.bench.machine import measure_roofline
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.host import detect_host
-from tvm_sparse.kernels.attention import AttentionShape, make_attention
+from tvm_sparse.kernels.attention import make_attention
+from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.tiling import attention_tile, norm_vectors
 from tvm_sparse.kernels.tvm_target import tvm_target

@@ -42,19 +42,17 @@ def addition_of_rows(emit, x, row, mask, w, v, gamma, beta):
     return op.nn.layer_norm(added, gamma, beta, axes=[-1])
 
 
-def causal_attention(emit, x, row, mask, w, v, gamma, beta):
-    q, k = heads_of(emit, x, w), heads_of(emit, x, v)
-    return op.nn.attention(q, k, k, causal_mask="TopLeft")
-
-
-def attention_of_rows(emit, x, row, mask, w, v, gamma, beta):
-    q, k = heads_of(emit, x, w), emit(op.reshape(emit(op.exp(x)), (B, S, H, D)))
+def attention_over_other_tokens(emit, x, row, mask, w, v, gamma, beta):
+    q = heads_of(emit, x, w)
+    k = emit(op.concat([heads_of(emit, x, v), q], axis=1))
     return op.nn.attention(q, k, k)
 
 
-def attention_under_a_square_mask(emit, x, row, mask, w, v, gamma, beta):
-    q, k = heads_of(emit, x, w), heads_of(emit, x, v)
-    return op.nn.attention(q, k, k, bias=mask)
+def attention_with_heads_shared_unlike(emit, x, row, mask, w, v, gamma, beta):
+    q, k = heads_of(emit, x, w), heads_of(emit, row, v, heads=1)
+    k = emit(op.broadcast_to(emit(op.reshape(k, (1, 1, 1, F))), (B, S, 1, F)))
+    k = emit(op.reshape(emit(op.strided_slice(k, [3], [0], [D])), (B, S, 1, D)))
+    return op.nn.attention(q, emit(op.repeat(k, H, axis=2)), q)
 
 
 def reshape_of_tokens(emit, x, row, mask, w, v, gamma, beta):
@@ -71,11 +69,10 @@ def sum_with_a_broadcast(emit, x, row, mask, w, v, gamma, beta):
         (norm_without_scale, ["LayerNorm: it does not scale and shift"]),
         (norm_by_a_result, ["LayerNorm: gamma or beta is no weight"]),
         (addition_of_rows, ["AddBeforeNorm: an operand does not lie in token tiles"]),
-        (causal_attention, ["Attention: the mask is causal"]),
-        (attention_of_rows, ["Attention: query, key or value does not lie in token tiles"]),
+        (attention_over_other_tokens, ["Attention: queries of 5 tokens, keys of 10"]),
         (
-            attention_under_a_square_mask,
-            ["Attention: the mask of shape (2, 1, 5, 5) is not one row a sequence"],
+            attention_with_heads_shared_unlike,
+            ["Attention: keys and values have different numbers of heads"],
         ),
         (reshape_of_tokens, ["Reshape: shape (2, 120) moves between tokens and features"]),
         (sum_with_a_broadcast, ["Elementwise: an operand of shape (1, 24) is broadcast"]),

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from typing import Any
+
+import numpy as np
 from tvm import relax
 
-from tvm_sparse.ir.expressions import op_name, tensor_shape
+from tvm_sparse.formats.token_layout import TokenLayout
+from tvm_sparse.ir.dims import product
+from tvm_sparse.ir.expressions import op_name, static_shape, tensor_shape
 from tvm_sparse.kernels.tiling import attention_tile
 from tvm_sparse.ops.tiled import rectangle
 from tvm_sparse.ops.tiled_attention import TiledAttention
+from tvm_sparse.passes.attention_bias import BiasTerms, causal_bias, split_bias, window_of
 from tvm_sparse.passes.dense_chains import ATTENTION
 from tvm_sparse.passes.tile_rules.rule import Rule
 from tvm_sparse.passes.tiled_values import Tiled
@@ -20,46 +27,116 @@ class Attention(Rule):
         return op_name(self.value) in ATTENTION
 
     def check(self) -> str:
-        query, _, _, *mask = self.value.args
-        if self.value.attrs.causal_mask is not None:
-            return "the mask is causal"
-        tiled = [self.values.tiled.get(arg) for arg in self.value.args[:3]]
-        self.qkv = [operand for operand in tiled if operand is not None]
-        if len(self.qkv) < 3:
-            return "query, key or value does not lie in token tiles"
-        layout = self.qkv[0].layout
-        if any(operand.layout != layout for operand in self.qkv):
-            return "query, key and value lie in tiles of different layouts"
+        query, key, value, *bias = self.value.args
         batch, seq_len, *_ = tensor_shape(query)
-        tokens = rectangle(layout)
-        if (batch, seq_len) != tokens:
-            return f"heads of {batch}x{seq_len} tokens, tiles of {tokens[0]}x{tokens[1]}"
-        self.mask = mask[0] if mask else None
-        if self.mask is not None:
-            first, *rest = tensor_shape(self.mask)
-            if first not in (1, batch) or rest != [1, 1, seq_len]:
-                return f"the mask of shape {(first, *rest)} is not one row a sequence"
+        self.operands = [query, self._shared(key), self._shared(value)]
+        if tensor_shape(key)[1] != seq_len:
+            return f"queries of {seq_len} tokens, keys of {tensor_shape(key)[1]}"
+        self.key_heads = tensor_shape(self.operands[1])[2]
+        if self.key_heads != tensor_shape(self.operands[2])[2]:
+            return "keys and values have different numbers of heads"
+        layout = self._layout()
+        if layout is None:
+            return f"heads of {batch}x{seq_len} tokens have no token tiles"
+        self.layout = layout
+        self.terms = split_bias(bias[0], self.walk.uses.value) if bias else BiasTerms()
+        if self.value.attrs.causal_mask is not None:
+            self.terms.pairs.append(causal_bias(seq_len))
+        if layout.is_open and self.terms.pairs:
+            shapes = " and ".join(str(tensor_shape(term)) for term in self.terms.pairs)
+            return f"the mask of shape {shapes} is not one row a sequence, of a length left open"
         return ""
 
     def rewrite(self) -> None:
-        query, _, value = self.value.args[:3]
-        q, k, v = self.qkv
-        _, seq_len, *split = tensor_shape(query)
-        heads, head_dim = map(int, split)
-        mask = None
-        if self.mask is not None:
-            rows = (tensor_shape(self.mask)[0], seq_len)
-            mask = self.values.emit(relax.op.reshape(self.values.in_rows(self.mask), rows))
-        value_dim = int(tensor_shape(value)[-1])
+        query, _, value = self.operands
+        q, k, v = map(self._in_tiles, self.operands)
+        heads, head_dim = map(int, tensor_shape(query)[2:])
+        value_dim = int(tensor_shape(value)[3])
         scale = self.value.attrs.scale
+        bias = self._bias()
         attend = TiledAttention(
             heads=heads,
             head_dim=head_dim,
             value_dim=value_dim,
             offsets=(q.offset, k.offset, v.offset),
             scale=float(scale) if scale is not None else head_dim**-0.5,
-            tile=attention_tile(q.layout, self.target),
-            layout=q.layout,
+            tile=attention_tile(self.layout, self.target),
+            layout=self.layout,
+            key_heads=0 if self.key_heads == heads else self.key_heads,
+            window=window_of(self.terms.pairs, self.walk.uses.value),
+            is_biased=bias is not None,
         )
-        context = self.values.emit(attend(q.var, k.var, v.var, mask, self.values.map_of(q.layout)))
-        self.values.tiled[self.var] = Tiled(context, q.layout, 0, heads * value_dim)
+        tile_map = self.values.map_of(self.layout)
+        call = attend(q.var, k.var, v.var, self._mask(), bias, tile_map=tile_map)
+        self.values.tiled[self.var] = Tiled(
+            self.values.emit(call), self.layout, 0, heads * value_dim
+        )
+
+    def _shared(self, operand: relax.Expr) -> relax.Expr:
+        """Return keys or values before each head of them was repeated for several of queries."""
+        call: Any = self.walk.uses.value.get(operand)
+        repeated = op_name(call) == "relax.repeat" and int(call.attrs.axis) == 2
+        return call.args[0] if repeated else operand
+
+    def _layout(self) -> TokenLayout | None:
+        """Return the token tiles in which most of the operands lie, or would."""
+        batch, seq_len, heads, dim = tensor_shape(self.operands[0])
+        for operand in self.operands:
+            tiled = self.values.tiled.get(operand)
+            if tiled is not None and rectangle(tiled.layout) == (batch, seq_len):
+                return tiled.layout
+        return self.values.layout((batch, seq_len, heads * dim))
+
+    def _in_tiles(self, operand: relax.Expr) -> Tiled:
+        """Return where an operand lies, as it is if it is in tiles already."""
+        tiled = self.values.tiled.get(operand)
+        if tiled is not None and tiled.layout == self.layout:
+            return tiled
+        return self.values.in_tiles(operand, self.layout, product(tensor_shape(operand)[2:]))
+
+    def _mask(self) -> relax.Var | None:
+        """Return what is added for a key of a sequence: (1 or batch, seq_len)."""
+        if not self.terms.rows:
+            return None
+        total = self._sum(self.terms.rows)
+        first, _, _, seq_len = tensor_shape(total)
+        return self.values.emit(relax.op.reshape(total, (first, seq_len)))
+
+    def _bias(self) -> relax.Var | None:
+        """Return what is added for a query and a key, as the kernel reads it.
+
+        (1 or batch, 1 or heads, keys, queries in whole tiles); what layers share is made once.
+        """
+        if not self.terms.pairs:
+            return None
+        key = (self.layout, *self.terms.pairs)
+        if key not in self.walk.biases:
+            self.walk.biases[key] = self._by_key(self.terms.pairs)
+        return self.walk.biases[key]
+
+    def _by_key(self, pairs: list[relax.Expr]) -> relax.Var:
+        seq_len, tokens = (
+            self.layout.seq_len,
+            self.layout.token_tile * self.layout.tiles_per_sequence,
+        )
+        rest = tokens - seq_len
+        (first, *others) = pairs
+        if not others and first in self.walk.weights and static_shape(first)[2:] == (seq_len,) * 2:
+            widths = ((0, 0), (0, 0), (0, 0), (0, rest))
+            return self.values.weights.derive(
+                first,
+                f"by_key{tokens}",
+                lambda bias: np.pad(bias.transpose(0, 1, 3, 2), widths),
+            )
+        total = self._sum(pairs)
+        shape = (*static_shape(total)[:2], seq_len, seq_len)
+        if static_shape(total) != shape:
+            total = self.values.emit(relax.op.broadcast_to(total, shape))
+        turned = self.values.emit(relax.op.permute_dims(total, [0, 1, 3, 2]))
+        if not rest:
+            return turned
+        return self.values.emit(relax.op.nn.pad(turned, [0] * 7 + [rest]))
+
+    def _sum(self, terms: list[relax.Expr]) -> relax.Expr:
+        first, *others = (self.values.in_rows(term) for term in terms)
+        return reduce(lambda a, b: self.values.emit(relax.op.add(a, b)), others, first)

@@ -41,6 +41,8 @@ class Walk:
         that the build asks for.
     tables
         Constants in token tiles, by content and layout.
+    biases
+        Of attention, as its kernel reads them, by the layout and the terms of each.
     """
 
     uses: Uses
@@ -55,6 +57,7 @@ class Walk:
     deferred: dict[relax.Var, tuple[relax.Var, relax.Var]] = field(default_factory=dict)
     stored: dict[str, tuple[str, str]] = field(default_factory=dict)
     tables: dict[tuple[bytes, TokenLayout], relax.Expr] = field(default_factory=dict)
+    biases: dict[tuple[object, ...], relax.Var] = field(default_factory=dict)
 
     def note(
         self, chains: Sequence[DenseChain], weights: type[WeightFormat], reason: str = ""
