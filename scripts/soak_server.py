@@ -72,9 +72,9 @@ class Server:
         raise click.ClickException(f"it never said {text!r}: {self.said[-5:]}")
 
     def processes(self) -> list[int]:
-        """Those that answer, the one that keeps them, and the spare one."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [self.process.pid, *map(int, children.read_text().split())]
+        """Those that answer, and the one that keeps them; the spare one comes and goes."""
+        several = self.config["workers"] if self.config["workers"] > 1 else 0
+        return [self.process.pid, *map(self.worker, range(several))]
 
     def worker(self, index: int) -> int:
         """Return the number of a process that answers."""
