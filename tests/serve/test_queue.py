@@ -241,10 +241,28 @@ def test_what_takes_long_or_finds_a_run_is_not_answered_in_the_event_loop() -> N
         slow.streams._free -= 1  # taken since it was looked at
         with pytest.raises(Busy):
             slow.streams.submit(slow.lane, [1], ticket)
-        assert len(slow.streams) == 0
+        slow.streams._free += 1
+        with pytest.raises(Busy):
+            slow.streams.submit(slow.lane, [51, 50], ticket)
+        assert slow.streams.submit(slow.lane, [50, 50], ticket) == [-50, -50]
+        with pytest.raises(Busy):  # a second run of the same request
+            slow.streams.submit(slow.lane, [1], ticket)
+        assert slow.streams.idle
         ticket.arrived_ns -= 10**9
         slow.served._brief.worked(ticket)
         assert not slow.served._brief
+
+    asyncio.run(play(Slow()))
+
+
+def test_what_turns_out_to_take_several_runs_is_answered_by_a_thread() -> None:
+    async def play(slow: Slow) -> None:
+        slow.go.set()
+        for _ in range(6):
+            await slow.ask(2, who="one")
+        assert await slow.ask(*[60] * 3, who="one") == [-60] * 3
+        assert slow.batches[-1] == [60] * 3
+        assert slow.served.statistics.success.count == 7
 
     asyncio.run(play(Slow()))
 

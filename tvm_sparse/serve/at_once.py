@@ -2,9 +2,9 @@
 
 Handing a request to a thread and its answer back wakes two threads that sleep, and a run on several
 threads two more: a third of a millisecond for a client that asks alone, and nobody else would have
-anything of the loop meanwhile. So what takes a few milliseconds at most, and finds all streams
-free, is answered where it is read. Clients that ask at the same time get threads, so that what
-waits can be run together.
+anything of the loop meanwhile. So what takes a few milliseconds at most, in one run of no more than
+keeps all threads busy, and finds all streams free, is answered where it is read. Clients that ask
+at the same time get threads, so that what waits can be run together.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WEIGHT = 0.1
 
 
 class Busy(Exception):
-    """All streams are not free: the request needs a thread after all."""
+    """The request needs a thread after all: streams are taken, or its runs are not brief."""
 
 
 class Askers:

@@ -211,13 +211,14 @@ class ServedModel:
         timeout: Timeout,
         who: Hashable,
     ) -> Answer:
-        alone = self._streams.askers.is_alone(who)
+        alone = self._streams.askers.is_alone(who) and not self.queue.max_delay_us
         ticket.at_once = alone and bool(self._brief) and self._streams.idle
         if ticket.at_once:
             try:
                 answer, error = attempt(ticket, job)
             except Busy:
-                ticket.at_once = False
+                ticket.at_once = ticket.started = False
+                ticket.run_ns = 0
             else:
                 self._brief.worked(ticket)
                 if error is not None:

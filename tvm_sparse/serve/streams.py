@@ -11,15 +11,13 @@ wait as well they are divided among as many runs, because threads of one run wai
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 from typing import Any
 
 from tvm_sparse.serve.at_once import Askers, Busy
+from tvm_sparse.serve.cores import kept_to
 from tvm_sparse.serve.lanes import Item, Lane, Result, Wait, run_together
 from tvm_sparse.serve.ticket import Ticket
 
@@ -74,7 +72,7 @@ class Streams:
         Refusal
             The request was dropped before.
         Busy
-            It may not wait, and would have to.
+            It may not wait, and would have to, or would take long.
         Exception
             What the run raises.
         """
@@ -84,7 +82,7 @@ class Streams:
         wait = Wait(lane, ticket, items, size, woken)
         with self._lock:
             ticket.check()
-            if ticket.at_once and not self.idle:
+            if ticket.at_once and not self._is_brief(lane, items, ticket):
                 raise Busy
             self._line[wait] = None
             self._begin()
@@ -108,6 +106,11 @@ class Streams:
                 wait.error = error
                 wait.woken.release()
         return True
+
+    def _is_brief(self, lane: Lane[Any, Any], items: list[Any], ticket: Ticket) -> bool:
+        """Tell whether a run can begin at once and is as short as one run can be."""
+        most = lane.most_work * self._threads * self._count
+        return self.idle and not ticket.started and sum(map(lane.size, items)) <= most
 
     def _begin(self) -> None:
         """Have those at the head of the line lead a run each, on the streams that are free."""
@@ -133,7 +136,7 @@ class Streams:
         try:
             with self._lock:
                 batch = self._take(wait)
-            with self._pinned(wait.core):
+            with kept_to(wait.core, self._cores):
                 run_together(wait.lane, batch, wait.threads)
         except BaseException as error:  # raised where each of them waits
             for one in batch or [wait]:
@@ -149,21 +152,6 @@ class Streams:
             for one in batch:
                 if one is not wait:
                     one.woken.release()
-
-    @contextlib.contextmanager
-    def _pinned(self, core: int | None) -> Iterator[None]:
-        """Keep the calling thread on a core, if one is given.
-
-        Where all cores are taken, the system may take long to see that two runs share one.
-        """
-        if core is None:
-            yield
-            return
-        _keep_to({core})
-        try:
-            yield
-        finally:
-            _keep_to(self._cores)
 
     def _take(self, first: Wait[Any, Any]) -> list[Wait[Any, Any]]:
         """Take out of the line what is run together with the first."""
@@ -188,11 +176,6 @@ class Streams:
             one.ticket.started = True
             one.ticket.wait_ns += now - one.since_ns
         return chosen
-
-
-def _keep_to(cores: AbstractSet[int]) -> None:
-    with contextlib.suppress(OSError):  # they were taken from this process
-        os.sched_setaffinity(0, cores)
 
 
 def _halves(count: int) -> list[int]:
