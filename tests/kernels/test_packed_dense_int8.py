@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tvm
 from int8_kernels import INT8_TARGETS, activations, limit_weight, run_int8, to_words, truth
 from kernel_runner import dense_tolerance, dense_truth, normal, to_rows, to_tiles
 
@@ -13,6 +14,7 @@ from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.packed_dense import make_packed_dense
+from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.target import CpuTarget, resolve_target
 
 pytestmark = pytest.mark.numeric
@@ -67,6 +69,20 @@ def test_products_of_words_on_half_registers():
     target = resolve_target("x86-64-v4-vnni")
     layout = TokenLayout(1, 40, 16, 8)
     check(target, layout, limit_weight(20, 64), Int8DenseFormat(6, "vnni"), "extreme")
+
+
+@pytest.mark.parametrize("name", ["x86-64-v3-vnni", "x86-64-v4-vnni"])
+def test_targets_with_products_of_words_use_them(name):
+    target = resolve_target(name)
+    layout = choose_layout(1, 16, target)
+    func = make_packed_dense(layout, 8, 32, 2, Epilogue(), "vnni")
+    module = tvm.IRModule({"main": func.with_attr("global_symbol", "main")})
+    code = tvm.compile(module, target=tvm_target(target)).mod.inspect_source("asm")
+    register = "%zmm" if target.vector_bits == 512 else "%ymm"
+    lines = [line for line in code.splitlines() if "vpdpbusd" in line]
+    assert lines
+    assert all(register in line for line in lines)
+    assert target.vector_bits == 512 or "%zmm" not in code
 
 
 def test_without_the_proof_it_would_saturate():

@@ -37,7 +37,8 @@ def compile_options(command: Command) -> Command:
         with_spec,
         defaulted(
             *("--target", "native", "ISA"),
-            "native, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512) or aarch64.",
+            "native, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512), either of these with -vnni, "
+            "or aarch64.",
         ),
         optional(
             *("--threads", int, "N"),
