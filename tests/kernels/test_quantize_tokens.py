@@ -74,3 +74,13 @@ def test_tokens_of_zeros_and_of_next_to_nothing_stay_so(isa):
     values, zeros, scales = quantize(isa, layout, data)
     assert (values == zeros[..., None]).all()
     assert np.isfinite(scales).all()
+
+
+@pytest.mark.parametrize("isa", RUNNABLE)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_not_lost(isa, value):
+    layout = choose_layout(1, 3, resolve_target(isa))
+    data = normal(np.random.default_rng(0), 1, 3, 24)
+    data[0, 1, 9] = value
+    scales = quantize(isa, layout, data)[2]
+    assert np.isfinite(scales).tolist() == [[True, False, True]]

@@ -2,7 +2,8 @@
 
 A token's values lie between its least and its largest, zero among them, in 254 steps: a value x is
 q = round(x / s + z) of 0..255. The zero point z is one more than the whole steps below zero, so
-that neither end leaves the range, however the divisions round, and nothing has to be clipped.
+that neither end leaves the range, however the divisions round, and nothing has to be clipped. A
+token with a value that is no number has such a scale, and so do all that is made of it.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def make_quantize_tokens(
                         )
                         lowest[index] = T.min(lowest[index], found)
                         highest[index] = T.max(highest[index], found)
-            inverse, shift = Registers(vectors, lanes), Registers(vectors, lanes)
+            inverse, shift, scale, total = (Registers(vectors, lanes) for _ in range(4))
             for vector in range(vectors):
                 low, high = lowest[vector], highest[vector]
                 for nth in range(1, WORD):
@@ -104,20 +105,27 @@ def make_quantize_tokens(
                     + whole.const(1)
                 )
                 shift[vector] = T.Cast(f"float32x{lanes}", zero) + bind.const(_ROUND)
-                scale = T.reinterpret(f"int32x{lanes}", bind(extent * bind.const(1.0 / STEPS)))
+                scale[vector] = extent * bind.const(1.0 / STEPS)
                 write(whole.const(0) - zero, T.int64(words), vector)
-                write(scale, T.int64(words + 1), vector)
+            total.fill(0.0)
             with serial(0, words) as word:
                 for vector in range(vectors):
+                    rounded = [
+                        bind(value(word * WORD + nth, vector) * inverse[vector] + shift[vector])
+                        for nth in range(WORD)
+                    ]
+                    first, second, third, fourth = rounded
+                    total[vector] = total[vector] + ((first + second) + (third + fourth))
                     # The last value of a word comes first: each takes the place above the next.
                     packed = whole.const(0)
-                    for nth in reversed(range(WORD)):
-                        rounded = bind(
-                            value(word * WORD + nth, vector) * inverse[vector] + shift[vector]
-                        )
-                        bits = T.reinterpret(f"int32x{lanes}", rounded)
+                    for part in reversed(rounded):
+                        bits = T.reinterpret(f"int32x{lanes}", part)
                         packed = T.shift_left(packed, whole.const(8)) + bits
                     write(packed - whole.const(_EXCESS), word, vector)
+            for vector in range(vectors):
+                # Maxima forget what is no number; a sum does not.
+                known = bind(scale[vector] + total[vector] * bind.const(0.0))
+                write(T.reinterpret(f"int32x{lanes}", known), T.int64(words + 1), vector)
 
         work = Work.of(layout, _OPERATIONS_PER_VALUE * features)
         tiles.compute(
