@@ -172,8 +172,8 @@ def test_phases_are_told_timed_and_dumped(tmp_path):
     assert files == [f"{index:02d}_{name}.txt" for index, name in enumerate(PHASES, start=1)]
     text = (tmp_path / "dump" / "03_bsr_dense.txt").read_text()
     assert "tvm_sparse.sparse_dense" in text
-    assert "tvm_sparse.sparse_dense" not in (tmp_path / "dump" / "07_legalize.txt").read_text()
-    tiled = (tmp_path / "dump" / "04_tile_tokens.txt").read_text()
+    assert "tvm_sparse.sparse_dense" not in (tmp_path / "dump" / "08_legalize.txt").read_text()
+    tiled = (tmp_path / "dump" / "05_tile_tokens.txt").read_text()
     assert "RowProduct refused: the weight is BSR float32" in tiled
 
 
