@@ -24,10 +24,10 @@ def prepare(checkpoint: Path) -> None:
     os.environ.update(USE_TORCH="1", USE_TF="0")
     import torch
 
-    from tvm_sparse.bench.peers.torch import load_model
+    from tvm_sparse.bench.peers.torch import as_tensors, load_model
 
     model = distilbert.with_bert(load_model(checkpoint, attention="eager"))
-    inputs = {name: torch.from_numpy(v).long() for name, v in read_inputs(checkpoint).items()}
+    inputs = as_tensors(read_inputs(checkpoint))
     with torch.no_grad():
         names = [key for key, value in model(**inputs).items() if hasattr(value, "shape")]
 

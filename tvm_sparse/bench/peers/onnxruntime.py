@@ -20,6 +20,12 @@ INT8_FILE = "int8.onnx"
 # What the transformer optimiser makes of attention.
 _FUSED_ATTENTION = {"Attention", "MultiHeadAttention", "QAttention"}
 
+#: By what a session calls the type of an input.
+_DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
 # What config files call the number of heads and the width, by model family.
 _HEADS = ("num_attention_heads", "n_heads")
 _WIDTH = ("hidden_size", "dim")
@@ -81,8 +87,7 @@ class _Session(PeerModel):
     def bind(self, inputs: Inputs) -> Callable[[], Any]:
         binding = self._session.io_binding()
         for value in self._session.get_inputs():
-            dtype = np.int64 if value.type == "tensor(int64)" else np.int32
-            binding.bind_cpu_input(value.name, inputs[value.name].astype(dtype))
+            binding.bind_cpu_input(value.name, inputs[value.name].astype(_DTYPES[value.type]))
         for value in self._session.get_outputs():
             binding.bind_output(value.name, "cpu")
         self._binding = binding

@@ -36,6 +36,14 @@ def load_model(checkpoint: Path, attention: str | None = None) -> Any:
     return model_class.from_pretrained(str(checkpoint), **options).eval()
 
 
+def as_tensors(inputs: Inputs) -> dict[str, Any]:
+    """Return inputs as tensors, integers with 64 bits."""
+    import torch
+
+    tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
+    return {n: one if one.is_floating_point() else one.long() for n, one in tensors.items()}
+
+
 class _Module(PeerModel):
     def __init__(self, model: Any, compiled: bool) -> None:
         import torch
@@ -51,8 +59,7 @@ class _Module(PeerModel):
         self._model = model
 
     def bind(self, inputs: Inputs) -> Callable[[], Any]:
-        torch, model = self._torch, self._model
-        values = {name: torch.from_numpy(value).long() for name, value in inputs.items()}
+        torch, model, values = self._torch, self._model, as_tensors(inputs)
 
         def call() -> Any:
             with torch.no_grad():
