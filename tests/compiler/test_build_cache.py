@@ -155,7 +155,7 @@ def test_a_dump_runs_the_phases_again(cache, dense, model, tmp_path):
     told = []
     build(cache, "dense", model, progress=told.append, dump_ir=str(tmp_path / "ir"))
     assert "dense build taken from the cache" not in told
-    assert (tmp_path / "ir" / "02_simplify_fc_transpose.txt").is_file()
+    assert (tmp_path / "ir" / "03_simplify_fc_transpose.txt").is_file()
 
 
 def test_a_build_that_differs_from_the_reference_is_not_kept(model, tmp_path):

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.ir
 SPARSE = SparsitySpec(block_shape=(4, 1), sparsity_threshold=0.5)
 PHASES = [
     "join_weights",
+    "fold_weights",
     "simplify_fc_transpose",
     "bsr_dense",
     "patch_products",
@@ -170,10 +171,10 @@ def test_phases_are_told_timed_and_dumped(tmp_path):
     assert told == list(lowered.phase_s) == PHASES
     files = sorted(path.name for path in (tmp_path / "dump").iterdir())
     assert files == [f"{index:02d}_{name}.txt" for index, name in enumerate(PHASES, start=1)]
-    text = (tmp_path / "dump" / "03_bsr_dense.txt").read_text()
+    text = (tmp_path / "dump" / "04_bsr_dense.txt").read_text()
     assert "tvm_sparse.sparse_dense" in text
-    assert "tvm_sparse.sparse_dense" not in (tmp_path / "dump" / "08_legalize.txt").read_text()
-    tiled = (tmp_path / "dump" / "05_tile_tokens.txt").read_text()
+    assert "tvm_sparse.sparse_dense" not in (tmp_path / "dump" / "09_legalize.txt").read_text()
+    tiled = (tmp_path / "dump" / "06_tile_tokens.txt").read_text()
     assert "RowProduct refused: the weight is BSR float32" in tiled
 
 

@@ -21,6 +21,7 @@ from tvm_sparse.model.decision import Decision
 from tvm_sparse.passes import (
     bsr_dense,
     fast_math,
+    fold_weights,
     join_weights,
     patch_products,
     simplify_fc_transpose,
@@ -154,6 +155,7 @@ def pack(
 
     # 1. Every dense layer multiplies one weight, stored (N, K).
     mod, params = phases.run("join_weights", lambda: join_weights.convert(mod, params))
+    mod, params = phases.run("fold_weights", lambda: fold_weights.convert(mod, params))
     mod, params = phases.run(
         "simplify_fc_transpose", lambda: simplify_fc_transpose.convert(mod, params)
     )

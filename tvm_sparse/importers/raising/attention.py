@@ -7,8 +7,11 @@ from typing import NamedTuple
 from tvm import relax
 
 from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
-from tvm_sparse.ir.dims import Dim
-from tvm_sparse.ir.expressions import op_name, tensor_shape
+from tvm_sparse.ir.dims import Dim, product
+from tvm_sparse.ir.expressions import op_name, permutation, scalar_value, tensor_shape
+
+#: No score is near it.
+_LOW = -1e30
 
 
 class _Scores(NamedTuple):
@@ -24,13 +27,20 @@ def raise_attention(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None
     The op takes and returns (batch, seq, heads, head_dim): the transposes emitted around it
     cancel with those that split the heads. The scale may stand anywhere before the softmax.
     """
-    if op_name(call) != "relax.matmul" or len(tensor_shape(call)) != 4:
+    if op_name(call) != "relax.matmul" or len(tensor_shape(call)) not in (3, 4):
         return None
-    softmax = flow.match(call.args[0], "relax.nn.softmax")
+    merged = flow.match(call.args[0], "relax.reshape")
+    softmax = flow.match(call.args[0] if merged is None else merged.args[0], "relax.nn.softmax")
     if softmax is None or int(softmax.attrs.axis) not in (-1, 3):
         return None
-    scores = _scores(flow, emit, softmax.args[0], tensor_shape(softmax))
-    value = call.args[1]
+    shape, value = tensor_shape(softmax), call.args[1]
+    if len(shape) != 4:
+        return None
+    if tensor_shape(call)[:-2] != shape[:2]:
+        if not _merges_heads(tensor_shape(call), shape):
+            return None
+        value = emit(relax.op.reshape(value, (*shape[:2], *tensor_shape(value)[-2:])))
+    scores = _scores(flow, emit, softmax.args[0], shape)
     if scores is None or not _shapes_agree(scores, tensor_shape(softmax), tensor_shape(value)):
         return None
     attended = relax.op.nn.attention(
@@ -40,14 +50,36 @@ def raise_attention(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None
         bias=_bias(emit, scores.biases, tensor_shape(softmax)),
         scale=scores.scale,
     )
-    return relax.op.permute_dims(emit(attended), [0, 2, 1, 3])
+    heads = relax.op.permute_dims(emit(attended), [0, 2, 1, 3])
+    return (
+        heads if len(tensor_shape(call)) == 4 else relax.op.reshape(emit(heads), tensor_shape(call))
+    )
+
+
+def _merges_heads(merged: tuple[Dim, ...], shape: tuple[Dim, ...]) -> bool:
+    """Return whether a tensor of three axes has batch and heads of four as its first."""
+    return len(merged) == 3 and merged[0] == product(shape[:2])
 
 
 def _scores(flow: Dataflow, emit: Emit, expr: Expr, shape: tuple[Dim, ...]) -> _Scores | None:
     """Take the input of the softmax apart into a scaled product and what is added to it.
 
-    A bias stays one term: taking `mask * 1e9 - 1e9` apart would cost all its precision.
+    A bias stays one term: taking `mask * 1e9 - 1e9` apart would cost all its precision. Scores that
+    are replaced by the lowest number are scores to which it is added: whatever they were is lost.
     """
+    masked = flow.match(expr, "relax.where")
+    if masked is not None and _is_lowest(masked.args[1]):
+        condition, lowest, kept = masked.args
+        found = _scores(flow, emit, kept, shape)
+        if found is None:
+            return None
+        hidden = emit(relax.op.where(condition, lowest, relax.const(0.0)))
+        return found._replace(biases=[*found.biases, (1, hidden)])
+    split = flow.match(expr, "relax.reshape")
+    if split is not None and _merges_heads(tensor_shape(split.args[0]), shape):
+        return _split(
+            flow, emit, _scores(flow, emit, split.args[0], tensor_shape(split.args[0])), shape
+        )
     scale, base = flow.scaled(expr)
     product = flow.match(base, "relax.matmul")
     if product is not None and tensor_shape(base) == shape:
@@ -64,6 +96,30 @@ def _scores(flow: Dataflow, emit: Emit, expr: Expr, shape: tuple[Dim, ...]) -> _
         if found is not None:
             return found._replace(biases=[*found.biases, (sign, bias)])
     return None
+
+
+def _split(
+    flow: Dataflow, emit: Emit, found: _Scores | None, shape: tuple[Dim, ...]
+) -> _Scores | None:
+    """Return scores of four axes of those whose batch and heads are one."""
+    if found is None:
+        return None
+
+    def split(part: Expr) -> Expr:
+        turned = flow.match(part, "relax.permute_dims")
+        if turned is not None and permutation(turned) == [0, 2, 1]:
+            return emit(relax.op.permute_dims(split(turned.args[0]), [0, 1, 3, 2]))
+        return emit(relax.op.reshape(part, (*shape[:2], *tensor_shape(part)[-2:])))
+
+    if any(len(tensor_shape(bias)) != 3 for _, bias in found.biases):
+        return None
+    biases = [(sign, split(bias)) for sign, bias in found.biases]
+    return found._replace(query=split(found.query), key=split(found.key), biases=biases)
+
+
+def _is_lowest(expr: Expr) -> bool:
+    number = scalar_value(expr)
+    return number is not None and number < _LOW
 
 
 def _unscaled(flow: Dataflow, emit: Emit, expr: Expr) -> tuple[float, Expr]:

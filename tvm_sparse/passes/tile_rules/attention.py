@@ -16,6 +16,7 @@ from tvm_sparse.ops.tiled import rectangle
 from tvm_sparse.ops.tiled_attention import TiledAttention
 from tvm_sparse.passes.attention_bias import BiasTerms, causal_bias, split_bias, window_of
 from tvm_sparse.passes.dense_chains import ATTENTION
+from tvm_sparse.passes.distances import Distances, find_distances
 from tvm_sparse.passes.tile_rules.rule import Rule
 from tvm_sparse.passes.tiled_values import Tiled
 
@@ -40,6 +41,7 @@ class Attention(Rule):
             return f"heads of {batch}x{seq_len} tokens have no token tiles"
         self.layout = layout
         self.terms = split_bias(bias[0], self.walk.uses.value) if bias else BiasTerms()
+        self.distances = self._find_distances()
         if self.value.attrs.causal_mask is not None:
             self.terms.pairs.append(causal_bias(seq_len))
         if layout.is_open and self.terms.pairs:
@@ -52,22 +54,27 @@ class Attention(Rule):
         q, k, v = map(self._in_tiles, self.operands)
         heads, head_dim = map(int, tensor_shape(query)[2:])
         value_dim = int(tensor_shape(value)[3])
-        scale = self.value.attrs.scale
         bias = self._bias()
+        by_side = {one.by_query: one for one in self.distances}
+        distances = [
+            self._features(by_side[side], heads) for side in (True, False) if side in by_side
+        ]
         attend = TiledAttention(
             heads=heads,
             head_dim=head_dim,
             value_dim=value_dim,
             offsets=(q.offset, k.offset, v.offset),
-            scale=float(scale) if scale is not None else head_dim**-0.5,
+            scale=self._scale(),
             tile=attention_tile(self.layout, self.target),
             layout=self.layout,
             key_heads=0 if self.key_heads == heads else self.key_heads,
             window=window_of(self.terms.pairs, self.walk.uses.value),
             is_biased=bias is not None,
+            to_position=True in by_side,
+            from_position=False in by_side,
         )
         tile_map = self.values.map_of(self.layout)
-        call = attend(q.var, k.var, v.var, self._mask(), bias, tile_map=tile_map)
+        call = attend(q.var, k.var, v.var, self._mask(), bias, *distances, tile_map=tile_map)
         self.values.tiled[self.var] = Tiled(
             self.values.emit(call), self.layout, 0, heads * value_dim
         )
@@ -93,6 +100,32 @@ class Attention(Rule):
         if tiled is not None and tiled.layout == self.layout:
             return tiled
         return self.values.in_tiles(operand, self.layout, product(tensor_shape(operand)[2:]))
+
+    def _find_distances(self) -> list[Distances]:
+        """Take features of distances out of the terms of the bias."""
+        query, key, _ = self.operands
+        taken: list[Distances] = []
+        if self.layout.is_open or tensor_shape(query) != tensor_shape(key):
+            return taken
+        for term in list(self.terms.pairs):
+            found = find_distances(term, query, key, self.walk.uses.value, self.walk.weights)
+            sides = [one.by_query for one in (*taken, *found)]
+            if found and len(set(sides)) == len(sides):
+                self.terms.pairs.remove(term)
+                taken += found
+        return taken
+
+    def _features(self, one: Distances, heads: int) -> relax.Var:
+        """Return features of distances as the kernel reads them."""
+        return self.values.weights.derive(
+            one.weight,
+            "by_distance",
+            lambda weight: one.packed(weight, heads, self._scale(), self.layout),
+        )
+
+    def _scale(self) -> float:
+        scale = self.value.attrs.scale
+        return int(tensor_shape(self.operands[0])[3]) ** -0.5 if scale is None else float(scale)
 
     def _mask(self) -> relax.Var | None:
         """Return what is added for a key of a sequence: (1 or batch, seq_len)."""
