@@ -78,6 +78,7 @@ def build_text_artifact(folder: Path, task: str = "feature-extraction", seed: in
         "model": asdict(ModelSpec("tiny", batch=BATCH, seq_len=SEQ_LEN)),
         "sparsity": None,
         "compile": asdict(CompileSpec()),
+        "quantization": None,
     }
     facts = {"inputs": inputs, "outputs": outputs, "model": model, "spec": spec, "calls": ()}
     weights_facts = WeightsFacts("checkpoint", "00", str(source), "made")

@@ -64,6 +64,7 @@ def tiny_metadata(build: str = "dense", **changes) -> ArtifactMetadata:
             "model": asdict(ModelSpec("tiny", batch=2, seq_len=4)),
             "sparsity": None,
             "compile": asdict(CompileSpec()),
+            "quantization": None,
         },
         "isa": "x86-64-v2",
         "required_features": ("sse4_2",),

@@ -42,6 +42,7 @@ _HOMES = {
     "load_model": "tvm_sparse.api.models",
     "pipeline": "tvm_sparse.api.pipelines",
     "prune": "tvm_sparse.api.pruning",
+    "quantize": "tvm_sparse.api.quantization",
     "sensitivity": "tvm_sparse.fidelity.model_sensitivity",
     "sparsify": "tvm_sparse.api.models",
     "tune": "tvm_sparse.api.tuning",

@@ -19,8 +19,11 @@ PruneMethod = Literal["auto", "none", "random", "magnitude"]
 SelectMethod = Literal["auto", "threshold", "model", "measure"]
 InputForm = Literal["full", "single"]
 ImporterChoice = Literal["auto", "tensorflow", "torch", "onnx"]
+QuantizeScheme = Literal["int8", "int8-fast"]
 #: The importer that a spec asks for if it asks for none.
 AUTO = "auto"
+#: Calibration text that comes with this package.
+BUILT_IN = "built-in"
 
 _DEFAULT_THRESHOLD = 0.5
 #: No size, count or seed is as large; whoever reckons with them may take them for 64-bit integers.
@@ -219,6 +222,49 @@ class SparsitySpec(_Spec):
         """The threshold, the default resolved."""
         given = self.sparsity_threshold
         return _DEFAULT_THRESHOLD if given is None else given
+
+
+@dataclass(frozen=True)
+class QuantizationSpec(_Spec):
+    """How products are rounded to 8 bits.
+
+    Parameters
+    ----------
+    scheme : {"int8", "int8-fast"}
+        `int8` computes what integers give, to the bit; `int8-fast` leaves weights fewer steps where
+        that lets a machine add up faster.
+    calibration : str or None
+        File with one passage a line, or `built-in`, by which inputs are smoothed; None for none.
+    samples : int
+        Passages to use, spread over the file.
+    smoothing : float
+        Which part of a feature's range goes into the weights, 0..1, on a logarithmic scale.
+    max_error : float or None
+        A layer whose outputs are off by more, relative in L2 norm, stays float32; None keeps none.
+    rescale : bool
+        Whether layers of weights that come quantised are rounded anew where their rows are too
+        fine for the sums of a machine, instead of staying float32.
+    """
+
+    scheme: QuantizeScheme = "int8"
+    calibration: str | None = None
+    samples: int = 64
+    smoothing: float = 0.5
+    max_error: float | None = None
+    rescale: bool = False
+
+    def __post_init__(self) -> None:
+        check_word("quantize", self.scheme, get_args(QuantizeScheme))
+        _require_whole("samples", self.samples)
+        _require(
+            0.0 <= self.smoothing <= 1.0,
+            f"smoothing {self.smoothing:g} given: it is a fraction between 0 and 1",
+        )
+        _require(
+            self.max_error is None or 0.0 < self.max_error <= 1.0,
+            f"int8-error {self.max_error or 0:g} given: it is a fraction of a layer's outputs, "
+            "over 0 and at most 1, for example 0.05",
+        )
 
 
 @dataclass(frozen=True)

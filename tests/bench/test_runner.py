@@ -46,10 +46,14 @@ def test_two_builds_side_by_side(dense_dir: Path, other_dir: Path) -> None:
         # Even a few iterations are spread, so that the builds take turns.
         assert 2 <= len(build.round_median_ms) <= MIN_ROUNDS
     dense, sparse = (record.builds[name].latency_ms for name in ("dense", "sparse"))
-    assert record.speedup == dense.median / sparse.median
-    assert record.speedup_p10 is not None
-    assert record.speedup_p90 is not None
-    assert record.speedup_p10 <= record.speedup_p90
+    speedup = record.builds["sparse"].speedup
+    assert speedup is not None
+    assert speedup.ratio == dense.median / sparse.median
+    assert speedup.p10 <= speedup.p90
+    error = record.builds["sparse"].error
+    assert error is next(iter(record.builds["sparse"].errors.values()))
+    assert 1e-3 < error.relative_l2 < 0.1  # a weight is a hundredth larger
+    assert error.cosine == pytest.approx(1.0, abs=0.01)
     assert record.environment.threads == 2
     assert record.spec["bench"]["iterations"] == 7
     assert record.model.name == "tiny"
@@ -62,7 +66,8 @@ def test_two_builds_side_by_side(dense_dir: Path, other_dir: Path) -> None:
 
 def test_one_build_has_no_speedup(dense_dir: Path) -> None:
     record = benchmark({"dense": dense_dir}, tiny_inputs(), QUICK, threads=1)
-    assert record.speedup is record.speedup_p10 is record.speedup_p90 is None
+    assert record.builds["dense"].speedup is None
+    assert record.builds["dense"].errors == {}
     assert record.builds["dense"].calls == ()
 
 

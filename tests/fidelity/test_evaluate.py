@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.api.evaluation import evaluate as evaluate_models
+from tvm_sparse.config import CompileSpec, QuantizationSpec
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.evaluate import Texts, evaluate, find_tokenizer, run_side
 from tvm_sparse.fidelity.sides import open_side
+from tvm_sparse.host import detect_host
 from tvm_sparse.records.write import json_text
 from tvm_sparse.text.tokens import load_tokenizer
 
@@ -36,6 +38,20 @@ def test_a_pruned_model_against_the_dense_one(dense_side, pruned_side):
         f"running the pruned model on {len(TEXTS)} texts",
     }
     json_text(record)
+
+
+@pytest.mark.skipif(detect_host().isa == "aarch64", reason="no products of integers there")
+def test_what_rounding_costs_alone(dense_dir, shared_cache):
+    name, shape = str(dense_dir), {"batch": 4, "seq_len": 16}
+    record = evaluate_models(
+        *(name, name, Texts(TEXTS)),
+        quantization=QuantizationSpec(),
+        threads=1,
+        cache_dir=shared_cache,
+        **shape,
+    )
+    assert record.candidate.name == f"{name} (int8)"
+    assert 0.9 < record.measures["cosine_mean"] < 1 - 1e-7
 
 
 def test_a_model_equals_itself(dense_side):

@@ -67,7 +67,7 @@ def test_no_activations_make_a_sum_overflow(weight, name):
     arrays.arrays(
         np.int8,
         st.tuples(st.integers(1, 3), st.integers(1, 9), st.just(4)),
-        elements=st.integers(-127, 127),
+        elements=st.integers(-128, 127),
     ),
     st.sampled_from([EXACT, FAST]),
 )
@@ -82,12 +82,12 @@ def test_scales_are_as_fine_as_can_be():
     ranges = {}
     for name, grade in GRADES.items():
         values, scales = quantize_rows(weight, grade)
-        ranges[name] = np.abs(values).max(axis=(1, 2)).mean()
+        ranges[name] = np.abs(values.astype(np.int16)).max(axis=(1, 2)).mean()
         if grade.span:
             # Two steps finer, and every row overflows.
             finer = np.rint(weight / (scales * (1 - 2 * grade.span / 128))[:, None, None])
             assert overflowing(finer.astype(np.int16), grade).all()
-    assert ranges["vnni"] == MOST_WEIGHT
+    assert MOST_WEIGHT < ranges["vnni"] < MOST_WEIGHT + 1
     assert 90 < ranges["exact"] < 110  # halving all, as others do, leaves 63
     assert 45 < ranges["fast"] < 65
 
@@ -154,3 +154,13 @@ def test_formats_say_what_they_cannot_hold():
     assert not Int8DenseFormat.refusal(ProductShape(8, 20, layout))
     shape = ProductShape(8, 20, layout, (4, 1))
     assert Int8SparseFormat.refusal(shape) == "blocks of 4x1: bs-c is no multiple of 4"
+
+
+def test_integers_are_found_again_from_their_values():
+    rng = np.random.default_rng(0)
+    values = rng.integers(-90, 91, (20, 8, 4)).astype(np.int8)
+    values[::2, 3, 1], values[1::2, 5, 2] = 127, -128
+    steps = rng.uniform(0.001, 0.1, (20, 1, 1)).astype(np.float32)
+    found, scales = quantize_rows(values * steps, GRADES["vnni"])
+    np.testing.assert_array_equal(found, values)
+    np.testing.assert_allclose(scales, steps.ravel(), rtol=1e-6)

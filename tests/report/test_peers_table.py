@@ -28,7 +28,7 @@ def test_without_rivals_there_are_no_ratios() -> None:
     console = Console(file=io.StringIO(), width=100, color_system=None)
     console.print(render_peers(own, 1))
     rows = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    medians = [row.split()[-6:] for row in rows if "tvm_sparse" in row]
+    medians = [row.split()[-7:] for row in rows if "tvm_sparse" in row]
     assert [(row[0], *row[3:5]) for row in medians] == [
         *(("100.00", "-", "-"), ("10.00", "-", "-"))
     ]

@@ -7,11 +7,10 @@ import pytest
 from example_record import LAYER, example_record
 from rich.console import Console, RenderableType
 
-from tvm_sparse.bench.disturbance import Disturbance
+from tvm_sparse.report.build_answer import describe_result
 from tvm_sparse.report.table import (
     describe_decisions,
     describe_environment,
-    describe_result,
     render_benchmark,
     render_decisions,
     render_profile,
@@ -51,44 +50,6 @@ def test_profile_of_one_build() -> None:
     assert "sparse" not in text
     assert "(take)" in text
     assert "0.750" in text  # both calls of one kernel that works for no layer
-
-
-@pytest.mark.parametrize(
-    ("dense_ms", "sparse_ms", "start"),
-    [
-        (100, 25, "Pruning makes this model 4.0x faster: 100.00 ms dense, 25.00 ms sparse"),
-        (100, 99.5, "Pruning buys no speed here: 100.00 ms dense"),
-        (50, 100, "Pruning makes this model 2.0x slower: 50.00 ms dense"),
-        (0.004, 0.002, "Pruning makes this model 2.0x faster: 0.0040 ms dense, 0.0020 ms sparse"),
-    ],
-)
-def test_the_sentence_says_what_pruning_buys(dense_ms, sparse_ms, start) -> None:
-    sentence = describe_result(example_record(dense_ms, sparse_ms))
-    assert sentence.startswith(start)
-    assert "The weights take 28.0 MB instead of 340.0 MB" in sentence
-
-
-def test_of_a_busy_machine_both_ratios_are_told() -> None:
-    busy = Disturbance(waiting=0.5, slowness=1.0, spread=3.0, skew=2.5)
-    record = replace(example_record(disturbance=busy), undisturbed_speedup=1.87)
-    sentence = describe_result(record)
-    assert sentence.startswith(
-        "Cannot tell what pruning buys: 1.9x by the tenth percentiles, 4.0x by the medians, 3.6 to "
-        "4.4 in 80 % of the paired rounds; 100.00 ms dense, 25.00 ms sparse (medians)."
-    )
-    alone = replace(record, builds={"dense": record.builds["dense"]}, speedup=None)
-    assert "takes 92.00 ms by the tenth percentile, 100.00 ms (median)" in describe_result(alone)
-
-
-def test_medians_that_the_paired_rounds_do_not_bear_out_are_no_verdict() -> None:
-    record = replace(example_record(), speedup_p10=2.0, speedup_p90=3.5, undisturbed_speedup=3.4)
-    assert describe_result(record).startswith("Cannot tell what pruning buys: 3.4x by the tenth")
-
-
-def test_the_sentence_of_one_build() -> None:
-    record = example_record()
-    alone = replace(record, builds={"sparse": record.builds["sparse"]}, speedup=None)
-    assert describe_result(alone).startswith("The sparse build takes 25.00 ms (median)")
 
 
 def test_markup_in_names_is_shown_as_it_is() -> None:

@@ -66,6 +66,8 @@ def test_how_it_is_exported(tmp_path: Path) -> None:
     wanted = "--seq-len 128 --batch 1:32 --sparsity 0.9 --bs-r 16 --build sparse"
     assert " ".join(arguments(export)) == wanted
     assert arguments(ExportConfig())[-2:] == ["--prune", "none"]
+    rounded = arguments(ExportConfig(quantize="int8", int8_error=0.05))
+    assert rounded[-6:-2] == ["--quantize", "int8", "--int8-error", "0.05"]
     path.write_text(start + "{sparsity: 2}}]")
     with pytest.raises(ConfigError, match=r"models\[0\].export.sparsity: Expected float <= 1"):
         read_config(path)

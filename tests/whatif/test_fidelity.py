@@ -7,11 +7,12 @@ from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import ConfigError, InputError
+from tvm_sparse.host import detect_host
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.fidelity import FidelityQuestion, check_judged
 from tvm_sparse.whatif.fidelity_answer import fidelity_answer
-from tvm_sparse.whatif.fidelity_points import fidelity_points
+from tvm_sparse.whatif.fidelity_points import fidelity_points, places_of
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.study import FidelityPoint
 from tvm_sparse.whatif.subject import Fill, Subject
@@ -83,8 +84,9 @@ def test_points_are_pruned_judged_and_kept(tmp_path):
     with pytest.raises(ConfigError, match=message):
         check_judged(replace(model, params=pruned))
 
-    def run(texts, lines, methods=("magnitude", "wanda")):
-        return fidelity_points(model, methods, points, texts, records, identity, 1, lines.append)
+    def run(texts, lines, methods=("magnitude", "wanda"), scheme=""):
+        places = places_of(points, scheme)
+        return fidelity_points(model, methods, places, texts, records, identity, 1, lines.append)
 
     lines = []
     results = run(TEXTS, lines)
@@ -99,6 +101,11 @@ def test_points_are_pruned_judged_and_kept(tmp_path):
     assert again == []  # all from the records
     assert run(TEXTS[:4], again, ["magnitude"]) != results[:3]
     assert len(again) == 3  # other texts, other points
+    if detect_host().isa != "aarch64":
+        points.append(((4, 4), 0.3))
+        rounded = {r.block: r.fidelity for r in run(TEXTS, again, ["magnitude"], "int8")[-2:]}
+        assert list(rounded) == ["4x4 INT8", "dense INT8"]
+        assert 1 > rounded["dense INT8"] > rounded["4x4 INT8"] > 0
     (directory / "vocab.txt").unlink()
     with pytest.raises(InputError, match="has no tokenizer"):
         run(TEXTS, [])

@@ -83,7 +83,7 @@ def compile(
     BuildError, PassError, SparsityError, CacheError
         See `errors`.
     """
-    from tvm_sparse.bench.check import check_builds
+    from tvm_sparse.bench.check import check_builds, check_rounded
     from tvm_sparse.compiler.build_cache import build_artifact
     from tvm_sparse.tuning.layer_choice import choose_layers
     from tvm_sparse.tuning.records import Records
@@ -93,24 +93,23 @@ def compile(
     check_threads(spec.target, spec.threads)
     records = Records(model.cache, progress)
     wanted = [build_spec(name) for name in builds]
-    sparse = any(build.is_sparse for build in wanted)
-    if sparse and model.sparsity is None:
+    if any(build.is_sparse for build in wanted) and model.sparsity is None:
         raise ConfigError("a sparse build needs sparse weights: call sparsify(model, ...) first")
-    choices: dict[str, LayerChoice] = {}
-    if sparse:
-        choices = choose_layers(model, spec, records, progress)
     if tiles is None:
         tiles = load_tiles(records)
     directories: dict[str, Path] = {}
     check: dict[str, Any] = {}
     for build in wanted:
+        choices: dict[str, LayerChoice] | None = None
+        if build.is_sparse:
+            choices = choose_layers(model, spec, records, progress, build)
         artifact = build_artifact(
             model,
             build,
             _for_build(spec, build.name),
             tolerances=(atol, rtol),
             progress=progress,
-            choices=choices if build.is_sparse else None,
+            choices=choices,
             tiles=tiles,
         )
         directories[build.name] = artifact.directory
@@ -120,9 +119,12 @@ def compile(
         for build in wanted:
             if build != DENSE:
                 progress(f"comparing {build.name} with {DENSE.name}")
-                check[f"{build.name}_against_{DENSE.name}"] = check_builds(
-                    *(directories[DENSE.name], directories[build.name], model.reference.inputs),
-                    *(threads_here(spec.threads), *(build.tolerances or (atol, rtol))),
+                pair = (directories[DENSE.name], directories[build.name])
+                given = (*pair, model.reference.inputs, threads_here(spec.threads))
+                check[f"{build.name}_against_{DENSE.name}"] = (
+                    check_rounded(*given)
+                    if build.scheme
+                    else check_builds(*given, *(build.tolerances or (atol, rtol)))
                 )
     return Builds(model, directories, check)
 

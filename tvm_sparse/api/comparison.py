@@ -14,10 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from tvm_sparse.api.builds import compile
 from tvm_sparse.api.models import load_model, sparsify
+from tvm_sparse.api.quantization import quantize
 from tvm_sparse.bench.environment import Environment, detect_environment
 from tvm_sparse.bench.inputs import random_inputs
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
@@ -33,9 +34,9 @@ from tvm_sparse.bench.peers.compare import compare as measure_contenders
 from tvm_sparse.bench.peers.contender import Arrays, Contender, own_build, peer
 from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, QuantizeScheme, SparsitySpec
 from tvm_sparse.errors import ArtifactError
-from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec, build_spec
+from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec, build_of, build_spec
 from tvm_sparse.host import threads_here
 from tvm_sparse.model.facts import WeightsFacts
 from tvm_sparse.model.model import Model
@@ -71,7 +72,8 @@ def compare(
     directory : path
         Artifact directory.
     against : iterable of str
-        Engines; those that are not installed are rows that say so.
+        Engines; those that are not installed are rows that say so. `int8` and `int8-fast` are our
+        own builds of the same weights.
     model : str, optional
         Where the model is now; by default where it was when the artifact was made.
     shape : (int, int), optional
@@ -94,7 +96,7 @@ def compare(
     TvmSparseError
         From importing or compiling the model.
     """
-    engines = find_engines(against)
+    schemes, engines = _parted(against)
     metadata = load_metadata(Path(directory))
     ModelSpec(**metadata.spec["model"]).check_shapes([] if shape is None else [shape])
     threads, bench = threads_here(threads), bench or BenchSpec()
@@ -104,7 +106,7 @@ def compare(
     dense = _compile(found, DENSE, compile_spec, progress)
     outputs = run_artifact(dense, inputs)
     gap = max_error(run_artifact(Path(directory), inputs), outputs)
-    if gap > TOLERANCE:
+    if gap > TOLERANCE and not build_spec(metadata.build).scheme:
         raise ArtifactError(
             f"{directory} computes something else than {found.spec.model} pruned as its metadata "
             f"says (by {gap:.3g}): say with --model which pruned model it was made from"
@@ -113,6 +115,14 @@ def compare(
     if metadata.build != DENSE.name:
         contenders.append(own_build(dense, inputs, outputs, OWN_REFERENCE))
     contenders.append(_artifact(Path(directory), metadata, inputs, outputs, OWN_REFERENCE))
+    for scheme in schemes:
+        rounded = quantize(found, scheme=scheme)
+        for is_sparse in dict.fromkeys((False, found.sparsity is not None)):
+            build = build_of(is_sparse, scheme)
+            if build.name != metadata.build:
+                place = _compile(rounded, build, compile_spec, progress)
+                made = load_metadata(place)
+                contenders.append(_artifact(place, made, inputs, outputs, OWN_REFERENCE))
     with temporary_directory() as folder:
         checkpoint = write_checkpoint(folder, found)
         contenders += _peers(engines, checkpoint, inputs, outputs, OWN_REFERENCE, progress)
@@ -174,6 +184,13 @@ def compare_model(
     return _record(model, wanted.inputs, results, bench, environment)
 
 
+def _parted(against: Iterable[str]) -> tuple[list[QuantizeScheme], list[Engine]]:
+    """Return the schemes of our own builds among some names, and the other engines."""
+    names = list(against)
+    schemes: list[QuantizeScheme] = [name for name in get_args(QuantizeScheme) if name in names]
+    return schemes, find_engines(name for name in names if name not in schemes)
+
+
 def _model_of(
     metadata: ArtifactMetadata,
     directory: str,
@@ -206,10 +223,11 @@ def _model_of(
 def _artifact(
     directory: Path, metadata: ArtifactMetadata, inputs: Arrays, outputs: Arrays, reference: str
 ) -> Contender:
-    if not build_spec(metadata.build).is_sparse:
-        return own_build(directory, inputs, outputs, reference)
-    shape = tuple(metadata.spec["sparsity"]["block_shape"])
-    return own_build(directory, inputs, outputs, reference, metadata.block_sparsity, shape)
+    spec = build_spec(metadata.build)
+    if not spec.is_sparse:
+        return own_build(directory, inputs, outputs, reference, scheme=spec.scheme)
+    shape, sparsity = tuple(metadata.spec["sparsity"]["block_shape"]), metadata.block_sparsity
+    return own_build(directory, inputs, outputs, reference, sparsity, shape, spec.scheme)
 
 
 def _sparse_build(

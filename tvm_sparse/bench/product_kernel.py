@@ -15,6 +15,7 @@ from tvm_sparse.config import SparsitySpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.formats.registry import format_of
 from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.passes.layer_plan import LayerPlan
 from tvm_sparse.passes.pipeline import lower
 from tvm_sparse.sparsity.bsr import block_mask
 from tvm_sparse.sparsity.decision import LayerChoice
@@ -157,7 +158,7 @@ def build_product(
     if block_shape is not None:
         sparsity = SparsitySpec(block_shape=block_shape, include=("*",))
     choices = {f"{_LAYER}/kernel": LayerChoice(sparse, "as asked for")}
-    lowered = lower(_layer(tokens, units, depth), params, target, sparsity, choices=choices)
+    lowered = lower(_layer(tokens, units, depth), params, target, sparsity, plan=LayerPlan(choices))
     module, main = lowered.mod, lowered.mod["main"]
     packed = dict(zip(main.params[1:], lowered.params.values(), strict=True))
     values = [binding.value for binding in main.body.blocks[0].bindings]

@@ -14,6 +14,7 @@ import numpy as np
 
 from tvm_sparse.bench.disturbance import Disturbance, Timed, tenth_percentile
 from tvm_sparse.bench.environment import Environment
+from tvm_sparse.bench.output_error import OutputError
 from tvm_sparse.bench.throughput import StreamsRecord
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import DENSE
@@ -22,6 +23,26 @@ from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.records.read import read_record
 from tvm_sparse.runtime.measure import LatencyStats
 from tvm_sparse.runtime.metadata import CallTime
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times as fast a build is as the dense one that was measured beside it.
+
+    Attributes
+    ----------
+    ratio : float
+        Of the median latencies.
+    undisturbed : float
+        Of the tenth percentiles, which a busy machine falsifies less.
+    p10, p90 : float
+        Percentiles of the ratio taken round by round, which cancels what slowed both.
+    """
+
+    ratio: float
+    undisturbed: float
+    p10: float
+    p90: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,10 @@ class BuildRecord:
         Times of the kernel calls in order; empty unless profiling was asked for.
     streams : tuple of StreamsRecord
         Throughput, by the number of streams; empty unless it was asked for.
+    speedup : Speedup or None
+        Over the dense build; None unless that was measured too.
+    errors : dict of str to OutputError
+        How far its outputs are from the dense build's, by name; empty unless that was measured too.
     """
 
     latency_ms: LatencyStats
@@ -61,6 +86,13 @@ class BuildRecord:
     peak_memory_bytes: int
     calls: tuple[CallTime, ...] = ()
     streams: tuple[StreamsRecord, ...] = ()
+    speedup: Speedup | None = None
+    errors: dict[str, OutputError] = field(default_factory=dict)
+
+    @property
+    def error(self) -> OutputError | None:
+        """That of its first output, such as the hidden states; None where nothing was compared."""
+        return next(iter(self.errors.values()), None)
 
     @property
     def undisturbed_ms(self) -> float:
@@ -79,7 +111,7 @@ class BuildRecord:
 
 @dataclass(frozen=True)
 class BenchRecord:
-    """One benchmark of one or two builds of a model.
+    """One benchmark of one or more builds of a model.
 
     Attributes
     ----------
@@ -93,14 +125,8 @@ class BenchRecord:
         As in the artifact's metadata, and the `bench` spec.
     builds : dict of str to BuildRecord
         By name of the build, the dense one first.
-    speedup : float or None
-        Median latency of dense over that of the other; None unless both were measured.
-    undisturbed_speedup : float or None
-        The same ratio of the tenth percentiles, which a busy machine falsifies less.
-    speedup_p10, speedup_p90 : float or None
-        Percentiles of the same ratio taken round by round, which cancels what slowed both.
     decisions : tuple of Decision
-        One per weight, from the build that is compared with the dense one.
+        One per weight, from the last build: the one that changes most.
     sparse_flops_share : float
         Share of the model's FLOPs that runs in sparse kernels, 0..1.
     environment : Environment
@@ -111,7 +137,7 @@ class BenchRecord:
         Result of comparing the builds' outputs beforehand, None when that was not done.
     """
 
-    schema_version: Literal[4] = field(default=4, kw_only=True)
+    schema_version: Literal[5] = field(default=5, kw_only=True)
     created: str
     model: ModelDescription
     weights: WeightsFacts
@@ -119,19 +145,21 @@ class BenchRecord:
     builds: dict[str, BuildRecord]
     environment: Environment
     disturbance: Disturbance
-    speedup: float | None = None
-    undisturbed_speedup: float | None = None
-    speedup_p10: float | None = None
-    speedup_p90: float | None = None
     decisions: tuple[Decision, ...] = ()
     sparse_flops_share: float = 0.0
     check: dict[str, Any] | None = None
 
     @property
-    def other(self) -> str | None:
-        """Which build the dense one is compared with; None unless both were measured."""
+    def others(self) -> list[str]:
+        """The builds that the dense one is compared with; empty unless it was measured."""
         others = [name for name in self.builds if name != DENSE.name]
-        return others[0] if others and DENSE.name in self.builds else None
+        return others if DENSE.name in self.builds else []
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times as fast as dense the first of the others is; None without one."""
+        found = self.builds[self.others[0]].speedup if self.others else None
+        return found.ratio if found else None
 
     @property
     def batch(self) -> int:

@@ -15,7 +15,8 @@ from datetime import datetime, timezone
 
 from tvm_sparse.bench.disturbance import Disturbance, judge, until_quiet
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.bench.record import BenchRecord, BuildRecord, paired_speedups
+from tvm_sparse.bench.output_error import output_errors
+from tvm_sparse.bench.record import BenchRecord, BuildRecord, Speedup, paired_speedups
 from tvm_sparse.bench.rounds import RoundSamples, measure_rounds
 from tvm_sparse.bench.throughput import measure_streams
 from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
@@ -40,12 +41,12 @@ def benchmark(
     pace_ms: float | None = None,
     progress: ShareProgress = silent,
 ) -> BenchRecord:
-    """Measure one or two builds of a model side by side; again if something disturbs it.
+    """Measure builds of a model side by side; again if something disturbs it.
 
     Parameters
     ----------
     artifacts : mapping of str to path
-        Artifact directories under `dense`, `sparse`, or both.
+        Artifact directories by name of the build.
     inputs : mapping of str to numpy.ndarray
         Inputs of all builds.
     spec : BenchSpec
@@ -109,6 +110,7 @@ def benchmark(
             return builds, judge(timed, found.waiting)
 
         builds, disturbance = until_quiet(measure, steps(progress))
+        builds = _beside_dense(builds, workers, inputs)
     if spec.streams:
         # Loaded anew: the threads of a stream are not those of a build alone.
         starts = {name: functools.partial(WorkerProcess, path) for name, path in artifacts.items()}
@@ -116,14 +118,13 @@ def benchmark(
         given = dict.fromkeys(artifacts, inputs)
         measured = measure_streams(starts, given, batch, threads, spec, progress)
         builds = {name: replace(build, streams=measured[name]) for name, build in builds.items()}
-    # What runs sparse is the other build's to tell.
-    others = (found for name, found in metadata.items() if name != DENSE.name)
-    described = next(others, next(iter(metadata.values())))
+    # What became of the layers is the last build's to tell.
+    described = list(metadata.values())[-1]
     specs = described.spec
     if described.is_open:  # what was measured, not what is possible
         batch, seq_len = _shape(described, inputs)
         specs = {**specs, "model": {**specs["model"], "batch": batch, "seq_len": seq_len}}
-    record = BenchRecord(
+    return BenchRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         model=described.model,
         weights=described.weights,
@@ -134,7 +135,6 @@ def benchmark(
         decisions=described.decisions,
         sparse_flops_share=described.sparse_flops_share,
     )
-    return _with_speedup(record)
 
 
 def _shape(metadata: ArtifactMetadata, inputs: Arrays) -> tuple[int, int]:
@@ -183,15 +183,26 @@ def _total_ms(calls: Sequence[CallTime]) -> float:
     return sum(call.latency_ms for call in calls)
 
 
-def _with_speedup(record: BenchRecord) -> BenchRecord:
-    if record.other is None:
-        return record
-    dense, other = record.builds[DENSE.name], record.builds[record.other]
-    low, high = paired_speedups(dense.round_median_ms, other.round_median_ms)
-    return replace(
-        record,
-        speedup=dense.latency_ms.median / other.latency_ms.median,
-        undisturbed_speedup=dense.latency_ms.p10 / other.latency_ms.p10,
-        speedup_p10=low,
-        speedup_p90=high,
-    )
+def _beside_dense(
+    builds: Mapping[str, BuildRecord], workers: Mapping[str, WorkerProcess], inputs: Arrays
+) -> dict[str, BuildRecord]:
+    """Compare builds with the dense one among them, in speed and in what they compute."""
+    if DENSE.name not in builds or len(builds) == 1:
+        return dict(builds)
+    dense, wanted = builds[DENSE.name], workers[DENSE.name].run()
+    compared = {DENSE.name: dense}
+    for name, build in builds.items():
+        if name == DENSE.name:
+            continue
+        low, high = paired_speedups(dense.round_median_ms, build.round_median_ms)
+        compared[name] = replace(
+            build,
+            speedup=Speedup(
+                ratio=dense.latency_ms.median / build.latency_ms.median,
+                undisturbed=dense.latency_ms.p10 / build.latency_ms.p10,
+                p10=low,
+                p90=high,
+            ),
+            errors=output_errors(workers[name].run(), wanted, inputs),
+        )
+    return {name: compared[name] for name in builds}

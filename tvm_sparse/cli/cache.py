@@ -41,8 +41,8 @@ def command() -> None:
 def ls(kind: str | None, cache_dir: str | None) -> None:
     """List the entries, oldest first."""
     from tvm_sparse.cli.results import print_wide
+    from tvm_sparse.report.figures import describe_size
     from tvm_sparse.report.fitted_table import FittedTable
-    from tvm_sparse.report.table import describe_size
 
     cache = Cache(cache_dir)
     entries = cache.ls(kind)
@@ -73,7 +73,7 @@ def info(entry: str, cache_dir: str | None) -> None:
     ENTRY is a key or the beginning of one, with or without its kind: lib/3f0c.
     """
     from tvm_sparse.cli.results import print_wide
-    from tvm_sparse.report.table import describe_size
+    from tvm_sparse.report.figures import describe_size
 
     found = Cache(cache_dir).info(entry)
     facts = {"entry": f"{found.kind}/{found.key}", "what": _describe(found), "path": found.path}
@@ -117,7 +117,7 @@ def clear(
     """
     from tvm_sparse.cache import selection
     from tvm_sparse.cli.results import print_wide
-    from tvm_sparse.report.table import describe_size
+    from tvm_sparse.report.figures import describe_size
 
     age = None if older_than is None else selection.parse_age(older_than)
     size = None if max_size is None else selection.parse_size(max_size)

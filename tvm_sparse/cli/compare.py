@@ -11,6 +11,7 @@ from tvm_sparse.cli.options.builds import threads_option
 from tvm_sparse.cli.options.extent import shape_option
 from tvm_sparse.cli.options.model import complete_model
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
+from tvm_sparse.cli.options.quantize import quantize_option
 from tvm_sparse.cli.options.streams import streams_option
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec
@@ -31,8 +32,8 @@ _USUAL = "onnxruntime,openvino,torch"
     default=_USUAL,
     show_default=True,
     metavar="ENGINES",
-    help="Comma-separated: onnxruntime, onnxruntime-int8, openvino, torch, torch-compile, "
-    "tensorflow.",
+    help="Comma-separated: onnxruntime, onnxruntime-int8, onnxruntime-int8-channel, openvino, "
+    "torch, torch-compile, tensorflow.",
 )
 @click.option(
     "--model",
@@ -52,6 +53,7 @@ _USUAL = "onnxruntime,openvino,torch"
     metavar="SECONDS",
     help="Seconds of measuring per engine.",
 )
+@quantize_option
 @cache_option
 @json_option("Write the record here: raw samples, versions, environment.")
 @click.option(
@@ -84,6 +86,8 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
     stream_counts(bench_spec, threads_here(flags["threads"]))
     names = [name.strip() for name in against.split(",") if name.strip()]
     find_engines(names)
+    if flags["quantize"] is not None:
+        names.insert(0, flags["quantize"])
     metadata = load_metadata(directory)
     if flags["shape"] is not None:
         ModelSpec(**metadata.spec["model"]).check_shapes([flags["shape"]])

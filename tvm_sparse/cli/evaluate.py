@@ -9,6 +9,7 @@ import click
 from tvm_sparse.cli.options.builds import threads_option
 from tvm_sparse.cli.options.model import complete_model
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
+from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import check_output_file
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.host import threads_here
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     help="Directory with tokenizer.json or vocab.txt; by default that of either model.",
 )
 @threads_option
+@quantize_options
 @cache_option
 @json_option("Write the record here.")
 @quiet_option
@@ -66,7 +68,8 @@ def command(model: str, against: str, **flags: Any) -> None:
 
     Without labels: cosines of sentence embeddings, agreement of predictions, KL divergence of
     logits or equality of answer spans, whichever the model's task has. With labels also accuracy
-    and F1 of both. Texts are split by the model's own tokenizer.
+    and F1 of both. Texts are split by the model's own tokenizer. --quantize rounds DIR to 8 bits
+    first: given as --against too, it tells what that costs alone.
     """
     check_output_file("--json", flags["json_path"])
     threads = threads_here(flags["threads"])
@@ -89,6 +92,7 @@ def command(model: str, against: str, **flags: Any) -> None:
             against,
             texts,
             tokenizer=flags["tokenizer"],
+            quantization=flags["quantization_spec"],
             threads=threads,
             cache_dir=flags["cache_dir"],
             progress=display.measure,

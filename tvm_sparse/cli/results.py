@@ -16,14 +16,13 @@ from tvm_sparse.cli.terminal import width_of
 from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.records.write import write_json
-from tvm_sparse.report.figures import describe_disturbance
+from tvm_sparse.report.build_answer import describe_result
+from tvm_sparse.report.figures import describe_disturbance, describe_size
 from tvm_sparse.report.shapes_table import render_shapes
 from tvm_sparse.report.streams_table import render_streams
 from tvm_sparse.report.table import (
     describe_decisions,
     describe_environment,
-    describe_result,
-    describe_size,
     render_benchmark,
     render_decisions,
     render_profile,
@@ -101,7 +100,7 @@ def _print_record(record: BenchRecord, verbose: bool) -> None:
         print_wide(render_profile(record))
     print_wide(render_benchmark(record))
     if any(build.streams for build in record.builds.values()):
-        over = DENSE.name if record.other else None
+        over = DENSE.name if record.others else None
         builds = {name: build.streams for name, build in record.builds.items()}
         print_wide(render_streams(builds, over))
     if record.decisions:

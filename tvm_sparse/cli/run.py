@@ -11,12 +11,13 @@ from tvm_sparse.cli.options.builds import build_names, build_options, compile_op
 from tvm_sparse.cli.options.extent import shapes_option
 from tvm_sparse.cli.options.model import model_options
 from tvm_sparse.cli.options.output import cache_option, output_options
+from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import (
     check_cache_directory,
     check_output_directory,
     check_output_file,
 )
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, QuantizationSpec, SparsitySpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 from tvm_sparse.target import resolve_target
@@ -28,6 +29,7 @@ _PROFILE_REPEATS = 10
 @click.command("run")
 @model_options
 @compile_options
+@quantize_options
 @bench_options
 @build_options
 @shapes_option
@@ -37,17 +39,18 @@ def command(
     model_spec: ModelSpec,
     sparsity_spec: SparsitySpec,
     compile_spec: CompileSpec,
+    quantization_spec: QuantizationSpec | None,
     bench_spec: BenchSpec,
     **flags: Any,
 ) -> None:
     """Measure what pruning buys: dense and sparse builds of one model, side by side.
 
     Imports the model, makes its encoder's weights block-sparse, compiles both builds, checks dense
-    against TensorFlow and sparse against dense, and measures them in turns. Times are in
-    milliseconds, sparsities are fractions 0..1, (bs-r, bs-c) is the block of a weight of shape
-    (outputs, inputs).
+    against TensorFlow and sparse against dense, and measures them in turns; with --quantize both
+    in 8 bits as well, and how far their outputs are off. Times are in milliseconds, sparsities are
+    fractions 0..1, (bs-r, bs-c) is the block of a weight of shape (outputs, inputs).
     """
-    names = build_names(flags)
+    names = build_names(flags, quantization_spec)
     from tvm_sparse.bench.throughput import stream_counts
 
     shapes = flags["shapes"]
@@ -72,10 +75,19 @@ def command(
         from tvm_sparse.api.benchmark import benchmark, inputs_at
         from tvm_sparse.api.builds import compile
         from tvm_sparse.api.models import load_model, sparsify
+        from tvm_sparse.api.quantization import quantize
 
         model = load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         display.step("making the weights sparse")
         model = sparsify(model, sparsity_spec)
+        if quantization_spec is not None:
+            model = quantize(
+                model,
+                quantization_spec,
+                target=compile_spec.target,
+                threads=compile_spec.threads,
+                progress=display.measure,
+            )
         builds = compile(
             model,
             compile_spec,

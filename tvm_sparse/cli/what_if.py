@@ -14,6 +14,7 @@ from tvm_sparse.cli.options.choice import Choice
 from tvm_sparse.cli.options.extent import shapes_option
 from tvm_sparse.cli.options.model import complete_model, layers_option, seed_option, weights_option
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
+from tvm_sparse.cli.options.quantize import quantize_option
 from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
 from tvm_sparse.config import BenchSpec, ModelSpec
 from tvm_sparse.sizes import block_name
@@ -116,6 +117,7 @@ STUDY_FILE = "study.json"
     multiple=True,
     help="How to prune for --fidelity; may be given more than once.  [default: magnitude]",
 )
+@quantize_option
 @include_option
 @exclude_option
 @weights_option
@@ -206,6 +208,7 @@ def command(model: str, **flags: Any) -> None:
         bench=bench,
         keep_builds=flags["keep_builds"],
         measure_again=flags["measure_again"],
+        scheme=flags["quantize"] or "",
         against=() if engines == ["none"] else tuple(engines),
         command=_command_line(),
     )
@@ -242,6 +245,7 @@ def _report(study: Study, flags: dict[str, Any]) -> None:
 def _print_study(study: Study) -> None:
     from tvm_sparse.cli.results import print_wide
     from tvm_sparse.report.economy_table import render_economy
+    from tvm_sparse.report.rounded_table import render_rounded
     from tvm_sparse.report.study_table import LEGEND, render_study
     from tvm_sparse.whatif.verdict import verdict_of
 
@@ -249,7 +253,8 @@ def _print_study(study: Study) -> None:
     first = [answer for answer in study.answers if answer.topic in ("reliability", "verdict")]
     for answer in first:
         print_wide(answer.text)
-    for table in (*render_study(study), render_economy(verdict_of(study).economies)):
+    economy = render_economy(verdict_of(study).economies)
+    for table in (*render_study(study), *render_rounded(study), economy):
         print_wide(table)
     print_wide(LEGEND)
     others = (answer.text for answer in study.answers if answer not in first)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from tvm_sparse.formats.registry import target_of
 from tvm_sparse.host import available_cores
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.model import Model
+from tvm_sparse.model.quantization import Quantization
+from tvm_sparse.passes.layer_plan import LayerPlan
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import TVM, code_fingerprint, versions_of
 from tvm_sparse.runtime.metadata import ArtifactMetadata
@@ -94,7 +97,7 @@ def build_artifact(
             spec,
             model.sparsity if build.is_sparse else None,
             _phases(f"compiling the {build.name} build", progress),
-            choices,
+            LayerPlan(choices, model.quantization),
             tiles,
             build,
         )
@@ -110,7 +113,9 @@ def build_artifact(
             if not build.is_sparse:
                 decisions = keep_dense(model.layers, params)
             if made.lowered.stored:
-                decisions = [_as_stored(decision, made.lowered.stored) for decision in decisions]
+                known = model.quantization or Quantization()
+                stored = made.lowered.stored
+                decisions = [_as_stored(decision, stored, known) for decision in decisions]
             metadata = _describe(build.name, made, decisions, model, spec)
             directory = staging.path / _ARTIFACT
             export_artifact(made.executable, made.lowered.params, metadata, directory)
@@ -125,10 +130,18 @@ def build_artifact(
     return CachedArtifact(staging.entry.path / _ARTIFACT, reference_check)
 
 
-def _as_stored(decision: Decision, stored: Mapping[str, tuple[str, str]]) -> Decision:
+def _as_stored(
+    decision: Decision, stored: Mapping[str, tuple[str, str]], known: Quantization
+) -> Decision:
     """Return a decision of a build that rounds weights with what became of this one."""
-    dtype, reason = stored.get(decision.weight, ("float32", "no product of token tiles"))
-    return replace(decision, dtype=dtype, dtype_reason=reason)
+    name = decision.weight
+    dtype, reason = stored.get(name, ("float32", "no product of token tiles"))
+    return replace(
+        decision,
+        dtype=dtype,
+        dtype_reason=reason or known.notes.get(name, ""),
+        int8_error=known.errors.get(name),
+    )
 
 
 def _phases(what: str, progress: Progress) -> Progress:
@@ -167,9 +180,22 @@ def _artifact_key(
             "extensions": target.extensions,
             "threads": target.threads,
             "tiles": asdict(target.tiles),
+            "quantization": _rounding(model) if build.scheme else None,
             "code": code_fingerprint("build"),
         }
     )
+
+
+def _rounding(model: Model) -> dict[str, Any] | None:
+    """Return what tells how the layers are rounded apart from other ways to do it."""
+    known = model.quantization
+    if known is None:
+        return None
+    digest = hashlib.sha256()
+    for name, value in sorted(known.factors.items()):
+        digest.update(f"{name} {value.shape} {value.dtype}".encode())
+        digest.update(np.ascontiguousarray(value).data)
+    return {"factors": digest.hexdigest(), "kept": sorted(known.kept), "spec": asdict(known.spec)}
 
 
 def _fingerprint(
@@ -192,6 +218,7 @@ def _describe(
     name: str, build: Build, decisions: list[Decision], model: Model, spec: CompileSpec
 ) -> ArtifactMetadata:
     facts = model.facts
+    rounding = model.quantization if build.spec.scheme else None
     return ArtifactMetadata(
         name=facts.name,
         build=name,
@@ -200,6 +227,7 @@ def _describe(
         spec={
             "model": asdict(facts.spec),
             "sparsity": asdict(model.sparsity) if model.sparsity else None,
+            "quantization": asdict(rounding.spec) if rounding else None,
             "compile": asdict(spec),
         },
         isa=build.target.isa,

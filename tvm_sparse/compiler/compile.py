@@ -16,9 +16,9 @@ from tvm_sparse.errors import BuildError
 from tvm_sparse.formats.builds import SPARSE, BuildSpec
 from tvm_sparse.formats.registry import target_of
 from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.passes.layer_plan import NO_PLAN, LayerPlan
 from tvm_sparse.passes.pipeline import LOWER, Lowered, Phases, lower, pack
 from tvm_sparse.progress import Progress, silent
-from tvm_sparse.sparsity.decision import LayerChoice
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import Tiles
 
@@ -53,7 +53,7 @@ def compile_model(
     spec: CompileSpec,
     sparsity: SparsitySpec | None = None,
     progress: Progress = silent,
-    choices: Mapping[str, LayerChoice] | None = None,
+    plan: LayerPlan = NO_PLAN,
     tiles: Tiles | None = None,
     build: BuildSpec = SPARSE,
 ) -> Build:
@@ -69,8 +69,8 @@ def compile_model(
         Block shape, threshold and layer choice; None makes the dense build.
     progress : callable
         Receives the name of each phase.
-    choices : mapping of str to LayerChoice, optional
-        Which layers run sparse, where times decided and not the threshold.
+    plan : LayerPlan
+        What was decided of the layers.
     tiles : Tiles, optional
         What tuning found on this machine.
     build : BuildSpec
@@ -86,7 +86,7 @@ def compile_model(
     target = target_of(build, resolve_target(spec.target, spec.threads, tiles))
     start = time.perf_counter()
     phases = Phases(spec.dump_ir, progress)
-    lowered = lower(mod, params, target, sparsity, phases, choices, build)
+    lowered = lower(mod, params, target, sparsity, phases, plan, build)
     progress("generate_code")
     try:
         with tvm.transform.PassContext(disabled_pass=_NEEDLESS_PASSES):

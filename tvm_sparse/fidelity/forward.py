@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.errors import BuildError
+from tvm_sparse.formats.builds import DENSE, BuildSpec
 from tvm_sparse.model.model import Model
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
@@ -110,8 +111,10 @@ class PackedModel:
         return PackedModel(self.code, arguments)
 
 
-def compile_dense(model: Model, spec: CompileSpec, progress: Progress = silent) -> DenseCode:
-    """Compile a model's dense build and load the code into this process.
+def compile_dense(
+    model: Model, spec: CompileSpec, progress: Progress = silent, build: BuildSpec = DENSE
+) -> DenseCode:
+    """Compile a build of a model in which nothing is sparse, and load the code into this process.
 
     Of the weights only the shapes matter.
 
@@ -127,11 +130,11 @@ def compile_dense(model: Model, spec: CompileSpec, progress: Progress = silent) 
     from tvm_sparse.compiler.export import link_library
 
     threads = choose_threads(spec.threads)
-    progress("compiling the dense code")
-    build = compile_model(model.mod, model.params, spec)
+    progress(f"compiling the {build.name} code")
+    made = compile_model(model.mod, model.params, spec, build=build)
     with temporary_directory() as folder:
         library = folder / "code.so"
-        link_library(build.executable, [], library, build.target.isa)
+        link_library(made.executable, [], library, made.target.isa)
         machine = relax.VirtualMachine(tvm.runtime.load_module(str(library)), tvm.cpu())
     facts = model.facts
     batch, seq_len = facts.inputs[0].shape[:2]
@@ -141,7 +144,7 @@ def compile_dense(model: Model, spec: CompileSpec, progress: Progress = silent) 
         batch=batch,
         seq_len=seq_len,
         _mod=model.mod,
-        _build=build,
+        _build=made,
         _machine=machine,
         _threads=threads,
     )

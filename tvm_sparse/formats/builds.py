@@ -22,6 +22,9 @@ class BuildSpec:
     tolerances : (float, float), optional
         atol and rtol of its outputs where its formats round the weights; None where they do not,
         and what is wanted of any comparison holds.
+    scheme : str
+        What its products are rounded to, as `config.QuantizeScheme` has it; empty where they are
+        not.
     kept : tuple of (str, str), optional
         Layers, by the canonical names of their weights, that keep float32 in a build that rounds,
         and why.
@@ -31,6 +34,7 @@ class BuildSpec:
     dense: str
     sparse: str | None = None
     tolerances: tuple[float, float] | None = None
+    scheme: str = ""
     kept: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -49,10 +53,12 @@ DENSE = BuildSpec("dense", "dense float32")
 SPARSE = BuildSpec("sparse", "dense float32", "BSR float32")
 # Rounded weights and activations move an output by a few per cent of the largest.
 _INT8, _INT8_FAST = (0.1, 0.1), (0.2, 0.2)
-INT8 = BuildSpec("int8", "dense int8", tolerances=_INT8)
-INT8_SPARSE = BuildSpec("int8-sparse", "dense int8", "BSR int8", _INT8)
-INT8_FAST = BuildSpec("int8-fast", "dense int8 fast", tolerances=_INT8_FAST)
-INT8_FAST_SPARSE = BuildSpec("int8-fast-sparse", "dense int8 fast", "BSR int8", _INT8_FAST)
+INT8 = BuildSpec("int8", "dense int8", None, _INT8, "int8")
+INT8_SPARSE = BuildSpec("int8-sparse", "dense int8", "BSR int8", _INT8, "int8")
+INT8_FAST = BuildSpec("int8-fast", "dense int8 fast", None, _INT8_FAST, "int8-fast")
+INT8_FAST_SPARSE = BuildSpec(
+    "int8-fast-sparse", "dense int8 fast", "BSR int8", _INT8_FAST, "int8-fast"
+)
 #: By name, in the order in which they are shown.
 BUILDS: dict[str, BuildSpec] = {
     build.name: build for build in (DENSE, SPARSE, INT8, INT8_SPARSE, INT8_FAST, INT8_FAST_SPARSE)
@@ -69,3 +75,12 @@ def build_spec(name: str) -> BuildSpec:
     """
     check_word("build", name, BUILDS)
     return BUILDS[name]
+
+
+def build_of(is_sparse: bool, scheme: str = "") -> BuildSpec:
+    """Return the build whose layers may run sparse, or not, rounded as a scheme says."""
+    return next(
+        build
+        for build in BUILDS.values()
+        if build.is_sparse == is_sparse and build.scheme == scheme
+    )

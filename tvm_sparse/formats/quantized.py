@@ -24,7 +24,7 @@ from tvm_sparse.target import CpuTarget
 #: Values in a word, and words in memory behind those of a token: its zero point and its scale.
 WORD = 4
 TOKEN_WORDS = 2
-#: Largest magnitude of a weight, of eight bits with a sign.
+#: Largest weight, of eight bits with a sign; the least is one below its negative.
 MOST_WEIGHT = 127
 #: What the weights of one sign in a sum may come to: 255 * 128 fits into 16 bits.
 MOST_SUM = 128
@@ -109,7 +109,11 @@ def quantize_rows(
         return values.reshape(words.shape), scales
     rows = len(starts) - 1
     row_of = np.repeat(np.arange(rows), np.diff(starts))
-    finest = _highest(np.abs(words).max(axis=1, initial=0), row_of, rows) / MOST_WEIGHT
+    # A row whose largest is negative has a step more.
+    finest = np.maximum(
+        _highest(words.max(axis=1, initial=0), row_of, rows) / MOST_WEIGHT,
+        _highest((-words).max(axis=1, initial=0), row_of, rows) / (MOST_WEIGHT + 1),
+    )
     scales = _settled(finest)
     if grade.span:
         _prove(scales, words, row_of, starts, grade)
@@ -212,4 +216,4 @@ def _settled(scales: NDArray[Any]) -> NDArray[np.float32]:
 
 def _rounded(words: NDArray[Any], scales: NDArray[np.float32]) -> NDArray[np.int8]:
     rounded = np.rint(words / scales[:, None])
-    return np.clip(rounded, -MOST_WEIGHT, MOST_WEIGHT).astype(np.int8)
+    return np.clip(rounded, -MOST_WEIGHT - 1, MOST_WEIGHT).astype(np.int8)

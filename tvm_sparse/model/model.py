@@ -13,6 +13,7 @@ from tvm_sparse.cache.store import Cache
 from tvm_sparse.config import ModelSpec, SparsitySpec
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
+from tvm_sparse.model.quantization import Quantization
 from tvm_sparse.sizes import block_name
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -62,6 +63,8 @@ class Model:
         The weights as imported, and what its framework computed with them.
     sparsity : SparsitySpec or None
         How `params` became sparse; None as imported.
+    quantization : Quantization or None
+        How builds of 8 bits round it; None for the plain way.
     cache : Cache
         Where builds go.
     """
@@ -73,6 +76,7 @@ class Model:
     flops: int
     reference: Reference
     sparsity: SparsitySpec | None = None
+    quantization: Quantization | None = None
     cache: Cache = field(default_factory=Cache)
 
     @property
@@ -83,7 +87,7 @@ class Model:
     @property
     def original(self) -> Model:
         """The model with the weights it was imported with."""
-        return replace(self, params=self.reference.params, sparsity=None)
+        return replace(self, params=self.reference.params, sparsity=None, quantization=None)
 
     def __repr__(self) -> str:
         return f"Model({', '.join(f'{name}: {text}' for name, text in self._summary().items())})"

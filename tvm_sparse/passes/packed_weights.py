@@ -17,7 +17,7 @@ from tvm_sparse.passes.dense_chains import DenseChain
 #: Attribute of a tiled function: by base name of a parameter, the weights that are stacked in it.
 STACKS = "stacks"
 _SUFFIX = re.compile(
-    r"T|rows|stacked|packed|tile\d+|by_key\d+|folded'*|by_distance|data|indices|indptr"
+    r"T|rows|stacked|packed|tile\d+|by_key\d+|folded'*|by_distance|data|indices|indptr|smoothing"
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,9 +15,11 @@ from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.formats.builds import SPARSE, BuildSpec
+from tvm_sparse.ir.dense_layers import dense_layers
 from tvm_sparse.ir.functions import parameters
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.model.decision import Decision
+from tvm_sparse.model.quantization import Quantization
 from tvm_sparse.passes import (
     bsr_dense,
     fast_math,
@@ -25,16 +27,18 @@ from tvm_sparse.passes import (
     join_weights,
     patch_products,
     simplify_fc_transpose,
+    smooth_inputs,
     split_batch,
     tile_tokens,
 )
 from tvm_sparse.passes.layer_calls import layer_calls
+from tvm_sparse.passes.layer_plan import NO_PLAN, LayerPlan
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
 from tvm_sparse.passes.shared_shapes import ShareShapes
 from tvm_sparse.passes.storage_classes import RoundStorage
 from tvm_sparse.progress import Progress, silent
+from tvm_sparse.quantization.layers import kept_layers
 from tvm_sparse.runtime.metadata import KernelCall
-from tvm_sparse.sparsity.decision import LayerChoice
 from tvm_sparse.target import CpuTarget
 
 _T = relax.transform
@@ -133,7 +137,7 @@ def pack(
     target: CpuTarget,
     sparsity: SparsitySpec | None = None,
     phases: Phases | None = None,
-    choices: Mapping[str, LayerChoice] | None = None,
+    plan: LayerPlan = NO_PLAN,
     build: BuildSpec = SPARSE,
 ) -> tuple[tvm.IRModule, dict[str, np.ndarray], list[Decision]]:
     """Take an imported module through the phases that look at its weights.
@@ -159,7 +163,17 @@ def pack(
     mod, params = phases.run(
         "simplify_fc_transpose", lambda: simplify_fc_transpose.convert(mod, params)
     )
-    # 2. Those sparse enough become block-sparse.
+    # 2. In a build of 8 bits some stay as they are, the others get smoother inputs.
+    if build.scheme:
+        known = plan.quantization or Quantization()
+        found = {**dict(build.kept), **known.kept}
+        kept = kept_layers(dense_layers(mod, params.keys()), found)
+        build = replace(build, kept=tuple(kept.items()))
+        factors = {name: one for name, one in known.factors.items() if name not in kept}
+        mod, params = phases.run(
+            "smooth_inputs", lambda: smooth_inputs.convert(mod, params, factors)
+        )
+    # 3. Those sparse enough become block-sparse.
     if sparsity is not None:
         block_rows = sparsity.block_shape[0]
         mod, params, decisions = phases.run(
@@ -171,12 +185,12 @@ def pack(
                 sparsity.threshold,
                 sparsity.include,
                 sparsity.exclude,
-                choices,
+                plan.choices,
             ),
         )
-    # 3. Convolutions of patches are products.
+    # 4. Convolutions of patches are products.
     mod, params = phases.run("patch_products", lambda: patch_products.convert(mod, params))
-    # 4. Token tiles through the encoder, fused kernels, packed weights.
+    # 5. Token tiles through the encoder, fused kernels, packed weights.
     mod, packed, refusals = phases.run(
         "tile_tokens", lambda: tile_tokens.convert(mod, params, target, block_rows, build)
     )
@@ -190,7 +204,7 @@ def lower(
     target: CpuTarget,
     sparsity: SparsitySpec | None = None,
     phases: Phases | None = None,
-    choices: Mapping[str, LayerChoice] | None = None,
+    plan: LayerPlan = NO_PLAN,
     build: BuildSpec = SPARSE,
 ) -> Lowered:
     """Take an imported module through all phases up to kernels.
@@ -205,8 +219,8 @@ def lower(
         Block shape, threshold and layer choice of a sparse build; None for a dense one.
     phases : Phases, optional
         Timing, progress and dumps.
-    choices : mapping of str to LayerChoice, optional
-        Which layers run sparse, where times decided and not the threshold.
+    plan : LayerPlan
+        What was decided of the layers.
     build : BuildSpec
         Gives the formats of the weights.
 
@@ -216,11 +230,11 @@ def lower(
         From the passes.
     """
     phases = phases or Phases()
-    # 1. to 4. What depends on the weights.
-    mod, packed, decisions = pack(mod, params, target, sparsity, phases, choices, build)
-    # 5. Micro-batches follow each other.
+    # 1. to 5. What depends on the weights.
+    mod, packed, decisions = pack(mod, params, target, sparsity, phases, plan, build)
+    # 6. Micro-batches follow each other.
     mod = phases.run("split_batch", lambda: split_batch.convert(mod))
-    # 6. Operators become kernels; what is not ours is fused and scheduled plainly.
+    # 7. Operators become kernels; what is not ours is fused and scheduled plainly.
     with tvm_target(target):
         passes: tuple[tuple[str, Any], ...] = (
             # Cumulative sums and sorts, which no legalisation covers.
@@ -237,7 +251,7 @@ def lower(
         )
         for name, module_pass in passes:
             mod = phases.run(name, partial(module_pass, mod))
-    # 7. The last moment at which a kernel's arguments still carry the names of the weights.
+    # 8. The last moment at which a kernel's arguments still carry the names of the weights.
     calls = layer_calls(mod)
     # The weights stay parameters: code and weights are exported side by side, and the same code
     # serves other weights of the same shapes.

@@ -10,8 +10,8 @@ import re
 from rich.text import Text
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
+from tvm_sparse.report.figures import describe_size
 from tvm_sparse.report.fitted_table import FittedTable
-from tvm_sparse.report.table import describe_size
 from tvm_sparse.sizes import block_name
 from tvm_sparse.words import counted
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tvm_sparse.bench.disturbance import Disturbance
+from tvm_sparse.bench.record import BuildRecord
 
 #: Digits after the point of what does not vary, for numbers from 1 on and below.
 _DECIMALS, _DECIMALS_BELOW_ONE = 2, 4
@@ -52,3 +53,16 @@ def describe_disturbance(disturbance: Disturbance | None) -> str:
         f"busy machine: unreliable (measured {times}; {', '.join(disturbance.reasons)}); the "
         "numbers below tell how busy it was, ratios of tenth percentiles less so"
     )
+
+
+def milliseconds(build: BuildRecord, value: float) -> str:
+    """Return a latency of a build with the digits that its rounds agree on."""
+    return figure(value, spread_of(build.round_median_ms))
+
+
+def describe_size(size_bytes: int) -> str:
+    """Return a size in bytes as a person reads it: 17.3 MB, decimal units."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} B"

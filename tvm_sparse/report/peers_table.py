@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tvm_sparse.bench.output_error import OutputError
 from tvm_sparse.bench.peers.record import EngineResult, Latency, PeersRecord, best_rival
 from tvm_sparse.model.facts import input_words
 from tvm_sparse.report.figures import figure, spread_of
@@ -36,7 +37,7 @@ def render_peers(record: PeersRecord, threads: int) -> FittedTable:
     table.add_column("engine")
     for name, spare in (
         *(("median ms", 0), ("p10 ms", 2), ("p90 ms", 3)),
-        *(("vs best", 0), ("(p10)", 0), ("max error", 1)),
+        *(("vs best", 0), ("(p10)", 0), ("max error", 1), ("L2 error", 1)),
     ):
         table.add_column(name, right=True, spare=spare)
     for result in results:
@@ -63,17 +64,21 @@ def describe_rival(record: PeersRecord, threads: int) -> str:
 
 def _numbers(result: EngineResult, rival: EngineResult | None) -> list[str]:
     error = result.max_absolute_error
-    shown_error = "-" if error is None else f"{error:.1e}"
+    shown_error = ["-" if error is None else f"{error:.1e}", _share(result.error)]
     latency = result.latency_ms
     if latency is None:
-        return [*["-"] * 5, shown_error]
+        return [*["-"] * 5, *shown_error]
     over = rival.latency_ms if rival else None
     return [
         *(_milliseconds(latency, value) for value in (latency.median, latency.p10, latency.p90)),
         "-" if over is None else _ratio(over, latency, over.median / latency.median),
         "-" if over is None else _ratio(over, latency, over.p10 / latency.p10),
-        shown_error,
+        *shown_error,
     ]
+
+
+def _share(error: OutputError | None) -> str:
+    return "-" if error is None else f"{error.relative_l2:.2%}"
 
 
 def _milliseconds(latency: Latency, value: float) -> str:

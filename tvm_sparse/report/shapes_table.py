@@ -23,15 +23,15 @@ def render_shapes(records: Sequence[BenchRecord]) -> FittedTable:
     for name in first.builds:
         table.add_column(f"{name} (ms)", right=True)
         table.add_column(f"{name} (tokens/s)", right=True)
-    if first.speedup is not None:
-        table.add_column("speed-up", right=True)
+    for name in first.others:
+        table.add_column("speed-up" if len(first.others) == 1 else f"{name} speed-up", right=True)
     for record in records:
         row = [f"{record.batch}x{record.seq_len}"]
         for build in record.builds.values():
             median, spread = build.latency_ms.median, spread_of(build.round_median_ms)
             row.append(figure(median, spread))
             row.append(f"{record.batch * record.seq_len / (median / 1e3):.0f}")
-        if record.speedup is not None:
-            row.append(f"{record.speedup:.2f}")
+        speedups = (record.builds[name].speedup for name in record.others)
+        row += [f"{found.ratio:.2f}" for found in speedups if found is not None]
         table.add_row(*row)
     return table

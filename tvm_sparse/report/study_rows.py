@@ -34,9 +34,10 @@ class StudyRow:
     batch, seq_len, threads : int
         Its shape.
     build : str
-        `dense` or `sparse`.
+        `dense`, `sparse`, or one of 8 bits.
     block_shape : str
-        Blocks of a sparse build, `4x1`; empty for a dense one.
+        Blocks of a sparse build, `4x1`, of one of 8 bits `4x4 INT8` or `dense INT8`; empty for the
+        float32 dense one.
     sparsity : float
         Share of zero blocks in the eligible layers, 0..1.
     method : str
@@ -163,11 +164,14 @@ def shapes_of(rows: Iterable[StudyRow]) -> list[Shape]:
 
 
 def blocks_of(rows: Iterable[StudyRow]) -> list[str]:
-    """Return the block shapes of a study, by their size."""
+    """Return the block shapes of a study by their size, those of 8 bits (`4x4 INT8`) last."""
 
-    def size(block: str) -> tuple[int, int]:
-        block_rows, block_columns = map(int, block.split("x"))
-        return block_columns, block_rows
+    def size(block: str) -> tuple[bool, int, int]:
+        shape, _, rounded = block.partition(" ")
+        if shape == "dense":
+            return bool(rounded), 0, 0
+        block_rows, block_columns = map(int, shape.split("x"))
+        return bool(rounded), block_columns, block_rows
 
     return sorted({row.block_shape for row in rows if row.block_shape}, key=size)
 

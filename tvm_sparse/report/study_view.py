@@ -11,11 +11,12 @@ from typing import Any
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.kernel_facts import PARTS
+from tvm_sparse.report.figures import describe_size
 from tvm_sparse.report.study_rows import Shape, StudyLayer, StudyRow
-from tvm_sparse.report.table import describe_size
 from tvm_sparse.sizes import block_name
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.point_results import PointResult, SettingResult
+from tvm_sparse.whatif.rounded_point import RoundedPoint
 from tvm_sparse.whatif.study import FidelityPoint, Study
 from tvm_sparse.whatif.verdict import Verdict, verdict_of
 from tvm_sparse.words import counted
@@ -88,6 +89,9 @@ def view_of(study: Study) -> StudyView:
             row = _sparse_row(point, setting)
             row = replace(row, doubted=row.block_shape in doubted)
             rows += _with_fidelity(row, fidelity)
+        for rounded in study.rounded:
+            if rounded.setting == setting.setting:
+                rows += _with_fidelity(_rounded_row(rounded), fidelity)
         layers += _layers(setting, points)
     environment = study.environment
     # Where no fidelity is known, that nothing is known of accuracy must not be missed.
@@ -220,6 +224,24 @@ def _sparse_row(result: PointResult, setting: SettingResult) -> StudyRow:
         parts_from="measured" if source is measured else "predicted",
         **_parts(source.parts_ms),
         **by_measurement,
+    )
+
+
+def _rounded_row(point: RoundedPoint) -> StudyRow:
+    measured = point.measured
+    return StudyRow(
+        **asdict(_shape(point.setting)),
+        build=point.build.name,
+        block_shape=point.label,
+        sparsity=point.sparsity,
+        latency_ms=point.latency_ms,
+        speedup=point.speedup,
+        predicted_ms=point.predicted_ms,
+        predicted_speedup=point.predicted_speedup,
+        measured_ms=measured.latency_ms if measured else None,
+        measured_speedup=measured.speedup if measured else None,
+        disturbed=measured.disturbed if measured else False,
+        weights_bytes=point.weights_bytes,
     )
 
 

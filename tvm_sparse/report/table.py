@@ -7,16 +7,13 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from tvm_sparse.bench.record import BenchRecord, BuildRecord
-from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.facts import input_words
-from tvm_sparse.report.figures import figure, spread_of
+from tvm_sparse.report.build_answer import rounds
+from tvm_sparse.report.figures import describe_size, figure, milliseconds, spread_of
 from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.words import counted
-
-#: Within this factor of 1, two medians of one machine are not told apart.
-_SAME_SPEED = 1.02
 
 
 def render_benchmark(record: BenchRecord) -> FittedTable:
@@ -43,57 +40,23 @@ def render_benchmark(record: BenchRecord) -> FittedTable:
     for statistic in ("mean", "median", "std", "min", "max", "p10", "p90", "p95", "p99"):
         row(
             f"latency {statistic} (ms)",
-            (_milliseconds(build, getattr(build.latency_ms, statistic)) for build in builds),
+            (milliseconds(build, getattr(build.latency_ms, statistic)) for build in builds),
         )
+    if len(record.others) > 1:
+        row("speed-up over dense", map(_speedup, builds))
     row("items per second", map(_items_per_s, builds))
     row("iterations", (str(build.iterations) for build in builds))
+    errors = [build.error for build in builds]
+    if any(errors) and any(map(rounds, record.builds)):
+        first = next(name for build in builds for name in build.errors)
+        row(f"error of {first}", (f"{e.relative_l2:.2%}" if e else "-" for e in errors))
+        row("cosine with dense", (f"{e.cosine:.5f}" if e else "-" for e in errors))
     row("weights in memory", (describe_size(build.weights_bytes) for build in builds))
     row("model.so on disk", (describe_size(build.size_on_disk_bytes) for build in builds))
     row("peak memory", (describe_size(build.peak_memory_bytes) for build in builds))
     row("compile time (s)", (f"{build.compile_s:.2f}" for build in builds))
     row("load time (s)", (f"{build.load_s:.2f}" for build in builds))
     return table
-
-
-def describe_result(record: BenchRecord) -> str:
-    """Return what pruning buys, in sentences backed by the record.
-
-    Parameters
-    ----------
-    record : BenchRecord
-        What was measured.
-    """
-    if record.speedup is None or record.other is None:
-        (name, build), *_ = record.builds.items()
-        calm = f"{_milliseconds(build, build.latency_ms.p10)} ms by the tenth percentile, "
-        return (
-            f"The {name} build takes {calm if record.disturbance.is_high else ''}{_median(build)} "
-            "ms (median); there is no other build to compare it with."
-        )
-    dense, sparse = record.builds[DENSE.name], record.builds[record.other]
-    medians = f"{_median(dense)} ms {DENSE.name}, {_median(sparse)} ms {record.other} (medians)"
-    return f"{_verdict(record, medians)}{_describe_size(dense, sparse)}"
-
-
-def _verdict(record: BenchRecord, medians: str) -> str:
-    speedup, low, high = record.speedup or 1.0, record.speedup_p10 or 1.0, record.speedup_p90 or 1.0
-    spread = max((high - low) / 2, 0.01)
-    ratio = figure(speedup, spread)
-    span = f"{figure(low, spread)} to {figure(high, spread)} in 80 % of the paired rounds"
-    # Medians of all runs that the paired rounds do not bear out tell of the machine.
-    borne_out = low / _SAME_SPEED <= speedup <= high * _SAME_SPEED
-    if record.disturbance.is_high or not borne_out:
-        calm = figure(record.undisturbed_speedup or 1.0, spread)
-        return (
-            f"Cannot tell what pruning buys: {calm}x by the tenth percentiles, {ratio}x by the "
-            f"medians, {span}; {medians}."
-        )
-    if speedup >= _SAME_SPEED:
-        return f"Pruning makes this model {ratio}x faster: {medians}; {span}."
-    if speedup > 1 / _SAME_SPEED:
-        return f"Pruning buys no speed here: {medians}; {ratio}x, {span}."
-    slower = figure(1 / speedup, spread / speedup**2)
-    return f"Pruning makes this model {slower}x slower: {medians}; speed-up {span}."
 
 
 def describe_environment(record: BenchRecord) -> str:
@@ -120,6 +83,8 @@ def render_decisions(decisions: Sequence[Decision]) -> FittedTable:
     table.add_column("zero blocks", right=True, spare=1)
     table.add_column("eligible", spare=4)
     table.add_column("runs")
+    if rounds := any(decision.int8_error is not None for decision in decisions):
+        table.add_column("int8 error", right=True)
     table.add_column("why", wraps=True)
     for decision in decisions:
         sparse = decision.action == "sparse"
@@ -129,8 +94,9 @@ def render_decisions(decisions: Sequence[Decision]) -> FittedTable:
             _share(decision.element_sparsity),
             _share(decision.block_sparsity),
             "yes" if decision.eligible else "no",
-            Text(decision.action, style="green" if sparse else ""),
-            Text(decision.reason),
+            Text(_runs(decision), style="green" if sparse else ""),
+            *([_share(decision.int8_error)] if rounds else []),
+            Text("; ".join(filter(None, (decision.reason, decision.dtype_reason)))),
         )
     return table
 
@@ -147,9 +113,11 @@ def describe_decisions(decisions: Sequence[Decision], sparse_flops_share: float)
     """
     eligible = sum(decision.eligible for decision in decisions)
     converted = sum(decision.action == "sparse" for decision in decisions)
+    rounded = sum(decision.dtype != "float32" for decision in decisions)
+    in_integers = f"; {counted(rounded, 'layer')} in INT8" if rounded else ""
     return (
         f"{converted} of {counted(len(decisions), 'layer')} run sparse ({eligible} eligible), "
-        f"{sparse_flops_share:.1%} of the model's FLOPs"
+        f"{sparse_flops_share:.1%} of the model's FLOPs{in_integers}"
     )
 
 
@@ -197,6 +165,10 @@ def render_profile(record: BenchRecord) -> FittedTable:
     return table
 
 
+def _runs(decision: Decision) -> str:
+    return decision.action if decision.dtype == "float32" else f"{decision.action} {decision.dtype}"
+
+
 def _total(calls: Sequence[CallTime]) -> float:
     return sum(call.latency_ms for call in calls)
 
@@ -209,32 +181,11 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _milliseconds(build: BuildRecord, value: float) -> str:
-    return figure(value, spread_of(build.round_median_ms))
+def _speedup(build: BuildRecord) -> str:
+    found = build.speedup
+    return "-" if found is None else figure(found.ratio, (found.p90 - found.p10) / 2)
 
 
 def _items_per_s(build: BuildRecord) -> str:
     share = spread_of(build.round_median_ms) / build.latency_ms.median
     return figure(build.items_per_s, share * build.items_per_s)
-
-
-def _median(build: BuildRecord) -> str:
-    return _milliseconds(build, build.latency_ms.median)
-
-
-def describe_size(size_bytes: int) -> str:
-    """Return a size in bytes as a person reads it: 17.3 MB, decimal units."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes} B"
-
-
-def _describe_size(dense: BuildRecord, sparse: BuildRecord) -> str:
-    if not dense.weights_bytes:
-        return ""
-    sparse_size, dense_size = (
-        describe_size(sparse.weights_bytes),
-        describe_size(dense.weights_bytes),
-    )
-    return f" The weights take {sparse_size} instead of {dense_size}."

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config import CompileSpec, ModelSpec, QuantizationSpec, SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.host import memory_bytes
 from tvm_sparse.kernel_facts import KernelFacts
@@ -90,7 +90,7 @@ class ArtifactMetadata:
     weights : WeightsFacts
         Where its weights come from.
     spec : dict
-        The specs the build was made from: `model`, `sparsity`, `compile`.
+        The specs the build was made from: `model`, `sparsity`, `quantization`, `compile`.
     isa, required_features : str, tuple of str
         Instruction-set level, and the CPU flags it needs in /proc/cpuinfo's spelling.
     threads : int
@@ -185,6 +185,7 @@ class _Specs:
     model: ModelSpec
     sparsity: SparsitySpec | None
     compile: CompileSpec
+    quantization: QuantizationSpec | None = None
 
 
 def save_metadata(directory: Path, metadata: ArtifactMetadata) -> None:

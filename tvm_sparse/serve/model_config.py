@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from tvm_sparse.config import QuantizeScheme
+
 #: Behind the name of a model of texts, the name under which it takes tensors.
 TENSORS = "-tensors"
 
@@ -48,6 +50,9 @@ class ExportConfig:
         What decides which layers run sparse.
     build : {"sparse", "dense"}
         Which build.
+    quantize, calibration, int8_error : str, str, float or None
+        What its products are rounded to, the texts that smooth inputs, and the error from which
+        layers stay float32.
     """
 
     seq_len: str | int = "1:512"
@@ -58,6 +63,9 @@ class ExportConfig:
     prune: Literal["auto", "none", "random", "magnitude"] | None = None
     select: Literal["auto", "threshold", "model", "measure"] | None = None
     build: Literal["sparse", "dense"] = "sparse"
+    quantize: QuantizeScheme | None = None
+    calibration: str | None = None
+    int8_error: Annotated[float, Meta(gt=0, le=1)] | None = None
 
 
 @dataclass(frozen=True)

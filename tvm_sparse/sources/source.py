@@ -21,6 +21,7 @@ from tvm_sparse.sources.architecture import (
     with_num_layers,
 )
 from tvm_sparse.sources.checkpoint import find_weights, hash_files
+from tvm_sparse.sources.compressed_tensors import check_compression
 from tvm_sparse.sources.config_file import load_config
 from tvm_sparse.sources.hub import (
     HubUnavailableError,
@@ -238,12 +239,7 @@ def _checkpoint_source(
     files = find_weights(directory)
     if files is None:
         raise CheckpointError(f"the weights in {directory} vanished: start again")
-    if quantised := config.get("quantization_config"):
-        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
-        raise CheckpointError(
-            f"{directory}/config.json says that the weights are quantised ({method}), which is not "
-            "read: save the model dequantised, without quantization_config"
-        )
+    check_compression(config, f"{directory}/config.json")
     return ModelSource(
         name=spec.model,
         kind="checkpoint",

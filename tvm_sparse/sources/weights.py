@@ -17,6 +17,7 @@ import numpy as np
 
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.sources.checkpoint import CheckpointFiles
+from tvm_sparse.sources.compressed_tensors import is_compressed, take_compressed
 from tvm_sparse.sources.mask_scores import apply_mask_scores
 from tvm_sparse.sources.stored_tensors import FLOATS, StoredTensor, stored_tensors
 from tvm_sparse.sources.weight import Array, Weight
@@ -46,7 +47,7 @@ def read_weights(files: CheckpointFiles, config: Mapping[str, Any]) -> dict[str,
     Raises
     ------
     CheckpointError
-        They are stored in a way that is not read: quantised, or as adapters.
+        They are stored in a way that is not read: quantised in most ways, or as adapters.
     """
     if files.format == "h5":
         return {weight.name: weight for path in files.paths for weight in _hdf5_weights(path)}
@@ -55,8 +56,9 @@ def read_weights(files: CheckpointFiles, config: Mapping[str, Any]) -> dict[str,
         for path in files.paths
         for tensor in stored_tensors(path)
     }
+    compressed = take_compressed(tensors) if is_compressed(config) else []
     _refuse_unread(tensors)
-    weights = (_plain(name, tensor) for name, tensor in tensors.items())
+    weights = (*compressed, *(_plain(name, tensor) for name, tensor in tensors.items()))
     whole = _masked({weight.name: weight for weight in weights})
     return apply_mask_scores(whole, files.paths[0].parent, config)
 

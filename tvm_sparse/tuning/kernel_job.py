@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tvm_sparse.errors import BuildError
-from tvm_sparse.formats.registry import format_of
+from tvm_sparse.formats.builds import BuildSpec
+from tvm_sparse.formats.registry import format_of, unrounded, weights_of
 from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, choose_open_layout
-from tvm_sparse.formats.weight_format import WeightFormat
+from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.records.read import check_record
 from tvm_sparse.target import CpuTarget
@@ -99,6 +100,19 @@ class KernelJob:
     def as_sparse(self, block_shape: tuple[int, int]) -> KernelJob:
         """Return the product with a weight in blocks, in a build of such."""
         return replace(self, kernel=self.kernel.as_sparse(block_shape), layout_rows=block_shape[0])
+
+
+def build_kernel(kernel: KernelFacts, build: BuildSpec) -> KernelFacts:
+    """Return a product, dense or sparse, as a build runs it.
+
+    In the build's format, or in what the build keeps weights in that the format cannot hold.
+    """
+    is_sparse = kernel.block_shape != (0, 0)
+    weights = weights_of(build, is_sparse)
+    layout = TokenLayout(1, 1, 1, 1)  # which formats hold a weight is no matter of tokens
+    shape = ProductShape(kernel.units, kernel.depth, layout, kernel.block_shape)
+    held = unrounded(weights) if weights.refusal(shape) else weights
+    return replace(kernel, dtype=held.dtype)
 
 
 def read_jobs(documents: Sequence[Any]) -> list[KernelJob]:

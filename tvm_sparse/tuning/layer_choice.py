@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.formats.builds import SPARSE, BuildSpec
 from tvm_sparse.host import detect_host, threads_here
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.model.layer import Layer
@@ -29,7 +30,7 @@ from tvm_sparse.sparsity.stats import block_sparsity
 from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning.calibrate import measured_kernels
 from tvm_sparse.tuning.kernel_fit import KernelFit
-from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.kernel_job import KernelJob, build_kernel
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.tuning.tuned_tiles import load_tiles
@@ -48,6 +49,14 @@ _ONE_PRODUCT = ("query", "key", "value")
 
 
 @dataclass(frozen=True)
+class Rivals:
+    """The two kernels that may run a layer."""
+
+    sparse: KernelJob
+    dense: KernelJob
+
+
+@dataclass(frozen=True)
 class LayerTimes:
     """The times of a layer's two kernels, and the block sparsity 0..1 of its weight."""
 
@@ -57,7 +66,11 @@ class LayerTimes:
 
 
 def choose_layers(
-    model: Model, compile_spec: CompileSpec, records: Records, progress: Progress = silent
+    model: Model,
+    compile_spec: CompileSpec,
+    records: Records,
+    progress: Progress = silent,
+    build: BuildSpec = SPARSE,
 ) -> dict[str, LayerChoice]:
     """Decide for the eligible layers, by canonical name, which run sparse.
 
@@ -69,6 +82,8 @@ def choose_layers(
         Target and threads.
     records, progress
         Keeps what is timed; receives one line a step.
+    build : BuildSpec
+        Of whose formats times are predicted. What is measured are weights of float32, whichever.
 
     Returns
     -------
@@ -98,8 +113,21 @@ def choose_layers(
     refusals = eligible_layers(layers, sparsity.block_shape, sparsity.include, sparsity.exclude)
     eligible = [layer for layer in layers if not refusals[layer.name]]
     setting = Setting.of(model.spec, threads_here(compile_spec.threads))
-    time, how = (_predicted, "predicted") if method == "model" else (_measured, "measured")
-    return _decide(time(eligible, params, sparsity.block_shape, setting, records, progress), how)
+    blocks = sparsity.block_shape
+    if method == "measure":
+        return _decide(_measured(eligible, params, blocks, setting, records, progress), "measured")
+    kept = model.quantization.kept if model.quantization is not None else {}
+    num_weights = sum(layer.shape[0] * layer.shape[1] for layer in eligible)
+    jobs = {}
+    for layer in eligible:
+        job = replace(_job(layer, blocks, setting), num_weights=num_weights)
+        run_by = SPARSE if layer.canonical_name in kept else build
+        # The dense one next to the sparse ones, so in their token layout.
+        kernels = (build_kernel(facts, run_by) for facts in (job.kernel, job.kernel.as_dense()))
+        jobs[layer] = Rivals(*(replace(job, kernel=kernel) for kernel in kernels))
+    return _decide(
+        _predicted(jobs, params, blocks, setting.threads, records, progress), "predicted"
+    )
 
 
 def _decide(times: Mapping[Layer, LayerTimes], how: str) -> dict[str, LayerChoice]:
@@ -122,29 +150,24 @@ def _decide(times: Mapping[Layer, LayerTimes], how: str) -> dict[str, LayerChoic
 
 
 def _predicted(
-    layers: Sequence[Layer],
+    jobs: Mapping[Layer, Rivals],
     params: Arrays,
     block_shape: tuple[int, int],
-    setting: Setting,
+    threads: int,
     records: Records,
     progress: Progress,
 ) -> dict[Layer, LayerTimes]:
-    num_weights = sum(layer.shape[0] * layer.shape[1] for layer in layers)
-    jobs = {layer: _job(layer, block_shape, setting, num_weights) for layer in layers}
-    dense = {layer: replace(job, kernel=job.kernel.as_dense()) for layer, job in jobs.items()}
-    wanted = [*jobs.values(), *dense.values()]
-    times = measured_kernels(records, wanted, setting.threads, progress)
+    wanted = [job for rivals in jobs.values() for job in (rivals.sparse, rivals.dense)]
+    times = measured_kernels(records, wanted, threads, progress)
     found = {}
-    for layer, job in jobs.items():
+    for layer, rivals in jobs.items():
         sparsity = block_sparsity(layer.load(params), block_shape)
-        sparse_ms = KernelFit.from_times(times[job]).at(1 - sparsity)
-        found[layer] = LayerTimes(sparse_ms, times[dense[layer]][1.0], sparsity)
+        sparse_ms = KernelFit.from_times(times[rivals.sparse]).at(1 - sparsity)
+        found[layer] = LayerTimes(sparse_ms, times[rivals.dense][1.0], sparsity)
     return found
 
 
-def _job(
-    layer: Layer, block_shape: tuple[int, int], setting: Setting, num_weights: int
-) -> KernelJob:
+def _job(layer: Layer, block_shape: tuple[int, int], setting: Setting) -> KernelJob:
     units, depth = layer.shape
     tokens = layer.flops // (2 * units * depth)
     return KernelJob(
@@ -152,7 +175,6 @@ def _job(
         setting.micro_batch,
         max(1, tokens // setting.batch),
         layout_rows=block_shape[0],
-        num_weights=num_weights,
         is_open=setting.is_open,
     )
 
@@ -178,7 +200,7 @@ def _measured(
     tiles = load_tiles(records)
     for layer in layers:
         weight = np.ascontiguousarray(layer.load(params))
-        job = _job(layer, block_shape, setting, 0)
+        job = _job(layer, block_shape, setting)
         tokens = job.batch * job.seq_len
         identity = {
             "weight": hashlib.sha256(weight.tobytes()).hexdigest(),

@@ -20,11 +20,14 @@ import tvm
 
 from tvm_sparse.bench.contention import Contention
 from tvm_sparse.bench.machine import measure_roofline
+from tvm_sparse.formats.quantized import TOKEN_WORDS, WORD
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.attention import make_attention
 from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.layer_norm import make_layer_norm
+from tvm_sparse.kernels.quantize_tokens import make_quantize_tokens
 from tvm_sparse.kernels.tiling import attention_tile, norm_vectors
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.ops.registry import product_operator
@@ -64,8 +67,10 @@ def make_kernel(job: KernelJob, density: float, target: CpuTarget) -> tvm.tirx.P
         form = job.weights.choose(shape, target)
         operator = product_operator(job.weights).choose(shape, facts.epilogue, form, target)
         return operator.kernel()[1]
-    if facts.kind == "layer_norm":
+    if facts.kind in ("layer_norm", "quantize_tokens"):
         vectors = norm_vectors(layout, target)
+        if facts.kind == "quantize_tokens":
+            return make_quantize_tokens(layout, units, vectors)
         return make_layer_norm(layout, units, 1e-12, vectors, facts.epilogue.residual)
     width = units * depth
     heads = AttentionShape(
@@ -108,12 +113,28 @@ def make_arguments(
     if facts.kind == "layer_norm":
         yield [data, np.ones(units, np.float32), np.zeros(units, np.float32), *further, out]
         return
+    if facts.kind == "quantize_tokens":
+        yield [data, *further, _words(rng, tiles, units, layout)]
+        return
+    assert job.weights is not None  # it is a product
+    if product_operator(job.weights).takes_words:
+        data = _words(rng, tiles, depth, layout)
     weights = _random_weight(job, density, target, rng)
     bias = [np.zeros(units, np.float32)] if facts.epilogue.bias else []
     own_bytes = sum(weight.nbytes for weight in weights)
     working_set = min(job.working_set_bytes(density), _CACHE_MULTIPLE * last_cache_bytes)
     for _ in range(max(1, round(working_set / own_bytes))):
         yield [data, *(weight.copy() for weight in weights), *bias, *further, out]
+
+
+def _words(rng: np.random.Generator, tiles: int, features: int, layout: TokenLayout) -> Array:
+    """Return random tokens as `quantize_tokens` makes them."""
+    rows = features // WORD
+    shape = (tiles, rows + TOKEN_WORDS, layout.token_tile)
+    words = rng.integers(-(1 << 31), 1 << 31, shape, np.int64).astype(np.int32)
+    words[:, rows] = -128
+    words[:, rows + 1] = np.float32(0.01).view(np.int32)
+    return words
 
 
 def _random_weight(

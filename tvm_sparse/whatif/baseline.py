@@ -202,8 +202,8 @@ class Baseline:
             units=facts.units,
             depth=facts.depth,
             dense_ms=calls[0].latency_ms * self.profile_scale,
-            dense_form=_form(DENSE, job, (0, 0), NO_TILES),
-            sparse_form=_form(SPARSE, job, block_shape, self.tiles),
+            dense_form=form_of(DENSE, job, (0, 0), NO_TILES),
+            sparse_form=form_of(SPARSE, job, block_shape, self.tiles),
             passes=self.setting.passes,
         )
         return product, job
@@ -218,7 +218,7 @@ class Baseline:
         return max(1, rows // (max(reads, 1) * self.setting.micro_batch))
 
 
-def _form(
+def form_of(
     build: BuildSpec, job: KernelJob, block_shape: tuple[int, int], tiles: Tiles
 ) -> WeightFormat:
     """Return how a build packs the weight of a product."""

@@ -24,7 +24,7 @@ from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif.doubts import tellable
 from tvm_sparse.whatif.fidelity_answer import fidelity_answer
-from tvm_sparse.whatif.fidelity_points import fidelity_points
+from tvm_sparse.whatif.fidelity_points import fidelity_points, places_of
 from tvm_sparse.whatif.grid import Mode
 from tvm_sparse.whatif.study import Study, StudyFidelity
 from tvm_sparse.whatif.subject import Subject
@@ -150,7 +150,7 @@ def add_fidelity(
     found = fidelity_points(
         model,
         question.methods,
-        points,
+        places_of(points, study.rounded[0].scheme if study.rounded else ""),
         texts,
         records,
         {"ir": subject.import_key(setting), "fill": asdict(subject.fill)},

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvm_sparse.config import CompileSpec
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
 from tvm_sparse.fidelity.views import collect, compare
+from tvm_sparse.formats.builds import build_of
+from tvm_sparse.formats.quantized import WORD
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
@@ -21,6 +23,7 @@ from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
 from tvm_sparse.tuning.records import Records
+from tvm_sparse.whatif.rounded_point import NO_BLOCKS, rounded_label
 from tvm_sparse.whatif.study import FidelityPoint
 
 
@@ -31,10 +34,27 @@ class Measures:
     measures: dict[str, float]
 
 
+class Place(NamedTuple):
+    """What is judged: a block shape (bs_r, bs_c), a block sparsity 0..1, and a scheme of 8 bits."""
+
+    block: tuple[int, int]
+    sparsity: float
+    scheme: str = ""
+
+
+def places_of(points: Iterable[tuple[tuple[int, int], float]], scheme: str) -> list[Place]:
+    """Return where a study is judged: its points, and the same rounded as a scheme says."""
+    places = [Place(*point) for point in points]
+    if scheme:
+        places += [Place(*one[:2], scheme) for one in places if one.block[1] % WORD == 0]
+        places.append(Place(NO_BLOCKS, 0.0, scheme))
+    return [place for place in places if place.sparsity > 0 or place.block == NO_BLOCKS]
+
+
 def fidelity_points(
     model: Model,
     methods: Sequence[str],
-    points: Sequence[tuple[tuple[int, int], float]],
+    places: Sequence[Place],
     texts: Sequence[str],
     records: Records,
     identity: Mapping[str, Any],
@@ -49,8 +69,8 @@ def fidelity_points(
         With a checkpoint's weights; not changed.
     methods : sequence of str
         Methods of `tvm-sparse prune`.
-    points : sequence of ((int, int), float)
-        Block shapes (bs_r, bs_c) and block sparsities 0..1.
+    places : sequence of Place
+        What is judged; float32 without zeros is what it is judged against, and left out.
     texts : sequence of str
         What it is judged on.
     records : Records
@@ -78,49 +98,53 @@ def fidelity_points(
     }
     judge: _Judge | None = None
     found = []
-    wanted = [(method, block, s) for method in methods for block, s in points if s > 0]
-    for index, (method, block, sparsity) in enumerate(wanted):
-        where: dict[str, Any] = {
-            "method": method,
-            "block": block_name(block),
-            "sparsity": sparsity,
-        }
-        kept = records.load("fidelity", {**basis, **where}, Measures)
+    wanted = [(method, *place) for method in methods for place in places if place.sparsity > 0]
+    wanted += [("", *place) for place in places if place.scheme and not place.sparsity]
+    for index, (method, block, sparsity, rounding) in enumerate(wanted):
+        label = rounded_label(block) if rounding else block_name(block)
+        where: dict[str, Any] = {"method": method, "block": label, "sparsity": sparsity}
+        known_by = {**basis, **where, **({"scheme": rounding} if rounding else {})}
+        kept = records.load("fidelity", known_by, Measures)
         if kept is None:
-            progress(
-                f"fidelity {index + 1} of {len(wanted)}: {method}, {where['block']} at {sparsity:g}"
-            )
+            progress(f"fidelity {index + 1} of {len(wanted)}: {method} {label} at {sparsity:g}")
             judge = judge or _Judge(model, tokens, task, threads)
             fill = identity.get("fill", {})
-            spec = PruneSpec(
-                method=method,  # type: ignore[arg-type]  # checked by the spec itself
-                sparsity=sparsity,
-                block_shape=block,
-                include=tuple(fill.get("include", ())),
-                exclude=tuple(fill.get("exclude", ())),
-            )
-            kept = Measures(judge.measures(spec))
-            records.save("fidelity", {**basis, **where}, kept, {"model": asdict(facts.spec)})
+            spec = None
+            if method:
+                spec = PruneSpec(
+                    method=method,  # type: ignore[arg-type]  # checked by the spec itself
+                    sparsity=sparsity,
+                    block_shape=block,
+                    include=tuple(fill.get("include", ())),
+                    exclude=tuple(fill.get("exclude", ())),
+                )
+            kept = Measures(judge.measures(spec, rounding))
+            records.save("fidelity", known_by, kept, {"model": asdict(facts.spec)})
         fidelity = kept.measures.get(measure)
         found.append(FidelityPoint(**where, fidelity=fidelity, measures=kept.measures))
     return found
 
 
 class _Judge:
-    """Prunes one model and compares it with itself; the code is compiled once."""
+    """Prunes one model and compares it with itself; the code of each build is compiled once."""
 
     def __init__(self, model: Model, tokens: Tokens, task: str, threads: int | None) -> None:
         self.model, self.tokens, self.task, self.threads = model, tokens, task, threads
-        self.code: DenseCode = compile_dense(model, CompileSpec(threads=threads))
+        self.codes: dict[str, DenseCode] = {}
         self.collector = MomentCollector(model, threads)
         self.reference = self._view(model.params)
 
-    def _view(self, params: Mapping[str, Any]) -> View:
-        code = self.code
-        forward = code.pack(params)
-        return collect(forward, self.tokens, code.input_names, code.batch, self.task)
+    def _view(self, params: Mapping[str, Any], scheme: str = "") -> View:
+        if scheme not in self.codes:
+            spec, build = CompileSpec(threads=self.threads), build_of(False, scheme)
+            self.codes[scheme] = compile_dense(self.model, spec, build=build)
+        code = self.codes[scheme]
+        return collect(code.pack(params), self.tokens, code.input_names, code.batch, self.task)
 
-    def measures(self, spec: PruneSpec) -> dict[str, float]:
-        """Prune by a spec and return all measures."""
-        pruned = prune_model(self.model, spec, threads=self.threads, collector=self.collector)
-        return compare(self.task, self.reference, self._view(pruned.params))
+    def measures(self, spec: PruneSpec | None, scheme: str = "") -> dict[str, float]:
+        """Prune by a spec, if there is one, round, and return all measures."""
+        params = self.model.params
+        if spec is not None:
+            pruned = prune_model(self.model, spec, threads=self.threads, collector=self.collector)
+            params = pruned.params
+        return compare(self.task, self.reference, self._view(params, scheme))

@@ -149,7 +149,7 @@ def make_predictors(
             parts_ms=baseline.parts_ms,
             products=tuple(product for product, _ in products),
             fits=fits,
-            part_scale=_part_scale(baseline, block_shape, times),
+            part_scale=part_scale(baseline, block_shape, times),
         )
         predictors[block_shape] = Predictor(model, products)
     return predictors
@@ -168,7 +168,7 @@ def in_model_scale(
     return in_model / alone if alone else 1.0
 
 
-def _part_scale(
+def part_scale(
     baseline: Baseline, block_shape: BlockShape, times: Mapping[KernelJob, KernelTimes]
 ) -> dict[str, float]:
     """Return by how much attention and norms grow in the token layout of a sparse build."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 from tvm_sparse.bench.peers.engine import find_engines
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config import BenchSpec, QuantizeScheme
 from tvm_sparse.errors import check_word
 from tvm_sparse.sources.architecture import estimate_weights
 from tvm_sparse.tuning.calibrate import count_missing
@@ -53,6 +53,8 @@ class Question:
         Do not rely on measurements that something disturbed: make them again.
     against : tuple of str
         Other engines that are measured too, where they are installed and anything is measured.
+    scheme : str
+        What builds are rounded to besides, see `config.QuantizeScheme`; empty for nothing.
     command : str
         The command that repeats the study.
     """
@@ -67,11 +69,13 @@ class Question:
     keep_builds: bool = False
     measure_again: bool = False
     against: tuple[str, ...] = DEFAULT_ENGINES
+    scheme: QuantizeScheme | Literal[""] = ""
     command: str = ""
 
     def __post_init__(self) -> None:
         check_word("mode", self.mode, get_args(Mode))
         find_engines(self.against)
+        check_word("quantize", self.scheme, ("", *get_args(QuantizeScheme)))
 
 
 def plan_study(subject: Subject, question: Question, records: Records) -> Cost:

@@ -29,6 +29,9 @@ from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.predict import Predictor, make_predictors
 from tvm_sparse.whatif.question import Question
 from tvm_sparse.whatif.results import point_results, setting_result
+from tvm_sparse.whatif.rounded import measured_rounded, rounded_points, worth_measuring
+from tvm_sparse.whatif.rounded_point import RoundedPoint
+from tvm_sparse.whatif.rounding_answer import rounding_answer
 from tvm_sparse.whatif.sparse_builds import SparseBuilds
 from tvm_sparse.whatif.study import Alternative, Study
 from tvm_sparse.whatif.subject import Subject
@@ -110,6 +113,10 @@ def run_study(
                 progress,
                 question.measure_again,
             )
+    rounded: list[RoundedPoint] = []
+    if question.scheme:
+        for baseline in baselines.values():
+            rounded += _rounded(subject, question, records, baseline, progress)
     record = baselines[grid.settings[0]].record
     study = Study(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -128,9 +135,13 @@ def run_study(
         environment=detect_environment(max(grid.threads)),
         settings=tuple(dense),
         points=tuple(result for found in results.values() for result in found),
-        answers=tuple(make_answers(curves, question.targets, alternatives)),
+        answers=(
+            *make_answers(curves, question.targets, alternatives),
+            *(rounding_answer(curve, rounded) for curve in curves if rounded),
+        ),
         doubts=tuple(doubt for curve in curves for doubt in curve.doubts),
         alternatives=tuple(alternatives),
+        rounded=tuple(rounded),
         refused=tuple(records.refused),
     )
     setting = _judged_at(grid.settings[0])
@@ -139,6 +150,37 @@ def run_study(
     first = [answer for answer in study.answers if answer.topic == "reliability"]
     others = [answer for answer in study.answers if answer not in first]
     return replace(study, answers=(*first, verdict_answer(study), *others))
+
+
+def _rounded(
+    subject: Subject,
+    question: Question,
+    records: Records,
+    baseline: Baseline,
+    progress: Progress,
+) -> list[RoundedPoint]:
+    """Return the builds of a setting with products of 8 bits, those that decide measured."""
+    grid, fill = question.grid, subject.fill
+    points = rounded_points(
+        baseline,
+        grid.unique_block_shapes,
+        grid.sparsities,
+        question.scheme,
+        records,
+        (fill.include, fill.exclude),
+        progress,
+    )
+    chosen = {
+        "predict": [],
+        "decide": worth_measuring(points),
+        "measure": points,
+    }[question.mode]
+    return [
+        measured_rounded(subject, records, point, question.bench, progress, question.measure_again)
+        if point in chosen
+        else point
+        for point in points
+    ]
 
 
 def _measure(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from tvm_sparse.config import ModelSpec, SparsitySpec
 from tvm_sparse.formats.builds import SPARSE
-from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.subject import Subject
 
@@ -56,12 +54,8 @@ class SparseBuilds:
         if self._made == wanted:
             return self._directory
         self._drop()
-        model = subject.load(point.setting)
         before = {entry.key for entry in subject.cache.ls("lib")}
-        # A model that comes pruned is filled as well: the question is about any sparsity.
-        params = sparsify(model.params, model.layers, spec, keep_own_zeros=False)
-        pruned = replace(model, params=params, sparsity=spec)
-        self._directory = subject.build(pruned, SPARSE)
+        self._directory = subject.build(subject.pruned(point), SPARSE)
         self._made, self._is_new = wanted, self._directory.parent.name not in before
         return self._directory
 

@@ -16,6 +16,7 @@ from tvm_sparse.records.read import read_record
 from tvm_sparse.whatif.economy import Pricing
 from tvm_sparse.whatif.grid import Mode, Targets
 from tvm_sparse.whatif.point_results import Doubt, PointResult, SettingResult
+from tvm_sparse.whatif.rounded_point import RoundedPoint
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Answer:
     ----------
     topic : str
         What it answers: reliability, verdict, break_even, target, best_block, memory, limit,
-        shapes, int8, prediction, disturbed, accuracy.
+        shapes, int8, rounding, prediction, disturbed, accuracy.
     text : str
         One or two sentences.
     facts : dict
@@ -146,13 +147,15 @@ class Study:
         Predictions that cannot be relied on: answers leave them out.
     alternatives : tuple of Alternative
         Other ways to the same end: other engines, measured here.
+    rounded : tuple of RoundedPoint
+        The same builds with products of 8 bits; empty if nobody asked.
     refused : tuple of str
         Records that were left out, and why.
     fidelity : StudyFidelity or None
         What real pruning costs; None if nobody asked.
     """
 
-    schema_version: Literal[4] = field(default=4, kw_only=True)
+    schema_version: Literal[5] = field(default=5, kw_only=True)
     created: str
     command: str
     mode: Mode
@@ -168,6 +171,7 @@ class Study:
     answers: tuple[Answer, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    rounded: tuple[RoundedPoint, ...] = ()
     refused: tuple[str, ...] = ()
     fidelity: StudyFidelity | None = None
 

@@ -16,6 +16,7 @@ from tvm_sparse.model.model import Arrays, Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import check_input
 from tvm_sparse.sources.source import ModelSource, resolve_source
+from tvm_sparse.sparsity.sparsify import sparsify
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.tuning.tuned_tiles import load_tiles
@@ -145,6 +146,12 @@ class Subject:
             return model.reference.inputs
         facts, shape = model.facts, (setting.batch, setting.seq_len)
         return inputs_of(facts.inputs, shape, self.spec.seed)
+
+    def pruned(self, point: Point) -> Model:
+        """Return the model with a point's zeros, also if it comes with zeros of its own."""
+        model, spec = self.load(point.setting), self.fill.spec(point)
+        params = sparsify(model.params, model.layers, spec, keep_own_zeros=False)
+        return replace(model, params=params, sparsity=spec)
 
     def build_dense(self, setting: Setting) -> Path:
         """Return the artifact directory of the dense build, checked against TensorFlow."""

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tvm_sparse.bench.disturbance import until_quiet
+from tvm_sparse.bench.output_error import output_errors
 from tvm_sparse.bench.peers.contender import Arrays, Contender
 from tvm_sparse.bench.peers.engine import Engine
 from tvm_sparse.bench.peers.process import PeerProcess
@@ -115,13 +116,17 @@ def compare(
 def _checked(result: EngineResult, contender: Contender, worker: WorkerProcess) -> EngineResult:
     """Run a loaded worker once and return the result with what that told."""
     worker.bind(contender.inputs)
-    error = max_error(worker.run(), contender.reference)
+    outputs = worker.run()
+    error = max_error(outputs, contender.reference)
     wrong = error > TOLERANCE and result.precision == "fp32"
     return replace(
         result,
         status="failed" if wrong else "measured",
         detail=f"differs from {result.reference} by {error:.3g}" if wrong else "",
         max_absolute_error=error,
+        error=next(
+            iter(output_errors(outputs, contender.reference, contender.inputs).values()), None
+        ),
         facts=worker.facts() if isinstance(worker, PeerProcess) else {},
         load_s=worker.load_s,
     )

@@ -48,18 +48,22 @@ def own_build(
     reference_name: str,
     sparsity: float | None = None,
     block_shape: tuple[int, int] | None = None,
+    scheme: str = "",
 ) -> Contender:
     """Return the contender of one of this package's artifacts.
 
     `reference` are the outputs on the same weights from the engine `reference_name`; a sparse build
-    has its block sparsity and block shape.
+    has its block sparsity and block shape, one of 8 bits its scheme.
     """
     weights = "dense"
     if sparsity is not None and block_shape is not None:
         weights = f"{100 * sparsity:.3g}% {block_shape[0]}x{block_shape[1]}"
+    if scheme:
+        weights += f", {scheme.upper().replace('-FAST', ' fast')}"
     result = EngineResult(
         name="tvm_sparse",
         label=f"tvm_sparse, {weights}",
+        precision="int8" if scheme else "fp32",
         threads=0,
         status="measured",
         sparsity=sparsity,

@@ -15,7 +15,11 @@ from tvm_sparse.bench.peers.engine import Inputs, PeerModel
 from tvm_sparse.bench.peers.onnx_export import MODEL_FILE
 
 FUSED_FILE = "fused.onnx"
-INT8_FILE = "int8.onnx"
+#: By name of the engine: its weights have one scale, or one for each output.
+INT8_FILES = {
+    "onnxruntime-int8": "int8.onnx",
+    "onnxruntime-int8-channel": "int8-channel.onnx",
+}
 
 # What the transformer optimiser makes of attention.
 _FUSED_ATTENTION = {"Attention", "MultiHeadAttention", "QAttention"}
@@ -50,19 +54,20 @@ def prepare(checkpoint: Path) -> None:
         opt_level=0,
     )
     fused.save_model_to_file(str(checkpoint / FUSED_FILE))
-    quantize_dynamic(
-        str(checkpoint / FUSED_FILE),
-        str(checkpoint / INT8_FILE),
-        weight_type=QuantType.QInt8,
-        # Shape inference does not know the types behind the fused operators.
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )
+    for name, file in INT8_FILES.items():
+        quantize_dynamic(
+            str(checkpoint / FUSED_FILE),
+            str(checkpoint / file),
+            weight_type=QuantType.QInt8,
+            per_channel=name.endswith("channel"),
+            # Shape inference does not know the types behind the fused operators.
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
 
 
 def load(checkpoint: Path, threads: int, name: str) -> PeerModel:
-    """Load the fused graph, or the quantised one for the name `onnxruntime-int8`."""
-    file = INT8_FILE if name.endswith("int8") else FUSED_FILE
-    return _Session(checkpoint / file, threads)
+    """Load the fused graph, or the quantised one of an engine that is called after INT8."""
+    return _Session(checkpoint / INT8_FILES.get(name, FUSED_FILE), threads)
 
 
 class _Session(PeerModel):

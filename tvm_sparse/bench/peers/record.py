@@ -14,6 +14,7 @@ import numpy as np
 
 from tvm_sparse.bench.disturbance import Disturbance
 from tvm_sparse.bench.environment import Environment
+from tvm_sparse.bench.output_error import OutputError
 from tvm_sparse.bench.throughput import StreamsRecord
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.facts import WeightsFacts
@@ -71,6 +72,8 @@ class EngineResult:
         Of the engine.
     max_absolute_error, reference
         Largest difference on the same weights, over all outputs, and from what.
+    error : OutputError or None
+        How far its first output, such as the hidden states, is from the same; None unless measured.
     latency_ms
         None unless measured.
     load_s
@@ -99,6 +102,7 @@ class EngineResult:
     version: str | None = None
     max_absolute_error: float | None = None
     reference: str = ""
+    error: OutputError | None = None
     latency_ms: Latency | None = None
     load_s: float | None = None
     peak_memory_bytes: int | None = None

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from tvm_sparse.cli.options.declare import Command, Option, add, defaulted, optional
-from tvm_sparse.config import CompileSpec
-from tvm_sparse.formats.builds import DENSE, SPARSE
+from tvm_sparse.config import CompileSpec, QuantizationSpec
+from tvm_sparse.formats.builds import build_of
 from tvm_sparse.host import threads_here
 from tvm_sparse.target import check_threads
 
@@ -72,8 +72,10 @@ def build_options(command: Command) -> Command:
     )
 
 
-def build_names(flags: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the builds that the flags of `build_options` ask for.
+def build_names(
+    flags: Mapping[str, Any], quantization: QuantizationSpec | None = None
+) -> tuple[str, ...]:
+    """Return the builds that the flags of `build_options` ask for, and the same of 8 bits.
 
     Raises click.UsageError if they exclude each other.
     """
@@ -81,9 +83,9 @@ def build_names(flags: Mapping[str, Any]) -> tuple[str, ...]:
         raise click.UsageError(
             "--dense-only and --sparse-only exclude each other: give neither for both builds"
         )
-    if flags["dense_only"]:
-        return (DENSE.name,)
-    return (SPARSE.name,) if flags["sparse_only"] else (DENSE.name, SPARSE.name)
+    kinds = [False] if flags["dense_only"] else [True] if flags["sparse_only"] else [False, True]
+    schemes = ["", *([quantization.scheme] if quantization else [])]
+    return tuple(build_of(is_sparse, scheme).name for scheme in schemes for is_sparse in kinds)
 
 
 def _tolerance_option(flag: str, described: str) -> Option:

@@ -1,0 +1,188 @@
+"""The same builds with products of 8 bits: predicted by the cost model, two of them measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from tvm_sparse.bench.runner import benchmark
+from tvm_sparse.config import BenchSpec
+from tvm_sparse.formats.builds import DENSE, BuildSpec, build_of
+from tvm_sparse.formats.quantized import WORD
+from tvm_sparse.kernel_facts import KernelFacts
+from tvm_sparse.progress import Progress, silent
+from tvm_sparse.tuning.calibrate import measured_kernels
+from tvm_sparse.tuning.kernel_fit import KernelFit
+from tvm_sparse.tuning.kernel_job import KernelJob, build_kernel
+from tvm_sparse.tuning.records import Records
+from tvm_sparse.whatif.baseline import Baseline, form_of
+from tvm_sparse.whatif.cost import CostModel
+from tvm_sparse.whatif.grid import Point, usual_sparsity
+from tvm_sparse.whatif.measuring import point_identity, repetitions
+from tvm_sparse.whatif.predict import in_model_scale, needed_jobs, part_scale
+from tvm_sparse.whatif.rounded_point import NO_BLOCKS, MeasuredRounding, RoundedPoint
+from tvm_sparse.whatif.subject import Subject
+
+BlockShape = tuple[int, int]
+
+
+def rounded_points(
+    baseline: Baseline,
+    block_shapes: Sequence[BlockShape],
+    sparsities: Sequence[float],
+    scheme: str,
+    records: Records,
+    layers: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    progress: Progress = silent,
+) -> list[RoundedPoint]:
+    """Predict a setting's builds with products of 8 bits, timing kernels the cache has not.
+
+    Parameters
+    ----------
+    baseline : Baseline
+        The float32 dense build.
+    block_shapes, sparsities : sequence
+        Of the grid. Blocks that are no whole words have no such kernels, and are left out.
+    scheme : str
+        See `config.QuantizeScheme`.
+    records, progress
+        As `predict.make_predictors` takes them.
+    layers : pair of sequence of str
+        Shell patterns of layers to include and to exclude.
+    """
+    models = [
+        _cost_model(baseline, blocks, scheme, records, layers, progress)
+        for blocks in (NO_BLOCKS, *(one for one in block_shapes if one[1] % WORD == 0))
+    ]
+    points = []
+    for model in models:
+        for sparsity in [0.0] if model.block_shape == NO_BLOCKS else sorted({*sparsities}):
+            predicted = model.predict(sparsity)
+            points.append(
+                RoundedPoint(
+                    baseline.setting,
+                    scheme,
+                    model.block_shape,
+                    sparsity,
+                    predicted.latency_ms,
+                    model.dense_ms / predicted.latency_ms,
+                    predicted.weights_bytes,
+                )
+            )
+    return points
+
+
+def _cost_model(
+    baseline: Baseline,
+    blocks: BlockShape,
+    scheme: str,
+    records: Records,
+    layers: tuple[Sequence[str], Sequence[str]],
+    progress: Progress,
+) -> CostModel:
+    build = build_of(blocks != NO_BLOCKS, scheme)
+    # All that could be sparse in the smallest blocks could be rounded.
+    shape = blocks if build.is_sparse else (1, 1)
+    floats = baseline.products(shape, *layers)
+    jobs = {product.name: _rounded_job(job, build) for product, job in floats}
+    rounding = {
+        product.name: replace(
+            jobs[product.name], kernel=KernelFacts("quantize_tokens", product.depth)
+        )
+        for product, _ in floats
+    }
+    wanted = [*jobs.values(), *rounding.values(), *needed_jobs(baseline, [shape], *layers)]
+    times = measured_kernels(records, wanted, baseline.setting.threads, progress)
+    scale = in_model_scale(floats, times)
+    fits = {
+        name: KernelFit.from_times(
+            {
+                density: scale * (ms + times[rounding[name]][1.0])
+                for density, ms in times[job].items()
+            }
+        )
+        for name, job in jobs.items()
+    }
+    products = (
+        replace(product, sparse_form=form_of(build, jobs[product.name], blocks, baseline.tiles))
+        for product, _ in floats
+    )
+    return CostModel(
+        block_shape=blocks,
+        dense_ms=baseline.latency_ms,
+        dense_weights_bytes=baseline.weights_bytes,
+        parts_ms=baseline.parts_ms,
+        products=tuple(products),
+        fits=fits,
+        part_scale=part_scale(baseline, blocks, times) if build.is_sparse else {},
+    )
+
+
+def _rounded_job(job: KernelJob, build: BuildSpec) -> KernelJob:
+    job = job if build.is_sparse else job.as_dense()
+    return replace(job, kernel=build_kernel(job.kernel, build))
+
+
+def worth_measuring(points: Sequence[RoundedPoint]) -> list[RoundedPoint]:
+    """Return the builds that decide: the dense one, and the fastest at a usual sparsity."""
+    sparse = [point for point in points if point.build.is_sparse]
+    usual = usual_sparsity(point.sparsity for point in sparse) if sparse else 0.0
+    near = [point for point in sparse if point.sparsity == usual]
+    fastest = sorted(near, key=lambda point: -point.predicted_speedup)[:1]
+    return [*(point for point in points if not point.build.is_sparse), *fastest]
+
+
+def measured_rounded(
+    subject: Subject,
+    records: Records,
+    point: RoundedPoint,
+    bench: BenchSpec,
+    progress: Progress = silent,
+    again: bool = False,
+) -> RoundedPoint:
+    """Return a point as measured beside the float32 dense build, from the cache if it is there.
+
+    Its build leaves the cache again unless it was there before.
+
+    Raises
+    ------
+    TvmSparseError
+        From importing, building and measuring.
+    """
+    place = Point(point.setting, point.block_shape, point.sparsity)
+    sparse = replace(place, block_shape=(1, 1)) if not point.build.is_sparse else place
+    identity = {
+        **point_identity(subject, bench)(sparse),
+        "scheme": point.scheme,
+        "block_shape": list(point.block_shape),
+    }
+    kept = records.load("rounded", identity, MeasuredRounding)
+    if kept is not None and not (again and kept.disturbed):
+        return replace(point, measured=kept)
+    progress(f"measuring {point.recipe}, {point.setting}")
+    model = subject.load(point.setting)
+    if point.build.is_sparse:
+        model = subject.pruned(place)
+    dense = subject.build_dense(point.setting)
+    before = {entry.key for entry in subject.cache.ls("lib")}
+    directory = subject.build(model, point.build)
+    name = point.build.name
+    record = benchmark(
+        {DENSE.name: dense, name: directory},
+        subject.inputs(point.setting),
+        bench,
+        point.setting.threads,
+        progress=repetitions(progress),
+    )
+    if directory.parent.name not in before:
+        subject.cache.clear("lib", f"lib/{directory.parent.name}")
+    found, beside = record.builds[name], record.builds[DENSE.name]
+    kept = MeasuredRounding(
+        latency_ms=found.undisturbed_ms,
+        speedup=beside.undisturbed_ms / found.undisturbed_ms,
+        # The dense build has no zeros: what a sparse one is off by is not rounding.
+        error=None if point.build.is_sparse else found.error,
+        disturbed=record.disturbance.is_high,
+    )
+    records.save("rounded", identity, kept, {"model": asdict(model.spec)})
+    return replace(point, measured=kept)
