@@ -23,6 +23,7 @@ from tvm.ir import assert_structural_equal
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.formats.weight_format import ProductShape
+from tvm_sparse.importers.raising.pipeline import raise_patterns
 from tvm_sparse.ir.functions import with_main
 from tvm_sparse.kernels.epilogue import Epilogue
 from tvm_sparse.kernels.tiling import attention_tile
@@ -290,6 +291,30 @@ def test_attention_without_mask_and_default_scale():
         make_module({"x": (B, S, F)}, {"wq": (F, F), "wk": (F, F), "wv": (F, F)}, body)
     )
     assert count_ops(tiled, "tiled_attention") == 1
+
+
+@pytest.mark.parametrize("by_repeat", [True, False])
+def test_heads_repeated_for_each_are_shared(by_repeat):
+    def body(emit, x, wq, wk, wv):
+        def repeated(w):
+            heads = emit(op.permute_dims(heads_of(emit, x, w, heads=2), [0, 2, 1, 3]))
+            if by_repeat:
+                whole = emit(op.repeat(heads, 3, axis=1))
+            else:
+                grown = emit(op.reshape(heads, (B, 2, 1, S, 8)))
+                wide = emit(op.broadcast_to(grown, (B, 2, 3, S, 8)))
+                whole = emit(op.reshape(wide, (B, 6, S, 8)))
+            return emit(op.permute_dims(whole, [0, 2, 1, 3]))
+
+        return op.nn.attention(heads_of(emit, x, wq, heads=6), repeated(wk), repeated(wv))
+
+    weights = {"wq": (F, 48), "wk": (F, 16), "wv": (F, 16)}
+    mod = raise_patterns(make_module({"x": (B, S, F)}, weights, body))
+    assert count_ops(mod, "repeat") == 2
+    assert count_ops(mod, "broadcast_to") == count_ops(mod, "permute_dims") == 0
+    tiled = assert_computes_the_same(mod)
+    assert count_ops(tiled, "tiled_attention") == 1
+    assert count_ops(tiled, "repeat") == 0
 
 
 def test_attention_over_inputs_and_over_another_sequence():

@@ -13,6 +13,7 @@ from tvm_sparse.importers.raising.identities import simplify_identity
 from tvm_sparse.importers.raising.layer_norm import raise_layer_norm
 from tvm_sparse.importers.raising.masks import drop_zeroing, narrow_masks
 from tvm_sparse.importers.raising.rms_norm import raise_rms_norm
+from tvm_sparse.importers.raising.shared_heads import raise_shared_heads
 from tvm_sparse.importers.raising.slices import slice_features
 from tvm_sparse.importers.raising.transposes import sink_transposes
 
@@ -24,6 +25,7 @@ RULES: tuple[Rule, ...] = (
     raise_attention,
     narrow_masks,
     drop_zeroing,
+    raise_shared_heads,
     sink_transposes,
     # Transposes that attention put in meet those of the model and cancel.
     simplify_identity,
