@@ -56,6 +56,9 @@ def test_files_that_change(tmp_path, artifacts) -> None:
         assert one.ask("/predict/m", CLASSES)[0] == 200
         assert metric(one, "tvm_sparse_reload_success_total", "m") == 1
         assert rows(one)["m"]["reason"] == ""
+        # What was named, and not what was loaded.
+        named = {row["name"]: row["model"] for row in one.ask("/config")[1]["models"]}
+        assert named == {"kept": str(artifacts["encoder"]), "m": "build"}
 
         # As `export -o` does it.
         shutil.copytree(artifacts["encoder"], tmp_path / "new")
