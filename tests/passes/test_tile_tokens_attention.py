@@ -332,3 +332,16 @@ def test_attention_over_inputs_and_over_another_sequence():
     other = make_module({"x": (B, S, F), "y": (B, 9, F)}, {"wq": (F, F), "wk": (F, F)}, cross)
     for mod, count in ((rows, 1), (other, 0)):
         assert count_ops(assert_computes_the_same(mod), "tiled_attention") == count
+
+
+def test_queries_that_see_no_key_are_zeroed_in_tiles():
+    def body(emit, x, seen, wq, wk, wv):
+        heads = [heads_of(emit, x, w) for w in (wq, wk, wv)]
+        attended = emit(op.nn.attention(*heads))
+        attended = emit(op.multiply(attended, seen))
+        return op.matmul(emit(op.reshape(attended, (B, S, F))), wq)
+
+    inputs = {"x": (B, S, F), "seen": (B, S, 1, 1)}
+    weights = {"wq": (F, F), "wk": (F, F), "wv": (F, F)}
+    tiled = assert_computes_the_same(make_module(inputs, weights, body))
+    assert count_ops(tiled, "unpack_tokens") == 1

@@ -6,6 +6,7 @@ from tvm import relax
 
 from tvm_sparse.ir.dims import product
 from tvm_sparse.ir.expressions import op_name, tensor_shape
+from tvm_sparse.ops.tiled import rectangle
 from tvm_sparse.passes.tile_rules.rule import Rule
 from tvm_sparse.passes.tiled_values import Tiled
 
@@ -17,7 +18,7 @@ _OPS = {f"relax.{name}" for name in _NAMES}
 
 
 class Elementwise(Rule):
-    """Compute element by element in tiles, numbers and vectors of features broadcast."""
+    """Compute element by element in tiles; numbers, features and numbers of tokens broadcast."""
 
     def pattern(self) -> bool:
         if op_name(self.value) not in _OPS:
@@ -31,7 +32,8 @@ class Elementwise(Rule):
             return f"the tiles of {shape} are broadcast to {tensor_shape(self.var)}"
         for arg in self.value.args:
             same = isinstance(arg, relax.Var) and tensor_shape(arg) == shape
-            if not (same or self._is_number(arg) or tensor_shape(arg) == (features,)):
+            broadcast = self._is_number(arg) or self._is_of_tokens(arg)
+            if not (same or broadcast or tensor_shape(arg) == (features,)):
                 return f"an operand of shape {tensor_shape(arg)} is broadcast"
         return ""
 
@@ -51,6 +53,14 @@ class Elementwise(Rule):
     def _is_number(self, arg: relax.Expr) -> bool:
         return bool(product(tensor_shape(arg)) == 1) and not self._is_tiled(arg)
 
+    def _is_of_tokens(self, arg: relax.Expr) -> bool:
+        """Return whether an operand is a number for each token."""
+        shape, like = tensor_shape(arg), tensor_shape(self.in_tiles[0])
+        tokens = rectangle(self._like.layout)
+        ones = (1,) * (len(like) - 2)
+        is_var = isinstance(arg, relax.Var) and str(arg.ty.dtype) == "float32"
+        return is_var and shape == (*tokens, *ones) and like[:2] == tokens
+
     def _operand(self, arg: relax.Expr) -> relax.Expr:
         shape, like = tensor_shape(arg), self._like
         if self._is_number(arg):
@@ -59,5 +69,7 @@ class Elementwise(Rule):
             return self.values.emit(relax.op.reshape(rows, ())) if len(shape) > 3 else rows
         if isinstance(arg, relax.Var) and shape == tensor_shape(self.in_tiles[0]):
             return self.values.in_tiles(arg, like.layout, like.features).var
+        if self._is_of_tokens(arg):
+            return self.values.in_tiles(arg, like.layout, 1).var
         vector = relax.op.reshape(self.values.in_rows(arg), (like.features, 1))
         return self.values.emit(vector)
