@@ -15,7 +15,7 @@ from tvm_sparse.ir.dims import BATCH, SEQ_LEN, Dim
 from tvm_sparse.ir.dims import evaluate as extent_at
 from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.kernels.tvm_target import tvm_target
-from tvm_sparse.passes import bsr_dense, simplify_fc_transpose, tile_tokens
+from tvm_sparse.passes import bsr_dense, first_tokens_only, simplify_fc_transpose, tile_tokens
 from tvm_sparse.runtime.tile_map import make_tile_map
 from tvm_sparse.target import resolve_target
 
@@ -47,9 +47,17 @@ def make_module(
 
 
 def make_encoder(
-    num_layers: int = 2, batch: Dim = 2, seq_len: Dim = 5, width: int = 24, heads: int = 3
+    num_layers: int = 2,
+    batch: Dim = 2,
+    seq_len: Dim = 5,
+    width: int = 24,
+    heads: int = 3,
+    classifies: bool = False,
 ) -> tvm.IRModule:
-    """Build what the importer makes of a small BERT: ids and mask to hidden states and a pool."""
+    """Build what the importer makes of a small BERT: ids and mask to hidden states and a pool.
+
+    One that `classifies` returns the pool alone.
+    """
     is_open = not isinstance(seq_len, int)
     weights: dict[str, tuple[int, ...]] = {
         "embeddings/w": (2, width),
@@ -109,7 +117,7 @@ def make_encoder(
             x = normal(f"{name}/norm", emit(op.add(apply(f"{name}/outer", inner), x)))
         first = emit(op.strided_slice(x, axes=[1], begin=[0], end=[1]))
         pooled = emit(op.tanh(apply("pooler", emit(op.reshape(first, (batch, width))))))
-        return relax.Tuple([x, pooled])
+        return relax.Tuple([pooled] if classifies else [x, pooled])
 
     inputs = {"input_ids": (batch, seq_len), "mask_ids": (batch, seq_len)}
     return imported(make_module(inputs, weights, body))
@@ -196,6 +204,7 @@ def tile(
     mod, params = simplify_fc_transpose.convert(mod, params)
     if block_shape is not None:
         mod, params, _ = bsr_dense.convert(mod, params, block_shape, 0.0, include, exclude)
+    mod = first_tokens_only.convert(mod)
     mod, params, _ = tile_tokens.convert(
         mod, params, resolve_target(), block_shape[0] if block_shape else 0
     )

@@ -14,6 +14,7 @@ Kind = Literal[
     "row_dense",
     "sparse_dense",
     "attention",
+    "first_token_attention",
     "layer_norm",
     "rms_norm",
     "rotation",
@@ -38,6 +39,7 @@ _PARTS: dict[Kind, Part] = {
     # What products of integers cost beside themselves.
     "quantize_tokens": "products",
     "attention": "attention",
+    "first_token_attention": "attention",
     "layer_norm": "norms",
     "rms_norm": "norms",
 }

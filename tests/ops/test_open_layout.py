@@ -48,7 +48,7 @@ def test_one_module_for_any_batch():
     }
     ids = relax.Var("ids", tensor_type((BATCH, SEQ_LEN), "int32"))
     mask = relax.Var("mask", tensor_type((BATCH, SEQ_LEN)))
-    chart = relax.Var("tile_map", tile_map_type())
+    chart = relax.Var("tile_map", tile_map_type(layout))
     given = {name: relax.Var(name, tensor_type(value.shape)) for name, value in weights.items()}
     table, panels, ones, head = given.values()
     shape = ProductShape(_FEATURES, _FEATURES, layout)

@@ -46,6 +46,9 @@ class TokenLayout:
     each has one token at least. A tile is one register, so that a short text lies densely; kernels
     take as many neighbouring tiles *together* as suits them, whatever sequences they are of. In the
     last tile of a sequence finite values fill the rest.
+
+    An open layout *of rows* holds one token of each sequence of the batch, as the tokens of one
+    sequence. Kernels do not know it from another.
     """
 
     batch: int
@@ -53,6 +56,7 @@ class TokenLayout:
     token_tile: int
     lanes: int
     together: int = 1
+    of_rows: bool = False
 
     @property
     def is_open(self) -> bool:

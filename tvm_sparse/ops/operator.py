@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, ClassVar, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import tvm
 from tvm import relax
 
+from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.description import describe
 
@@ -61,10 +62,18 @@ class Operator:
         return relax.call_tir(function, list(call.args), out_ty=call.ty)
 
 
-@functools.cache
 def made(make: Callable[..., tvm.tirx.PrimFunc], *args: Any) -> tvm.tirx.PrimFunc:
-    """Make each kernel once a process: layers of one shape share it."""
+    """Make each kernel once a process: layers of one shape share it, whatever tokens they have."""
+    return _made(make, *(_of_any(arg) if isinstance(arg, TokenLayout) else arg for arg in args))
+
+
+@functools.cache
+def _made(make: Callable[..., tvm.tirx.PrimFunc], *args: Any) -> tvm.tirx.PrimFunc:
     return make(*args)
+
+
+def _of_any(layout: TokenLayout) -> TokenLayout:
+    return replace(layout, of_rows=False)
 
 
 def _from_attrs(cls: type[Any], attrs: Any) -> Any:

@@ -7,6 +7,7 @@ loading a module that calls one requires.
 from __future__ import annotations
 
 from tvm_sparse.formats.weight_format import WeightFormat
+from tvm_sparse.ops.first_token_attention import FirstTokenAttention
 from tvm_sparse.ops.first_tokens import FirstTokens
 from tvm_sparse.ops.gated_unit import GatedUnit
 from tvm_sparse.ops.gather_tokens import GatherTokens
@@ -17,6 +18,7 @@ from tvm_sparse.ops.packed_dense_int8 import PackedDenseFastInt8, PackedDenseInt
 from tvm_sparse.ops.product import ProductOperator
 from tvm_sparse.ops.quantize_tokens import QuantizeTokens
 from tvm_sparse.ops.row_dense import RowDense
+from tvm_sparse.ops.row_tile_map import RowTileMap
 from tvm_sparse.ops.sparse_dense import SparseDense
 from tvm_sparse.ops.tiled_attention import TiledAttention
 from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
@@ -32,6 +34,8 @@ OPERATORS: tuple[type[Operator], ...] = (
     UnpackTokens,
     GatherTokens,
     FirstTokens,
+    FirstTokenAttention,
+    RowTileMap,
     RowDense,
     PackedDense,
     TiledSparseDense,

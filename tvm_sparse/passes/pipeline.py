@@ -23,6 +23,7 @@ from tvm_sparse.model.quantization import Quantization
 from tvm_sparse.passes import (
     bsr_dense,
     fast_math,
+    first_tokens_only,
     fold_weights,
     join_weights,
     patch_products,
@@ -188,8 +189,9 @@ def pack(
                 plan.choices,
             ),
         )
-    # 4. Convolutions of patches are products.
+    # 4. Convolutions of patches are products; what nobody reads is not computed.
     mod, params = phases.run("patch_products", lambda: patch_products.convert(mod, params))
+    mod = phases.run("first_tokens_only", lambda: first_tokens_only.convert(mod))
     # 5. Token tiles through the encoder, fused kernels, packed weights.
     mod, packed, refusals = phases.run(
         "tile_tokens", lambda: tile_tokens.convert(mod, params, target, block_rows, build)

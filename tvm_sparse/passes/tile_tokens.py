@@ -20,6 +20,7 @@ from tvm_sparse.passes.packed_weights import STACKS
 from tvm_sparse.passes.tile_rules.attention import Attention
 from tvm_sparse.passes.tile_rules.elementwise import Elementwise
 from tvm_sparse.passes.tile_rules.embeddings import Embeddings
+from tvm_sparse.passes.tile_rules.first_token_attention import FirstTokenAttention
 from tvm_sparse.passes.tile_rules.first_tokens import FirstToken
 from tvm_sparse.passes.tile_rules.gated_units import Gated
 from tvm_sparse.passes.tile_rules.layer_norm import AddBeforeNorm, LayerNorm
@@ -46,6 +47,7 @@ RULES: tuple[type[Rule], ...] = (
     RmsNorm,
     Rotate,
     Gated,
+    FirstTokenAttention,
     Attention,
     FeatureSlice,
     FirstToken,

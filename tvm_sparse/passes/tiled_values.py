@@ -16,6 +16,7 @@ from tvm_sparse.ir.expressions import substitute, tensor_shape
 from tvm_sparse.kernels.tiling import norm_vectors
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.quantize_tokens import QuantizeTokens
+from tvm_sparse.ops.row_tile_map import RowTileMap
 from tvm_sparse.ops.tiled import rectangle, tile_map_type
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
 from tvm_sparse.passes.packed_weights import PackedWeights
@@ -70,8 +71,9 @@ class TiledValues:
         self.open_layout: TokenLayout | None = None
         if has_open_shapes(self.inputs):
             self.open_layout = choose_open_layout(target, block_rows)
-            self.tile_map = relax.Var("tile_map", tile_map_type())
+            self.tile_map = relax.Var("tile_map", tile_map_type(self.open_layout))
             self.inputs.append(self.tile_map)
+        self._row_map: relax.Var | None = None
         self.rows: dict[relax.Var, relax.Expr] = {var: var for var in self.inputs}
         self.tiled: dict[relax.Var, Tiled] = {}
         self._weight_vars = {var for var in func.params if var.name in params}
@@ -90,15 +92,21 @@ class TiledValues:
         *lead, _ = shape
         if tuple(lead) in ((BATCH, SEQ_LEN), (product((BATCH, SEQ_LEN)),)):
             return self.open_layout
+        if tuple(lead) == (BATCH, 1) and self.open_layout is not None:
+            return replace(self.open_layout, of_rows=True)
         numbers = [extent for extent in lead if isinstance(extent, int)]
         if len(numbers) < len(lead):
             return None
-        batch, seq_len = numbers if len(numbers) == 2 else (1, prod(numbers))
+        # One token of each sequence lies beside those of the others.
+        is_rectangle = len(numbers) == 2 and numbers[1] > 1
+        batch, seq_len = numbers if is_rectangle else (1, prod(numbers))
         return choose_layout(batch, seq_len, self.target, self._block_rows)
 
     def map_of(self, layout: TokenLayout) -> relax.Var | None:
         """Return the last operand of operators on tiles, None where tiles are all alike."""
-        return self.tile_map if layout.is_open else None
+        if layout.of_rows and self._row_map is None:
+            self._row_map = self.emit(RowTileMap(layout)(self.inputs[0]))
+        return self._row_map if layout.of_rows else self.tile_map if layout.is_open else None
 
     def in_rows(self, expr: relax.Expr) -> relax.Expr:
         """Return `expr` over row-major values."""

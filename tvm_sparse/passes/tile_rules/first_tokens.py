@@ -4,34 +4,29 @@ from __future__ import annotations
 
 from tvm import relax
 
-from tvm_sparse.ir.dims import dim
 from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.ops.first_tokens import FirstTokens
 from tvm_sparse.ops.tiled import rectangle
+from tvm_sparse.passes.first_tokens_only import is_first_tokens
 from tvm_sparse.passes.tile_rules.rule import Rule
 
 
 class FirstToken(Rule):
-    """Take `x[:, :1]` out of the tiles of an open model; nothing else is moved for it."""
+    """Take `x[:, :1]` out of token tiles; nothing else is moved for it."""
 
     def pattern(self) -> bool:
-        if op_name(self.value) != "relax.strided_slice":
-            return False
-        tiled = self.values.tiled.get(self.value.args[0])
-        return tiled is not None and tiled.layout.is_open
+        sliced = op_name(self.value) == "relax.strided_slice"
+        return sliced and self.value.args[0] in self.values.tiled
 
     def check(self) -> str:
-        data, axes, begin, end, *strides = self.value.args
+        data = self.value.args[0]
         tokens = rectangle(self.values.tiled[data].layout)
         if (
             tensor_shape(data)[:-1] != tokens
             or self.values.tiled[data].features != (tensor_shape(data)[-1])
         ):
             return f"shape {tensor_shape(data)} is no (batch, tokens, features)"
-        slices = [tuple(map(dim, part.fields)) for part in (axes, begin, end, *strides)]
-        if slices not in ([(1,), (0,), (1,)], [(1,), (0,), (1,), (1,)]):
-            return "it takes other tokens than the first"
-        return ""
+        return "" if is_first_tokens(self.value) else "it takes other tokens than the first"
 
     def rewrite(self) -> None:
         tiled = self.values.whole(self.values.tiled[self.value.args[0]])

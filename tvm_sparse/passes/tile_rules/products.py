@@ -36,7 +36,7 @@ class RowProduct(Rule):
         )
         self.weights = weights_of(self.walk.build, self.chain.is_sparse)
         layout = self.values.layout(tensor_shape(self.chain.data))
-        if layout is not None and layout.is_open:
+        if layout is not None and layout.is_open and not layout.of_rows:
             return "the rows are the tokens"
         # Few rows read a weight once: what is read counts, and rounding them would be another pass.
         if unrounded(self.weights) is not DenseFormat:
