@@ -18,6 +18,8 @@ from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.onnx.importer import import_model
 from tvm_sparse.importers.onnx.operators.table import FAMILIES, OPERATORS
 from tvm_sparse.importers.onnx.supported_ops import render_supported_ops
+from tvm_sparse.ir.expressions import op_name
+from tvm_sparse.ir.functions import bindings
 from tvm_sparse.progress import silent
 from tvm_sparse.sources.source import resolve_source
 
@@ -311,4 +313,31 @@ def test_masked_weights_are_weights(tmp_path):
     np.testing.assert_array_equal(
         imported.params["layer_._0/dense/weight"], maker.weights[weight] * mask
     )
+    check(imported)
+
+
+@pytest.mark.parametrize(("kind", "products"), [("windows", 1), ("keys", 0), ("causal", 0)])
+def test_a_guard_against_queries_that_see_no_key(tmp_path, kind, products):
+    maker = GraphMaker()
+    q, k, v = (maker.input(name, "float32", (2, 3, 6, 8)) for name in "qkv")
+    ids = maker.input("attention_mask", "int64", (2, 6))
+    add, nothing = maker.add, maker.constant(0.0, "float32")
+    near = np.abs(np.subtract.outer(np.arange(6), np.arange(6))) <= 1
+    hidden = maker.constant(-np.inf, "float32")
+    if kind == "causal":  # known: every query sees itself
+        bias = maker.constant(np.where(np.tri(6) > 0, 0, -np.inf)[None, None], "float32")
+    else:
+        kept = add("Cast", add("Unsqueeze", ids, maker.constant([1, 2])), to=9)
+        if kind == "windows":  # those of padding may see padding alone
+            kept = add("And", kept, maker.constant(near[None, None], "bool"))
+        bias = add("Where", kept, nothing, hidden)
+    scores = add("MatMul", q, add("Transpose", k, perm=[0, 1, 3, 2]))
+    weights = add("Softmax", add("Add", scores, bias), axis=-1)
+    weights = add("Where", add("IsNaN", weights), nothing, weights)
+    maker.output("out", add("MatMul", weights, v))
+    imported = load(maker, tmp_path)
+    names = [op_name(binding.value) for binding in bindings(imported.mod["main"])]
+    assert names.count("relax.nn.attention_bias") == 1
+    assert "relax.isnan" not in names
+    assert names.count("relax.multiply") == products
     check(imported)

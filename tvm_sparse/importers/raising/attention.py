@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tvm import relax
 
 from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
+from tvm_sparse.importers.raising.guards import without_guard, zero_unseeing
 from tvm_sparse.ir.dims import Dim, product
 from tvm_sparse.ir.expressions import op_name, permutation, scalar_value, tensor_shape
 
@@ -25,12 +26,15 @@ def raise_attention(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None
     """Return `nn.attention` if `call` is softmax(scale * q @ k^T + bias) @ v over heads.
 
     The op takes and returns (batch, seq, heads, head_dim): the transposes emitted around it
-    cancel with those that split the heads. The scale may stand anywhere before the softmax.
+    cancel with those that split the heads. The scale may stand anywhere before the softmax, and a
+    guard behind it against queries that see no key, which become zero.
     """
     if op_name(call) != "relax.matmul" or len(tensor_shape(call)) not in (3, 4):
         return None
     merged = flow.match(call.args[0], "relax.reshape")
-    softmax = flow.match(call.args[0] if merged is None else merged.args[0], "relax.nn.softmax")
+    weights = call.args[0] if merged is None else merged.args[0]
+    unguarded = without_guard(flow, weights)
+    softmax = flow.match(weights if unguarded is None else unguarded, "relax.nn.softmax")
     if softmax is None or int(softmax.attrs.axis) not in (-1, 3):
         return None
     shape, value = tensor_shape(softmax), call.args[1]
@@ -43,14 +47,19 @@ def raise_attention(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None
     scores = _scores(flow, emit, softmax.args[0], shape)
     if scores is None or not _shapes_agree(scores, tensor_shape(softmax), tensor_shape(value)):
         return None
-    attended = relax.op.nn.attention(
-        emit(relax.op.permute_dims(scores.query, [0, 2, 1, 3])),
-        emit(relax.op.permute_dims(scores.key, [0, 3, 1, 2])),
-        emit(relax.op.permute_dims(value, [0, 2, 1, 3])),
-        bias=_bias(emit, scores.biases, tensor_shape(softmax)),
-        scale=scores.scale,
+    bias = _bias(emit, scores.biases, tensor_shape(softmax))
+    attended = emit(
+        relax.op.nn.attention(
+            emit(relax.op.permute_dims(scores.query, [0, 2, 1, 3])),
+            emit(relax.op.permute_dims(scores.key, [0, 3, 1, 2])),
+            emit(relax.op.permute_dims(value, [0, 2, 1, 3])),
+            bias=bias,
+            scale=scores.scale,
+        )
     )
-    heads = relax.op.permute_dims(emit(attended), [0, 2, 1, 3])
+    if unguarded is not None and bias is not None:
+        attended = zero_unseeing(flow, emit, attended, bias)
+    heads = relax.op.permute_dims(attended, [0, 2, 1, 3])
     return (
         heads if len(tensor_shape(call)) == 4 else relax.op.reshape(emit(heads), tensor_shape(call))
     )
