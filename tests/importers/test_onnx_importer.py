@@ -181,6 +181,8 @@ def test_a_pruned_model_is_written_for_other_engines(bert, tmp_path):
     pruned = prune(model, method="magnitude", sparsity=0.5, block_shape=(4, 1))
     with pytest.raises(ConfigError, match="that is the model to be pruned"):
         pruned.save_onnx(bert)
+    with pytest.raises(ConfigError, match="no directory of transformers"):
+        pruned.save(tmp_path / "directory")
     pruned.save_onnx(out, threads=1)
     assert [path.name for path in tmp_path.iterdir() if path.suffix] == ["pruned.onnx"]
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
@@ -201,3 +203,12 @@ def test_only_an_onnx_file_is_written_as_one(bert, tmp_path):
         check_onnx_output(str(bert.parent), tmp_path / "out.onnx")
     with pytest.raises(ConfigError, match=r"ends in \.onnx"):
         check_onnx_output(str(bert), tmp_path / "out.bin")
+
+
+def test_ids_alone_are_taken_if_asked_for(bert, imported):
+    alone = load(bert, inputs="single")
+    assert [i.name for i in alone.inputs] == ["input_ids"]
+    build = compile_model(alone.mod, alone.params, SPEC)
+    check_against_reference(build, reference_of(alone), 1, 1e-5, 1e-5)
+    other, own = (i.output_values["last_hidden_state"] for i in (imported, alone))
+    assert np.abs(other - own).max() > 0.1

@@ -21,6 +21,7 @@ from tvm_sparse.pruning.report import PruningReport
 from tvm_sparse.records.read import read_json
 from tvm_sparse.records.write import write_json
 from tvm_sparse.sources.checkpoint import CheckpointFiles, find_weights
+from tvm_sparse.sources.onnx_file import ONNX_ENDING
 from tvm_sparse.sources.pruned_blocks import REPORT_FILE
 from tvm_sparse.sources.stored_tensors import FLOATS, StoredTensor, stored_tensors
 
@@ -41,6 +42,11 @@ def save_pruned(model: Model, directory: str | os.PathLike[str], report: Pruning
         With the pruned weights; as `write_checkpoint` takes them, and with its errors.
     """
     facts, original, pruned = model.facts, model.reference.params, model.params
+    if facts.spec.model.endswith(ONNX_ENDING):
+        raise ConfigError(
+            f"{facts.name} is an ONNX file, and no directory of transformers comes of it: write "
+            "one again (prune --onnx, `save_onnx`)"
+        )
     if facts.weights.trained:
         source = Path(facts.weights.source)
         return write_checkpoint(source, directory, original, pruned, report)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tvm_sparse.importers.onnx.prepare.graph import Graph, op_of
 
 #: Of a tensor they tell its shape alone, which is known.
@@ -84,4 +86,10 @@ def _depends_on_nothing(node: Any, known: set[str], weights: set[str]) -> bool:
 
 
 def _weights(graph: Graph) -> set[str]:
-    return {n for n, array in graph.arrays.items() if array.dtype.kind == "f" and array.size > 1}
+    return {name for name, array in graph.arrays.items() if _is_weight(array)}
+
+
+def _is_weight(array: np.ndarray) -> bool:
+    """Whether an array is no number, no index and no mask, which alone has infinities."""
+    is_large = array.dtype.kind == "f" and array.size > 1
+    return is_large and bool(np.isfinite(array.min()) and np.isfinite(array.max()))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from onnx.helper import tensor_dtype_to_np_dtype
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import FrontendError
@@ -62,6 +63,31 @@ def signature(
         specs.append(TensorSpec(tensor.name, shape, _DTYPES[tensor.dtype], rows))
     _check_shapes(file, specs, spec)
     return tuple(specs)
+
+
+def bind_single(graph: Graph, values: Mapping[str, np.ndarray]) -> None:
+    """Have a model of texts take `input_ids` alone: masks keep all, segments are the first.
+
+    Raises
+    ------
+    FrontendError
+        It takes something else besides.
+    """
+    if "input_ids" not in values:
+        return
+    for name, value in values.items():
+        if name == "input_ids":
+            continue
+        if name not in _TEXT:
+            raise FrontendError(f"--inputs single given, but the model takes {name} besides ids")
+        filled = np.full(value.shape, name == "attention_mask")
+        (given,) = (i for i in graph.inputs if i.name == name)
+        dtype = tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
+        graph.arrays[name] = filled.astype(dtype)
+        graph.inputs.remove(given)
+    kept = list(graph.inputs)
+    del graph.model.graph.input[:]
+    graph.model.graph.input.extend(kept)
 
 
 def is_batched(file: OnnxFile) -> bool:

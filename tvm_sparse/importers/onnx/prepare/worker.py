@@ -28,7 +28,12 @@ from tvm_sparse.importers.onnx.prepare.names import PRODUCTS, name_weights
 from tvm_sparse.importers.onnx.prepare.quantised import dequantise
 from tvm_sparse.importers.onnx.prepare.read import read_graph
 from tvm_sparse.importers.onnx.prepare.runtime import run_file, run_graph, write_graph
-from tvm_sparse.importers.onnx.prepare.signature import is_batched, make_values, signature
+from tvm_sparse.importers.onnx.prepare.signature import (
+    bind_single,
+    is_batched,
+    make_values,
+    signature,
+)
 from tvm_sparse.importers.onnx.prepare.split_attention import split_attention
 from tvm_sparse.importers.onnx.program import OnnxNode, OnnxProgram, write_program
 from tvm_sparse.processes.serve import serve
@@ -60,8 +65,14 @@ class _Preparation:
         # Signature first: quantised tables of words are looked up by integers.
         self._inputs = signature(self._file, graph, spec, source.config)
         self._values = make_values(self._inputs, source.config, spec.seed)
-        self._is_rewritten = widen(graph)
-        if dequantise(graph):
+        self._is_rewritten = spec.inputs == "single"
+        if self._is_rewritten:
+            bind_single(graph, self._values)
+            self._inputs = tuple(i for i in self._inputs if i.name not in graph.arrays)
+            self._values = {i.name: self._values[i.name] for i in self._inputs}
+        self._is_rewritten |= widen(graph)
+        self._is_quantised = dequantise(graph)
+        if self._is_quantised:
             progress("dequantising the weights: activations are computed in float32")
             self._is_rewritten = True
         split_attention(graph)
@@ -79,7 +90,9 @@ class _Preparation:
         names = name_weights(graph, known.weights, _prefix(source))
         norms = find_layer_norms(graph, names)
         layers = run_graph(graph, source.name, list(norms.values()), self._feeds(values))
-        size = micro_batch_size(spec, values, outputs) if is_batched(self._file) else spec.batch
+        # What stands for other inputs is of the whole batch.
+        is_whole = spec.inputs == "single" or not is_batched(self._file)
+        size = spec.batch if is_whole else micro_batch_size(spec, values, outputs)
         part = {name: value[:size] for name, value in values.items()}
         computed = run_graph(graph, source.name, known.computed, self._feeds(part))
         matrices = _matrices(known, computed)
@@ -131,15 +144,22 @@ class _Preparation:
         if not self._is_rewritten:
             return run_file(self._file.path, name, self._feeds(self._values))
         outputs = run_graph(graph, name, graph.outputs, self._feeds(self._values))
+        if self._is_quantised:
+            self._compare(outputs, progress)
+        return outputs
+
+    def _compare(self, outputs: _Values, progress: Progress) -> None:
+        """Say how far a quantised file is from its graph in float32."""
         own = {tensor.name: tensor.dtype for tensor in self._file.inputs}
         feeds = {key: value.astype(own[key]) for key, value in self._values.items()}
-        for key, value in run_file(self._file.path, name, feeds).items():
+        if feeds.keys() != own.keys():
+            return
+        for key, value in run_file(self._file.path, self._source.name, feeds).items():
             gap = np.abs(value.astype(np.float64) - outputs[key]).max(initial=0)
             most = np.abs(outputs[key]).max(initial=0)
             progress(
                 f"{key} in float32 differs from the file's by {gap:.2g}, of at most {most:.2g}"
             )
-        return outputs
 
     def _feeds(self, values: _Values) -> dict[str, np.ndarray]:
         """Return inputs in the dtypes that the graph has for them."""
