@@ -316,19 +316,23 @@ def test_masked_weights_are_weights(tmp_path):
     check(imported)
 
 
-@pytest.mark.parametrize(("kind", "products"), [("windows", 1), ("keys", 0), ("causal", 0)])
+@pytest.mark.parametrize(
+    ("kind", "products"), [("windows", 1), ("keys", 0), ("causal", 0), ("lowest", 0)]
+)
 def test_a_guard_against_queries_that_see_no_key(tmp_path, kind, products):
     maker = GraphMaker()
     q, k, v = (maker.input(name, "float32", (2, 3, 6, 8)) for name in "qkv")
     ids = maker.input("attention_mask", "int64", (2, 6))
     add, nothing = maker.add, maker.constant(0.0, "float32")
     near = np.abs(np.subtract.outer(np.arange(6), np.arange(6))) <= 1
-    hidden = maker.constant(-np.inf, "float32")
+    # With the lowest number for infinity there is always a softmax, and nothing to guard.
+    lowest = np.finfo("float32").min if kind == "lowest" else -np.inf
+    hidden = maker.constant(lowest, "float32")
     if kind == "causal":  # known: every query sees itself
         bias = maker.constant(np.where(np.tri(6) > 0, 0, -np.inf)[None, None], "float32")
     else:
         kept = add("Cast", add("Unsqueeze", ids, maker.constant([1, 2])), to=9)
-        if kind == "windows":  # those of padding may see padding alone
+        if kind in ("windows", "lowest"):  # those of padding may see padding alone
             kept = add("And", kept, maker.constant(near[None, None], "bool"))
         bias = add("Where", kept, nothing, hidden)
     scores = add("MatMul", q, add("Transpose", k, perm=[0, 1, 3, 2]))

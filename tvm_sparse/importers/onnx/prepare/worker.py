@@ -22,6 +22,7 @@ from tvm_sparse.importers.micro_batch import micro_batch_size
 from tvm_sparse.importers.onnx.prepare.branches import take_branches
 from tvm_sparse.importers.onnx.prepare.floats import widen
 from tvm_sparse.importers.onnx.prepare.graph import attributes_of, name_of, op_of
+from tvm_sparse.importers.onnx.prepare.guards import drop_guards
 from tvm_sparse.importers.onnx.prepare.known import Known, find_known
 from tvm_sparse.importers.onnx.prepare.layer_norms import find_layer_norms
 from tvm_sparse.importers.onnx.prepare.names import PRODUCTS, name_weights
@@ -77,6 +78,7 @@ class _Preparation:
             self._is_rewritten = True
         split_attention(graph)
         take_branches(graph, source.name, self._feeds(self._values))
+        drop_guards(graph)
         graph.drop_identities()
         self._known = find_known(graph)
         return [[op_of(node), name_of(node)] for node in self._known.nodes]
