@@ -243,7 +243,7 @@ def test_quantised_weights_keep_their_values_and_their_zeros(tmp_path, kind):
     check(imported)
     assert "dequantising the weights: activations are computed in float32" in said
     (line,) = (line for line in said if "differs from the file's by" in line)
-    gap, most = map(float, re.findall(r"\d[\d.e-]*", line.partition("by")[2]))
+    gap, most = map(float, re.findall(r"\d[\d.]*(?:e[+-]\d+)?", line.partition("by")[2]))
     # What quantising the activations costs, and no more than that.
     assert 0 < gap < 0.2 * most
 
