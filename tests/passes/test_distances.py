@@ -12,6 +12,7 @@ from relax_modules import (
     heads_of,
     make_module,
     random_values,
+    tile,
 )
 from tolerances import MODEL
 from tvm import relax
@@ -64,8 +65,10 @@ def test_pairs_as_far_apart_share_features(index, turned, wanted):
     assert count_ops(tiled, "gather_elements") == (len(turned) if index is ANYWHERE else 0)
 
 
-def test_attention_of_merged_heads_is_raised():
+@pytest.mark.parametrize("batch", [1, 2])
+def test_attention_of_merged_heads_is_raised(batch):
     """As DeBERTa writes it: batch and heads are one axis, and a mask replaces scores."""
+    B = batch
 
     def body(emit, x, mask, wq, wk, wv, pos, back):
         def merged(w):
@@ -75,7 +78,8 @@ def test_attention_of_merged_heads_is_raised():
         q, k, v = map(merged, (wq, wk, wv))
         turned = emit(op.divide(emit(op.permute_dims(k, [0, 2, 1])), relax.const(5.0)))
         places = np.broadcast_to(INDEX, (B * H, S, S)).copy()
-        all_places = emit(op.matmul(q, emit(op.tile(pos, [B, 1, 1]))))
+        repeated = pos if B == 1 else emit(op.tile(pos, [B, 1, 1]))
+        all_places = emit(op.matmul(q, repeated))
         gathered = emit(op.gather_elements(all_places, relax.const(places), 2))
         total = emit(op.add(emit(op.matmul(q, turned)), gathered))
         total = emit(op.reshape(total, (B, H, S, S)))
@@ -96,6 +100,8 @@ def test_attention_of_merged_heads_is_raised():
         name: params[name] for name in (v.name for v in raised["main"].params) if name in params
     }
     np.testing.assert_allclose(evaluate(raised, params, inputs)[0], wanted, **MODEL)
+    (call,) = calls_of(tile(raised, params)[0], "tiled_attention")
+    assert TiledAttention.of(call).to_position == (B == 1)
 
 
 def test_products_of_weights_are_computed_once():

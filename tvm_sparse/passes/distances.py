@@ -137,12 +137,26 @@ def _places(index: np.ndarray[Any, Any], turned: bool) -> np.ndarray[Any, Any] |
 
 
 def _are_heads(rows: relax.Expr, operand: relax.Expr, value: Mapping[relax.Var, Any]) -> bool:
-    """Return whether rows are those of the heads of an operand."""
+    """Return whether rows are those of the heads of an operand, a batch of one dropped or not."""
     call: Any = value.get(rows)
     if op_name(call) == "relax.reshape" and _keeps_last_axes(call):
         call = value.get(call.args[0])
-    moved = op_name(call) == "relax.permute_dims" and permutation(call) == [0, 2, 1, 3]
-    return moved and bool(call.args[0].same_as(operand))
+    if op_name(call) != "relax.permute_dims":
+        return False
+    heads, shape = call.args[0], tensor_shape(operand)
+    moved = {4: [0, 2, 1, 3], 3: [1, 0, 2]}.get(len(tensor_shape(heads)))
+    same = tensor_shape(heads) in (shape, shape[1:] if shape[0] == 1 else shape)
+    return same and permutation(call) == moved and _alike(heads, operand, value)
+
+
+def _alike(one: relax.Expr, other: relax.Expr, value: Mapping[relax.Var, Any]) -> bool:
+    """Return whether two tensors hold the same numbers in the same order."""
+    found = []
+    for expr in (one, other):
+        while op_name(value.get(expr)) == "relax.reshape":
+            expr = value[expr].args[0]
+        found.append(expr)
+    return bool(found[0].same_as(found[1]))
 
 
 def _keeps_last_axes(call: Any) -> bool:

@@ -25,6 +25,8 @@ RULES: tuple[Rule, ...] = (
     raise_attention,
     narrow_masks,
     drop_zeroing,
+    # What attention put in cancels before transposes move.
+    simplify_identity,
     raise_shared_heads,
     sink_transposes,
     # Transposes that attention put in meet those of the model and cancel.
