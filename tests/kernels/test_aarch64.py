@@ -19,8 +19,9 @@ from tvm_sparse.kernels.attention import make_attention
 from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.layer_norm import make_layer_norm
+from tvm_sparse.kernels.open_dense import make_open_dense
 from tvm_sparse.kernels.packed_dense import make_packed_dense
-from tvm_sparse.kernels.tiling import attention_tile
+from tvm_sparse.kernels.tiling import attention_tile, panels_together
 from tvm_sparse.kernels.token_layout import make_pack_tokens, make_unpack_tokens
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.target import resolve_target
@@ -82,8 +83,12 @@ def loops(assembly: str) -> Iterator[list[str]]:
 def test_products_keep_their_accumulators_in_registers(layout):
     target = resolve_target("aarch64")
     rows = split_rows(layout, target)
+    if layout.is_open:
+        dense = make_open_dense(layout, 96, 64, panels_together(layout, 96, target), Epilogue())
+    else:
+        dense = make_packed_dense(layout, 4 * rows, 64, rows, Epilogue())
     kernels = {
-        "dense": make_packed_dense(layout, 4 * rows, 64, rows, Epilogue()),
+        "dense": dense,
         "high": make_bsr_sparse_dense(
             layout, 8 * rows, 64, (rows, 1), rows, Epilogue(), SparseFormat(layout.token_tile)
         ),

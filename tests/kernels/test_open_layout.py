@@ -20,9 +20,10 @@ from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.bsr_sparse_dense import make_bsr_sparse_dense
 from tvm_sparse.kernels.first_tokens import make_first_tokens
 from tvm_sparse.kernels.layer_norm import make_layer_norm
+from tvm_sparse.kernels.open_dense import make_open_dense
 from tvm_sparse.kernels.packed_dense import make_packed_dense
 from tvm_sparse.kernels.row_dense import make_row_dense
-from tvm_sparse.kernels.tiling import attention_tile, norm_vectors, row_panel
+from tvm_sparse.kernels.tiling import attention_tile, norm_vectors, panels_together, row_panel
 from tvm_sparse.kernels.token_layout import (
     make_gather_tokens,
     make_pack_tokens,
@@ -75,7 +76,8 @@ def test_packed_dense(isa, epilogue):
     layout = choose_open_layout(target)
     weight = normal(np.random.default_rng(0), 150, 40)
     form = DenseFormat.choose(ProductShape(150, 40, layout), target)
-    make = make_packed_dense(layout, 150, 40, form.rows, epilogue)
+    together = panels_together(layout, 150, target)
+    make = make_open_dense(layout, 150, 40, together, epilogue)
     check_product(make, form.pack([weight], 40), weight, layout, isa, epilogue)
 
 
@@ -242,7 +244,7 @@ def _kernels(layout: TokenLayout, target) -> dict[str, tuple]:
             form.pack((blocks.data, blocks.indices, blocks.indptr), 32),
         ),
         "dense": (
-            make_packed_dense(layout, 32, 32, dense.rows, Epilogue()),
+            make_open_dense(layout, 32, 32, 1, Epilogue()),
             1,
             dense.pack([weight], 32),
         ),

@@ -29,8 +29,10 @@ class DenseFormat(WeightFormat):
 
     @classmethod
     def choose(cls, shape: ProductShape, target: CpuTarget) -> DenseFormat:
-        """Choose the rows of a register tile."""
+        """Choose the rows of a register tile, or of an open layout a vector of outputs."""
         layout = shape.layout
+        if layout.is_open:
+            return cls(layout.lanes)
         tuned = target.tiles.dense_rows(shape.units, shape.depth, layout.vectors)
         if tuned is not None:
             return cls(tuned)

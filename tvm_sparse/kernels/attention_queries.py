@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from tvm_sparse.kernels.token_tiles import TokenTiles
-from tvm_sparse.kernels.vector import Buffer, Expr, T, flat, held, int64, parallel, scratch, serial
+from tvm_sparse.kernels.vector import Buffer, Expr, T, flat, held, int64, parallel, scratch
 from tvm_sparse.target import pays_in_parallel
 
 #: Emits attention of a head for some queries: head, tile and first token of the queries, how many
@@ -19,23 +19,15 @@ def each_query(
 ) -> None:
     """Emit attention for all queries of all heads, so many vectors of queries at a time.
 
-    `operations` are those of all heads on one query and one key, `shares` the parts into which
-    threads divide the tiles of a sequence of a layout that is not open.
+    Of a layout that is not open, `operations` are those of all heads on one query and one key, and
+    `shares` the parts into which threads divide the tiles of a sequence.
     """
     layout = tiles.layout
     if not layout.is_open:
         pays = pays_in_parallel(operations * layout.batch * layout.seq_len**2)
         _each_of_shares(tiles, heads, vectors, shares, pays, attend)
         return
-    lanes = layout.lanes
-
-    def alone() -> None:
-        scores = flat(scratch(lanes * lanes), lanes * lanes)
-        with serial(0, heads) as head:
-            attend(held(head), int64(0), 0, 1, scores)
-
-    with tiles.unless_few("attention", 0 if pays_in_parallel(operations * lanes**2) else 1, alone):
-        _each_of_sequence(tiles, heads, vectors, attend)
+    _each_of_sequence(tiles, heads, vectors, attend)
 
 
 def _each_of_shares(

@@ -226,10 +226,12 @@ def make_bsr_sparse_dense(
                     ask_for_panel(tile, panel, vectors)
                 with serial(0, run[1]) as nth:
                     chunk_times_panel(tiles.held(run[0] + nth), tile, panel, vectors)
+
+        def finish(tile: Expr, run: tuple[Expr, Expr | int], vectors: Expr | int) -> None:
             last = run[0] + run[1] - 1
             tail.finish(out, tile, (weight_chunks[run[0], 0], weight_chunks[last, 1]), vectors)
 
-        tiles.compute_runs("bsr_sparse_dense", chunks, work, chunks_times_tile)
+        tiles.compute_runs("bsr_sparse_dense", chunks, work, chunks_times_tile, finish)
 
     return prim_func(body)
 

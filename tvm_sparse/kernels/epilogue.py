@@ -40,16 +40,22 @@ class BoundEpilogue:
         )
 
     def store(
-        self, out: Buffer, products: Sequence[Expr], places: Sequence[Sequence[Expr]]
+        self,
+        out: Buffer,
+        products: Sequence[Expr],
+        places: Sequence[Sequence[Expr]],
+        lanes: int | None = None,
     ) -> None:
         """Store products in out (tiles, N, T), at the (tile, unit, token) of their first lanes.
 
-        Without an activation they are finished on the way. With one, `finish` must follow.
+        They have so many lanes, or those of the layout. Without an activation they are finished on
+        the way. With one, `finish` must follow.
         """
+        lanes = lanes or self.tiles.layout.lanes
         for value, place in zip(products, places, strict=True):
             if not self.in_second_loop:
-                value = self._finish(value, place)
-            store(out, value, place, self.tiles.layout.lanes)
+                value = self._finish(value, place, lanes)
+            store(out, value, place, lanes)
 
     @property
     def in_second_loop(self) -> bool:
@@ -66,7 +72,7 @@ class BoundEpilogue:
         out: Buffer,
         tile: Expr,
         units: tuple[Expr, Expr],
-        registers: int,
+        registers: int | Expr,
     ) -> None:
         """Finish the stored rows of so many registers from a tile on in a loop of their own.
 
@@ -74,12 +80,12 @@ class BoundEpilogue:
         """
         if not self.in_second_loop:
             return
-        for index in self._each(tile, units, registers):
-            value = load(out, index, self.tiles.layout.lanes)
-            store(out, self._finish(value, index), index, self.tiles.layout.lanes)
-
-    def _finish(self, value: Expr, index: Sequence[Expr]) -> Expr:
         lanes = self.tiles.layout.lanes
+        for index in self._each(tile, units, registers):
+            value = load(out, index, lanes)
+            store(out, self._finish(value, index, lanes), index, lanes)
+
+    def _finish(self, value: Expr, index: Sequence[Expr], lanes: int) -> Expr:
         if self.bias is not None:
             value = value + broadcast(self.bias[index[1]], lanes)
         if self.spec.activation != "none":
@@ -89,7 +95,9 @@ class BoundEpilogue:
             value = value + load(self.residual, index, lanes)
         return value
 
-    def _each(self, tile: Expr, units: tuple[Expr, Expr], registers: int) -> Iterator[list[Expr]]:
+    def _each(
+        self, tile: Expr, units: tuple[Expr, Expr], registers: int | Expr
+    ) -> Iterator[list[Expr]]:
         """Loop over rows, and over registers of each."""
         if self.tiles.layout.is_open:
             with serial(0, registers) as vector, serial(*units) as unit:

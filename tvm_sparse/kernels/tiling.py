@@ -23,6 +23,24 @@ def row_chunks(block_rows: int, most: int) -> list[tuple[int, int]]:
     return [(start, min(size, block_rows - start)) for start in range(0, block_rows, size)]
 
 
+def part_tokens(lanes: int) -> int:
+    """Return the tokens of a tile of an open layout that a dense product takes together.
+
+    Half a tile, or a whole one where that is small.
+    """
+    return max(4, lanes // 2)
+
+
+def panels_together(layout: TokenLayout, units: int, target: CpuTarget) -> int:
+    """Return how many panels of a dense weight meet the tokens of a part of a tile together.
+
+    As many as leave a register for each of their sums.
+    """
+    most = (target.num_registers - OPERAND_REGISTERS) // part_tokens(layout.lanes)
+    panels = -(-units // layout.lanes)
+    return next(n for n in range(most, 0, -1) if panels % n == 0)
+
+
 def norm_vectors(layout: TokenLayout, target: CpuTarget) -> int:
     """Return the vectors of tokens that a layer norm takes together.
 

@@ -25,6 +25,7 @@ from tvm_sparse.kernels.vector import (
     own_registers,
     parallel,
     serial,
+    threads_of_run,
 )
 from tvm_sparse.target import PARALLEL_OPERATIONS, pays_in_parallel
 
@@ -34,9 +35,11 @@ Emit: TypeAlias = "Callable[[Expr, int], None]"
 Compute: TypeAlias = "Callable[[Expr, Expr, int], None]"
 #: The same, for several parts: the first one, and how many.
 ComputeRun: TypeAlias = "Callable[[Expr, tuple[Expr, Expr | int], int], None]"
+#: The same, for as many registers as the run says.
+FinishRun: TypeAlias = "Callable[[Expr, tuple[Expr, Expr | int], Expr | int], None]"
 
-#: Groups for each part of one that threads take whole, even if some threads get one more.
-_GROUPS_PER_PART = 8
+#: Tiles that pass a weight before the next tiles do.
+_TILES_PER_BLOCK = 16
 
 #: The columns of a tile map, see `TokenLayout`.
 _SEQUENCE, _POSITION, _FIRST_TILE, _LENGTH = range(4)
@@ -150,37 +153,61 @@ class TokenTiles:
         # A thread alone takes tile by tile, which of a group only the first does not lose by. One
         # part of one group is nothing to share.
         few = work.alone if self.layout.together == 1 else min(work.alone, 1)
+        most = self.layout.together
+        groups = T.floordiv(self.count + (most - 1), int64(most))
         with (
             self.unless_few(name, max(few, 1) if parts == 1 else few, alone),
-            parallel(self._groups() * parts, name) as unit,
+            parallel(groups * parts, name) as unit,
         ):
-            part = held(T.floormod(unit, parts))
-            self._split_group(T.floordiv(unit, parts), lambda tile, count: emit(tile, part, count))
+            part, first = held(T.floormod(unit, parts)), held(T.floordiv(unit, parts) * most)
+            tiles = T.min(self.count - first, int64(most))
+            self.split(first, tiles, most, lambda tile, count: emit(tile, part, count))
 
-    def compute_runs(self, name: str, parts: int, work: Work, emit: ComputeRun) -> None:
+    @contextmanager
+    def in_blocks(self, name: str, parts: int) -> Iterator[tuple[Expr, Expr, Expr]]:
+        """Open the code for a block of neighbouring tiles: the first, their end, a part of work.
+
+        Of an open layout. Threads take the parts of a block, so that weights pass by once a block
+        and the split is even for any number of tiles. Many tiles are several blocks, for what is
+        computed of a token to lie in the cache of the thread that takes it next.
+        """
+        blocks = T.max(T.floordiv(self.count, _TILES_PER_BLOCK), int64(1))
+        with parallel(blocks * parts, name) as unit:
+            block, part = held(T.floordiv(unit, parts)), held(T.floormod(unit, parts))
+            blocks = held(blocks)
+            first, stop = (held(T.floordiv((block + edge) * self.count, blocks)) for edge in (0, 1))
+            yield first, stop, part
+
+    def compute_runs(
+        self, name: str, parts: int, work: Work, emit: ComputeRun, finish: FinishRun
+    ) -> None:
         """Compute all tiles as `compute` does, several parts of a tile together.
 
-        `emit` is called with a run of parts instead of one: the first, and how many. Into so many
-        parts tiles taken together are cut for the threads; more of them are taken whole where they
-        come out even.
+        `emit` is called with a run of parts instead of one: the first, and how many. `finish`
+        follows with the same, but is written once for any number of registers. Of an open
+        layout each thread takes neighbouring tiles, and of the tile where its share begins or ends
+        some of the parts: what it computes of a token then lies in its cache for what comes next.
         """
         if not self.layout.is_open:
-            self.compute(name, parts, work, lambda tile, part, count: emit(tile, (part, 1), count))
+
+            def whole(tile: Expr, part: Expr, count: int) -> None:
+                emit(tile, (part, 1), count)
+                finish(tile, (part, 1), count)
+
+            self.compute(name, parts, work, whole)
             return
 
         def alone() -> None:
-            emit(int64(0), (int64(0), int64(parts)), 1)
+            first, run = int64(0), (int64(0), int64(parts))
+            emit(first, run, 1)
+            finish(first, run, 1)
 
-        groups = self._groups()
-        is_even = tvm.tirx.any(T.floormod(groups, parts) == 0, groups >= parts * _GROUPS_PER_PART)
-        shares = T.Select(is_even, int64(1), int64(parts))
-        with (
-            self.unless_few(name, min(work.alone, 1), alone),
-            parallel(groups * shares, name) as unit,
-        ):
-            taken, group = held(T.floordiv(parts, shares)), T.floordiv(unit, shares)
-            run = held(T.floormod(unit, shares) * taken), taken
-            self._split_group(group, lambda tile, count: emit(tile, run, count))
+        threads = threads_of_run()
+        with self.unless_few(name, min(work.alone, 1), alone), parallel(threads, name) as thread:
+            start, stop = (
+                held(T.floordiv((thread + edge) * (self.count * parts), threads)) for edge in (0, 1)
+            )
+            self._split_range(start, stop, parts, emit, finish)
 
     @contextmanager
     def unless_few(self, name: str, few: int, alone: Callable[[], None]) -> Iterator[None]:
@@ -209,14 +236,32 @@ class TokenTiles:
             with T.If(T.bitwise_and(rest, int64(count)) != 0), T.Then(), own_registers():
                 emit(held(first + T.bitwise_and(rest, int64(-2 * count))), count)
 
-    def _groups(self) -> Expr:
-        """Return how many groups of tiles taken together there are, the last one maybe smaller."""
-        most = self.layout.together
-        return T.floordiv(self.count + (most - 1), int64(most))
+    def _split_range(
+        self, start: Expr, stop: Expr, parts: int, emit: ComputeRun, finish: FinishRun
+    ) -> None:
+        """Emit code for a range of the parts of all tiles, tile by tile.
 
-    def _split_group(self, group: Expr, emit: Emit) -> None:
-        first, most = held(group * self.layout.together), self.layout.together
-        self.split(first, T.min(self.count - first, int64(most)), most, emit)
+        In pieces: the rest of a tile that it begins in, whole tiles as `split` takes them, and the
+        beginning of the one that it ends in.
+        """
+        most = self.layout.together
+        whole = held(T.min(T.floordiv(start + (parts - 1), parts) * parts, stop))
+        last = held(T.max(T.floordiv(stop, parts) * parts, whole))
+        groups = held(T.floordiv(last - whole + (most * parts - 1), most * parts))
+        with serial(0, groups + 2) as piece:
+            is_whole = held(T.Cast("int64", tvm.tirx.all(piece > 0, piece <= groups)))
+            first = T.Select(piece == 0, start, T.Select(piece > groups, last, int64(0)))
+            end = T.Select(piece == 0, whole, T.Select(piece > groups, stop, int64(0)))
+            of_group = held(whole + (piece - 1) * (most * parts))
+            first = held(first + of_group * is_whole)
+            end = held(end + T.min(of_group + most * parts, last) * is_whole)
+            tiles = T.Select(
+                is_whole == 1, T.floordiv(end - first, parts), T.Cast("int64", end > first)
+            )
+            run = held(T.floormod(first, parts)), held(T.min(end - first, int64(parts)))
+            tile, tiles = held(T.floordiv(first, parts)), held(tiles)
+            self.split(tile, tiles, most, lambda tile, count: emit(tile, run, count))
+            finish(tile, run, tiles)
 
     def held(self, value: Expr) -> Expr:
         """Return an int64, on an open layout held in a register of its own, see `vector.held`."""

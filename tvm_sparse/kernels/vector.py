@@ -178,6 +178,16 @@ def held(value: Expr) -> Expr:
     return register[int64(0)]
 
 
+def threads_of_run() -> Expr:
+    """Return how many threads share the parallel loops of a run, an int64.
+
+    Where the function begins, not within a parallel loop.
+    """
+    register = scratch(1, "int32")
+    T.buffer_store(register, T.call_packed("runtime.NumThreads"), [int64(0)])
+    return T.Cast("int64", register[int64(0)])
+
+
 class Registers:
     """A tile of vector registers, addressed by a flat index."""
 

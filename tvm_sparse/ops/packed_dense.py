@@ -9,7 +9,9 @@ import tvm
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
+from tvm_sparse.kernels.open_dense import make_open_dense
 from tvm_sparse.kernels.packed_dense import make_packed_dense
+from tvm_sparse.kernels.tiling import panels_together
 from tvm_sparse.ops.operator import Expr, made
 from tvm_sparse.ops.product import ProductOperator
 from tvm_sparse.target import CpuTarget
@@ -17,18 +19,26 @@ from tvm_sparse.target import CpuTarget
 
 @dataclass(frozen=True)
 class PackedDense(ProductOperator, name="packed_dense", weights=DenseFormat):
-    """Multiply token tiles by a dense weight."""
+    """Multiply token tiles by a dense weight.
+
+    Of an open layout so many panels are taken together.
+    """
 
     form: DenseFormat
+    together: int = 1
 
     @classmethod
     def choose(
         cls, shape: ProductShape, epilogue: Epilogue, form: DenseFormat, target: CpuTarget
     ) -> PackedDense:
-        return cls(shape, epilogue, form)
+        if not shape.layout.is_open:
+            return cls(shape, epilogue, form)
+        together = panels_together(shape.layout, shape.units, target)
+        return cls(shape, epilogue, form, together)
 
     def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
-        shape, rows = self.shape, self.form.rows
-        return self.facts("packed_dense", self.form), made(
-            make_packed_dense, shape.layout, shape.units, shape.depth, rows, self.epilogue
-        )
+        shape, facts = self.shape, self.facts("packed_dense", self.form)
+        product = (shape.layout, shape.units, shape.depth)
+        if shape.layout.is_open:
+            return facts, made(make_open_dense, *product, self.together, self.epilogue)
+        return facts, made(make_packed_dense, *product, self.form.rows, self.epilogue)
