@@ -62,6 +62,7 @@ def check_product(make, arrays, weight, layout: TokenLayout, isa: str, epilogue:
             (len(chart), units, layout.token_tile),
             isa,
         )
+        assert np.isfinite(out).all()
         for found, rows, added in zip(
             to_sequences(out, lengths, layout), data, residual, strict=True
         ):

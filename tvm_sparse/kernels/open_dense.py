@@ -107,6 +107,13 @@ def make_open_dense(
                     with T.If(first_unit + nth < units), T.Then():
                         tail.store(out, [values], [place], tokens)
 
+        def clear(first_panel: Expr, tile: Expr, first_token: Expr) -> None:
+            """Store zeros where no token is: what lies in a tile is finite."""
+            first_unit = first_panel * lanes
+            with serial(first_unit, T.min(first_unit + together * lanes, T.int64(units))) as unit:
+                place = tiles.place(tile, unit, 0, first_token)
+                store(out, broadcast(0.0, tokens), place, tokens)
+
         def chunk_times_tiles(first_tile: Expr, stop_tile: Expr, chunk: Expr) -> None:
             first_group = chunk * per_chunk
             stop_group = T.min(first_group + per_chunk, T.int64(groups))
@@ -116,12 +123,15 @@ def make_open_dense(
             ):
                 tile, panel = held(nth), held(group * together)
                 filled = T.min(tiles.length(tile) - tiles.position(tile), T.int64(lanes))
-                with serial(0, held(T.floordiv(filled + (tokens - 1), tokens))) as part:
+                filled_parts = held(T.floordiv(filled + (tokens - 1), tokens))
+                with serial(0, filled_parts) as part:
                     first_token = held(part * tokens)
                     with own_registers():
                         multiply(panel, tile, first_token)
                     with own_registers():
                         store_transposed(panel, tile, first_token)
+                with serial(filled_parts, lanes // tokens) as part:
+                    clear(panel, tile, held(part * tokens))
             first_unit, stop_unit = (
                 edge * (together * lanes) for edge in (first_group, stop_group)
             )
