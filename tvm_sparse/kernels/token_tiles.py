@@ -207,7 +207,7 @@ class TokenTiles:
             start, stop = (
                 held(T.floordiv((thread + edge) * (self.count * parts), threads)) for edge in (0, 1)
             )
-            self._split_range(start, stop, parts, emit, finish)
+            self.split_range(start, stop, parts, emit, finish)
 
     @contextmanager
     def unless_few(self, name: str, few: int, alone: Callable[[], None]) -> Iterator[None]:
@@ -236,7 +236,7 @@ class TokenTiles:
             with T.If(T.bitwise_and(rest, int64(count)) != 0), T.Then(), own_registers():
                 emit(held(first + T.bitwise_and(rest, int64(-2 * count))), count)
 
-    def _split_range(
+    def split_range(
         self, start: Expr, stop: Expr, parts: int, emit: ComputeRun, finish: FinishRun
     ) -> None:
         """Emit code for a range of the parts of all tiles, tile by tile.
