@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import tvm
@@ -48,7 +50,7 @@ def test_threads_compute_every_part_of_every_tile_once(visit, tiles, threads):
     tile_map = tvm.runtime.tensor(np.zeros((tiles, 4), np.int32))
     edges = [thread * tiles * PARTS // threads for thread in range(threads + 1)]
     shares = []
-    for bounds in zip(edges, edges[1:], strict=False):
+    for bounds in pairwise(edges):
         before = int(visits.numpy()[0].sum())
         visit(tile_map, tvm.runtime.tensor(np.array(bounds, np.int64)), visits)
         shares.append(int(visits.numpy()[0].sum()) - before)
