@@ -56,7 +56,8 @@ def made_inputs(facts: Any, model_type: str) -> dict[str, list[list[int]]]:
         "input_ids": np.where(is_token, ids, facts.pad_token_id or 0),
         "attention_mask": is_token.astype(int),
     }
-    if getattr(facts, "type_vocab_size", 2) > 1 and model_type != "distilbert":
+    has_types = model_type not in ("distilbert", "mpnet")
+    if getattr(facts, "type_vocab_size", 2) > 1 and has_types:
         inputs["token_type_ids"] = (is_token & (np.arange(SEQ_LEN) >= 4)).astype(int)
     return {name: value.tolist() for name, value in inputs.items()}
 

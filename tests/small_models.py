@@ -11,6 +11,7 @@ LAYERS = 2
 SMALL = {
     "dim": 32,
     "embedding_size": 16,
+    "head_dim": 8,
     "hidden_dim": 64,
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -20,6 +21,7 @@ SMALL = {
     "n_layers": LAYERS,
     "num_attention_heads": 4,
     "num_hidden_layers": LAYERS,
+    "num_key_value_heads": 2,
     "vocab_size": 120,
 }
 # Preset and task head, each of the heads at least once: bare, question answering, sequence and
@@ -34,9 +36,13 @@ CASES = {
     "electra-small": "ElectraForTokenClassification",
     "minilm-l6": "BertModel",
     "mobilebert": "MobileBertForMaskedLM",
+    "mpnet-base": "MPNetModel",
     "prunebert": "BertForQuestionAnswering",
     "roberta-base": "RobertaForMaskedLM",
+    "xlm-r-base": "XLMRobertaModel",
 }
+# Presets whose models come through PyTorch, of the transformers that is installed.
+TORCH_CASES = ("deberta-v3-base", "modernbert-base", "qwen3-embedding")
 VIT = {
     "model_type": "vit",
     "architectures": ["ViTForImageClassification"],
@@ -64,7 +70,10 @@ def small_config(preset: str) -> dict[str, Any]:
     """The preset's config with its task head, small."""
     config = dict(load_presets()[preset].config)
     changes = {key: value for key, value in SMALL.items() if key in config}
-    return {**config, **changes, "architectures": [CASES[preset]]}
+    most = SMALL["vocab_size"]
+    changes |= {k: 1 for k, v in config.items() if k.endswith("_token_id") and (v or 0) >= most}
+    head = CASES.get(preset, load_presets()[preset].architecture)
+    return {**config, **changes, "architectures": [head]}
 
 
 #: What TensorFlow's classes, or a config read key by key, easily get wrong: cases by name.

@@ -111,5 +111,5 @@ def test_engines_that_have_streams_have_as_many(dense_dir: Path, tmp_path: Path)
     assert [result.status for result in results] == ["measured"] * 3
     assert [[one.streams for one in result.streams] for result in results] == [[2], [2], []]
     assert [name for name, engine in ENGINES.items() if engine.has_streams] == [
-        *("onnxruntime", "onnxruntime-int8")
+        *("onnxruntime", "onnxruntime-int8", "onnxruntime-int8-channel")
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pt2_archives import needs_torch
+from small_models import LAYERS, TORCH_CASES, small_config
 from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
 from tvm_sparse.cache.store import Cache
@@ -20,6 +22,7 @@ from tvm_sparse.errors import CheckpointError, FrontendError
 from tvm_sparse.importers.contract import verify
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.load_model import load_model
+from tvm_sparse.importers.registry import choose_importer
 from tvm_sparse.importers.tensorflow import importer as tensorflow
 from tvm_sparse.importers.torch.importer import import_model
 from tvm_sparse.ir.expressions import op_name
@@ -76,6 +79,22 @@ def test_both_frameworks_make_the_same_module(kind, changes, config_dir):
     build = compile_model(ours.mod, ours.params, CompileSpec())
     for reference in map(reference_of, (ours, theirs)):
         check_against_reference(build, reference, 2, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("preset", TORCH_CASES)
+def test_newer_encoders_stay_in_tiles(preset, tmp_path):
+    """Right, attention and products in kernels of ours: distances, windows, heads that share."""
+    (tmp_path / "config.json").write_text(json.dumps(small_config(preset)))
+    spec = ModelSpec(str(tmp_path), weights="random", batch=2, seq_len=11)
+    source = resolve_source(spec)
+    assert choose_importer("auto", source).name == "torch"
+    imported = import_model(spec, source, silent)
+    verify(imported, "torch")
+    build = compile_model(imported.mod, imported.params, CompileSpec())
+    check_against_reference(build, reference_of(imported), 2, atol=1e-5, rtol=1e-5)
+    kernels = [call.kernel for call in build.lowered.calls]
+    assert sum(kernel.startswith("attention_") for kernel in kernels) == LAYERS
+    assert not [kernel for kernel in kernels if "matmul" in kernel or "softmax" in kernel]
 
 
 PICKLE = """

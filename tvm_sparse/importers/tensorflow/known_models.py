@@ -31,9 +31,13 @@ def check_source(source: ModelSource) -> None:
     check_config(source)
 
 
+#: Models whose attention TensorFlow's classes write with masks of bytes, which no kernel takes.
+_BETTER_THROUGH_PYTORCH = {"deberta", "deberta-v2"}
+
+
 def knows(source: ModelSource) -> bool:
-    """Whether TensorFlow has a class for a model and its task, and reads its weights."""
-    if not _reads(source):
+    """Whether TensorFlow has a good class for a model and its task, and reads its weights."""
+    if not _reads(source) or source.config["model_type"] in _BETTER_THROUGH_PYTORCH:
         return False
     types = known_types(TASKS[source.task].auto_class)
     return types is None or source.config["model_type"] in types
