@@ -20,13 +20,11 @@ import time
 from pathlib import Path
 
 import click
-import numpy as np
-from check_torch_models import MODELS
+from check_torch_models import MODELS, told
 
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.torch_free import without_torch
 
-_MOST = 1e-4
 _EXPORT = """
 import json, sys, warnings
 warnings.filterwarnings("ignore")
@@ -107,14 +105,11 @@ def _export(folder: str, name: str, exporter: str, batch: int, seq_len: int) -> 
 @without_torch()
 def _check(name: str, exporter: str, batch: int, seq_len: int) -> bool:
     from tvm_sparse.compiler.compile import compile_model
-    from tvm_sparse.compiler.reference_check import _run
     from tvm_sparse.config import CompileSpec, ModelSpec
     from tvm_sparse.importers.contract import verify
     from tvm_sparse.importers.onnx.importer import import_model
-    from tvm_sparse.ir.dense_layers import dense_layers
     from tvm_sparse.progress import silent
     from tvm_sparse.sources.source import resolve_source
-    from tvm_sparse.sparsity.layers import select_layers
 
     label, start = f"{name}, {exporter}", time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -129,16 +124,7 @@ def _check(name: str, exporter: str, batch: int, seq_len: int) -> bool:
         except TvmSparseError as error:
             click.echo(f"{label:36} refused: {error}")
             return False
-    (results,) = _run(build, [imported.input_values], 2)
-    gap = max(
-        float(np.abs(result - wanted).max() / np.abs(wanted).max())
-        for result, wanted in zip(results, imported.output_values.values(), strict=True)
-    )
-    refusals = select_layers(dense_layers(imported.mod, imported.params))
-    eligible = sum(not reason for reason in refusals.values())
-    layers = f"{eligible} of {len(refusals)} dense layers may run sparse"
-    click.echo(f"{label:36} {gap:.1e}  {layers}  ({time.monotonic() - start:.0f} s)")
-    return gap < _MOST
+    return told(label, imported, build, start)
 
 
 if __name__ == "__main__":

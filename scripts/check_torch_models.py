@@ -178,14 +178,11 @@ def main(only: tuple[str, ...], batch: int, seq_len: int) -> None:
 @without_torch()
 def _check(name: str, batch: int, seq_len: int) -> bool:
     from tvm_sparse.compiler.compile import compile_model
-    from tvm_sparse.compiler.reference_check import _run
     from tvm_sparse.config import CompileSpec, ModelSpec
     from tvm_sparse.importers.contract import verify
     from tvm_sparse.importers.torch.importer import import_model
-    from tvm_sparse.ir.dense_layers import dense_layers
     from tvm_sparse.progress import silent
     from tvm_sparse.sources.source import resolve_source
-    from tvm_sparse.sparsity.layers import select_layers
 
     architecture, config = MODELS[name]
     start = time.monotonic()
@@ -200,6 +197,25 @@ def _check(name: str, batch: int, seq_len: int) -> bool:
     except TvmSparseError as error:
         click.echo(f"{name:24} refused: {error}")
         return False
+    return told(name, imported, build, start)
+
+
+def told(label: str, imported: Any, build: Any, start: float) -> bool:
+    """Print how far a build is from its framework, and what may run sparse; return if it is right.
+
+    Parameters
+    ----------
+    label : str
+        What the line begins with.
+    imported, build : Imported, Build
+        The model.
+    start : float
+        When it was begun, as `time.monotonic` says it.
+    """
+    from tvm_sparse.compiler.reference_check import _run
+    from tvm_sparse.ir.dense_layers import dense_layers
+    from tvm_sparse.sparsity.layers import select_layers
+
     (results,) = _run(build, [imported.input_values], 2)
     gap = max(
         float(np.abs(result - wanted).max() / np.abs(wanted).max())
@@ -208,7 +224,7 @@ def _check(name: str, batch: int, seq_len: int) -> bool:
     refusals = select_layers(dense_layers(imported.mod, imported.params))
     eligible = sum(not reason for reason in refusals.values())
     layers = f"{eligible} of {len(refusals)} dense layers may run sparse"
-    click.echo(f"{name:24} {gap:.1e}  {layers}  ({time.monotonic() - start:.0f} s)")
+    click.echo(f"{label:36} {gap:.1e}  {layers}  ({time.monotonic() - start:.0f} s)")
     return gap < _MOST
 
 

@@ -16,6 +16,7 @@ import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.activations import exp2
+from tvm_sparse.kernels.attention_terms import LOG2_E
 from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.vector import (
     Bind,
@@ -37,8 +38,6 @@ from tvm_sparse.kernels.vector import (
     transpose,
 )
 
-#: exp(x) = 2**(x log2 e): the factor joins the scale of the scores.
-_LOG2_E = math.log2(math.e)
 #: Sums in flight that hide the latency of a multiply-add.
 _CHAINS = 8
 
@@ -100,7 +99,7 @@ def make_first_token_attention(layout: TokenLayout, shape: FirstTokenHeads) -> t
             end = count * tile_size
             with serial(0, length) as j:
                 row = sequence if shape.mask_batch != 1 else 0
-                start = T.float32(0.0) if mask is None else mask[row, j] * T.float32(_LOG2_E)
+                start = T.float32(0.0) if mask is None else mask[row, j] * T.float32(LOG2_E)
                 T.buffer_store(scores, start, [j])
             _fill(scores, length, end, -3.0e38)
 
@@ -121,7 +120,7 @@ def make_first_token_attention(layout: TokenLayout, shape: FirstTokenHeads) -> t
                 score = acc[0]
                 for chain in range(1, chains):
                     score = score + acc[chain]
-                scaled = score * broadcast(shape.scale * _LOG2_E, lanes)
+                scaled = score * broadcast(shape.scale * LOG2_E, lanes)
                 scaled = Bind(lanes)(scaled + load(scores, place, lanes))
                 store(scores, scaled, place, lanes)
                 top[0] = T.max(top[0], scaled)

@@ -18,7 +18,7 @@ ONNX_ENDING = ".onnx"
 #: A number or a text: one that the file fixes, or the name of one that it leaves open.
 Extent: TypeAlias = "int | str"
 #: ONNX's numbers of dtypes that inputs and outputs have, by numpy's names.
-_DTYPES = {
+DTYPES = {
     1: "float32",
     2: "uint8",
     3: "int8",
@@ -165,7 +165,7 @@ def _tensor(data: memoryview) -> OnnxTensor:
             if kind is None:  # a sequence or a map
                 continue
             tensor = dict(_fields(_bytes(kind)))
-            dtype = _DTYPES.get(_int(tensor.get(1, 0)), "")
+            dtype = DTYPES.get(_int(tensor.get(1, 0)), "")
             if 2 in tensor:
                 extents = [_extent(_bytes(v)) for n, v in _fields(_bytes(tensor[2])) if n == 1]
                 shape = tuple(extents)

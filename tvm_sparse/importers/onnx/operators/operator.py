@@ -9,9 +9,8 @@ import numpy as np
 import tvm
 
 from tvm_sparse.importers.onnx.program import OnnxNode
-from tvm_sparse.importers.values import (
-    axis,
-)
+from tvm_sparse.importers.values import axis
+from tvm_sparse.sources import onnx_file
 
 #: `convert(emitter, node, *inputs)` returns the result, or a list of several; an input that is left
 #: out is None.
@@ -20,18 +19,7 @@ Convert: TypeAlias = Callable[..., Any]
 RelaxOp: TypeAlias = Callable[..., tvm.ir.Expr]
 
 #: ONNX's numbers of dtypes, by numpy's names.
-DTYPES = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    16: "bfloat16",
-}
+DTYPES = {**onnx_file.DTYPES, 16: "bfloat16"}
 
 
 def integers(node: OnnxNode, value: Any, what: str) -> list[int]:
