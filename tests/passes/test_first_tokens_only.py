@@ -30,7 +30,7 @@ op = relax.op
 @pytest.mark.parametrize("sizes", [{"batch": 3, "seq_len": 21}, {}], ids=["static", "open"])
 def test_what_a_classifier_reads_is_the_same(sizes, block_shape):
     sizes = sizes or {"batch": BATCH, "seq_len": SEQ_LEN}
-    mod = make_encoder(classifies=True, **sizes)
+    mod = make_encoder(classifies=True, width=32, heads=4, **sizes)
     narrow = first_tokens_only.convert(mod)
     products = [tensor_shape(call)[:2] for call in calls_of(narrow, "matmul")]
     whole, one = (sizes["batch"], sizes["seq_len"]), (sizes["batch"], 1)
@@ -41,6 +41,9 @@ def test_what_a_classifier_reads_is_the_same(sizes, block_shape):
     )
     assert count_ops(tiled, "tiled_attention") == count_ops(tiled, "first_token_attention") == 1
     assert count_ops(tiled, "nn.attention_bias") == 0
+    if sizes["batch"] is BATCH:
+        # The pooler takes as few rows as before, with vectors over its outputs.
+        assert count_ops(tiled, "row_dense") >= 1
 
 
 def test_what_is_read_of_all_tokens_stays():

@@ -41,7 +41,8 @@ class RowProduct(Rule):
         # Few rows read a weight once: what is read counts, and rounding them would be another pass.
         if unrounded(self.weights) is not DenseFormat:
             return f"the weight is {self.weights.name}"
-        if self.chain.data in self.values.tiled:
+        tiled = self.values.tiled.get(self.chain.data)
+        if tiled is not None and not tiled.layout.of_rows:
             return "the data lie in token tiles"
         if self.panel is None:
             return f"{self.rows} rows and {self.units} outputs: vectors run over tokens"
