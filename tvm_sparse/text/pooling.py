@@ -21,7 +21,8 @@ def _weighted(hidden: NDArray[Any]) -> Vector:
 _POOLINGS: Mapping[PoolingMode, Callable[[NDArray[Any]], Vector]] = {
     "cls": lambda hidden: hidden[0],
     "max": lambda hidden: hidden.max(axis=0),
-    "mean": lambda hidden: hidden.mean(axis=0),
+    # What numpy's `mean` computes, for half the time.
+    "mean": lambda hidden: np.add.reduce(hidden) / np.float32(len(hidden)),
     "mean_sqrt_len": lambda hidden: hidden.sum(axis=0) / np.float32(len(hidden)) ** 0.5,
     "weightedmean": _weighted,
     "lasttoken": lambda hidden: hidden[-1],
@@ -43,12 +44,11 @@ def pool(hidden: NDArray[Any], modes: Sequence[PoolingMode]) -> Vector:
     ndarray of float32
         (H times the number of modes,).
     """
-    return np.concatenate([_POOLINGS[mode](hidden) for mode in modes]).astype(
-        np.float32, copy=False
-    )
+    found = [_POOLINGS[mode](hidden) for mode in modes]
+    return (found[0] if len(found) == 1 else np.concatenate(found)).astype(np.float32, copy=False)
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
     """Return vectors (n, H) of length 1; zero ones stay zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
     return np.asarray(vectors / np.maximum(lengths, 1e-12), np.float32)

@@ -95,6 +95,7 @@ class TextModel:
         most: int | None = None,
         cut: Cut = "longest_first",
         at_once: int = AT_ONCE,
+        offsets: bool = False,
     ) -> Iterator[tuple[Any, Outputs]]:
         """Yield the encoding of one example after the other, and what the model says of it.
 
@@ -110,6 +111,8 @@ class TextModel:
             Which text of a pair is cut.
         at_once : int
             Texts in one run, where the build leaves the choice.
+        offsets : bool
+            Whether encodings tell where in the text each token is.
 
         Raises
         ------
@@ -118,7 +121,7 @@ class TextModel:
         """
         most = min(most or self.most_tokens, self.most_tokens)
         encodings = (
-            self.tokenizer.encode(example.text, example.pair, most=most, cut=cut)
+            self.tokenizer.encode(example.text, example.pair, most=most, cut=cut, offsets=offsets)
             for example in examples
         )
         yield from self._run_counted(encodings, most, at_once)

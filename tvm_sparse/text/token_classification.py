@@ -94,7 +94,7 @@ class TokenClassification:
         """Yield each text with the encodings and the logits of its parts."""
         if stride is None:
             for text, (encoding, outputs) in zip(
-                texts, self._model.run(map(Example, texts)), strict=True
+                texts, self._model.run(map(Example, texts), offsets=True), strict=True
             ):
                 yield text, [(encoding, outputs["logits"])]
             return
