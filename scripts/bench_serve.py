@@ -29,7 +29,7 @@ from serving.generators import versions
 
 from tvm_sparse.bench.environment import detect_environment
 from tvm_sparse.bench.serving_record import Case, Figure, ServingRecord, load_serving_record
-from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.errors import BuildError, TvmSparseError
 from tvm_sparse.host import available_cores
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.charts.render import save_chart
@@ -62,11 +62,21 @@ def main(folder: Path, only: str, cores: int | None, scale: float, out: Path | N
                 record = found if record is None else merged(record, found)
                 if out is not None:
                     write_json(out, record)
+        if out is not None and record is not None:
+            draw(record, out.with_suffix(".png"))
     except TvmSparseError as error:
         console.print(f"[red]error:[/red] {error}", highlight=False)
         sys.exit(error.exit_code)
-    if out is not None and record is not None:
-        save_chart(serving_chart(record), out.with_suffix(".png"), serving_title(record))
+
+
+def draw(record: ServingRecord, path: Path) -> None:
+    """Write the chart of a record, if its cases make one."""
+    try:
+        chart = serving_chart(record)
+    except BuildError as error:
+        console.print(f"no chart: {error}", highlight=False)
+        return
+    save_chart(chart, path, serving_title(record))
 
 
 def measure(bench: Bench, name: str) -> tuple[Case, tuple[Figure, ...]]:

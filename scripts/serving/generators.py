@@ -57,7 +57,7 @@ def versions() -> dict[str, str]:
     ClickException
         One is not installed.
     """
-    found = {"tritonclient": version("tritonclient")}
+    found = {name: version(name) for name in ("tritonclient", "tokenizers")}
     for name, flag, pattern in (
         ("wrk", "-v", r"wrk (?:debian/)?(\S+)"),
         ("h2load", "--version", r"nghttp2/(\S+)"),

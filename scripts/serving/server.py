@@ -24,7 +24,8 @@ from tvm_sparse.serve.address_config import HttpConfig
 from tvm_sparse.serve.model_config import QueueConfig
 from tvm_sparse.serve.listening import listen
 from tvm_sparse.serve.repository import Repository
-from tvm_sparse.serve.served_model import ServedModel, Signature
+from tvm_sparse.serve.served_model import ServedModel
+from tvm_sparse.serve.signature import Signature
 from tvm_sparse.serve.server import Server
 from tvm_sparse.serve.streams import Streams
 from tvm_sparse.serve.tensors import TensorPlace

@@ -11,7 +11,12 @@ from tvm_sparse.report.charts.palette import INK
 from tvm_sparse.words import counted
 
 _COLOUR, _OTHER = "#0072B2", "#BBBBBB"
-_AXES = {"ms": "milliseconds", "1/s": "requests a second"}
+_AXES = {
+    "us": "microseconds",
+    "ms": "milliseconds",
+    "1/s": "requests a second",
+    "MB": "megabytes",
+}
 #: What is not the server of builds itself.
 _COMPARED = ("alone", "ONNX Runtime")
 
