@@ -14,17 +14,13 @@ from rpc_client import text_request
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.serve.config_file import read_config
-from tvm_sparse.serve.inference import (
-    Request,
-    check_inputs,
-    check_outputs,
-    parse_request,
-    write_response,
-)
+from tvm_sparse.serve.inference import parse_request, write_response
 from tvm_sparse.serve.refusal import Refusal
+from tvm_sparse.serve.request import Request
 from tvm_sparse.serve.rpc.inference import parse, read_request
 from tvm_sparse.serve.rpc.inference import write_response as write_message
 from tvm_sparse.serve.rpc.protocol import message
+from tvm_sparse.serve.signature import Signature
 from tvm_sparse.serve.tensors import TensorPlace
 
 #: What to serve, in our words and in DeepSparse's.
@@ -62,6 +58,7 @@ _PLACES = (
     TensorPlace("TEXT", "BYTES", (-1,), True),
     TensorPlace("input_ids", "INT32", (-1, 3), True),
 )
+_SIGNATURE = Signature("fuzzed", _PLACES, _PLACES)
 _WORDS = ("TEXT", "BYTES", "INT32", "FP16", "shared_memory_region")
 _FLOATS = (0.0, 1e308, float("nan"), float("-inf"))
 #: What fits fields of the types of C++.
@@ -178,7 +175,7 @@ def read_json_body(folder: Path) -> None:
 def read_binary_body(folder: Path) -> None:
     """Read a request with binary data; the first line is the length of the JSON before it."""
     length, _, body = (folder / "body").read_bytes().partition(b"\n")
-    _answer(lambda: parse_request(body, length.decode("latin-1")))
+    _answer(lambda: parse_request(body, length))
 
 
 def read_message(folder: Path) -> None:
@@ -190,8 +187,8 @@ def read_message(folder: Path) -> None:
 def _answer(read: Callable[[], Request]) -> None:
     try:
         request = read()
-        check_inputs("model", _PLACES, request.inputs)
-        check_outputs("model", _PLACES, request.outputs)
+        _SIGNATURE.check_inputs("model", request.inputs)
+        _SIGNATURE.check_outputs("model", request.outputs)
         if all(name in request.inputs for name in request.outputs):
             write_response("model", request, request.inputs)
             write_message("model", request, request.inputs).SerializeToString()

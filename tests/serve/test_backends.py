@@ -20,10 +20,10 @@ from tvm_sparse.errors import ArtifactError, DependencyError
 from tvm_sparse.runtime.metadata import FileEntry, file_sha256, load_metadata, save_metadata
 from tvm_sparse.serve.backends import onnxruntime
 from tvm_sparse.serve.config import ServeConfig
-from tvm_sparse.serve.inference import Request
 from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.repository import Repository
-from tvm_sparse.serve.tensors import of_texts
+from tvm_sparse.serve.request import Request
+from tvm_sparse.serve.tensors import of_numbers, of_texts
 from tvm_sparse.text.tokens import TOKENIZER_FILE
 
 pytestmark = pytest.mark.unit
@@ -76,10 +76,11 @@ def test_it_answers_what_a_build_answers(artifacts: dict[str, Path], graph: Path
 
     def ask(name: str, inputs: dict[str, Any]) -> dict[str, Any]:
         request = Request(inputs, {}, {})
-        return asyncio.run(repository.model(name).infer(request, _never))
+        model = repository.model(name)
+        return asyncio.run(model.answer(model.ask(request), _never))
 
     for name, output in (("", "EMBEDDING"), ("-tensors", "last_hidden_state")):
-        ids = SimpleNamespace(values=np.array([[5, 6, 7], [8, 9, 1]]), shape=(2, 3))
+        ids = of_numbers(np.tile(np.array([[5, 6, 7], [8, 9, 1]], np.int32), 8))
         inputs = {"input_ids": ids} if name else {"TEXT": of_texts(TEXTS)}
         build, other = (ask(f"{one}{name}", inputs)[output].values for one in ("build", "graph"))
         np.testing.assert_allclose(other, build, atol=1e-6)

@@ -11,12 +11,13 @@ import pytest
 from lookup_pipelines import pipeline_of
 from text_checkpoints import mask_token
 
-from tvm_sparse.serve.inference import Request, check_inputs, check_outputs, write_response
+from tvm_sparse.serve.inference import write_response
 from tvm_sparse.serve.messages import to_json
 from tvm_sparse.serve.pipeline_bodies import BODIES, answer_body, count_texts, is_pipeline_body
 from tvm_sparse.serve.refusal import Refusal
+from tvm_sparse.serve.request import Request
 from tvm_sparse.serve.tensors import of_texts
-from tvm_sparse.serve.text_answers import TEXT_FORMS, answer_texts
+from tvm_sparse.serve.text_answers import TEXT_FORMS, answer_texts, signature_of
 from tvm_sparse.text.pipelines import TEXT_TASKS, Pipeline
 
 pytestmark = pytest.mark.unit
@@ -32,10 +33,10 @@ def asked(request, tmp_path) -> tuple[str, Pipeline]:
 def over_the_protocol(task: str, pipeline: Pipeline, options: dict[str, Any], **inputs: list[str]):
     tensors = {name: of_texts(texts) for name, texts in inputs.items()}
     request = Request(tensors, {}, options)
-    check_inputs(task, TEXT_FORMS[task].inputs, tensors)
+    signature_of(task).check_inputs(task, tensors)
     outputs = answer_texts(task, pipeline, {}, request)
     places = {place.name: place for place in TEXT_FORMS[task].outputs}
-    check_outputs(task, TEXT_FORMS[task].outputs, dict.fromkeys(outputs, False))
+    signature_of(task).check_outputs(task, dict.fromkeys(outputs, False))
     assert list(outputs) == list(places)
     for name, tensor in outputs.items():
         assert (tensor.datatype, len(tensor.shape)) == (

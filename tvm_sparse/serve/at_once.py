@@ -15,7 +15,7 @@ from collections.abc import Hashable
 from tvm_sparse.serve.ticket import Ticket
 
 #: Seconds for which the event loop does nothing else.
-_MOST_S = 0.004
+_MOST_S = 0.006
 #: What texts of a longer body take is not known.
 MOST_BYTES = 2048
 #: So many requests in turn, by one client, tell that it asks alone.

@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
 
 from tvm_sparse.serve.refusal import wrong
-from tvm_sparse.serve.tensors import (
-    BYTES,
-    DTYPES,
-    Tensor,
-    TensorPlace,
+from tvm_sparse.serve.request import Request
+from tvm_sparse.serve.tensor_forms import (
     check_shape,
     from_binary,
     from_json,
     to_binary,
     to_json,
 )
+from tvm_sparse.serve.tensors import BYTES, DTYPES, Tensor
 
 #: Tells where in a body the JSON ends and the binary data begins.
-LENGTH_HEADER = "inference-header-content-length"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of a model.
-
-    Attributes
-    ----------
-    inputs : dict of str to Tensor
-        By name.
-    outputs : dict of str to bool
-        What to return, and whether in binary; nothing for everything.
-    parameters : dict
-        Options.
-    id : str
-        Returned with the answer.
-    binary : bool
-        Whether outputs that are not in `outputs` are returned in binary.
-    """
-
-    inputs: dict[str, Tensor]
-    outputs: dict[str, bool]
-    parameters: dict[str, Any]
-    id: str = ""
-    binary: bool = False
+LENGTH_HEADER = b"inference-header-content-length"
 
 
 def parse_json(body: bytes | memoryview) -> dict[str, Any]:
@@ -67,15 +39,15 @@ def parse_json(body: bytes | memoryview) -> dict[str, Any]:
     return document
 
 
-def parse_request(body: bytes, header_length: str | None) -> Request:
+def parse_request(body: bytes, header_length: bytes | None) -> Request:
     """Return the request in a body.
 
     Parameters
     ----------
     body : bytes
         JSON, and binary data behind it.
-    header_length : str or None
-        Bytes of the JSON, where binary data follows.
+    header_length : bytes or None
+        How many bytes of it are JSON, in digits; None for all.
 
     Raises
     ------
@@ -84,9 +56,12 @@ def parse_request(body: bytes, header_length: str | None) -> Request:
     """
     if header_length is None:
         return read_request(parse_json(body), memoryview(b""))
-    digits = header_length.isascii() and header_length.isdigit() and len(header_length) < 20
+    digits = header_length.isdigit() and len(header_length) < 20
     if not digits or int(header_length) > len(body):
-        raise wrong(f"{LENGTH_HEADER} {header_length[:40]!r} given, the body has {len(body)} bytes")
+        raise wrong(
+            f"{LENGTH_HEADER.decode()} {header_length[:40].decode('latin-1')!r} given, the body "
+            f"has {len(body)} bytes"
+        )
     length, view = int(header_length), memoryview(body)
     return read_request(parse_json(view[:length]), view[length:])
 
@@ -163,60 +138,6 @@ def read_parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
     return value
 
 
-def check_inputs(model: str, places: Sequence[TensorPlace], inputs: Mapping[str, Tensor]) -> None:
-    """Refuse inputs that a model does not have, and the lack of those it needs.
-
-    Raises
-    ------
-    Refusal
-        Saying which, and what is wanted.
-    """
-    known = {place.name: place for place in places}
-    for name, tensor in inputs.items():
-        place = known.get(name)
-        if place is None:
-            raise wrong(
-                f"unexpected inference input '{name[:100]}' for model '{model}': it takes "
-                f"{', '.join(known)}"
-            )
-        if tensor.datatype not in (place.datatype, WIDER.get(place.datatype)):
-            raise wrong(
-                f"inference input '{name}' data-type is '{tensor.datatype}', model '{model}' "
-                f"expects '{place.datatype}'"
-            )
-        if len(tensor.shape) != len(place.shape) or any(
-            extent not in (-1, given)
-            for given, extent in zip(tensor.shape, place.shape, strict=True)
-        ):
-            raise wrong(
-                f"unexpected shape for input '{name}' for model '{model}': expected "
-                f"{list(place.shape)}, got {list(tensor.shape)}"
-            )
-    missing = [p.name for p in places if not p.optional and p.name not in inputs]
-    if missing:
-        raise wrong(
-            f"expected {len(places)} inputs but got {len(inputs)} inputs for model '{model}': "
-            f"{', '.join(missing)} missing"
-        )
-
-
-def check_outputs(model: str, places: Sequence[TensorPlace], outputs: Mapping[str, bool]) -> None:
-    """Refuse to return what a model does not have.
-
-    Raises
-    ------
-    Refusal
-        Saying which.
-    """
-    known = [place.name for place in places]
-    for name in outputs:
-        if name not in known:
-            raise wrong(
-                f"unexpected inference output '{name[:100]}' for model '{model}': it has "
-                f"{', '.join(known)}"
-            )
-
-
 def write_response(
     model: str, request: Request, outputs: Mapping[str, Tensor]
 ) -> tuple[bytes, int | None]:
@@ -237,10 +158,6 @@ def write_response(
         answer["id"] = request.id
     head = orjson.dumps(answer)
     return (b"".join((head, *parts)), len(head)) if parts else (head, None)
-
-
-#: Taken too, where the numbers fit.
-WIDER = {"INT32": "INT64"}
 
 
 def _text(entry: Any, name: str) -> str:

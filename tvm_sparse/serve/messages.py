@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -15,8 +16,9 @@ from tvm_sparse.serve.refusal import Refusal, canceled, wrong
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Headers = dict[str, str]
+Headers = dict[bytes, bytes]
 JSON = b"application/json"
+_FIRST_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
 #: zlib's numbers for what HTTP calls gzip and deflate; the latter also comes without its header.
 _WINDOWS = {"gzip": 31, "deflate": 15}
 _BARE = -15
@@ -44,11 +46,6 @@ class Answer:
     more: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def read_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Return the headers of a request, by their names in small letters."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
-
-
 async def read_body(receive: Receive, headers: Headers, most: int) -> bytes:
     """Return the body of a request, unpacked.
 
@@ -57,7 +54,7 @@ async def read_body(receive: Receive, headers: Headers, most: int) -> bytes:
     Refusal
         It is larger than `most` bytes, packed in another way or damaged, or the client left.
     """
-    length = headers.get("content-length", "")
+    length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
     message = await receive()
@@ -73,25 +70,40 @@ async def read_body(receive: Receive, headers: Headers, most: int) -> bytes:
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
         raise canceled("the client has left")
-    packing = headers.get("content-encoding", "identity").lower()
-    if packing != "identity":
-        body = _unpack(body, packing, most)
+    packing = headers.get(b"content-encoding", b"identity").lower()
+    if packing != b"identity":
+        body = _unpack(body, packing.decode("latin-1"), most)
     if len(body) > most:
         raise _too_large(most)
     return bytes(body)
 
 
-async def respond(
-    send: Send,
-    body: bytes,
-    status: int = 200,
-    kind: bytes = JSON,
-    more: tuple[tuple[bytes, bytes], ...] = (),
-) -> None:
+async def respond(send: Send, answer: Answer) -> None:
     """Send a response."""
-    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    length = (b"content-length", b"%d" % len(answer.body))
+    headers = [(b"content-type", answer.kind), length, *answer.more]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def on_the_wire(answer: Answer) -> bytes:
+    """Return a response as HTTP 1.1 has it."""
+    more = b"".join([b"%b: %b\r\n" % pair for pair in answer.more])
+    return b"%bcontent-type: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
+        *(_FIRST_LINES[answer.status], answer.kind),
+        *(more, len(answer.body), answer.body),
+    )
+
+
+def closing(response: bytes) -> bytes:
+    """Return a response that is the last one of its connection."""
+    return response.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
+
+
+def refused(error: Refusal) -> Answer:
+    """Return what a client is told that is refused."""
+    more = ((b"allow", error.allow.encode()),) if error.allow else ()
+    return Answer(to_json({"error": error.message}), error.status, more=more)
 
 
 def to_json(document: Any) -> bytes:

@@ -1,8 +1,8 @@
-"""HTTP of one connection, with a short way for requests that find no place.
+"""HTTP of one connection, with a short way for requests to models.
 
-Under overload most requests are refused, and what each of them costs is taken from those that are
-answered. So a request for a model whose queue is full is answered when its headers have come, as
-bytes that are ready, without a task; of its body nothing is kept. All else is uvicorn's.
+A request that finds no place is answered when its headers have come; of its body nothing is kept.
+A small one is held until its body is there, and answered at once if that can be (`serve.direct`).
+All else is uvicorn's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tvm_sparse.serve.messages import JSON
+from tvm_sparse.serve.at_once import MOST_BYTES
+from tvm_sparse.serve.direct import Direct, Target
+from tvm_sparse.serve.messages import Headers, closing, on_the_wire
 
-_HEAD = b"HTTP/1.1 503 Service Unavailable\r\n"
-_LAST_HEAD = _HEAD + b"connection: close\r\n"
+_LENGTH = b"content-length"
+#: Who sends these wants more than an answer to a body that comes as it is.
+_UNUSUAL = (b"content-encoding", b"expect", b"transfer-encoding", b"upgrade")
 
 
 class _Answered:
@@ -26,30 +29,104 @@ class _Answered:
 
 
 class Protocol(HttpToolsProtocol):  # type: ignore[misc]
-    """Parses requests, and answers those that are refused for want of a place."""
+    """Parses requests, and answers those that need no task."""
+
+    _held: tuple[Target, Headers] | None = None
+    _body = b""
+    _idle_since: float | None = None
+
+    @property
+    def _direct(self) -> Direct:
+        found: Direct = self.app.direct
+        return found
 
     def on_headers_complete(self) -> None:
-        """Refuse the request, or have the application answer it."""
-        refused = self._refused()
-        if refused is None:
+        """Refuse the request, hold it, or have the application answer it."""
+        target = self._target()
+        if target is None:
             super().on_headers_complete()
             return
-        self.cycle: Any = _Answered
-        keep = self.parser.should_keep_alive()
-        self.transport.write(refused if keep else refused.replace(_HEAD, _LAST_HEAD, 1))
+        refusal = self._direct.refuse(target)
+        if refusal is not None:
+            self.cycle: Any = _Answered
+            self._send(refusal)
+            return
+        headers = dict(self.headers)
+        length = headers.get(_LENGTH, b"")
+        small = length.isdigit() and len(length) < 8 and int(length) <= MOST_BYTES
+        if small and not any(name in headers for name in _UNUSUAL):
+            self._held, self._body = (target, headers), b""
+        else:
+            self._direct.pass_by(target)
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body."""
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._body += body
+
+    def on_message_complete(self) -> None:
+        """Answer a request that was held, or hand it on."""
+        if self._held is not None:
+            answer = self._direct.answer(*self._held, self._body, self.client)
+            if answer is not None:
+                self._held, self.cycle = None, _Answered
+                self._send(on_the_wire(answer))
+                return
+            self._let_go()
+        super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Answer a request whose body is on its way, and no further ones."""
+        self._let_go()
+        super().shutdown()
+
+    def _let_go(self) -> None:
+        """Have the application answer the request that is held, if there is one."""
+        if self._held is not None:
+            self._held = None
+            super().on_headers_complete()
+            super().on_body(self._body)
+
+    def _target(self) -> Target | None:
+        """Return where the request goes, if it may be answered here."""
+        before = self.cycle
+        if (before is not None and not before.response_complete) or self.flow.write_paused:
+            return None  # answers keep the order of requests, and wait for who reads slowly
+        return self._direct.find(self.parser.get_method(), self.url)
+
+    def _send(self, answer: bytes) -> None:
+        keep = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        self.transport.write(answer if keep else closing(answer))
         if not keep:
             self.transport.close()
         self.on_response_complete()
 
-    def _refused(self) -> bytes | None:
-        """Return the answer to a request that finds no place."""
-        before = self.cycle
-        if (before is not None and not before.response_complete) or self.flow.write_paused:
-            return None  # answers keep the order of requests, and wait for who reads slowly
-        found: bytes | None = self.app.refusal(self.parser.get_method(), self.url)
-        return found
+    def on_response_complete(self) -> None:
+        """Go on with what waits, or wait for the next request."""
+        if self.pipeline or self.timeout_keep_alive_task is None:
+            super().on_response_complete()
+        else:  # its timer still runs: a new one for each request costs more
+            self.server_state.total_requests += 1
+            self.flow.resume_reading()
+        self._idle_since = self.loop.time()
 
+    def _unset_keepalive_if_required(self) -> None:
+        """Take note that something came, or that the connection is at its end."""
+        self._idle_since = None
+        if self.transport.is_closing():
+            super()._unset_keepalive_if_required()
 
-def refuse(body: bytes) -> bytes:
-    """Return an answer with status 503 as it goes over the wire."""
-    return b"%bcontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (_HEAD, JSON, len(body), body)
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if nothing came for long enough, or look again later."""
+        left_s = self.timeout_keep_alive
+        if self._idle_since is not None and self.cycle.response_complete:
+            left_s -= self.loop.time() - self._idle_since
+        if left_s <= 0:
+            super().timeout_keep_alive_handler()
+        elif not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                left_s, self.timeout_keep_alive_handler
+            )

@@ -23,7 +23,7 @@ class Refusal(Exception):
     ----------
     status : int
         Of HTTP: 400 wrong, 404 unknown, 405 method, 413 too large, 503 not now, 504 too late for
-        the client's deadline; `serve.rpc.service` has gRPC's words for them.
+        the client's deadline; `serve.rpc.infer_calls` has gRPC's words for them.
     message : str
         One line; what cannot be printed in it is escaped, and what is too long is cut.
     reason : str

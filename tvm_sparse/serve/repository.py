@@ -1,20 +1,21 @@
-"""The models that are served, by name: how they come, are replaced by newer ones, and go."""
+"""What a process serves, by name and by path, for those who answer requests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tvm_sparse.host import neighbouring_cores
 from tvm_sparse.serve.access_log import AccessLog
 from tvm_sparse.serve.config import ServeConfig
-from tvm_sparse.serve.deployment import Deployment, Route, deploy
-from tvm_sparse.serve.model_config import TENSORS, ModelConfig
+from tvm_sparse.serve.deployment import Route
+from tvm_sparse.serve.deployments import Deployments
+from tvm_sparse.serve.model_config import TENSORS
 from tvm_sparse.serve.refusal import Refusal, not_now
 from tvm_sparse.serve.served_model import ServedModel
-from tvm_sparse.serve.statistics import ServerCounts, Statistics
+from tvm_sparse.serve.statistics import ServerCounts
 from tvm_sparse.serve.streams import Streams
 
 
@@ -32,42 +33,22 @@ class Control(Protocol):
 
 
 @dataclass
-class Repository:
-    """What a process serves.
+class Repository(Deployments):
+    """What a process serves, and how it was told to.
 
     Attributes
     ----------
-    expected, expected_paths : set of str
-        Names and paths of models that are not loaded yet.
-    models : dict of str to ServedModel
-        By name.
-    routes : dict of str to Route
-        By path.
     config : ServeConfig or None
         What was to be served in the beginning.
-    faults : dict of str to str
-        Why models are not there, or are not those that their files hold now.
     control : Control or None
         Who may change what is served.
     access_log : AccessLog or None
         Where requests are written down.
-    threads, streams : int, Streams
-        Of a run at most, and where runs wait.
     """
 
-    expected: set[str] = field(default_factory=set)
-    expected_paths: set[str] = field(default_factory=set)
-    models: dict[str, ServedModel] = field(default_factory=dict)
-    routes: dict[str, Route] = field(default_factory=dict)
     config: ServeConfig | None = None
-    faults: dict[str, str] = field(default_factory=dict)
     control: Control | None = None
     access_log: AccessLog | None = None
-    threads: int = 1
-    streams: Streams = field(default_factory=lambda: Streams(1))
-    _counts: dict[str, Statistics] = field(default_factory=dict)
-    _prepared: dict[str, Deployment] = field(default_factory=dict)
-    _deployed: dict[str, Deployment] = field(default_factory=dict)
 
     def expect(self, config: ServeConfig) -> None:
         """Take note of which models will come."""
@@ -172,92 +153,7 @@ class Repository:
             return await self.control.statistics()
         return ServerCounts.merged([self.counts()])
 
-    def counts(self) -> dict[str, Statistics]:
-        """Return what happened to the requests of each name, in this process."""
-        return {name: model.statistics for name, model in self.models.items()}
-
-    def prepare(self, one: ModelConfig, where: str, directory: str = "") -> None:
-        """Load a model beside what is served, and have it answer once; takes its time.
-
-        Parameters
-        ----------
-        one : ModelConfig
-            The model.
-        where : str
-            Its place in the configuration, for messages.
-        directory : str
-            A copy of its artifact, to be loaded instead.
-
-        Raises
-        ------
-        ArtifactError, ConfigError, DependencyError, InputError
-            It cannot be served.
-        """
-        self._prepared.pop(one.name, None)
-        copied = replace(one, model=directory or one.model)
-        new = deploy(copied, where, self.threads, self.streams, self._counts)
-        self._prepared[one.name] = replace(new, config=one)
-
-    def abandon(self, names: Iterable[str], faults: Mapping[str, str]) -> None:
-        """Forget what was prepared, if something was.
-
-        Parameters
-        ----------
-        names : iterable of str
-            Of the models.
-        faults : mapping of str to str
-            Why, for the index: of those that are served as they were.
-        """
-        for name in names:
-            self._prepared.pop(name, None)
-        self.faults.update({name: why for name, why in faults.items() if name in self._deployed})
-
-    def commit(self, name: str) -> None:
-        """Have what was prepared take the requests from now on."""
-        new, old = self._prepared.pop(name), self._deployed.get(name)
-        for served in new.served:
-            before = self.models.get(served.name)
-            if before is not None:
-                served.succeed(before)
-            self.models[served.name] = served
-        if old is not None:
-            self._remove(old, {served.name for served in new.served})
-        if new.route is not None:
-            self.routes[new.config.path] = new.route
-        self._deployed[name] = new
-        self.expected.discard(name)
-        self.expected_paths.discard(new.config.path)
-        self.faults.pop(name, None)
-
-    def retire(self, name: str, reason: str) -> None:
-        """Take a model away; what waits for it is answered.
-
-        Parameters
-        ----------
-        name : str
-            Of a model that is there.
-        reason : str
-            Why, for the index; empty if it is to be forgotten.
-        """
-        self._remove(self._deployed.pop(name), set())
-        if reason:
-            self.faults[name] = reason
-
-    def _remove(self, old: Deployment, keep: set[str]) -> None:
-        """Take the names of an old model away, those excepted that a new one has."""
-        for served in old.served:
-            if served.name not in keep:
-                self.models.pop(served.name).close()
-                self._counts.pop(served.name, None)
-        if old.route is not None and self.routes.get(old.config.path) is old.route:
-            del self.routes[old.config.path]
-
     def _controlled(self) -> Control:
         if self.control is None:
             raise not_now("explicit model load / unload is not allowed")
         return self.control
-
-    def close(self) -> None:
-        """Let the threads of all models end."""
-        for model in self.models.values():
-            model.close()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tvm_sparse.dependencies import SERVING, check_dependencies
 from tvm_sparse.serve.check import check_config
 from tvm_sparse.serve.config import ServeConfig
+from tvm_sparse.text.task_tokenizer import without_threads
 
 
 def serve(config: ServeConfig, say: Callable[[str], None], path: str | None = None) -> None:
@@ -32,6 +33,7 @@ def serve(config: ServeConfig, say: Callable[[str], None], path: str | None = No
     """
     check_dependencies(SERVING)
     check_config(config)
+    without_threads()
     from tvm_sparse.serve.auto_streams import with_measured_streams
 
     config = with_measured_streams(config, say)

@@ -1,50 +1,30 @@
-"""A model with its queue: requests come from the event loop and are answered by its threads."""
+"""A model with its queue: whom it lets in, who answers them, and what became of them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
 
 from tvm_sparse.serve.access_log import note
-from tvm_sparse.serve.at_once import Brief, Busy
+from tvm_sparse.serve.ask import Ask
+from tvm_sparse.serve.at_once import Brief
 from tvm_sparse.serve.attempt import attempt
-from tvm_sparse.serve.inference import Request, check_inputs, check_outputs
-from tvm_sparse.serve.job_threads import JobThreads
 from tvm_sparse.serve.model_config import QueueConfig
 from tvm_sparse.serve.pace import Pace
-from tvm_sparse.serve.refusal import Refusal, canceled, not_now, too_late
+from tvm_sparse.serve.refusal import Refusal, not_now
+from tvm_sparse.serve.request import Request
+from tvm_sparse.serve.signature import Signature
 from tvm_sparse.serve.statistics import Statistics
 from tvm_sparse.serve.streams import Streams
-from tvm_sparse.serve.tensors import Tensor, TensorPlace
+from tvm_sparse.serve.tensors import Tensor
+from tvm_sparse.serve.thread_turns import Gone, ThreadTurns
 from tvm_sparse.serve.ticket import Ticket
 from tvm_sparse.serve.timeout import Timeout
 
-Answer = TypeVar("Answer")
-Gone = Callable[[], Awaitable[Any]]
 #: Requests of a model that are tokenised, or wait for a run, at a time. A run takes what waits.
 _THREADS = 32
-#: Whether a client leaves is of interest when its answer takes longer.
-_WATCHED_AFTER_S = 0.01
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a model takes and returns.
-
-    Attributes
-    ----------
-    platform : str
-        What makes the answers.
-    inputs, outputs : tuple of TensorPlace
-        By the names of the protocol.
-    """
-
-    platform: str
-    inputs: tuple[TensorPlace, ...]
-    outputs: tuple[TensorPlace, ...]
 
 
 class ServedModel:
@@ -57,7 +37,7 @@ class ServedModel:
     signature : Signature
         What it takes.
     answer : callable
-        Returns the outputs of a request; called in a thread of its own.
+        Returns the outputs of a request; may be called in any thread.
     streams : Streams
         Where its runs wait.
     queue : QueueConfig
@@ -86,7 +66,7 @@ class ServedModel:
         self.statistics, self.ready = statistics or Statistics(), False
         self._pace, self._brief = Pace(), Brief()
         self._answer, self._streams = answer, streams
-        self._workers = JobThreads(min(_THREADS, queue.max_size), f"tvm_sparse-{name}")
+        self._turns = ThreadTurns(name, min(_THREADS, queue.max_size), streams)
 
     def check_room(self) -> None:
         """Refuse a request that finds no place, before anything of it is read.
@@ -104,6 +84,102 @@ class ServedModel:
             self.statistics.refused(ticket, error.reason)
             raise
 
+    def ask(self, request: Request) -> Ask:
+        """Return what is to be done for a request.
+
+        Raises
+        ------
+        Refusal
+            It does not fit the model.
+        """
+        self.signature.check_inputs(self.name, request.inputs)
+        self.signature.check_outputs(self.name, request.outputs)
+        return Ask(lambda: self._answer(request), request.items, request.timeout_ms)
+
+    def is_free(self, who: Hashable) -> bool:
+        """Tell whether a request may be answered in the event loop: see `serve.at_once`.
+
+        Parameters
+        ----------
+        who : hashable
+            The connection of a small request, None of others. Counted; call it once for each.
+        """
+        alone = self._streams.askers.is_alone(who) and not self.queue.max_delay_us
+        return alone and self._streams.idle and bool(self._brief)
+
+    def answer_now(self, ask: Ask) -> Any:
+        """Return the answer to a request, in the calling thread and without waiting.
+
+        Raises
+        ------
+        Busy
+            That cannot be: it needs a thread.
+        Refusal
+            It is refused.
+        """
+        ask.ticket.at_once = True
+        with self._counted(ask):
+            answer, error = attempt(ask.ticket, ask.job)
+            self._brief.worked(ask.ticket)
+            if error is not None:
+                raise error
+        return answer
+
+    async def answer(self, ask: Ask, gone: Gone | None = None, left_s: float | None = None) -> Any:
+        """Return the answer to a request, which a thread makes when its turn has come.
+
+        Parameters
+        ----------
+        ask : Ask
+            The request; its ticket has its times then.
+        gone : callable or None
+            Returns what is awaited until the client has left; None where the calling task is
+            cancelled then.
+        left_s : float or None
+            Seconds in which the client wants an answer, None for any.
+
+        Raises
+        ------
+        Refusal
+            The queue is full, its turn comes too late, the client left, or the job refuses.
+        """
+        queue_ms = min(self.queue.timeout_ms, ask.timeout_ms or self.queue.timeout_ms)
+        timeout = Timeout(queue_ms / 1000, left_s)
+        with self._counted(ask, timeout):
+            answer = await self._turns.answer(ask, self.statistics.pending, timeout, gone)
+        self._brief.worked(ask.ticket)
+        return answer
+
+    @contextlib.contextmanager
+    def _counted(self, ask: Ask, timeout: Timeout | None = None) -> Iterator[None]:
+        """Let a request in, and count what becomes of it.
+
+        Raises
+        ------
+        Refusal
+            There is no place for it, or no hope of an answer in time.
+        """
+        note(model=self.name, ticket=ask.ticket)
+        statistics = self.statistics
+        before = statistics.pending
+        try:
+            self._check_room()
+            if timeout is not None:
+                self._pace.check(self.name, timeout, before)
+            statistics.pending += 1
+            try:
+                yield
+            finally:
+                statistics.pending -= 1
+        except Refusal as error:
+            statistics.refused(ask.ticket, error.reason)
+            raise
+        except asyncio.CancelledError:
+            statistics.refused(ask.ticket, "CANCELED")
+            raise
+        self._pace.answered(ask.ticket, before)
+        statistics.answered(ask.ticket, ask.items)
+
     def _check_room(self) -> None:
         if not self.ready:
             raise not_now(f"model '{self.name}' is not ready yet")
@@ -111,167 +187,11 @@ class ServedModel:
         if self.statistics.pending >= most:
             raise not_now(f"model '{self.name}': exceeds maximum queue size {most}")
 
-    def check(self, request: Request) -> None:
-        """Refuse a request that does not fit the model.
-
-        Raises
-        ------
-        Refusal
-            Saying why.
-        """
-        check_inputs(self.name, self.signature.inputs, request.inputs)
-        check_outputs(self.name, self.signature.outputs, request.outputs)
-
-    async def infer(
-        self,
-        request: Request,
-        gone: Gone | None = None,
-        left_s: float | None = None,
-        who: Hashable = None,
-    ) -> dict[str, Tensor]:
-        """Return the outputs of a request that was checked.
-
-        Parameters
-        ----------
-        request : Request
-            What is asked.
-        gone : callable or None
-            Returns what is awaited until the client has left; None where the calling task is
-            cancelled then.
-        left_s : float or None
-            Seconds in which the client wants an answer, None for any.
-        who : hashable
-            The connection of a small request, None of others; see `serve.at_once`.
-
-        Raises
-        ------
-        Refusal
-            It is refused.
-        """
-        timeout_ms = self.queue.timeout_ms
-        given = request.parameters.get("timeout")  # microseconds, as Triton has it
-        if type(given) is int and given > 0:
-            timeout_ms = min(timeout_ms, max(1, given // 1000))
-        items = max((t.shape[0] for t in request.inputs.values() if t.shape), default=1)
-        return await self.work(
-            lambda: self._answer(request), gone, timeout_ms, items, left_s, who=who
-        )
-
-    async def work(
-        self,
-        job: Callable[[], Answer],
-        gone: Gone | None = None,
-        timeout_ms: int | None = None,
-        items: int = 1,
-        left_s: float | None = None,
-        ticket: Ticket | None = None,
-        who: Hashable = None,
-    ) -> Answer:
-        """Return what a job returns that asks the model, when its turn has come.
-
-        Of the ticket, if one is given, the times are known then.
-
-        Raises
-        ------
-        Refusal
-            The queue is full, its turn comes too late, the client left, or the job refuses.
-        """
-        timeout = Timeout((timeout_ms or self.queue.timeout_ms) / 1000, left_s)
-        ticket, statistics = ticket or Ticket(), self.statistics
-        note(model=self.name, ticket=ticket)
-        try:
-            self._check_room()
-            pending = statistics.pending
-            if left_s is not None and not self._pace.suffices(left_s, pending):
-                raise too_late(f"model '{self.name}': no answer is likely within {left_s:.3g} s")
-            if not self._pace.reaches(timeout.queue_s, pending):
-                raise not_now(
-                    f"model '{self.name}': no turn is likely within {timeout.queue_s * 1000:.0f} ms"
-                )
-            statistics.pending += 1
-            try:
-                answer = await self._turn(ticket, job, gone, timeout, who)
-            finally:
-                statistics.pending -= 1
-        except Refusal as error:
-            statistics.refused(ticket, error.reason)
-            raise
-        except asyncio.CancelledError:
-            statistics.refused(ticket, "CANCELED")
-            raise
-        self._pace.answered(ticket, pending)
-        statistics.answered(ticket, items)
-        return answer
-
-    async def _turn(
-        self,
-        ticket: Ticket,
-        job: Callable[[], Answer],
-        gone: Gone | None,
-        timeout: Timeout,
-        who: Hashable,
-    ) -> Answer:
-        alone = self._streams.askers.is_alone(who) and not self.queue.max_delay_us
-        ticket.at_once = alone and bool(self._brief) and self._streams.idle
-        if ticket.at_once:
-            try:
-                answer, error = attempt(ticket, job)
-            except Busy:
-                ticket.at_once = ticket.started = False
-                ticket.run_ns = 0
-            else:
-                self._brief.worked(ticket)
-                if error is not None:
-                    raise error
-                return cast(Answer, answer)
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Answer] = loop.create_future()
-
-        def finish(answer: Any, error: Refusal | None) -> None:
-            self._brief.worked(ticket)
-            if not done.done():
-                done.set_exception(error) if error else done.set_result(answer)
-
-        def drop(error: Refusal) -> None:
-            if not done.done() and self._streams.drop(ticket, error):
-                done.set_exception(error)
-
-        async def watch(gone: Gone) -> None:
-            await gone()
-            drop(canceled("the client has left"))
-
-        def run() -> None:
-            answer, error = attempt(ticket, job)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(finish, answer, error)
-
-        timer = loop.call_later(timeout.seconds, lambda: drop(timeout.refusal(self.name)))
-        watchers: list[asyncio.Task[None]] = []
-
-        def begin_to_watch() -> None:
-            if gone:
-                watchers.append(loop.create_task(watch(gone)))
-
-        # Most are answered before: a task takes longer than a timer.
-        soon = loop.call_later(_WATCHED_AFTER_S, begin_to_watch)
-        try:
-            self._workers.submit(run, self.statistics.pending)
-            return await done
-        except asyncio.CancelledError:  # and what was awaited is cancelled already
-            self._streams.drop(ticket, canceled("the client has left"))
-            raise
-        finally:
-            timer.cancel()
-            soon.cancel()
-            for watcher in watchers:
-                watcher.cancel()
-
     def succeed(self, before: ServedModel) -> None:
         """Take the threads of who had the name before; it answers what it has been asked."""
-        before._workers.most = self._workers.most
-        self._workers = before._workers
+        self._turns.succeed(before._turns)
 
     def close(self) -> None:
         """Refuse what comes from now on, and let the threads end."""
         self.ready = False
-        self._workers.close()
+        self._turns.close()

@@ -96,13 +96,13 @@ class Supervisor:
         for index in range(self._config.workers):
             self._sockets[index] = listen(self._config.http, shared=True)
         self._sites = [self._start(index) for index in range(self._config.workers)]
-        self._control.sites += self._sites
+        self._control.fleet.sites += self._sites
         await asyncio.gather(*(self._begin(*one) for one in enumerate(self._sites)))
         await asyncio.gather(*(site.ask("listen") for site in self._sites))
         await self._control.start()
         if any(site.talk.done() for site in self._sites):
             raise BuildError("a process that answers ended before its models had answered")
-        self._say(f"ready: {', '.join(self._control.served)}")
+        self._say(f"ready: {', '.join(self._control.fleet.served)}")
         self._spare.keep(self._sockets.values())
         jobs = [self._keep(index, site) for index, site in enumerate(self._sites)]
         if self._config.control.watch:
@@ -130,7 +130,7 @@ class Supervisor:
             await site.talk
             status = await asyncio.to_thread(site.process.wait)
             site.close()
-            self._control.leave(site)
+            self._control.fleet.leave(site)
             how = f"signal {-status}" if status < 0 else f"status {status}"
             self._say(f"worker {index}: process {site.process.pid} ended with {how}")
             deaths = 1 if time.monotonic() - born > _YOUNG_S else deaths + 1

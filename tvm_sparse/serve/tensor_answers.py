@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.runtime.inputs import DEFAULTS
-from tvm_sparse.serve.inference import Request
 from tvm_sparse.serve.queued_model import QueuedModel
-from tvm_sparse.serve.served_model import Signature
+from tvm_sparse.serve.request import Request
+from tvm_sparse.serve.signature import Signature
 from tvm_sparse.serve.tensors import DATATYPES, Tensor, TensorPlace, of_numbers
 
 PLATFORM = "tvm_sparse"

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from tvm_sparse.serve.inference import Request
 from tvm_sparse.serve.options import call
 from tvm_sparse.serve.refusal import wrong
-from tvm_sparse.serve.served_model import Signature
+from tvm_sparse.serve.request import Request
+from tvm_sparse.serve.signature import Signature
 from tvm_sparse.serve.tensors import BYTES, Tensor, TensorPlace, of_numbers, of_texts
 from tvm_sparse.text.pipelines import Pipeline
 

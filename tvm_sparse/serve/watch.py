@@ -74,9 +74,11 @@ class Watch:
             self._say(f"not reloaded, what was served still is: {error}")
 
     async def _look_at_artifacts(self) -> None:
-        for name, one in list(self._control.served.items()):
+        for name, one in list(self._control.fleet.served.items()):
             now = await asyncio.to_thread(look_at, one.model)
-            if now == self._control.looks.get(one.model) or not self._has_settled(one.model, now):
+            if now == self._control.fleet.looks.get(one.model) or not self._has_settled(
+                one.model, now
+            ):
                 continue
             try:
                 await self._control.renew(name)

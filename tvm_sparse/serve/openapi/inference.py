@@ -6,10 +6,9 @@ from typing import Any
 
 import msgspec
 
-from tvm_sparse.serve.inference import WIDER
 from tvm_sparse.serve.openapi.parts import TEXT, WHOLE, Schema, array, either, record
 from tvm_sparse.serve.options import option_types
-from tvm_sparse.serve.served_model import Signature
+from tvm_sparse.serve.signature import WIDER, Signature
 from tvm_sparse.serve.tensors import BYTES, DTYPES, TensorPlace
 from tvm_sparse.serve.text_answers import NOT_OPTIONS
 from tvm_sparse.text.pipelines import TEXT_TASKS

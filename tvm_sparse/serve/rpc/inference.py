@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from tvm_sparse.serve.inference import Request, check_input
+from tvm_sparse.serve.inference import check_input
 from tvm_sparse.serve.refusal import wrong
+from tvm_sparse.serve.request import Request
 from tvm_sparse.serve.rpc.protocol import CHOICE, message
-from tvm_sparse.serve.tensors import (
-    BYTES,
-    Tensor,
+from tvm_sparse.serve.tensor_forms import (
     check_shape,
     from_binary,
     from_elements,
     from_numbers,
     to_binary,
 )
+from tvm_sparse.serve.tensors import BYTES, Tensor
 
 #: Where typed contents of a datatype stand; those of FP16 come in binary only.
 _CONTENTS = {
