@@ -16,8 +16,9 @@ from typing import Any
 _PLAIN = re.compile(r"[\t\n\r -~]*").fullmatch
 #: Words and marks, as BERT's first split has them.
 _WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]").findall
-#: Words that are kept: more than any vocabulary has.
-_MOST_WORDS = 1 << 17
+#: Words that are kept: more than any vocabulary has; and their characters, so that nobody's texts
+#: fill the memory.
+_MOST_WORDS, _LONGEST_WORD = 1 << 17, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ class KnownWords:
         return Words([*self._before, *ids, *self._behind], type_ids, cut)
 
     def _learn(self, words: list[str]) -> dict[str, list[int]] | None:
-        """Ask for the tokens of some words; return those of many, None if one has none."""
+        """Ask for the tokens of some words; return those of many, None if the library must."""
+        if max(map(len, words)) > _LONGEST_WORD:
+            return None
         known = self._known if len(self._known) < _MOST_WORDS else {}
         try:
             for word in words:
