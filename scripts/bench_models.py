@@ -7,8 +7,8 @@
 
 The first imports, compiles and exports, which may run beside anything; the second measures what is
 prepared and has no record, and begins nothing after `--within`; the third writes the page. All of
-them go on where they ended. A family that cannot be prepared is a row that says why; another
-environment, with a newer transformers, may prepare it.
+them go on where they ended. What cannot be prepared is a row that says why; an environment
+with another transformers may prepare it, into the same directories.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from tvm_sparse.words import counted
 _SPARSITY = SparsitySpec(sparsity=0.95, block_shape=(4, 1))
 _ENGINE = ENGINES["onnxruntime"]
 #: In the directory of a prepared model.
-_FACTS, _OUTPUTS, _CHECKPOINT = "facts.json", "outputs.npz", "checkpoint"
+_BUILDS, _OUTPUTS, _CHECKPOINT = "builds.json", "outputs.npz", "checkpoint"
 #: Of a checkpoint, once the graph that ONNX Runtime opens is made of them.
 _NEEDLESS = ("model.safetensors", "model.onnx")
 _PAGE = """\
@@ -74,19 +74,29 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a prepared model.
+    """What is known of a model without measuring, kept beside its records.
 
-    `covered` is the share of FLOPs on token tiles, `taken` its input in words, `builds` the
-    directories of both builds.
+    Attributes
+    ----------
+    family, example : str
+        As the table calls them.
+    importer, taken : str
+        The framework that it came through, and its input in words.
+    covered : float
+        Share of the FLOPs of products that runs on token tiles.
+    sparsity : float
+        Share of zero blocks in the layers of the sparse build that run sparse.
+    refused : str
+        Why it could not be prepared; then nothing else is known.
     """
 
     family: str
     example: str
-    importer: str
-    taken: str
-    covered: float
-    sparsity: float
-    builds: dict[str, str]
+    importer: str = ""
+    taken: str = ""
+    covered: float = 0.0
+    sparsity: float = 0.0
+    refused: str = ""
 
 
 @click.command(help=__doc__)
@@ -124,26 +134,24 @@ def main(
     bench = BenchSpec(time_s=time_s, iterations=iterations)
     for family in (only or FAMILIES) if work is not None else ():
         assert work is not None
-        stem = _stem(family)
-        refused, place = records / f"{stem}.refused.json", work / stem
-        if prepare and not (place / _FACTS).exists():
+        stem, place = _stem(family), work / _stem(family)
+        facts, builds = records / f"{stem}.facts.json", place / _BUILDS
+        if prepare and not builds.exists():
             try:
                 spec = ModelSpec(_model(family, place), num_layers=layers, **shape)
-                write_json(place / _FACTS, _prepare(family, spec, place, max(counts), cache_dir))
+                known = _prepare(family, spec, place, max(counts), cache_dir)
             except TvmSparseError as error:
-                write_json(refused, {"family": family, "reason": str(error)})
-                click.echo(f"{family}: {error}")
-                continue
-            refused.unlink(missing_ok=True)
-            click.echo(f"{family}: prepared")
-        for count in () if prepare or not (place / _FACTS).exists() else counts:
+                known = Facts(family, _example(family), refused=str(error))
+            write_json(facts, known)
+            click.echo(f"{family}: {known.refused or 'prepared'}")
+        for count in () if prepare or not builds.exists() else counts:
             is_late = within is not None and time.monotonic() - start > within
             out = records / f"{stem}-{count}.json"
             if not out.exists() and not is_late:
-                _measure(place, count, bench, out)
+                _measure(place, _read_facts(facts), count, bench, out)
     if page is not None:
         rows = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS)), *_rows(records)]
-        page.write_text(_PAGE + "\n".join(rows) + "\n", encoding="utf-8")
+        page.write_text(_PAGE + _machines(records) + "\n".join(rows) + "\n", encoding="utf-8")
         click.echo(f"wrote {page}")
 
 
@@ -183,6 +191,7 @@ def _prepare(
     np.savez(place / _OUTPUTS, **outputs)  # type: ignore[arg-type]
     for name in _NEEDLESS:
         (checkpoint / name).unlink(missing_ok=True)
+    write_json(place / _BUILDS, {name: str(directory) for name, directory in builds.items()})
     config = model.facts.config
     return Facts(
         family,
@@ -191,7 +200,6 @@ def _prepare(
         input_words(config, spec.batch, spec.seq_len),
         _covered(model),
         load_metadata(builds["sparse"]).block_sparsity,
-        {name: str(directory) for name, directory in builds.items()},
     )
 
 
@@ -201,9 +209,13 @@ def _covered(model: Model) -> float:
     return 1 - product_flops(tiled) / model.flops
 
 
-def _measure(place: Path, threads: int, bench: BenchSpec, out: Path) -> None:
-    facts = Facts(**json.loads((place / _FACTS).read_text(encoding="utf-8")))
-    inputs, directories = read_inputs(place / _CHECKPOINT), facts.builds
+def _read_facts(path: Path) -> Facts:
+    return Facts(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def _measure(place: Path, facts: Facts, threads: int, bench: BenchSpec, out: Path) -> None:
+    directories = json.loads((place / _BUILDS).read_text(encoding="utf-8"))
+    inputs = read_inputs(place / _CHECKPOINT)
     with np.load(place / _OUTPUTS, allow_pickle=False) as arrays:
         outputs = {name: arrays[name] for name in arrays.files}
     known = (inputs, outputs, OWN_REFERENCE)
@@ -214,11 +226,10 @@ def _measure(place: Path, threads: int, bench: BenchSpec, out: Path) -> None:
     ]
     results = compare(contenders, threads, bench, silent)
     metadata = load_metadata(Path(directories["sparse"]))
-    told = {name: value for name, value in asdict(facts).items() if name != "builds"}
     record = PeersRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         subject=facts.example,
-        spec={"facts": told, "bench": asdict(bench), "threads": [threads]},
+        spec={"facts": asdict(facts), "bench": asdict(bench), "threads": [threads]},
         weights=replace(metadata.weights, source=""),
         results=tuple(results),
         environment=detect_environment(threads),
@@ -231,39 +242,39 @@ def _measure(place: Path, threads: int, bench: BenchSpec, out: Path) -> None:
 
 
 def _rows(records: Path) -> list[str]:
+    known = {path.name.removesuffix(".facts.json"): path for path in records.glob("*.facts.json")}
+    stems = {_stem(family): family for family in FAMILIES}
     rows = []
-    for family in dict.fromkeys([*FAMILIES, *_others(records)]):
-        found = sorted(records.glob(f"{_stem(family)}-[0-9]*.json"))
-        refused = records / f"{_stem(family)}.refused.json"
-        rows += [_row(load_peers_record(path)) for path in found]
-        if not found:
-            reason = "not measured"
-            if refused.exists():
-                reason = json.loads(refused.read_text(encoding="utf-8"))["reason"]
-            cells = [family, _example(family), reason.replace("|", "/")]
-            rows.append(_line([*cells, *[""] * (len(_COLUMNS) - len(cells))]))
+    for stem in [*stems, *sorted(known.keys() - stems.keys())]:
+        family = stems.get(stem, stem)
+        facts = _read_facts(known[stem]) if stem in known else Facts(family, _example(family))
+        measured = sorted(records.glob(f"{stem}-[0-9]*.json"))
+        rows += [_row(facts, load_peers_record(path)) for path in measured] or [_row(facts)]
     return rows
 
 
-def _others(records: Path) -> list[str]:
-    """Return what was measured and is no family of the table."""
-    known = {_stem(family) for family in FAMILIES}
-    stems = {path.name.split(".")[0].rpartition("-") for path in records.glob("*-[0-9]*.json")}
-    refused = {path.name.removesuffix(".refused.json") for path in records.glob("*.refused.json")}
-    return sorted(({stem for stem, _, _ in stems} | refused) - known)
+def _row(facts: Facts, record: PeersRecord | None = None) -> str:
+    cells = [facts.family, facts.example]
+    if facts.importer:
+        cells += [facts.importer, facts.taken, f"{facts.covered:.0%}"]
+    if record is not None:
+        dense, sparse, other = record.results
+        cells += [str(record.spec["threads"][0]), _median(dense), _median(sparse)]
+        cells += [_ratio(dense, sparse), _median(other)]
+        cells += [_ratio(other, dense), _ratio(other, sparse)]
+    else:
+        cells.append(facts.refused.replace("|", "/") or "not measured")
+    return _line([*cells, *[""] * (len(_COLUMNS) - len(cells))])
 
 
-def _row(record: PeersRecord) -> str:
-    dense, sparse, other = record.results
-    facts = record.spec["facts"]
-    return _line(
-        [
-            *(facts["family"], facts["example"], facts["importer"], facts["taken"]),
-            *(f"{facts['covered']:.0%}", str(record.spec["threads"][0])),
-            *(_median(dense), _median(sparse), _ratio(dense, sparse)),
-            *(_median(other), _ratio(other, dense), _ratio(other, sparse)),
-        ]
-    )
+def _machines(records: Path) -> str:
+    """Say where records were measured, and with what beside our builds."""
+    told = []
+    for path in sorted(records.glob("*-[0-9]*.json")):
+        record = load_peers_record(path)
+        place, version = record.environment, record.results[-1].version
+        told.append(f"{place.cpu_model}, {place.isa}, {_ENGINE.label} {version}")
+    return "".join(f"Measured on {one}.\n\n" for one in dict.fromkeys(told))
 
 
 def _line(cells: Sequence[str]) -> str:
