@@ -204,7 +204,8 @@ def _model_of(
     source = metadata.weights.source
     if name is not None:
         spec = spec.with_(model=name)
-    elif metadata.weights.trained and os.path.isdir(source):
+    # A file is a model of its own, whatever directory it lies in.
+    elif metadata.weights.trained and os.path.isdir(source) and not os.path.isfile(spec.model):
         spec = spec.with_(model=source)
     model = load_model(spec, cache_dir=cache_dir, progress=lambda line: progress(line, 0.0))
     if model.facts.weights.fingerprint != metadata.weights.fingerprint:
