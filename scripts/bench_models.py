@@ -135,16 +135,18 @@ def main(
     for family in (only or FAMILIES) if work is not None else ():
         assert work is not None
         stem, place = _stem(family), work / _stem(family)
-        facts, builds = records / f"{stem}.facts.json", place / _BUILDS
-        if prepare and not builds.exists():
+        facts, is_prepared = records / f"{stem}.facts.json", (place / _BUILDS).exists()
+        if prepare and not is_prepared:
             try:
                 spec = ModelSpec(_model(family, place), num_layers=layers, **shape)
-                known = _prepare(family, spec, place, max(counts), cache_dir)
+                known, builds = _prepare(family, spec, place, max(counts), cache_dir)
             except TvmSparseError as error:
-                known = Facts(family, _example(family), refused=str(error))
+                known, builds = Facts(family, _example(family), refused=str(error)), {}
             write_json(facts, known)
+            if builds:
+                write_json(place / _BUILDS, builds)
             click.echo(f"{family}: {known.refused or 'prepared'}")
-        for count in () if prepare or not builds.exists() else counts:
+        for count in () if prepare or not is_prepared else counts:
             is_late = within is not None and time.monotonic() - start > within
             out = records / f"{stem}-{count}.json"
             if not out.exists() and not is_late:
@@ -178,8 +180,11 @@ def _model(family: str, place: Path) -> str:
 
 def _prepare(
     family: str, spec: ModelSpec, place: Path, threads: int, cache_dir: str | None
-) -> Facts:
-    """Import and compile a model, and write what ONNX Runtime opens and all have to compute."""
+) -> tuple[Facts, dict[str, str]]:
+    """Import and compile a model, and write what ONNX Runtime opens and all have to compute.
+
+    Returns what is known of it, and the directories of its builds.
+    """
     model = load_model(spec, cache_dir=cache_dir, progress=silent)
     pruned = sparsify(model, _SPARSITY)
     builds = compile(pruned, CompileSpec(threads=threads), progress=silent).directories
@@ -191,9 +196,8 @@ def _prepare(
     np.savez(place / _OUTPUTS, **outputs)  # type: ignore[arg-type]
     for name in _NEEDLESS:
         (checkpoint / name).unlink(missing_ok=True)
-    write_json(place / _BUILDS, {name: str(directory) for name, directory in builds.items()})
     config = model.facts.config
-    return Facts(
+    facts = Facts(
         family,
         _example(family),
         model.reference.framework,
@@ -201,6 +205,7 @@ def _prepare(
         _covered(model),
         load_metadata(builds["sparse"]).block_sparsity,
     )
+    return facts, {name: str(directory) for name, directory in builds.items()}
 
 
 def _covered(model: Model) -> float:
@@ -248,9 +253,15 @@ def _rows(records: Path) -> list[str]:
     for stem in [*stems, *sorted(known.keys() - stems.keys())]:
         family = stems.get(stem, stem)
         facts = _read_facts(known[stem]) if stem in known else Facts(family, _example(family))
-        measured = sorted(records.glob(f"{stem}-[0-9]*.json"))
-        rows += [_row(facts, load_peers_record(path)) for path in measured] or [_row(facts)]
+        measured = _records(records, stem)
+        rows += [_row(facts, record) for record in measured] or [_row(facts)]
     return rows
+
+
+def _records(directory: Path, stem: str) -> list[PeersRecord]:
+    """Return the records of models, whose files end in numbers of threads."""
+    paths = sorted(directory.glob(f"{stem}-*.json"))
+    return [load_peers_record(p) for p in paths if p.stem.rpartition("-")[2].isdigit()]
 
 
 def _row(facts: Facts, record: PeersRecord | None = None) -> str:
@@ -270,8 +281,7 @@ def _row(facts: Facts, record: PeersRecord | None = None) -> str:
 def _machines(records: Path) -> str:
     """Say where records were measured, and with what beside our builds."""
     told = []
-    for path in sorted(records.glob("*-[0-9]*.json")):
-        record = load_peers_record(path)
+    for record in _records(records, "*"):
         place, version = record.environment, record.results[-1].version
         told.append(f"{place.cpu_model}, {place.isa}, {_ENGINE.label} {version}")
     return "".join(f"Measured on {one}.\n\n" for one in dict.fromkeys(told))
