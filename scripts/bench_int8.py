@@ -20,8 +20,12 @@ import numpy as np
 import tvm
 
 from tvm_sparse.formats.bsr import SparseFormat
-from tvm_sparse.formats.int8_bsr import Int8SparseFormat
-from tvm_sparse.formats.int8_panels import FastInt8DenseFormat, Int8DenseFormat
+from tvm_sparse.formats.int8_bsr import FastInt8SparseFormat, Int8SparseFormat
+from tvm_sparse.formats.int8_panels import (
+    FastInt8DenseFormat,
+    Int8DenseFormat,
+    WideInt8DenseFormat,
+)
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.quantized import TOKEN_WORDS, WORD
 from tvm_sparse.formats.token_layout import choose_layout
@@ -67,12 +71,14 @@ def cases(shares: list[float]) -> Iterator[Case]:
     yield Case("float32", DenseFormat, "float32")
     yield Case("int8", Int8DenseFormat, "float32")
     yield Case("int8-fast", FastInt8DenseFormat, "float32")
+    yield Case("int16", WideInt8DenseFormat, "float32")
     for share in shares:
         rival = f"{share:.0%} 4x1 float32"
         yield Case(rival, SparseFormat, rival, (4, 1), share)
-        for blocks in ((4, 4), (1, 4)):
+        for blocks in ((4, 4), (1, 4), (4, 1)):
             label = f"{share:.0%} {blocks[0]}x{blocks[1]} int8"
             yield Case(label, Int8SparseFormat, rival, blocks, share)
+            yield Case(f"{label}-fast", FastInt8SparseFormat, rival, blocks, share)
 
 
 def make_product(case: Case, shape: tuple[int, int], tokens: int, target: CpuTarget) -> Kernel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tvm_sparse
+from tvm_sparse.formats.builds import build_of
 from tvm_sparse.runtime.loaded_model import LoadedModel
 
 #: Sparsity of the layers: enough for several panels and chunks of the smaller one.
@@ -26,21 +27,23 @@ OPEN_SHAPES = ((1, 1), (1, 40), (2, 33), (3, 128))
 class Case:
     """One build: `width` hidden units, and the block of its sparse weights, None for dense.
 
-    `seq_len` 0 stands for any batch and length up to the largest of `OPEN_SHAPES`.
+    `seq_len` 0 stands for any batch and length up to the largest of `OPEN_SHAPES`; `scheme` is what
+    its products are rounded to, if they are.
     """
 
     width: int
     seq_len: int
     block_shape: tuple[int, int] | None
+    scheme: str = ""
 
     @property
     def name(self) -> str:
         """Its name as a directory."""
         block = "dense" if self.block_shape is None else "{}x{}".format(*self.block_shape)
-        return f"{self.width}-{self.seq_len or 'any'}-{block}"
+        return "-".join(filter(None, (f"{self.width}-{self.seq_len or 'any'}", block, self.scheme)))
 
 
-def parse_cases(width: str, seq_len: str, block: str) -> list[Case]:
+def parse_cases(width: str, seq_len: str, block: str, schemes: Sequence[str] = ("",)) -> list[Case]:
     """Return all combinations of what the options list.
 
     Raises
@@ -54,7 +57,11 @@ def parse_cases(width: str, seq_len: str, block: str) -> list[Case]:
             rows, columns = shape.split("x")
             shapes.append((int(rows), int(columns)))
         extents = itertools.product(map(int, width.split(",")), map(int, seq_len.split(",")))
-        return [Case(*extent, shape) for extent in extents for shape in shapes]
+        return [
+            Case(*extent, *form)
+            for extent in extents
+            for form in itertools.product(shapes, schemes)
+        ]
     except ValueError as error:
         raise click.UsageError(f"{error}: lists such as 384,768 and 1x1,4x1 are needed") from None
 
@@ -100,9 +107,8 @@ def place_case(case: Case, folder: Path, isa: str, baseline: str) -> Path:
         shape = {"batch": batch, "seq_len": seq_len, "is_open": True}
     config = str(write_config(folder, case.width))
     model = tvm_sparse.load_model(config, weights="random", cache_dir=folder / "cache", **shape)
-    build = "dense"
+    build = build_of(case.block_shape is not None, case.scheme).name
     if case.block_shape is not None:
-        build = "sparse"
         model = tvm_sparse.sparsify(
             model, sparsity=SPARSITY, block_shape=case.block_shape, sparsity_threshold=0.5
         )
@@ -110,6 +116,7 @@ def place_case(case: Case, folder: Path, isa: str, baseline: str) -> Path:
     tvm_sparse.export(tvm_sparse.compile(model, builds=(build,), target=isa, threads=2), directory)
     here = tvm_sparse.compile(model, builds=(build,), target=baseline, threads=2)
     loaded = tvm_sparse.load(here.directories[build])
+    (directory / "tolerance").write_text("1e-2" if case.scheme else "1e-4")
     if case.seq_len:
         write_run(directory, loaded, model.reference.inputs)
         return directory

@@ -123,7 +123,7 @@ inline void WriteOutput(const TensorSpec& spec, const ffi::Tensor& tensor,
 
 // Print how far an output is from what was expected; whether that is near enough.
 inline bool CheckOutput(const TensorSpec& spec, const ffi::Tensor& tensor,
-                        const std::string& folder) {
+                        const std::string& folder, float tolerance = kTolerance) {
   const std::string path = folder + "/" + spec.name + ".bin";
   const std::string content = ReadFile(path);
   const size_t size = ffi::GetDataSize(tensor);
@@ -144,7 +144,7 @@ inline bool CheckOutput(const TensorSpec& spec, const ffi::Tensor& tensor,
     std::memcpy(&expected, content.data() + i * sizeof(float), sizeof(float));
     const float difference = std::fabs(values[i] - expected);
     // Written so that NaN is not near.
-    near = near && difference <= kTolerance + kTolerance * std::fabs(expected);
+    near = near && difference <= tolerance + tolerance * std::fabs(expected);
     largest = std::max(largest, difference);
   }
   std::cout << spec.name << ": differs by at most " << largest

@@ -69,11 +69,12 @@ def test_it_says_what_cpu_it_needs(cache, model):
             check_cpu(metadata, frozenset(level.required_features))
 
 
-def test_blocks_of_whole_words_run_as_integers_and_others_as_they_are(cache, model):
+def test_blocks_run_as_integers_where_rows_share_them(cache, model):
     mod, params, inputs, _ = model
     for block_shape, dtype, reason in (
         ((4, 4), "int8", ""),
-        ((4, 1), "float32", "blocks of 4x1: bs-c is no multiple of 4"),
+        ((4, 1), "int8", ""),
+        ((1, 1), "float32", "blocks of 1x1: bs-c is no multiple of 4"),
     ):
         pruned = prune(params, block_shape)
         spec = SparsitySpec(block_shape=block_shape, sparsity_threshold=0.5)

@@ -37,14 +37,14 @@ echo 'CASE 8-16-dense ok: y: differs by at most 0' >> serial
 sleep 1.5; printf 'CASE 8-16-4x1 FAI' >> serial; sleep 1.5; echo 'LED: no' >> serial
 echo 'CASES DONE' >> serial; echo end >> serial; exec sleep 60"""
     start = time.monotonic()
-    lines = list(script.emulate(fake_bochs(tmp_path, body), tmp_path, tmp_path, 30))
+    lines = list(script.emulate(fake_bochs(tmp_path, body), tmp_path, "cpu", tmp_path, 30))
     assert lines == ["CASE 8-16-dense ok: y: differs by at most 0", "CASE 8-16-4x1 FAILED: no"]
     assert time.monotonic() - start < 30
 
 
 def test_an_emulator_that_stops_early_ends_it(script: ModuleType, tmp_path: Path) -> None:
     program = fake_bochs(tmp_path, "echo 'CASE a ok: ' > serial; echo noise >> serial; exit 1")
-    assert list(script.emulate(program, tmp_path, tmp_path, 30)) == ["CASE a ok: "]
+    assert list(script.emulate(program, tmp_path, "cpu", tmp_path, 30)) == ["CASE a ok: "]
 
 
 def test_a_missing_emulator_is_one_line() -> None:

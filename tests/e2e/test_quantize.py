@@ -103,15 +103,15 @@ def test_integers_of_a_checkpoint_are_run_as_they_are_or_it_is_said(root, model)
     loaded = load_model(directory, cache_dir=root / "cache", **SHAPE)
     found = quantize(loaded, target=TARGET).quantization
     inner = "bert/encoder/layer_._0/intermediate/dense/kernel"
-    assert list(found.kept) == [inner]
-    assert "64 of 64 rows are too fine for sums of 16 bits" in found.kept[inner]
+    assert list(found.wide) == [inner]
+    assert "in 16 bits: 64 of 64 rows have no room" in found.wide[inner]
     assert set(found.notes.values()) == {"its integers are as stored"}
     anew = quantize(loaded, target=TARGET, rescale=True).quantization
-    assert not anew.kept
+    assert not anew.wide
     assert anew.notes[inner] == "64 of 64 rows are rounded anew"
     with pytest.raises(ConfigError, match="comes quantised"):
         quantize(loaded, calibration="built-in")
     error, decisions = error_of(replace(loaded, quantization=found))
     assert error < 0.05
-    reasons = {d.weight: d.dtype_reason for d in decisions}
-    assert reasons[inner] == found.kept[inner]
+    told = {d.weight: (d.dtype, d.dtype_reason) for d in decisions}
+    assert told[inner] == ("int16", found.wide[inner])

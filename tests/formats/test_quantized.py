@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,13 +12,19 @@ from hypothesis.extra import numpy as arrays
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.int8_bsr import Int8SparseFormat
-from tvm_sparse.formats.int8_panels import FastInt8DenseFormat, Int8DenseFormat
+from tvm_sparse.formats.int8_panels import (
+    FastInt8DenseFormat,
+    Int8DenseFormat,
+    WideInt8DenseFormat,
+)
+from tvm_sparse.formats.quads import form_quads
 from tvm_sparse.formats.quantized import (
     EXACT,
     FAST,
     GRADES,
     MOST_WEIGHT,
     VNNI,
+    WIDE,
     as_words,
     grade_of,
     overflowing,
@@ -104,7 +112,34 @@ def test_rows_in_pieces_are_rounded_as_whole_ones():
 
 
 def test_words_hold_four_values_from_the_lowest_byte_on():
-    assert as_words(np.array([[1, -1, 0, 2]], np.int8)).tolist() == [0x0200FF01]
+    values = np.array([[1, -1, 0, 2]], np.int8)
+    assert as_words(values).tolist() == [0x0200FF01]
+    wide = as_words(values, WIDE).view("<i2")
+    assert wide.tolist() == [1, 0, -1, 2]
+
+
+_BLOCKS = arrays.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(1, 6).map(lambda n: 4 * n)),
+    elements=st.sampled_from([0.0, 0.0, 1.0, -2.0]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_BLOCKS, st.sampled_from([1, 2]), st.integers(1, 3))
+def test_quads_hold_every_column_once(weight, width, panels):
+    rows, bs_r, depth = weight.shape
+    bsr = to_bsr(weight.reshape(rows * bs_r, depth), (bs_r, width))
+    starts = (np.arange(panels) * (depth // 4) + panels - 1) // panels
+    data, words, indptr = form_quads(bsr.data, bsr.indices, bsr.indptr, starts)
+    found, panel_of = np.zeros_like(weight), np.searchsorted(starts, words, side="right") - 1
+    for row, (first, stop) in enumerate(itertools.pairwise(indptr)):
+        for quad in range(first, stop):
+            found[row][:, words[quad] * 4 + np.arange(4)] += data[quad]
+        # Panel by panel, and none in two of them.
+        assert (np.diff(panel_of[first:stop, 0]) >= 0).all()
+    assert (panel_of == panel_of[:, :1]).all()
+    np.testing.assert_array_equal(found, weight)
 
 
 @pytest.mark.parametrize(
@@ -125,14 +160,19 @@ def test_aarch64_is_told_what_to_do():
         grade_of(resolve_target("aarch64"))
 
 
-@pytest.mark.parametrize("kind", [Int8DenseFormat, FastInt8DenseFormat])
-def test_dense_weights_weigh_a_quarter(kind):
+@pytest.mark.parametrize("kind", [Int8DenseFormat, FastInt8DenseFormat, WideInt8DenseFormat])
+def test_dense_weights_weigh_a_quarter_or_half(kind):
     form = kind.choose(ProductShape(12, 20, TokenLayout(1, 16, 16, 8)), resolve_target("x86-64-v3"))
     weight = np.random.default_rng(2).standard_normal((12, 20)).astype(np.float32)
     words, scales, sums = form.pack([weight], 20)
-    assert words.nbytes == 12 * 20
+    wide = kind is WideInt8DenseFormat
+    assert words.nbytes == 12 * 20 * (1 + wide)
     assert form.size_bytes((12, 20)) == sum(array.nbytes for array in (words, scales, sums))
-    back = words.transpose(0, 2, 1).copy().view(np.int8).reshape(12, 20) * scales[:, None]
+    if wide:  # panels of 4 rows, in pairs of even and of odd places
+        halves = words.reshape(3, 5, 4, 2).transpose(0, 2, 1, 3).copy().view("<i2")
+        back = halves.reshape(12, 5, 4)[..., [0, 2, 1, 3]].reshape(12, 20) * scales[:, None]
+    else:
+        back = words.transpose(0, 2, 1).copy().view(np.int8).reshape(12, 20) * scales[:, None]
     np.testing.assert_allclose(back, weight, atol=scales.max())
     np.testing.assert_allclose(sums * scales, weight.sum(axis=1), atol=scales.max() * 10)
 
@@ -152,8 +192,8 @@ def test_formats_say_what_they_cannot_hold():
     layout = TokenLayout(1, 16, 16, 8)
     assert Int8DenseFormat.refusal(ProductShape(8, 21, layout)) == "K = 21 is no multiple of 4"
     assert not Int8DenseFormat.refusal(ProductShape(8, 20, layout))
-    shape = ProductShape(8, 20, layout, (4, 1))
-    assert Int8SparseFormat.refusal(shape) == "blocks of 4x1: bs-c is no multiple of 4"
+    shape = ProductShape(8, 21, layout, (4, 1))
+    assert Int8SparseFormat.refusal(shape) == "K = 21 is no multiple of 4"
 
 
 def test_integers_are_found_again_from_their_values():

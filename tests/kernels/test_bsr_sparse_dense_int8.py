@@ -7,8 +7,12 @@ import pytest
 from int8_kernels import INT8_TARGETS, activations, limit_weight, run_int8, to_words, truth
 from kernel_runner import normal, to_rows
 
-from tvm_sparse.formats.int8_bsr import Int8SparseFormat
-from tvm_sparse.formats.quantized import GRADES, WORD, grade_of, quantize_rows
+from tvm_sparse.formats.int8_bsr import (
+    FastInt8SparseFormat,
+    Int8SparseFormat,
+    WideInt8SparseFormat,
+)
+from tvm_sparse.formats.quantized import WORD, grade_of
 from tvm_sparse.formats.token_layout import choose_layout
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue
@@ -29,13 +33,21 @@ def with_blocks(weight: np.ndarray, block_shape: tuple[int, int], density: float
     return weight * np.kron(keep, np.ones(block_shape, np.float32))
 
 
-def check(name: str, weights: list[np.ndarray], block_shape, tokens, kind, form=None) -> None:
+def check(
+    name: str,
+    weights: list[np.ndarray],
+    block_shape,
+    tokens,
+    kind,
+    form=None,
+    formats=Int8SparseFormat,
+) -> None:
     """Run one kernel on several weights: the number of blocks is symbolic."""
     target = resolve_target(name)
     layout = choose_layout(*tokens, target, block_shape[0])
     units, depth = weights[0].shape
     shape = ProductShape(units, depth, layout, block_shape, 0.3)
-    form = form(layout, target) if form else Int8SparseFormat.choose(shape, target)
+    form = form(layout, target) if form else formats.choose(shape, target)
     operator = TiledSparseDenseInt8.choose(shape, Epilogue(), form, target)
     func = make_bsr_sparse_dense(
         layout, units, depth, block_shape, operator.rows, Epilogue(), form, operator.work
@@ -43,19 +55,13 @@ def check(name: str, weights: list[np.ndarray], block_shape, tokens, kind, form=
     values, shifts = activations(np.random.default_rng(depth), kind, *tokens, depth)
     for weight in weights:
         bsr = to_bsr(weight, block_shape)
-        rounded, scales = quantize_rows(weight.reshape(units, -1, WORD), GRADES[form.grade])
+        packed = form.pack([bsr.data, bsr.indices, bsr.indptr], depth)
+        scales = packed[-2]
         out = run_int8(
-            func,
-            [
-                to_words(values, shifts, layout),
-                *form.pack([bsr.data, bsr.indices, bsr.indptr], depth),
-            ],
-            layout.shape(units),
-            target,
+            func, [to_words(values, shifts, layout), *packed], layout.shape(units), target
         )
-        np.testing.assert_array_equal(
-            to_rows(out, layout), truth(values, shifts, rounded.reshape(units, depth), scales)
-        )
+        rounded = np.rint(weight / scales[:, None]).clip(-128, 127)
+        np.testing.assert_array_equal(to_rows(out, layout), truth(values, shifts, rounded, scales))
 
 
 #: Batch and tokens, block, blocks down and across.
@@ -64,6 +70,10 @@ CASES = [
     ((2, 21), (4, 4), (13, 48)),
     ((1, 3), (16, 4), (5, 33)),
     ((3, 16), (3, 12), (7, 5)),
+    # Columns anywhere, four of which make a word.
+    ((1, 128), (4, 1), (13, 192)),
+    ((2, 21), (2, 1), (20, 56)),
+    ((1, 3), (16, 2), (3, 30)),
 ]
 
 
@@ -77,19 +87,28 @@ def test_it_is_integer_arithmetic(name, tokens, block_shape, grid):
 
 
 @pytest.mark.parametrize("inputs", ["extreme", "zeros", "most"])
-@pytest.mark.parametrize("block_shape", [(1, 4), (4, 4)], ids=str)
+@pytest.mark.parametrize(
+    ("formats", "block_shape"),
+    [
+        *((Int8SparseFormat, shape) for shape in [(1, 4), (4, 4), (4, 1)]),
+        *((FastInt8SparseFormat, shape) for shape in [(1, 4), (4, 8)]),
+        *((WideInt8SparseFormat, shape) for shape in [(1, 4), (4, 1)]),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("name", INT8_TARGETS)
-def test_nothing_saturates_at_the_limit(name, block_shape, inputs):
+def test_nothing_saturates_at_the_limit(name, formats, block_shape, inputs):
     weight = with_blocks(limit_weight(32, 256), block_shape, 0.5)
-    check(name, [weight], block_shape, (1, 19), inputs)
+    check(name, [weight], block_shape, (1, 19), inputs, formats=formats)
 
 
-@pytest.mark.parametrize("block_shape", [(1, 4), (4, 8)], ids=str)
+@pytest.mark.parametrize("block_shape", [(1, 4), (4, 8), (4, 1)], ids=str)
 @pytest.mark.parametrize("name", INT8_TARGETS)
 def test_sums_wait_between_panels_and_chunks(name, block_shape):
     def form(layout, target):
         lanes = 4 if block_shape[0] == 1 else 1
-        return Int8SparseFormat(layout.token_tile, lanes, 3, 2, 4, grade_of(target).name)
+        grade, quads = grade_of(target).name, block_shape[1] < WORD
+        return Int8SparseFormat(layout.token_tile, lanes, 3, 2, 4, grade, quads)
 
     weight = with_blocks(normal(np.random.default_rng(2), 48, 160), block_shape, 0.4)
     check(name, [weight], block_shape, (1, 40), "extreme", form)

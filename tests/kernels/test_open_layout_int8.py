@@ -8,9 +8,17 @@ import tvm
 from int8_kernels import INT8_TARGETS, truth
 from kernel_runner import normal
 
-from tvm_sparse.formats.int8_bsr import Int8SparseFormat
-from tvm_sparse.formats.int8_panels import FastInt8DenseFormat, Int8DenseFormat
-from tvm_sparse.formats.quantized import GRADES, TOKEN_WORDS, WORD, quantize_rows
+from tvm_sparse.formats.int8_bsr import (
+    FastInt8SparseFormat,
+    Int8SparseFormat,
+    WideInt8SparseFormat,
+)
+from tvm_sparse.formats.int8_panels import (
+    FastInt8DenseFormat,
+    Int8DenseFormat,
+    WideInt8DenseFormat,
+)
+from tvm_sparse.formats.quantized import TOKEN_WORDS, WORD
 from tvm_sparse.formats.token_layout import choose_open_layout
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue
@@ -30,8 +38,12 @@ _UNITS, _DEPTH = 28, 72
     [
         (Int8DenseFormat, (0, 0)),
         (FastInt8DenseFormat, (0, 0)),
+        (WideInt8DenseFormat, (0, 0)),
         (Int8SparseFormat, (1, 4)),
         (Int8SparseFormat, (4, 4)),
+        (Int8SparseFormat, (4, 1)),
+        (FastInt8SparseFormat, (4, 4)),
+        (WideInt8SparseFormat, (4, 4)),
     ],
     ids=str,
 )
@@ -53,7 +65,9 @@ def test_any_number_of_tiles(name, kind, block_shape):
         )
         bsr = to_bsr(weight, block_shape)
         parts = [bsr.data, bsr.indices, bsr.indptr]
-    rounded, scales = quantize_rows(weight.reshape(_UNITS, -1, WORD), GRADES[form.grade])
+    packed = form.pack(parts, _DEPTH)
+    scales = packed[-2]
+    rounded = np.rint(weight / scales[:, None]).clip(-128, 127)
     for tiles in (1, 2, 3, 5, 8):
         values = rng.integers(0, 256, (tiles, layout.token_tile, _DEPTH), np.uint8)
         shifts = rng.integers(0, 256, (tiles, layout.token_tile), np.int32)
@@ -62,9 +76,9 @@ def test_any_number_of_tiles(name, kind, block_shape):
         data[:, -2], data[:, -1] = -shifts, np.float32(1).view(np.int32)
         chart = make_tile_map((tiles * layout.token_tile,), layout.token_tile).copy()
         out = tvm.runtime.tensor(np.full((tiles, _UNITS, layout.token_tile), np.nan, np.float32))
-        arguments = [data, *form.pack(parts, _DEPTH), chart]
+        arguments = [data, *packed, chart]
         compiled(*map(tvm.runtime.tensor, arguments), out)
         np.testing.assert_array_equal(
             out.numpy().swapaxes(1, 2),
-            truth(values, shifts, rounded.reshape(_UNITS, _DEPTH), scales),
+            truth(values, shifts, rounded, scales),
         )

@@ -8,7 +8,11 @@ import tvm
 from int8_kernels import INT8_TARGETS, activations, limit_weight, run_int8, to_words, truth
 from kernel_runner import dense_tolerance, dense_truth, normal, to_rows, to_tiles
 
-from tvm_sparse.formats.int8_panels import FastInt8DenseFormat, Int8DenseFormat
+from tvm_sparse.formats.int8_panels import (
+    FastInt8DenseFormat,
+    Int8DenseFormat,
+    WideInt8DenseFormat,
+)
 from tvm_sparse.formats.quantized import GRADES, WORD, quantize_rows
 from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
 from tvm_sparse.formats.weight_format import ProductShape
@@ -21,6 +25,9 @@ pytestmark = pytest.mark.numeric
 
 #: Tokens, batch, N, K: full tiles and tails of tokens, of panels, and of spans of words.
 SHAPES = [(128, 1, 48, 64), (21, 2, 37, 36), (3, 1, 1, 4), (16, 1, 26, 772)]
+
+
+KINDS = [Int8DenseFormat, FastInt8DenseFormat, WideInt8DenseFormat]
 
 
 def check(
@@ -43,7 +50,7 @@ def check(
     )
 
 
-@pytest.mark.parametrize("kind", [Int8DenseFormat, FastInt8DenseFormat])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", INT8_TARGETS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_it_is_integer_arithmetic(name, kind, shape):
@@ -55,7 +62,7 @@ def test_it_is_integer_arithmetic(name, kind, shape):
 
 
 @pytest.mark.parametrize("inputs", ["extreme", "zeros", "most"])
-@pytest.mark.parametrize("kind", [Int8DenseFormat, FastInt8DenseFormat])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", INT8_TARGETS)
 def test_nothing_saturates_at_the_limit(name, kind, inputs):
     target = resolve_target(name)

@@ -195,7 +195,12 @@ def _rounding(model: Model) -> dict[str, Any] | None:
     for name, value in sorted(known.factors.items()):
         digest.update(f"{name} {value.shape} {value.dtype}".encode())
         digest.update(np.ascontiguousarray(value).data)
-    return {"factors": digest.hexdigest(), "kept": sorted(known.kept), "spec": asdict(known.spec)}
+    return {
+        "factors": digest.hexdigest(),
+        "kept": sorted(known.kept),
+        "wide": sorted(known.wide),
+        "spec": asdict(known.spec),
+    }
 
 
 def _fingerprint(

@@ -70,6 +70,16 @@ class SparseFormat(WeightFormat):
         """Floats from one input feature to the next: what offsets count."""
         return self.token_tile
 
+    @property
+    def inputs(self) -> int:
+        """Places from which a lane reads the inputs of a step, each with an offset of its own."""
+        return 1
+
+    @property
+    def offsets(self) -> int:
+        """Offsets of a step."""
+        return self.lanes * self.inputs
+
     def pack(self, weight: Weight, depth: int) -> tuple[NDArray[Any], ...]:
         """Return the arrays of a `PackedBSR`."""
         data, indices, indptr = weight
@@ -106,13 +116,13 @@ class SparseFormat(WeightFormat):
         return (panel * num_block_cols + self.panels - 1) // self.panels
 
     def field(self, num_block_cols: int, bs_c: int) -> Field | None:
-        """Return how a lane's offset lies in a word, None where lanes have words of their own.
+        """Return how an offset lies in a word, None where offsets have words of their own.
 
         A step loads as much for its words as for activations that count double: eight lanes to a
         word rather than four, where the panel is narrow enough, take a tenth of the time. Of
         fields that need as many words, those of whole floats spare a multiplication.
         """
-        if self.lanes % 4:
+        if self.offsets % 4:
             return None
         columns = -(-num_block_cols // self.panels)
         block = bs_c * self.token_tile
@@ -132,8 +142,8 @@ class SparseFormat(WeightFormat):
         )
 
     def words(self, bits: int) -> int:
-        """Return the words of a step when each lane has so many bits."""
-        return -(-self.lanes * bits // WORD_BITS)
+        """Return the words of a step when each offset has so many bits."""
+        return -(-self.offsets * bits // WORD_BITS)
 
 
 @dataclass(frozen=True)
@@ -144,8 +154,8 @@ class PackedBSR:
     ----------
     data : ndarray of float32 or int32, (steps, lanes, bs_c, bs_r)
         Blocks, column by column; zero where a lane has fewer blocks than its group has steps.
-    offsets : ndarray of int32 (steps, lanes), or int64 (steps, words)
-        Floats from the panel's first input to the block's; int64 where several lanes share a word
+    offsets : ndarray of int32 (steps, lanes * inputs), or int64 (steps, words)
+        Floats from the panel's first input to the block's; int64 where several share a word
         (`SparseFormat.field`).
     groups : ndarray of int32, (num_groups + 1,)
         First step of each group. Groups come chunk by chunk, panel by panel, long ones first.
@@ -176,8 +186,9 @@ def pack_bsr(
 ) -> PackedBSR:
     """Pack a BSR triple: (nnzb, bs_r, bs_c), int32 (nnzb,), int32 (num_block_rows + 1,).
 
-    Values have four bytes: float32, or words of integers. Block columns ascend within a row, and
-    the form's lanes divide the number of block rows.
+    Values have four bytes: float32, or words of integers. Panels ascend within a row, and the
+    form's lanes divide the number of block rows. A block that reads several inputs has as many
+    columns, all in one panel: indices are (nnzb, inputs).
 
     After the last step come `lookahead` steps of zeros that no group refers to, for the kernel to
     look at. An all-zero weight has one at least, since TVM's buffers may not be empty.
@@ -186,7 +197,8 @@ def pack_bsr(
     num_block_rows, panels, lanes = len(indptr) - 1, form.panels, form.lanes
     starts = form.panel_start(np.arange(panels), num_block_cols)
     row_of = np.repeat(np.arange(num_block_rows), np.diff(indptr))
-    panel_of = np.searchsorted(starts, indices, side="right") - 1
+    indices = indices.reshape(len(indices), form.inputs)
+    panel_of = np.searchsorted(starts, indices[:, 0], side="right") - 1
     counts = np.bincount(row_of * panels + panel_of, minlength=num_block_rows * panels)
     counts = counts.reshape(num_block_rows, panels)
     bounds = _chunk_bounds(counts.sum(axis=1), form)
@@ -221,11 +233,16 @@ def pack_bsr(
     num_steps = max(1, int(group_starts[-1]) + form.lookahead)
     packed = np.zeros((num_steps, lanes, bs_c, bs_r), data.dtype)
     packed[step, lane] = data.transpose(0, 2, 1)
-    columns = np.zeros((num_steps, lanes), np.int32)
-    columns[step, lane] = indices - starts[panel_of]
+    columns = np.zeros((num_steps, lanes, form.inputs), np.int32)
+    columns[step, lane] = indices - starts[panel_of, None]
     return PackedBSR(
         packed,
-        _pack_offsets(columns * np.int32(bs_c * form.token_tile), num_block_cols, bs_c, form),
+        _pack_offsets(
+            columns.reshape(num_steps, -1) * np.int32(bs_c * form.token_tile),
+            num_block_cols,
+            bs_c,
+            form,
+        ),
         group_starts.astype(np.int32),
         (rows * bs_r).astype(np.int32),
         np.column_stack(
@@ -240,10 +257,10 @@ def _pack_offsets(
     field = form.field(num_block_cols, bs_c)
     if field is None:
         return offsets
-    num_steps, lanes = offsets.shape
+    num_steps, count = offsets.shape
     width = form.words(field.bits) * WORD_BITS // field.bits
     padded = np.zeros((num_steps, width), f"<u{field.bits // 8}")
-    padded[:, :lanes] = offsets // field.unit
+    padded[:, :count] = offsets // field.unit
     return padded.view("<i8")
 
 

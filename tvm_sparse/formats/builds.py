@@ -28,6 +28,8 @@ class BuildSpec:
     kept : tuple of (str, str), optional
         Layers, by the canonical names of their weights, that keep float32 in a build that rounds,
         and why.
+    wide : tuple of (str, str), optional
+        Layers whose integers come with a checkpoint and need sums with more room, and why.
     """
 
     name: str
@@ -36,6 +38,7 @@ class BuildSpec:
     tolerances: tuple[float, float] | None = None
     scheme: str = ""
     kept: tuple[tuple[str, str], ...] = ()
+    wide: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_sparse(self) -> bool:
@@ -57,7 +60,7 @@ INT8 = BuildSpec("int8", "dense int8", None, _INT8, "int8")
 INT8_SPARSE = BuildSpec("int8-sparse", "dense int8", "BSR int8", _INT8, "int8")
 INT8_FAST = BuildSpec("int8-fast", "dense int8 fast", None, _INT8_FAST, "int8-fast")
 INT8_FAST_SPARSE = BuildSpec(
-    "int8-fast-sparse", "dense int8 fast", "BSR int8", _INT8_FAST, "int8-fast"
+    "int8-fast-sparse", "dense int8 fast", "BSR int8 fast", _INT8_FAST, "int8-fast"
 )
 #: By name, in the order in which they are shown.
 BUILDS: dict[str, BuildSpec] = {

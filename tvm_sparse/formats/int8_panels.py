@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.quantized import (
     GRADES,
+    WIDE,
     WORD,
     Grade,
     as_words,
@@ -30,6 +31,8 @@ _ROWS = {
     ("fast", 32): 6,
     ("vnni", 16): 6,
     ("vnni", 32): 12,
+    ("wide", 16): 4,
+    ("wide", 32): 11,
 }
 
 
@@ -44,7 +47,7 @@ class Int8DenseFormat(DenseFormat):
     arrays = ("words", "scales", "sums")
     kernels = ("packed_dense",)
     unrounded = DenseFormat.name
-    fast: ClassVar[bool] = False
+    wide = "dense int16"
 
     @classmethod
     def refusal(cls, shape: ProductShape) -> str:
@@ -56,19 +59,25 @@ class Int8DenseFormat(DenseFormat):
     @classmethod
     def choose(cls, shape: ProductShape, target: CpuTarget) -> Int8DenseFormat:
         """Choose the rows of a register tile."""
-        grade = grade_of(target, cls.fast)
+        grade = cls.grade_for(target)
         return cls(int8_rows(shape.layout, target, grade), grade.name)
+
+    @classmethod
+    def grade_for(cls, target: CpuTarget) -> Grade:
+        """Return the grade that a CPU has for this format."""
+        return grade_of(target)
 
     def pack(self, weight: Weight, depth: int) -> tuple[NDArray[Any], ...]:
         """Return panels, scales and sums.
 
-        Words int32 (ceil(N / rows), K / 4, rows); float32 (N,); int32 (N,), of the integers of a
-        row: what the zero point of the activations is taken times.
+        Words int32 (ceil(N / rows), K / 4, rows), twice as many in 16 bits; float32 (N,); int32
+        (N,), of the integers of a row: what the zero point of the activations is taken times.
         """
         (matrix,) = weight
-        values, scales = quantize_rows(matrix.reshape(len(matrix), -1, WORD), GRADES[self.grade])
-        (panels,) = super().pack([as_words(values)], depth // WORD)
-        return panels, scales, values.sum(axis=(1, 2), dtype=np.int32)
+        grade = GRADES[self.grade]
+        values, scales = quantize_rows(matrix.reshape(len(matrix), -1, WORD), grade)
+        (panels,) = super().pack([as_words(values, grade)], depth // WORD)
+        return panels.view(np.int32), scales, values.sum(axis=(1, 2), dtype=np.int32)
 
     def size_bytes(
         self, shape: tuple[int, int], block_shape: tuple[int, int] = (0, 0), density: float = 1.0
@@ -83,7 +92,24 @@ class FastInt8DenseFormat(Int8DenseFormat):
 
     name = "dense int8 fast"
     dtype = "int8-fast"
-    fast = True
+
+    @classmethod
+    def grade_for(cls, target: CpuTarget) -> Grade:
+        """Return the grade that a CPU has for this format."""
+        return grade_of(target, fast=True)
+
+
+@dataclass(frozen=True)
+class WideInt8DenseFormat(Int8DenseFormat):
+    """The same with weights of 16 bits in memory, for integers that come with a checkpoint."""
+
+    name = "dense int16"
+    dtype = "int16"
+
+    @classmethod
+    def grade_for(cls, target: CpuTarget) -> Grade:
+        """Return the grade that has room for all integers of eight bits."""
+        return WIDE
 
 
 def int8_rows(layout: TokenLayout, target: CpuTarget, grade: Grade) -> int:

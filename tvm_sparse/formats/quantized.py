@@ -45,11 +45,14 @@ class Grade:
         32 bits.
     speed : float
         Multiply-adds against those of float32, about.
+    bits : int
+        Of a weight in memory.
     """
 
     name: str
     span: int
     speed: float
+    bits: int = 8
 
 
 #: AVX2 and its like: pairs are added in 16 bits, and at once to sums of 32.
@@ -58,7 +61,10 @@ EXACT = Grade("exact", 1, 2.0)
 FAST = Grade("fast", 4, 2.5)
 #: CPUs that multiply words: nothing saturates.
 VNNI = Grade("vnni", 0, 4.0)
-GRADES: dict[str, Grade] = {grade.name: grade for grade in (EXACT, FAST, VNNI)}
+#: Weights of 16 bits, in which a pair of products always fits into 32: for integers that come with
+#: a checkpoint and that pairs of 16 bits have no room for.
+WIDE = Grade("wide", 0, 1.5, 16)
+GRADES: dict[str, Grade] = {grade.name: grade for grade in (EXACT, FAST, VNNI, WIDE)}
 
 
 def grade_of(target: CpuTarget, fast: bool = False) -> Grade:
@@ -170,8 +176,15 @@ def overflowing(
     return _highest(sums, owners, rows) > MOST_SUM
 
 
-def as_words(values: NDArray[np.int8]) -> NDArray[np.int32]:
-    """Return int8 (..., 4) as int32 (...), the first value in the lowest byte."""
+def as_words(values: NDArray[np.int8], grade: Grade = EXACT) -> NDArray[Any]:
+    """Return int8 (..., 4) as words of a grade, the first value lowest.
+
+    int32 (...), or of 16 bits each int64 (...): two words, of the values with even and odd places,
+    as tokens come apart.
+    """
+    if grade.bits == 16:
+        halves = np.ascontiguousarray(values[..., [0, 2, 1, 3]], "<i2")
+        return halves.view("<i8")[..., 0]
     return np.ascontiguousarray(values).view("<i4")[..., 0].astype(np.int32, copy=False)
 
 

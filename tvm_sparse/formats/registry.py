@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.formats.builds import BuildSpec
-from tvm_sparse.formats.int8_bsr import Int8SparseFormat
-from tvm_sparse.formats.int8_panels import FastInt8DenseFormat, Int8DenseFormat
+from tvm_sparse.formats.int8_bsr import (
+    FastInt8SparseFormat,
+    Int8SparseFormat,
+    WideInt8SparseFormat,
+)
+from tvm_sparse.formats.int8_panels import (
+    FastInt8DenseFormat,
+    Int8DenseFormat,
+    WideInt8DenseFormat,
+)
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.weight_format import WeightFormat
 from tvm_sparse.target import CpuTarget
 
 FORMATS: dict[str, type[WeightFormat]] = {
     kind.name: kind
-    for kind in (DenseFormat, SparseFormat, Int8DenseFormat, FastInt8DenseFormat, Int8SparseFormat)
+    for kind in (
+        DenseFormat,
+        SparseFormat,
+        Int8DenseFormat,
+        FastInt8DenseFormat,
+        Int8SparseFormat,
+        FastInt8SparseFormat,
+        WideInt8DenseFormat,
+        WideInt8SparseFormat,
+    )
 }
 
 
@@ -27,6 +46,12 @@ def format_of(kernel: str, dtype: str = "float32") -> type[WeightFormat] | None:
 def weights_of(build: BuildSpec, is_sparse: bool) -> type[WeightFormat]:
     """Return the format of a layer of a build that runs sparse, or dense."""
     return FORMATS[build.sparse if is_sparse and build.sparse else build.dense]
+
+
+def widened(build: BuildSpec) -> BuildSpec:
+    """Return the build whose sums have room for all integers that a checkpoint comes with."""
+    sparse = FORMATS[build.sparse].wide if build.sparse else None
+    return replace(build, dense=FORMATS[build.dense].wide or build.dense, sparse=sparse)
 
 
 def unrounded(weights: type[WeightFormat]) -> type[WeightFormat]:

@@ -59,6 +59,9 @@ class WeightFormat(ABC):
     unrounded
         Where the values are rounded, the name of the format that holds them as they are, for the
         layers that `refusal` speaks of.
+    wide
+        Where sums may have no room for the integers that a checkpoint comes with, the name of the
+        format whose sums always have.
     """
 
     name: ClassVar[str]
@@ -67,6 +70,7 @@ class WeightFormat(ABC):
     arrays: ClassVar[tuple[str, ...]]
     kernels: ClassVar[tuple[str, ...]]
     unrounded: ClassVar[str | None] = None
+    wide: ClassVar[str | None] = None
 
     @classmethod
     def refusal(cls, shape: ProductShape) -> str:

@@ -16,17 +16,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tvm_sparse.formats.quantized import GRADES, TOKEN_WORDS, VNNI, WORD, Grade
+import tvm
+
+from tvm_sparse.formats.quantized import GRADES, TOKEN_WORDS, VNNI, WIDE, WORD, Grade
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.vector import (
+    Bind,
     Buffer,
     Expr,
     Registers,
     T,
     argument,
     broadcast,
+    int32,
     load,
 )
+from tvm_sparse.target import bits_of
 
 Places = Sequence[Sequence[Expr]]
 
@@ -49,11 +54,14 @@ class Arithmetic:
         Steps whose products may be added up before they are `collect`ed.
     speed : float
         Multiply-adds a time against those of float32.
+    factors : int
+        Values in memory that make the weight of a step.
     """
 
     dtype = "float32"
     span = 1
     speed = 1.0
+    factors = 1
 
     def __init__(self, layout: TokenLayout) -> None:
         self.lanes = layout.lanes
@@ -80,9 +88,13 @@ class Arithmetic:
     def collect(self, acc: Registers, partial: Registers) -> None:
         """Add what a span came to."""
 
-    def add(self, total: Expr, factor: Expr, tokens: Expr) -> Expr:
+    def tokens(self, places: Sequence[Sequence[Expr]]) -> Sequence[Sequence[Expr]]:
+        """Return the tokens of a step for each factor, by vector; they come by place and vector."""
+        return [*zip(*places, strict=True)]
+
+    def add(self, total: Expr, factors: Sequence[Expr], tokens: Sequence[Expr]) -> Expr:
         """Return a partial sum with the products of a step."""
-        return total + factor * tokens
+        return total + factors[0] * tokens[0]
 
     def parked(self, value: Expr) -> Expr:
         """Return a sum as the float32 that waits in an output for the next panel."""
@@ -134,9 +146,30 @@ class WordArithmetic(Arithmetic):
             for index in range(acc.count):
                 acc[index] = acc[index] + self._widened(partial[index])
 
-    def add(self, total: Expr, factor: Expr, tokens: Expr) -> Expr:
+    def tokens(self, places: Sequence[Sequence[Expr]]) -> Sequence[Sequence[Expr]]:
+        """Return words as they are, or such as have each value from another of four."""
+        if len(places) > 1:
+            # All vectors of a place in turn: they lie in one line of the cache, where loads from
+            # the same part of two lines would get into each other's way.
+            first, second, third, fourth = places
+            halves = [self._blended("int8", *pair) for pair in ((first, second), (third, fourth))]
+            places = [self._blended("int16", *halves)]
+        return super().tokens(places)
+
+    def _blended(self, dtype: str, evens: Sequence[Expr], odds: Sequence[Expr]) -> Sequence[Expr]:
+        """Return registers with every second value of so many bits from another one."""
+        bind, count = Bind(self.lanes, "int32"), 32 * self.lanes // bits_of(dtype)
+        order = [int32(lane + lane % 2 * count) for lane in range(count)]
+        mixed = []
+        for pair in zip(evens, odds, strict=True):
+            values = [T.reinterpret(f"{dtype}x{count}", word) for word in pair]
+            shuffled = tvm.tirx.Shuffle(values, order)
+            mixed.append(bind(T.reinterpret(f"int32x{self.lanes}", shuffled)))
+        return mixed
+
+    def add(self, total: Expr, factors: Sequence[Expr], tokens: Sequence[Expr]) -> Expr:
         values, weights = (
-            T.reinterpret(f"int8x{WORD * self.lanes}", word) for word in (tokens, factor)
+            T.reinterpret(f"int8x{WORD * self.lanes}", word) for word in (tokens[0], factors[0])
         )
         if self.grade == VNNI:
             name = f"llvm.x86.avx512.vpdpbusd.{32 * self.lanes}"
@@ -167,6 +200,33 @@ class WordArithmetic(Arithmetic):
         return T.call_llvm_pure_intrin(f"int32x{self.lanes}", name, pairs, ones)
 
 
+class WideArithmetic(WordArithmetic):
+    """Products of words, as many of 16 bits: nothing overflows, whatever the weights are."""
+
+    factors = 2
+
+    def tokens(self, places: Sequence[Sequence[Expr]]) -> Sequence[Sequence[Expr]]:
+        """Return the values with even places and those with odd ones, of 16 bits."""
+        bind, count = Bind(self.lanes, "int32"), 2 * self.lanes
+        eight, low = (broadcast(value, count, "uint16") for value in (8, 0xFF))
+        found = []
+        for (word,) in super().tokens(places):
+            values = T.reinterpret(f"uint16x{count}", word)
+            parts = (T.bitwise_and(values, low), T.shift_right(values, eight))
+            found.append([bind(T.reinterpret(f"int32x{self.lanes}", part)) for part in parts])
+        return found
+
+    def add(self, total: Expr, factors: Sequence[Expr], tokens: Sequence[Expr]) -> Expr:
+        name = _PAIRS[self.lanes][1]
+        for factor, values in zip(factors, tokens, strict=True):
+            pairs = (T.reinterpret(f"int16x{2 * self.lanes}", word) for word in (values, factor))
+            total = total + T.call_llvm_pure_intrin(f"int32x{self.lanes}", name, *pairs)
+        return total
+
+
 def arithmetic_of(layout: TokenLayout, grade: str | None) -> Arithmetic:
     """Return that of a product of words of a grade, or of float32 without one."""
-    return Arithmetic(layout) if grade is None else WordArithmetic(layout, GRADES[grade])
+    if grade is None:
+        return Arithmetic(layout)
+    kind = WideArithmetic if GRADES[grade] == WIDE else WordArithmetic
+    return kind(layout, GRADES[grade])

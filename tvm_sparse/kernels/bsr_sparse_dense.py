@@ -16,6 +16,7 @@ the next; the sums wait in `out`, which is small beside what is read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import tvm
 
@@ -83,21 +84,25 @@ def make_bsr_sparse_dense(
     """
     arithmetic = arithmetic_of(layout, form.grade if isinstance(form, Int8SparseFormat) else None)
     steps_of_row, rows_of_tile = arithmetic.steps(depth), arithmetic.rows(depth)
-    bs_r, bs_c = block_shape[0], arithmetic.steps(block_shape[1])
+    bs_r = block_shape[0]
+    # Where a step reads several inputs, they are columns of one word.
+    bs_c = arithmetic.steps(block_shape[1]) if form.inputs == 1 else 1
     width, tile_size = layout.lanes, layout.token_tile
     lanes, panels, chunks = form.lanes, form.panels, form.chunks
     num_block_cols = steps_of_row // bs_c
     num_groups = units // bs_r // lanes * panels
-    num_values = lanes * bs_c * bs_r
+    num_values = lanes * bs_c * bs_r * arithmetic.factors
     field = form.field(num_block_cols, bs_c)
+    span = max(1, arithmetic.span // bs_c)
 
     def body() -> None:
         steps, tiles = T.int64(), TokenTiles(layout)
         apart = tiles.apart(rows_of_tile)
         data = argument("data", tiles.shape(rows_of_tile), arithmetic.dtype)
-        weight_data = argument("weight_data", (steps, lanes, bs_c, bs_r), arithmetic.dtype)
+        of_column = bs_r * arithmetic.factors
+        weight_data = argument("weight_data", (steps, lanes, bs_c, of_column), arithmetic.dtype)
         weight_offsets = (
-            argument("weight_offsets", (steps, lanes), "int32")
+            argument("weight_offsets", (steps, form.offsets), "int32")
             if field is None
             else argument("weight_offsets", (steps, form.words(field.bits)), "int64")
         )
@@ -144,44 +149,69 @@ def make_bsr_sparse_dense(
                     for index, place in enumerate(places):
                         acc[index] = arithmetic.resumed(load(out, place, width))
             first_input = tile * rows_of_tile + form.panel_start(panel, num_block_cols) * bs_c
-            first_value = first_lane * (bs_c * bs_r)
+            first_value = first_lane * (bs_c * of_column)
 
-            def offset_of(step: Expr, lane: int) -> Expr:
-                return first_input * tile_size + (
-                    weight_offsets[step, first_lane + lane]
-                    if field is None
-                    else packed_offset(weight_offsets, step, lanes_taken, lane, field)
-                )
+            def offsets_of(step: Expr, lane: int) -> Iterator[Expr]:
+                first_offset = first_lane * form.inputs
+                taken = first_offset, num_lanes * form.inputs
+                for nth in range(lane * form.inputs, (lane + 1) * form.inputs):
+                    yield first_input * tile_size + (
+                        weight_offsets[step, first_offset + nth]
+                        if field is None
+                        else packed_offset(weight_offsets, step, taken, nth, field)
+                    )
 
             # A broadcast of AVX2 is an instruction of its own, beside the multiply-add.
             reused = vectors if width == 8 and layout.is_open else layout.vectors
             few = bs_r < HIGH_BLOCK_ROWS or reused < layout.vectors
-            in_fours = few and num_lanes * bs_c * bs_r % 4 == 0
-            with serial(weight_groups[group], weight_groups[group + 1]) as step:
+            in_fours = few and num_lanes * bs_c * of_column % 4 == 0
+
+            def add_step(sums: Registers, step: Expr) -> None:
                 step = tiles.held(step)
                 values_of_step = tiles.held(step * num_values + first_value)
                 factors = Factors(values, values_of_step, width, in_fours)
                 if start == 0 and (acc.count * bs_c >= _PREFETCHING_STEP or num_lanes < lanes):
                     prefetch(values, [values_of_step + PREFETCH_FLOATS])
                 if start == 0 and form.lookahead and vectors == layout.vectors:
-                    for lane in range(num_lanes):
-                        coming = offset_of(step + form.lookahead, lane)
-                        for part in range(0, vectors * apart if layout.is_open else 1, apart):
-                            for line in range(0, bs_c * tile_size, CACHE_LINE_FLOATS):
-                                prefetch(inputs, [coming + (part + line)])
+                    coming = step + form.lookahead
+                    for lane, part, line in product(
+                        range(num_lanes),
+                        range(0, vectors * apart if layout.is_open else 1, apart),
+                        range(0, bs_c * tile_size, CACHE_LINE_FLOATS),
+                    ):
+                        for offset in offsets_of(coming, lane):
+                            prefetch(inputs, [offset + (part + line)])
                 for lane in range(num_lanes):
-                    offset = tiles.held(offset_of(step, lane))
+                    offsets = [tiles.held(offset) for offset in offsets_of(step, lane)]
                     for column in range(bs_c):
-                        tokens = [
-                            load(inputs, [offset + (column * tile_size + v * apart)], width)
-                            for v in range(vectors)
-                        ]
+                        apart_by = [column * tile_size + v * apart for v in range(vectors)]
+                        tokens = arithmetic.tokens(
+                            [[load(inputs, [o + p], width) for p in apart_by] for o in offsets]
+                        )
                         for row in range(count):
                             first = (lane * bs_c + column) * bs_r + start
-                            factor = factors.get(first + row)
+                            row_factors = factors.get(first + row, arithmetic.factors)
                             for vector in range(vectors):
                                 index = (lane * count + row) * vectors + vector
-                                acc[index] = arithmetic.add(acc[index], factor, tokens[vector])
+                                sums[index] = arithmetic.add(
+                                    sums[index], row_factors, tokens[vector]
+                                )
+
+            def add_spans(first: Expr, spans: Expr, length: int) -> None:
+                with serial(0, spans) as nth:
+                    sums = arithmetic.partial(acc)
+                    for step in range(length):
+                        add_step(sums, first + nth * length + step)
+                    arithmetic.collect(acc, sums)
+
+            first_step, stop_step = (
+                tiles.held(T.Cast("int64", weight_groups[group + edge])) for edge in (0, 1)
+            )
+            whole = tiles.held(T.floordiv(stop_step - first_step, span))
+            add_spans(first_step, whole, span)
+            if span > 1:
+                rest = tiles.held(first_step + whole * span)
+                add_spans(rest, stop_step - rest, 1)
 
             for is_last in _either(panel == panels - 1):
                 if is_last:

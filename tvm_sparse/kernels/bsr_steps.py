@@ -18,8 +18,11 @@ class Factors:
         self.values, self.start, self.width, self.in_fours = values, start, width, in_fours
         self.loaded: dict[int, list[Expr]] = {}
 
-    def get(self, index: int) -> Expr:
-        """Return value `index` of the step."""
+    def get(self, place: int, count: int) -> list[Expr]:
+        """Return the values of the step that are at a place, so many at each."""
+        return [self._value(place * count + nth) for nth in range(count)]
+
+    def _value(self, index: int) -> Expr:
         if not self.in_fours:
             return Bind(self.width, self.values.dtype)(
                 broadcast(self.values[self.start + index], self.width)
@@ -31,21 +34,21 @@ class Factors:
 
 
 def packed_offset(
-    words: Buffer, step: Expr, lanes_taken: tuple[Expr | int, int], lane: int, field: Field
+    words: Buffer, step: Expr, taken: tuple[Expr | int, int], nth: int, field: Field
 ) -> Expr:
-    """Return the offset of one of the lanes that are taken, which share words, in floats.
+    """Return one of the offsets that are taken of a step, which share words, in floats.
 
     They are given as the first one and how many: a part of a word, or whole ones.
     """
-    (first, count), per_word = lanes_taken, WORD_BITS // field.bits
+    (first, count), per_word = taken, WORD_BITS // field.bits
     if isinstance(first, int):
-        word, bit = divmod(first + lane, per_word)
+        word, bit = divmod(first + nth, per_word)
         shift: Expr = int64(bit * field.bits)
     elif count % per_word == 0:
-        word = T.floordiv(first, per_word) + lane // per_word
-        shift = int64(lane % per_word * field.bits)
+        word = T.floordiv(first, per_word) + nth // per_word
+        shift = int64(nth % per_word * field.bits)
     else:
         word = T.floordiv(first, per_word)
-        shift = (T.floormod(first, per_word) + lane) * field.bits
+        shift = (T.floormod(first, per_word) + nth) * field.bits
     shifted = T.shift_right(words[step, word], shift)
     return T.bitwise_and(shifted, int64((1 << field.bits) - 1)) * field.unit

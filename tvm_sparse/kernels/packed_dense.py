@@ -47,7 +47,7 @@ def make_packed_dense(
     PrimFunc
         (data (tiles, K, T), weight (panels, K, rows), [bias (N,)], [residual], [tile_map],
         out (tiles, N, T)). Of words: (data (tiles, K / 4 + 2, T), weight (panels, K / 4, rows),
-        scales (N,), sums (N,), ...).
+        scales (N,), sums (N,), ...); twice as many where weights have 16 bits.
     """
     lanes = layout.lanes
     panels = -(-units // rows)
@@ -58,7 +58,8 @@ def make_packed_dense(
         tiles, arithmetic = TokenTiles(layout), arithmetic_of(layout, grade)
         steps, span = arithmetic.steps(depth), arithmetic.span
         data = argument("data", tiles.shape(arithmetic.rows(depth)), arithmetic.dtype)
-        weight = argument("weight", (panels, steps, rows), arithmetic.dtype)
+        values = arithmetic.factors
+        weight = argument("weight", (panels, steps, rows * values), arithmetic.dtype)
         arithmetic.declare(data, units, depth)
         tail = BoundEpilogue.declare(epilogue, units, tiles)
         tiles.declare_map()
@@ -79,13 +80,18 @@ def make_packed_dense(
 
             def add_step(sums: Registers, k: Expr) -> None:
                 index = 0
+                tokens = arithmetic.tokens(
+                    [[load(data, tiles.place(tile, k, vector), lanes) for vector in range(count)]]
+                )
                 for nth in range(taken[0]):
-                    prefetch(weight, [panel + nth, k + PREFETCH_FLOATS // rows, 0])
+                    prefetch(weight, [panel + nth, k + PREFETCH_FLOATS // (rows * values), 0])
                     for row in range(taken[1]):
-                        factor = broadcast(weight[panel + nth, k, row], lanes)
+                        factors = [
+                            broadcast(weight[panel + nth, k, row * values + value], lanes)
+                            for value in range(values)
+                        ]
                         for vector in range(count):
-                            tokens = load(data, tiles.place(tile, k, vector), lanes)
-                            sums[index] = arithmetic.add(sums[index], factor, tokens)
+                            sums[index] = arithmetic.add(sums[index], factors, tokens[vector])
                             index += 1
 
             def add_spans(first: int, spans: int, length: int) -> None:

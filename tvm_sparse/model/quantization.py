@@ -27,6 +27,8 @@ class Quantization:
         By how much outputs are off, relative in L2 norm, on the inputs that were looked at.
     kept : mapping of str to str
         The layers that stay float32, and why.
+    wide : mapping of str to str
+        The layers whose integers come with the checkpoint and need sums with more room, and why.
     """
 
     spec: QuantizationSpec = field(default_factory=QuantizationSpec)
@@ -34,3 +36,4 @@ class Quantization:
     notes: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
+    wide: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,11 @@ from typing import Any
 
 import tvm
 
-from tvm_sparse.formats.int8_panels import FastInt8DenseFormat, Int8DenseFormat
+from tvm_sparse.formats.int8_panels import (
+    FastInt8DenseFormat,
+    Int8DenseFormat,
+    WideInt8DenseFormat,
+)
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.packed_dense import make_packed_dense
@@ -36,6 +40,15 @@ class PackedDenseInt8(ProductOperator, name="packed_dense_int8", weights=Int8Den
             *(make_packed_dense, shape.layout, shape.units, shape.depth),
             *(form.rows, self.epilogue, form.grade),
         )
+
+
+@dataclass(frozen=True)
+class PackedDenseWideInt8(
+    PackedDenseInt8, name="packed_dense_wide_int8", weights=WideInt8DenseFormat
+):
+    """The same of a weight that is kept in 16 bits."""
+
+    form: WideInt8DenseFormat
 
 
 @dataclass(frozen=True)

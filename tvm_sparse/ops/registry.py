@@ -14,7 +14,11 @@ from tvm_sparse.ops.gather_tokens import GatherTokens
 from tvm_sparse.ops.operator import Operator
 from tvm_sparse.ops.pack_tokens import PackTokens
 from tvm_sparse.ops.packed_dense import PackedDense
-from tvm_sparse.ops.packed_dense_int8 import PackedDenseFastInt8, PackedDenseInt8
+from tvm_sparse.ops.packed_dense_int8 import (
+    PackedDenseFastInt8,
+    PackedDenseInt8,
+    PackedDenseWideInt8,
+)
 from tvm_sparse.ops.product import ProductOperator
 from tvm_sparse.ops.quantize_tokens import QuantizeTokens
 from tvm_sparse.ops.row_dense import RowDense
@@ -25,7 +29,11 @@ from tvm_sparse.ops.tiled_layer_norm import TiledLayerNorm
 from tvm_sparse.ops.tiled_rms_norm import TiledRmsNorm
 from tvm_sparse.ops.tiled_rotation import TiledRotation
 from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
-from tvm_sparse.ops.tiled_sparse_dense_int8 import TiledSparseDenseInt8
+from tvm_sparse.ops.tiled_sparse_dense_int8 import (
+    TiledSparseDenseFastInt8,
+    TiledSparseDenseInt8,
+    TiledSparseDenseWideInt8,
+)
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
 
 OPERATORS: tuple[type[Operator], ...] = (
@@ -44,7 +52,10 @@ OPERATORS: tuple[type[Operator], ...] = (
     QuantizeTokens,
     PackedDenseInt8,
     PackedDenseFastInt8,
+    PackedDenseWideInt8,
     TiledSparseDenseInt8,
+    TiledSparseDenseFastInt8,
+    TiledSparseDenseWideInt8,
     TiledRmsNorm,
     TiledRotation,
     GatedUnit,

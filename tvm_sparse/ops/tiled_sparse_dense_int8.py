@@ -6,7 +6,11 @@ from dataclasses import dataclass, replace
 
 import tvm
 
-from tvm_sparse.formats.int8_bsr import Int8SparseFormat
+from tvm_sparse.formats.int8_bsr import (
+    FastInt8SparseFormat,
+    Int8SparseFormat,
+    WideInt8SparseFormat,
+)
 from tvm_sparse.formats.int8_panels import int8_rows
 from tvm_sparse.formats.quantized import GRADES
 from tvm_sparse.formats.weight_format import ProductShape
@@ -53,3 +57,21 @@ class TiledSparseDenseInt8(
             *(shape.layout, shape.units, shape.depth, shape.block_shape),
             *(self.rows, self.epilogue, self.form, self.work),
         )
+
+
+@dataclass(frozen=True)
+class TiledSparseDenseWideInt8(
+    TiledSparseDenseInt8, name="tiled_sparse_dense_wide_int8", weights=WideInt8SparseFormat
+):
+    """The same of a weight that is kept in 16 bits."""
+
+    form: WideInt8SparseFormat
+
+
+@dataclass(frozen=True)
+class TiledSparseDenseFastInt8(
+    TiledSparseDenseInt8, name="tiled_sparse_dense_fast_int8", weights=FastInt8SparseFormat
+):
+    """The same of a weight that may be rounded for longer sums of 16 bits."""
+
+    form: FastInt8SparseFormat

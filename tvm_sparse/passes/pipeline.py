@@ -169,7 +169,8 @@ def pack(
         known = plan.quantization or Quantization()
         found = {**dict(build.kept), **known.kept}
         kept = kept_layers(dense_layers(mod, params.keys()), found)
-        build = replace(build, kept=tuple(kept.items()))
+        wide = {**dict(build.wide), **known.wide}
+        build = replace(build, kept=tuple(kept.items()), wide=tuple(wide.items()))
         factors = {name: one for name, one in known.factors.items() if name not in kept}
         mod, params = phases.run(
             "smooth_inputs", lambda: smooth_inputs.convert(mod, params, factors)

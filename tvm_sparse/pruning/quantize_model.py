@@ -90,7 +90,7 @@ def quantize_model(
 def _as_stored(
     layers: Iterable[Layer], model: Model, spec: QuantizationSpec, grade: Grade
 ) -> Quantization:
-    """Find the layers of weights that come quantised whose integers a grade has room for.
+    """Find for which integers of weights that come quantised the sums of a grade have room.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def _as_stored(
             f"--calibration given and {model.facts.name} comes quantised: its weights were "
             "smoothed, or not, when they were rounded; leave it out"
         )
-    kept, notes = {}, {}
+    wide, notes = {}, {}
     for layer in layers:
         weight = layer.load(model.params)
         fine = rows_rounded_anew(weight, grade)
@@ -112,8 +112,11 @@ def _as_stored(
         elif spec.rescale:
             notes[name] = f"{share} are rounded anew"
         else:
-            kept[name] = f"{share} are too fine for sums of 16 bits (--rescale rounds them anew)"
-    return Quantization(spec, kept=kept, notes=notes)
+            wide[name] = (
+                f"its integers are as stored, in 16 bits: {share} have no room in sums of as many "
+                "(--rescale rounds them anew)"
+            )
+    return Quantization(spec, notes=notes, wide=wide)
 
 
 def _calibration(model: Model, spec: QuantizationSpec) -> Calibration:

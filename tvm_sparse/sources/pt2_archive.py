@@ -35,7 +35,6 @@ DTYPES = {
     6: "float16",
     7: "float32",
     8: "float64",
-    10: "complex64",
     12: "bool",
     13: "bfloat16",
 }

@@ -19,10 +19,12 @@ import numpy as np
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import SPARSE, BuildSpec
+from tvm_sparse.formats.registry import widened
 from tvm_sparse.host import detect_host, threads_here
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Model
+from tvm_sparse.model.quantization import Quantization
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.sparsity.decision import LayerChoice, eligible_layers
@@ -116,12 +118,13 @@ def choose_layers(
     blocks = sparsity.block_shape
     if method == "measure":
         return _decide(_measured(eligible, params, blocks, setting, records, progress), "measured")
-    kept = model.quantization.kept if model.quantization is not None else {}
+    known = model.quantization or Quantization()
     num_weights = sum(layer.shape[0] * layer.shape[1] for layer in eligible)
     jobs = {}
     for layer in eligible:
         job = replace(_job(layer, blocks, setting), num_weights=num_weights)
-        run_by = SPARSE if layer.canonical_name in kept else build
+        run_by = widened(build) if layer.canonical_name in known.wide else build
+        run_by = SPARSE if layer.canonical_name in known.kept else run_by
         # The dense one next to the sparse ones, so in their token layout.
         kernels = (build_kernel(facts, run_by) for facts in (job.kernel, job.kernel.as_dense()))
         jobs[layer] = Rivals(*(replace(job, kernel=kernel) for kernel in kernels))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tvm import relax
 
 from tvm_sparse.formats.panels import DenseFormat
-from tvm_sparse.formats.registry import unrounded, weights_of
+from tvm_sparse.formats.registry import unrounded, weights_of, widened
 from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.ir.dims import product
 from tvm_sparse.ir.expressions import op_name, static_shape, tensor_shape
@@ -123,14 +123,18 @@ class TiledProduct(Rule):
         self, shape: ProductShape, stack: list[DenseChain]
     ) -> tuple[type[WeightFormat], str]:
         """Return the format of the weights, and why it is not the one that the build asks for."""
-        wanted = weights_of(self.walk.build, stack[0].is_sparse)
+        build, is_sparse = self.walk.build, stack[0].is_sparse
+        wanted = weights_of(build, is_sparse)
         if wanted.unrounded is None:
             return wanted, ""
-        kept = dict(self.walk.build.kept)
         names = [base_name(chain.weight[0].name) for chain in stack]
-        reason = next((kept[name] for name in names if name in kept), "")
-        reason = reason or wanted.refusal(shape)
-        return (unrounded(wanted) if reason else wanted), reason
+        kept, wide = (
+            next((reasons[name] for name in names if name in reasons), "")
+            for reasons in (dict(build.kept), dict(build.wide))
+        )
+        if reason := kept or wanted.refusal(shape):
+            return unrounded(wanted), reason
+        return (weights_of(widened(build), is_sparse) if wide else wanted), wide
 
 
 def _with_blocks(shape: ProductShape, stack: list[DenseChain]) -> ProductShape:
