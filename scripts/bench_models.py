@@ -1,73 +1,110 @@
 #!/usr/bin/env python3
 """Measure families of models, dense and pruned, beside ONNX Runtime, and write docs/models.md.
 
-    python scripts/bench_models.py --records DIR [--only NAME]... [--page docs/models.md]
+    python scripts/bench_models.py --work DIR --records DIR --prepare [--only NAME]...
+    python scripts/bench_models.py --work DIR --records DIR [--only NAME]... [--within SECONDS]
+    python scripts/bench_models.py --records docs/benchmarks/models --page docs/models.md
 
-A record a family and number of threads, each of one interleaved run; those that are there are kept,
-so that a run which was ended goes on. `--page` writes the page from all records, and measures
-nothing if `--records` has them all. A family that cannot be measured is a line that says why.
+The first imports, compiles and exports, which may run beside anything; the second measures what is
+prepared and has no record, and begins nothing after `--within`; the third writes the page. All of
+them go on where they ended. What cannot be prepared is a row that says why; an environment
+with another transformers may prepare it, into the same directories.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from model_families import FAMILIES
 
-from tvm_sparse.api.comparison import compare_model
-from tvm_sparse.api.models import load_model
+from tvm_sparse.api.builds import compile
+from tvm_sparse.api.models import load_model, sparsify
+from tvm_sparse.bench.environment import detect_environment
+from tvm_sparse.bench.peers.checkpoint import read_inputs, write_checkpoint
+from tvm_sparse.bench.peers.compare import OWN_REFERENCE, compare, prepare_engines, run_artifact
+from tvm_sparse.bench.peers.contender import own_build, peer
+from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord, load_peers_record
-from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
-from tvm_sparse.errors import TvmSparseError
+from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.errors import BuildError, TvmSparseError
 from tvm_sparse.ir.flops import product_flops
 from tvm_sparse.model.facts import input_words
 from tvm_sparse.model.model import Model
 from tvm_sparse.passes.pipeline import pack
+from tvm_sparse.progress import silent
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.figures import figure, spread_of
+from tvm_sparse.runtime.metadata import load_metadata
 from tvm_sparse.target import resolve_target
 from tvm_sparse.words import counted
 
 _SPARSITY = SparsitySpec(sparsity=0.95, block_shape=(4, 1))
-_ENGINE = "onnxruntime"
-#: What is measured unless `--only` says otherwise: presets, each of another family.
-FAMILIES = (
-    *("bert-base", "distilbert", "roberta-base", "xlm-r-base", "electra-small", "albert-base"),
-    *("mobilebert", "mpnet-base", "deberta-v3-base", "modernbert-base", "nomic-embed"),
-    *("bge-small", "e5-small", "qwen3-embedding", "vit-base"),
-)
+_ENGINE = ENGINES["onnxruntime"]
+#: In the directory of a prepared model.
+_BUILDS, _OUTPUTS, _CHECKPOINT = "builds.json", "outputs.npz", "checkpoint"
+#: Of a checkpoint, once the graph that ONNX Runtime opens is made of them.
+_NEEDLESS = ("model.safetensors", "model.onnx")
 _PAGE = """\
 # Models
 
-Written by `scripts/bench_models.py` from its records: presets with seeded weights, dense, and with
-95 % of the weights of their encoder layers zero in blocks of 4x1, chosen by magnitude. Engines had
-the same weights and inputs and took turns in one run; times are medians in milliseconds. *Coverage*
-is the share of the floating-point operations of all products (dense layers, attention,
-convolutions) that runs in kernels on token tiles.
+Written by `scripts/bench_models.py` from its [records](benchmarks/models): an example of each
+family at its real size, with seeded weights, of which 95 % of those of the encoder's layers are
+zero in blocks of 4x1. The dense build and ONNX Runtime multiply them as if they were not. All had
+the same weights and inputs, gave the same outputs, and took turns in one run; times are medians in
+milliseconds, with the spread of the medians of rounds.
+
+*Coverage* is the share of the floating-point operations of all products (dense layers, attention,
+convolutions) that runs in kernels on token tiles; the rest is what TVM generates. ONNX Runtime's
+graph went through its transformer optimiser, which fuses attention where it knows the family.
 
 """
 _COLUMNS = (
-    *("model", "importer", "input", "threads", "coverage", "dense", "95 % 4x1", "gain"),
-    *("ONNX Runtime", "dense over it"),
+    *("family", "example", "importer", "input", "coverage", "threads", "dense", "95 % 4x1"),
+    *("gain", "ONNX Runtime", "dense over it", "95 % over it"),
 )
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """What a model's import says of it, kept beside its records."""
+class Facts:
+    """What is known of a model without measuring, kept beside its records.
 
-    importer: str
-    covered: float
-    taken: str
+    Attributes
+    ----------
+    family, example : str
+        As the table calls them.
+    importer, taken : str
+        The framework that it came through, and its input in words.
+    covered : float
+        Share of the FLOPs of products that runs on token tiles.
+    sparsity : float
+        Share of zero blocks in the layers of the sparse build that run sparse.
+    refused : str
+        Why it could not be prepared; then nothing else is known.
+    """
+
+    family: str
+    example: str
+    importer: str = ""
+    taken: str = ""
+    covered: float = 0.0
+    sparsity: float = 0.0
+    refused: str = ""
 
 
 @click.command(help=__doc__)
 @click.option("--records", type=click.Path(path_type=Path), required=True)
-@click.option("--only", multiple=True, metavar="MODEL", help="Presets, directories or archives.")
+@click.option("--work", type=click.Path(path_type=Path), help="What is prepared lies here.")
+@click.option("--only", multiple=True, metavar="NAME", help="Families, presets or directories.")
+@click.option("--prepare", is_flag=True, help="Make builds and graphs, and measure nothing.")
+@click.option("--within", type=float, help="Seconds after which nothing is begun.")
 @click.option("--threads", default="1", show_default=True, help="Numbers of threads, e.g. 1,2.")
 @click.option("--batch", default=1, show_default=True)
 @click.option("--seq-len", default=128, show_default=True)
@@ -79,84 +116,175 @@ class Coverage:
 @click.option("--page", type=click.Path(path_type=Path), help="Markdown page to write.")
 def main(
     records: Path,
+    work: Path | None,
     only: tuple[str, ...],
+    prepare: bool,
+    within: float | None,
     threads: str,
-    batch: int,
-    seq_len: int,
-    layers: int | None,
     time_s: float,
     iterations: int | None,
-    importer: str,
     cache_dir: str | None,
     page: Path | None,
+    layers: int | None,
+    **shape: Any,
 ) -> None:
-    """Measure what has no record, then write the page."""
+    """Prepare, or measure what has no record, then write the page."""
     records.mkdir(parents=True, exist_ok=True)
+    start, counts = time.monotonic(), [int(count) for count in threads.split(",")]
     bench = BenchSpec(time_s=time_s, iterations=iterations)
-    for name in only or FAMILIES:
-        shape = {"batch": batch, "seq_len": seq_len}
-        spec = ModelSpec(name, num_layers=layers, importer=importer, **shape)  # type: ignore[arg-type]
-        for count in map(int, threads.split(",")):
-            _measure(spec, count, bench, records, cache_dir)
+    for family in (only or FAMILIES) if work is not None else ():
+        assert work is not None
+        stem, place = _stem(family), work / _stem(family)
+        facts, is_prepared = records / f"{stem}.facts.json", (place / _BUILDS).exists()
+        if prepare and not is_prepared:
+            try:
+                spec = ModelSpec(_model(family, place), num_layers=layers, **shape)
+                known, builds = _prepare(family, spec, place, max(counts), cache_dir)
+            except TvmSparseError as error:
+                known, builds = Facts(family, _example(family), refused=str(error)), {}
+            write_json(facts, known)
+            if builds:
+                write_json(place / _BUILDS, builds)
+            click.echo(f"{family}: {known.refused or 'prepared'}")
+        for count in () if prepare or not is_prepared else counts:
+            is_late = within is not None and time.monotonic() - start > within
+            out = records / f"{stem}-{count}.json"
+            if not out.exists() and not is_late:
+                _measure(place, _read_facts(facts), count, bench, out)
     if page is not None:
         rows = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS)), *_rows(records)]
-        page.write_text(_PAGE + "\n".join(rows) + "\n", encoding="utf-8")
+        page.write_text(_PAGE + _machines(records) + "\n".join(rows) + "\n", encoding="utf-8")
         click.echo(f"wrote {page}")
 
 
-def _measure(
-    spec: ModelSpec, threads: int, bench: BenchSpec, records: Path, cache_dir: str | None
-) -> None:
-    stem = Path(spec.model).stem.replace("/", "--")
-    out, facts = records / f"{stem}-{threads}.json", records / f"{stem}.facts.json"
-    if out.exists() or (records / f"{stem}.refused").exists():
-        click.echo(f"{spec.model}, {counted(threads, 'thread')}: measured before")
-        return
-    try:
-        model = load_model(spec, cache_dir=cache_dir, progress=lambda line: None)
-        if not facts.exists():
-            write_json(facts, _coverage(model))
-        record = compare_model(model, [_SPARSITY], [_ENGINE], threads=[threads], bench=bench)
-    except TvmSparseError as error:
-        (records / f"{stem}.refused").write_text(f"{error}\n", encoding="utf-8")
-        click.echo(f"{spec.model}: {error}")
-        return
-    write_json(out, record)
-    for result in record.results:
-        click.echo(f"{spec.model}, {counted(threads, 'thread')}: {result.label}: {_median(result)}")
+def _example(family: str) -> str:
+    """Return the hub id or the preset of a family, or what is no family as it is."""
+    known = FAMILIES.get(family, family)
+    return known if isinstance(known, str) else known[0]
 
 
-def _coverage(model: Model) -> Coverage:
-    """Return how much of a model runs on token tiles: what is left in Relax does not."""
+def _stem(family: str) -> str:
+    return Path(_example(family)).stem.lower()
+
+
+def _model(family: str, place: Path) -> str:
+    """Return what `ModelSpec` takes for a family; a directory with its config is written."""
+    known = FAMILIES.get(family, family)
+    if isinstance(known, str):
+        return known
+    _, config = known
+    directory = place / "config" / _stem(family)
+    write_json(directory / "config.json", config)
+    return str(directory)
+
+
+def _prepare(
+    family: str, spec: ModelSpec, place: Path, threads: int, cache_dir: str | None
+) -> tuple[Facts, dict[str, str]]:
+    """Import and compile a model, and write what ONNX Runtime opens and all have to compute.
+
+    Returns what is known of it, and the directories of its builds.
+    """
+    model = load_model(spec, cache_dir=cache_dir, progress=silent)
+    pruned = sparsify(model, _SPARSITY)
+    builds = compile(pruned, CompileSpec(threads=threads), progress=silent).directories
+    checkpoint = write_checkpoint(place / _CHECKPOINT, pruned)
+    failure = prepare_engines([_ENGINE], checkpoint, silent)
+    if failure:
+        raise BuildError(f"{_ENGINE.label} cannot run it: {failure}")
+    outputs = run_artifact(builds["dense"], model.reference.inputs)
+    np.savez(place / _OUTPUTS, **outputs)  # type: ignore[arg-type]
+    for name in _NEEDLESS:
+        (checkpoint / name).unlink(missing_ok=True)
+    config = model.facts.config
+    facts = Facts(
+        family,
+        _example(family),
+        model.reference.framework,
+        input_words(config, spec.batch, spec.seq_len),
+        _covered(model),
+        load_metadata(builds["sparse"]).block_sparsity,
+    )
+    return facts, {name: str(directory) for name, directory in builds.items()}
+
+
+def _covered(model: Model) -> float:
+    """Return the share of FLOPs on token tiles: what is left in Relax is not there."""
     tiled, _, _ = pack(model.mod, model.params, resolve_target())
-    covered = 1 - product_flops(tiled) / model.flops
-    config, spec = model.facts.config, model.spec
-    taken = input_words(config, spec.batch, spec.seq_len)
-    return Coverage(model.reference.framework, covered, taken)
+    return 1 - product_flops(tiled) / model.flops
+
+
+def _read_facts(path: Path) -> Facts:
+    return Facts(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def _measure(place: Path, facts: Facts, threads: int, bench: BenchSpec, out: Path) -> None:
+    directories = json.loads((place / _BUILDS).read_text(encoding="utf-8"))
+    inputs = read_inputs(place / _CHECKPOINT)
+    with np.load(place / _OUTPUTS, allow_pickle=False) as arrays:
+        outputs = {name: arrays[name] for name in arrays.files}
+    known = (inputs, outputs, OWN_REFERENCE)
+    contenders = [
+        own_build(Path(directories["dense"]), *known),
+        own_build(Path(directories["sparse"]), *known, facts.sparsity, _SPARSITY.block_shape),
+        peer(_ENGINE, place / _CHECKPOINT, *known),
+    ]
+    results = compare(contenders, threads, bench, silent)
+    metadata = load_metadata(Path(directories["sparse"]))
+    record = PeersRecord(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        subject=facts.example,
+        spec={"facts": asdict(facts), "bench": asdict(bench), "threads": [threads]},
+        weights=replace(metadata.weights, source=""),
+        results=tuple(results),
+        environment=detect_environment(threads),
+    )
+    write_json(out, record)
+    for result in results:
+        click.echo(
+            f"{facts.family}, {counted(threads, 'thread')}: {result.label}: {_median(result)}"
+        )
 
 
 def _rows(records: Path) -> list[str]:
+    known = {path.name.removesuffix(".facts.json"): path for path in records.glob("*.facts.json")}
+    stems = {_stem(family): family for family in FAMILIES}
     rows = []
-    for path in sorted(records.glob("*-[0-9]*.json")):
-        stem = path.stem.rpartition("-")[0]
-        facts = json.loads((records / f"{stem}.facts.json").read_text(encoding="utf-8"))
-        rows.append(_row(load_peers_record(path), facts))
-    for path in sorted(records.glob("*.refused")):
-        reason = path.read_text(encoding="utf-8").strip().replace("|", "/")
-        rows.append(_line([path.stem, reason, *[""] * (len(_COLUMNS) - 2)]))
+    for stem in [*stems, *sorted(known.keys() - stems.keys())]:
+        family = stems.get(stem, stem)
+        facts = _read_facts(known[stem]) if stem in known else Facts(family, _example(family))
+        measured = _records(records, stem)
+        rows += [_row(facts, record) for record in measured] or [_row(facts)]
     return rows
 
 
-def _row(record: PeersRecord, facts: dict[str, Any]) -> str:
-    dense, sparse, other = record.results
-    return _line(
-        [
-            *(record.subject, facts["importer"], facts["taken"], str(record.threads[0])),
-            f"{facts['covered']:.0%}",
-            *(_median(dense), _median(sparse), _ratio(dense, sparse)),
-            *(_median(other), _ratio(other, dense)),
-        ]
-    )
+def _records(directory: Path, stem: str) -> list[PeersRecord]:
+    """Return the records of models, whose files end in numbers of threads."""
+    paths = sorted(directory.glob(f"{stem}-*.json"))
+    return [load_peers_record(p) for p in paths if p.stem.rpartition("-")[2].isdigit()]
+
+
+def _row(facts: Facts, record: PeersRecord | None = None) -> str:
+    cells = [facts.family, facts.example]
+    if facts.importer:
+        cells += [facts.importer, facts.taken, f"{facts.covered:.0%}"]
+    if record is not None:
+        dense, sparse, other = record.results
+        cells += [str(record.spec["threads"][0]), _median(dense), _median(sparse)]
+        cells += [_ratio(dense, sparse), _median(other)]
+        cells += [_ratio(other, dense), _ratio(other, sparse)]
+    else:
+        cells.append(facts.refused.replace("|", "/") or "not measured")
+    return _line([*cells, *[""] * (len(_COLUMNS) - len(cells))])
+
+
+def _machines(records: Path) -> str:
+    """Say where records were measured, and with what beside our builds."""
+    told = []
+    for record in _records(records, "*"):
+        place, version = record.environment, record.results[-1].version
+        told.append(f"{place.cpu_model}, {place.isa}, {_ENGINE.label} {version}")
+    return "".join(f"Measured on {one}.\n\n" for one in dict.fromkeys(told))
 
 
 def _line(cells: Sequence[str]) -> str:

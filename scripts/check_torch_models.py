@@ -77,6 +77,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {"model_type": "esm", "pad_token_id": 1, "mask_token_id": 4,
          "position_embedding_type": "rotary", **_TEXT},
     ),
+    "FNet": ("FNetModel", {"model_type": "fnet", **_TEXT}),
     "GPT-2 (as an encoder)": (
         "GPT2Model",
         {"model_type": "gpt2", "vocab_size": 1000, "n_embd": 128, "n_layer": 2, "n_head": 4,

@@ -36,8 +36,17 @@ def tensor(name: str) -> dict[str, Any]:
 
 
 def node(target: str, output: str, **arguments: Any) -> dict[str, Any]:
-    """A call of an ATen operator; arguments are names of tensors, ints, lists of ints, floats."""
-    kinds = {str: tensor, int: lambda v: {"as_int": v}, float: lambda v: {"as_float": v}}
+    """A call of an ATen operator.
+
+    Arguments are names of tensors, ints, lists of ints, floats, booleans, or as archives have them.
+    """
+    kinds = {
+        str: tensor,
+        bool: lambda v: {"as_bool": v},
+        int: lambda v: {"as_int": v},
+        float: lambda v: {"as_float": v},
+        dict: lambda v: v,
+    }
     inputs = [
         {
             "name": name,

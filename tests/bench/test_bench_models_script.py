@@ -18,13 +18,16 @@ def test_families_are_measured_once_and_those_that_cannot_be_say_why(tmp_path: P
     page = tmp_path / "models.md"
     command = [
         *(sys.executable, "scripts/bench_models.py", "--records", str(tmp_path / "records")),
-        *("--only", "bert-tiny", "--only", "no-such-model", "--page", str(page)),
-        *("--seq-len", "8", "--layers", "1", "--iterations", "2"),
-        *("--cache-dir", str(tmp_path / "cache")),
+        *("--work", str(tmp_path / "work"), "--cache-dir", str(tmp_path / "cache")),
+        *("--only", "bert-tiny", "--only", "no-such-model", "--seq-len", "8", "--layers", "1"),
     ]
-    for told in ("tvm_sparse, 95% 4x1", "bert-tiny, 1 thread: measured before"):
+    for options, told in (
+        (["--prepare"], ["bert-tiny: prepared", "no-such-model: model"]),
+        (["--iterations", "2"], ["bert-tiny, 1 thread: tvm_sparse, 95% 4x1"]),
+        (["--page", str(page)], ["wrote"]),
+    ):
         done = subprocess.run(
-            command,
+            [*command, *options],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
             capture_output=True,
@@ -32,9 +35,13 @@ def test_families_are_measured_once_and_those_that_cannot_be_say_why(tmp_path: P
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert told in done.stdout
-    measured, refused = page.read_text().splitlines()[-2:]
+        assert all(line in done.stdout for line in told), done.stdout
+    # What is there is neither prepared nor measured again.
+    assert done.stdout.count("\n") == 1
+    *_, unmeasured, measured, refused = page.read_text().splitlines()
     # Products, attention and all: nothing of an encoder is left to TVM.
-    assert measured.startswith("| bert-tiny | TensorFlow | batch 1, 8 tokens | 1 | 100% |")
-    assert refused.startswith("| no-such-model | model")
-    assert measured.count("|") == refused.count("|")
+    start = "| bert-tiny | bert-tiny | TensorFlow | batch 1, 8 tokens | 100% | 1 |"
+    assert measured.startswith(start)
+    assert refused.startswith("| no-such-model | no-such-model | model")
+    assert "| not measured |" in unmeasured
+    assert measured.count("|") == refused.count("|") == unmeasured.count("|")

@@ -11,9 +11,10 @@ import pytest
 from onnx_graphs import GraphMaker, bert_graph, needs_onnx
 from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
+from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.compiler.reference_check import check_against_reference, first_differing_layer
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec
 from tvm_sparse.errors import ConfigError, FrontendError, UnsupportedOpError
 from tvm_sparse.importers.contract import verify
 from tvm_sparse.importers.importer import Imported
@@ -194,6 +195,23 @@ def test_a_pruned_model_is_written_for_other_engines(bert, tmp_path):
     source = {name: value for name, value in again.params.items() if name.endswith("bias")}
     for name, value in source.items():
         np.testing.assert_array_equal(value, model.params[name])
+
+
+def test_a_build_is_measured_beside_engines_that_open_its_graph(bert, tmp_path):
+    from tvm_sparse import compare, compile, export, load_model, sparsify
+
+    model = load_model(str(bert), batch=2, seq_len=16, cache_dir=tmp_path / "cache")
+    builds = compile(sparsify(model, sparsity=0.5, block_shape=(4, 1)), threads=1)
+    build = export(builds, tmp_path / "build", "sparse")
+    quick = {"threads": 1, "bench": BenchSpec(iterations=1)}
+    record = compare(build, ("onnxruntime", "torch"), cache_dir=tmp_path / "cache", **quick)
+    states = [result.status for result in record.results]
+    # Which engines are installed is the environment's business; of a graph PyTorch has no class.
+    assert states[:2] == ["measured"] * 2
+    for engine, state, present in zip(
+        ("onnxruntime", "torch"), states[2:], ("measured", "failed"), strict=True
+    ):
+        assert state == ("not installed" if ENGINES[engine].missing() else present)
 
 
 def test_only_an_onnx_file_is_written_as_one(bert, tmp_path):

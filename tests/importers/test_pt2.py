@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pt2_archives import node, write_archive
+from pt2_archives import node, tensor, write_archive
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import (
@@ -64,6 +64,37 @@ def test_an_archive_becomes_a_module(archive):
 
     wanted = dense / 2 * (1 + erf(dense / np.sqrt(2)))
     np.testing.assert_allclose(imported.output_values["output_0"], wanted, atol=1e-4)
+
+
+def test_known_places_are_looked_up_and_fourier_transforms_are_products(tmp_path):
+    """At inner axes, as windows of a sequence are cut; complex numbers stay in the importer."""
+    places = {"as_optional_tensors": [{"as_none": True}, tensor("column"), tensor("features")]}
+    nodes = [
+        NODES[0],
+        node("arange.start_step", "tokens", start=3, end=-1, step=-2),
+        node("view.default", "column", self="tokens", size=[2, 1]),
+        node("arange.default", "features", end=5),
+        node("index.Tensor", "picked", self="rows", indices=places),
+        node("_to_copy.default", "grown", self="picked"),
+        node("_fft_c2c.default", "far", self="grown", dim=[1, 2], normalization=0, forward=True),
+        node("view_as_real.default", "parts", self="far"),
+        node("select.int", "out", self="parts", dim=3, index=0),
+    ]
+    values = {
+        "rows": VALUES["rows"],
+        "tokens": ("int64", (2,)),
+        "column": ("int64", (2, 1)),
+        "features": ("int64", (5,)),
+        **dict.fromkeys(("picked", "out"), ("float32", (2, 2, 5))),
+        **dict.fromkeys(("grown", "far"), ("complex64", (2, 2, 5))),
+        "parts": ("float32", (2, 2, 5, 2)),
+    }
+    words = {"words.weight": WEIGHTS["words.weight"]}
+    imported = load(write_archive(tmp_path / "toy.pt2", nodes, INPUTS, values, words, "out"))
+    verify(imported, "torch")
+    rows = words["words.weight"][imported.input_values["input_ids"]]
+    wanted = np.fft.fftn(rows[:, 3::-2, :5], axes=(1, 2)).real
+    np.testing.assert_allclose(imported.output_values["output_0"], wanted, atol=1e-5)
 
 
 def test_unknown_operators_are_told_all_at_once(tmp_path):

@@ -134,3 +134,22 @@ def test_slices_that_are_no_range_of_features():
 
     for body in (behind, tokens, both):
         assert raised({"x": (B, S, F)}, {}, body) == ["reshape", "strided_slice"]
+
+
+def test_attention_in_shifted_windows():
+    """Scores are masked with windows beside images: as sequences they have masks of their own."""
+    images, windows = 2, 3
+    mask = np.random.default_rng(0).normal(size=(1, windows, 1, S, S)).astype(np.float32)
+
+    def body(emit, q, k, v, positions):
+        scores = emit(op.add(emit(op.matmul(q, k)), positions))
+        grouped = emit(op.reshape(scores, (images, windows, H, S, S)))
+        masked = emit(op.add(grouped, relax.const(mask)))
+        merged = emit(op.reshape(masked, (images * windows, H, S, S)))
+        return op.matmul(emit(op.nn.softmax(merged, axis=-1)), v)
+
+    heads = (images * windows, H)
+    inputs = {"q": (*heads, S, D), "k": (*heads, D, S), "v": (*heads, S, D)}
+    names = raised(inputs, {"positions": (1, H, S, S)}, body)
+    assert names.count("nn.attention_bias") == 1
+    assert not {"nn.softmax", "matmul"} & set(names)

@@ -41,8 +41,9 @@ from tvm_sparse.host import threads_here
 from tvm_sparse.model.facts import WeightsFacts
 from tvm_sparse.model.model import Model
 from tvm_sparse.processes.temporary import temporary_directory
-from tvm_sparse.progress import ShareProgress, silent
+from tvm_sparse.progress import ShareProgress, silent, steps
 from tvm_sparse.runtime.metadata import load_metadata
+from tvm_sparse.sources.onnx_file import ONNX_ENDING
 
 if TYPE_CHECKING:
     from tvm_sparse.runtime.metadata import ArtifactMetadata
@@ -124,7 +125,7 @@ def compare(
                 made = load_metadata(place)
                 contenders.append(_artifact(place, made, inputs, outputs, OWN_REFERENCE))
     with temporary_directory() as folder:
-        checkpoint = write_checkpoint(folder, found)
+        checkpoint = write_checkpoint(folder, found, steps(progress))
         contenders += _peers(engines, checkpoint, inputs, outputs, OWN_REFERENCE, progress)
         results = measure_contenders(contenders, threads, bench, progress)
     return _record(found, inputs, results, bench, environment)
@@ -172,7 +173,7 @@ def compare_model(
             # The same build again when the zeros are the model's own.
             if contender.result.label not in {other.result.label for other in contenders}:
                 contenders.append(contender)
-        checkpoint = write_checkpoint(folder / "dense", model)
+        checkpoint = write_checkpoint(folder / "dense", model, steps(progress))
         contenders += _peers(
             engines, checkpoint, wanted.inputs, wanted.outputs, wanted.framework, progress
         )
@@ -203,7 +204,8 @@ def _model_of(
     source = metadata.weights.source
     if name is not None:
         spec = spec.with_(model=name)
-    elif metadata.weights.trained and os.path.isdir(source):
+    # A file is a model of its own, whatever directory it lies in.
+    elif metadata.weights.trained and os.path.isdir(source) and not os.path.isfile(spec.model):
         spec = spec.with_(model=source)
     model = load_model(spec, cache_dir=cache_dir, progress=lambda line: progress(line, 0.0))
     if model.facts.weights.fingerprint != metadata.weights.fingerprint:
@@ -240,8 +242,9 @@ def _sparse_build(
     pruned, inputs = sparsify(model, spec), model.reference.inputs
     directory = _compile(pruned, SPARSE, compile_spec, progress)
     engine = ENGINES[_REFERENCE_ENGINE]
-    if engine.missing():
-        progress(f"{engine.label} is not installed: comparing with the dense build instead", 0.0)
+    if engine.missing() or model.spec.model.endswith(ONNX_ENDING):
+        why = "is not installed" if engine.missing() else "reads no ONNX file"
+        progress(f"{engine.label} {why}: comparing with the dense build instead", 0.0)
         dense = _compile(pruned, DENSE, compile_spec, progress)
         outputs, reference = run_artifact(dense, inputs), OWN_REFERENCE
     else:

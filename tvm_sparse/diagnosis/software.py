@@ -9,12 +9,16 @@ import tvm_sparse
 from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.compiler.linker import find_linker, linker_to_install
 from tvm_sparse.dependencies import (
+    BATCH,
     FFI,
     FRONTEND,
     IMPORTING,
+    ONNX_FILES,
     RUNTIME,
     SERVING,
+    TORCH,
     WEIGHTS,
+    Requirement,
     check_dependencies,
 )
 from tvm_sparse.diagnosis.record import Finding
@@ -24,10 +28,17 @@ from tvm_sparse.runtime.tvm_runtime import is_tvm_installed, load_tvm_ffi
 
 _IMPORTING = [requirement.names[0] for requirement in FRONTEND + WEIGHTS]
 _PEERS = dict.fromkeys(name for engine in ENGINES.values() for name in engine.distributions)
+#: What importers and services need, by extra.
+_CHECKED: dict[str, tuple[Requirement, ...]] = {
+    IMPORTING: FRONTEND + WEIGHTS,
+    "torch": TORCH,
+    "onnx": ONNX_FILES,
+    "serve": SERVING,
+    "batch": BATCH,
+}
 #: Packages of the extras that no version is asked of, and what they are for.
 _EXTRAS = {
     "report": (["vl-convert-python"], "charts in reports"),
-    "serve": ([r.names[0] for r in SERVING], "serving over HTTP"),
     "peers": ([n for n in _PEERS if n not in _IMPORTING], "other engines to compare with"),
 }
 
@@ -38,7 +49,8 @@ def look_at_software() -> Iterator[Finding]:
         "tvm_sparse", "ok", f"{tvm_sparse.__version__}, Python {platform.python_version()}"
     )
     yield _look_at_runtime()
-    yield _look_at_importing()
+    for extra, requirements in _CHECKED.items():
+        yield _look_at_requirements(extra, requirements)
     for extra, (names, purpose) in _EXTRAS.items():
         yield _look_at_extra(extra, names, purpose)
     yield _look_at_linker()
@@ -62,13 +74,13 @@ def _look_at_runtime() -> Finding:
     return Finding("runtime", "ok", _versions(r.names[0] for r in RUNTIME))
 
 
-def _look_at_importing() -> Finding:
-    subject = f"extra {IMPORTING}"
+def _look_at_requirements(extra: str, requirements: Sequence[Requirement]) -> Finding:
+    subject = f"extra {extra}"
     try:
-        check_dependencies(FRONTEND + WEIGHTS)
+        check_dependencies(requirements)
     except DependencyError as error:
         return _refused(subject, "note", error)
-    return Finding(subject, "ok", _versions(_IMPORTING))
+    return Finding(subject, "ok", _versions(dict.fromkeys(r.names[0] for r in requirements)))
 
 
 def _look_at_extra(extra: str, names: Sequence[str], purpose: str) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,17 @@ _NARROW = {
     "uint8": "int32",
     "float64": "float32",
 }
+
+
+@dataclass(frozen=True)
+class Complex:
+    """A tensor of complex numbers while it is imported: a module has none.
+
+    `imag` is None where all imaginary parts are zero.
+    """
+
+    real: Value
+    imag: Value | None = None
 
 
 def narrow(dtype: str) -> str:

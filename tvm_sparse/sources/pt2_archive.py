@@ -35,6 +35,7 @@ DTYPES = {
     6: "float16",
     7: "float32",
     8: "float64",
+    10: "complex64",
     12: "bool",
     13: "bfloat16",
 }

@@ -131,7 +131,7 @@ def _measure(
     else:
         outputs = model.reference.outputs
     with temporary_directory() as folder:
-        checkpoint = write_checkpoint(folder / "dense", model)
+        checkpoint = write_checkpoint(folder / "dense", model, progress)
         failure = prepare_engines(engines, checkpoint, lambda line, _share: progress(line))
         if failure:
             return [Alternative(*_place(one, setting), "failed", failure) for one in engines]

@@ -81,7 +81,10 @@ class Engine:
 
 # ONNX graphs are exported by PyTorch, as their users do.
 _EXPORTER = ("torch", "transformers", "onnx")
-_ONNXRUNTIME = ("onnxruntime", ("onnxruntime", *_EXPORTER), ("onnx_export", "onnxruntime"))
+_FUSED = ("onnx_export", "onnxruntime")
+_INSTALLED = ("onnxruntime", ("onnxruntime", *_EXPORTER))
+_ONNXRUNTIME = (*_INSTALLED, _FUSED)
+_ONNXRUNTIME_INT8 = (*_INSTALLED, (*_FUSED, "onnxruntime_int8"))
 _OPENVINO = ("openvino", ("openvino", *_EXPORTER), ("onnx_export",))
 _TENSORFLOW = ("tensorflow", "tf-keras", "transformers")
 _TORCH = ("torch", "transformers")
@@ -93,7 +96,7 @@ ENGINES: dict[str, Engine] = {
         Engine(
             "onnxruntime-int8",
             "ONNX Runtime, dynamic INT8",
-            *_ONNXRUNTIME,
+            *_ONNXRUNTIME_INT8,
             precision="int8",
             is_rival=False,
             has_streams=True,
@@ -101,7 +104,7 @@ ENGINES: dict[str, Engine] = {
         Engine(
             "onnxruntime-int8-channel",
             "ONNX Runtime, dynamic INT8 per channel",
-            *_ONNXRUNTIME,
+            *_ONNXRUNTIME_INT8,
             precision="int8",
             is_rival=False,
             has_streams=True,

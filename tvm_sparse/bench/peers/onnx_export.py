@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.bench.peers import distilbert
-from tvm_sparse.bench.peers.checkpoint import read_inputs
+from tvm_sparse.bench.peers.checkpoint import MODEL_FILE, read_inputs
 
-MODEL_FILE = "model.onnx"
 # The newest opset of the TorchScript exporter, whose graphs ONNX Runtime's optimiser knows.
 _OPSET = 17
 
 
 def prepare(checkpoint: Path) -> None:
-    """Write `MODEL_FILE` with static shapes into a checkpoint directory.
+    """Write `MODEL_FILE` with static shapes into a checkpoint directory that has none.
 
     Attention is exported as the plain matrix products and softmax ("eager"): that is the form
     which ONNX Runtime's transformer optimiser and OpenVINO recognise and fuse.
     """
+    if (checkpoint / MODEL_FILE).exists():  # the model came as a graph
+        return
     os.environ.update(USE_TORCH="1", USE_TF="0")
     import torch
 

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.bench.peers.checkpoint import read_config
+from tvm_sparse.bench.peers.checkpoint import MODEL_FILE, read_config
 from tvm_sparse.bench.peers.engine import Inputs, PeerModel
-from tvm_sparse.bench.peers.onnx_export import MODEL_FILE
 
 FUSED_FILE = "fused.onnx"
 #: By name of the engine: its weights have one scale, or one for each output.
@@ -36,13 +35,11 @@ _WIDTH = ("hidden_size", "dim")
 
 
 def prepare(checkpoint: Path) -> None:
-    """Fuse and quantise the exported graph, each into a file of its own.
+    """Fuse the exported graph into a file of its own.
 
     `opt_level=0` keeps ONNX Runtime's general passes away until the optimiser has seen the graph
     as exported: they rewrite the patterns that attention is recognised by.
     """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers import optimizer
 
     config = read_config(checkpoint)
@@ -54,15 +51,6 @@ def prepare(checkpoint: Path) -> None:
         opt_level=0,
     )
     fused.save_model_to_file(str(checkpoint / FUSED_FILE))
-    for name, file in INT8_FILES.items():
-        quantize_dynamic(
-            str(checkpoint / FUSED_FILE),
-            str(checkpoint / file),
-            weight_type=QuantType.QInt8,
-            per_channel=name.endswith("channel"),
-            # Shape inference does not know the types behind the fused operators.
-            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-        )
 
 
 def load(checkpoint: Path, threads: int, name: str) -> PeerModel:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_sparse.bench.peers.checkpoint import MODEL_FILE
 from tvm_sparse.bench.peers.engine import Inputs, PeerModel
-from tvm_sparse.bench.peers.onnx_export import MODEL_FILE
 
 
 def load(checkpoint: Path, threads: int, name: str) -> PeerModel:

@@ -8,6 +8,7 @@ from tvm import relax
 
 from tvm_sparse.importers.raising.dataflow import Dataflow, Emit, Expr
 from tvm_sparse.importers.raising.guards import without_guard, zero_unseeing
+from tvm_sparse.importers.raising.windows import masked_windows
 from tvm_sparse.ir.dims import Dim, product
 from tvm_sparse.ir.expressions import op_name, permutation, scalar_value, tensor_shape
 
@@ -89,6 +90,10 @@ def _scores(flow: Dataflow, emit: Emit, expr: Expr, shape: tuple[Dim, ...]) -> _
         return _split(
             flow, emit, _scores(flow, emit, split.args[0], tensor_shape(split.args[0])), shape
         )
+    in_windows = masked_windows(flow, expr, shape)
+    if in_windows is not None:
+        found = _scores(flow, emit, in_windows[0], shape)
+        return found and found._replace(biases=[*found.biases, (1, in_windows[1])])
     scale, base = flow.scaled(expr)
     product = flow.match(base, "relax.matmul")
     if product is not None and tensor_shape(base) == shape:

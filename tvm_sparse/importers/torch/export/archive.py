@@ -26,8 +26,9 @@ _WHOLE = (
     *("adaptive_avg_pool2d.default", "batch_norm.default", "conv1d.default", "conv2d.default"),
     *("conv2d.padding", "embedding.default", "gelu.default", "group_norm.default"),
     *("hardsigmoid.default", "hardswish.default", "layer_norm.default", "linear.default"),
-    *("max_pool2d.default", "rms_norm.default", "scaled_dot_product_attention.default"),
-    *("silu.default", "softmax.int", "split.Tensor", "chunk.default", "matmul.default"),
+    *("max_pool2d.default", "real.default", "rms_norm.default"),
+    *("scaled_dot_product_attention.default", "silu.default", "softmax.int", "split.Tensor"),
+    *("chunk.default", "matmul.default"),
 )
 #: As `sources.pt2_archive` reads them.
 FACTS_FILE = "tvm_sparse.json"

@@ -16,6 +16,7 @@ from tvm_sparse.importers.torch.operators.operator import (
 )
 from tvm_sparse.importers.torch.program import AtenNode
 from tvm_sparse.importers.values import (
+    Complex,
     Value,
     cast,
     narrow,
@@ -125,7 +126,11 @@ def _emit_hardtanh(
     return _emit_clamp(emit, node, x, min_val, max_val)
 
 
-def _emit_cast(emit: Emitter, node: AtenNode, x: Value, **_: Any) -> tvm.ir.Expr:
+def _emit_cast(
+    emit: Emitter, node: AtenNode, x: Value | Complex, **_: Any
+) -> tvm.ir.Expr | Complex:
+    if node.dtype == "complex64":
+        return x if isinstance(x, Complex) else Complex(cast(emit, x, "float32"))
     return cast(emit, x, narrow(node.dtype))
 
 

@@ -53,24 +53,26 @@ def _emit_index(
     if len(given) == 1:
         ((dim, index),) = given.items()
         return _take(emit, x, index, dim)
-    known = all(isinstance(index, np.ndarray) for index in given.values())
-    if known and len(given) == len(shape_of(x)):
-        return _elements(emit, x, [given[dim] for dim in sorted(given)])
-    if list(given) != list(range(len(given))):
-        raise node.error(f"indices at the axes {list(given)} given: only the first are imported")
-    return emit(op.index_tensor(as_expr(x), [as_expr(given[dim]) for dim in given]))
+    axes, known = list(given), all(isinstance(index, np.ndarray) for index in given.values())
+    if known and axes == list(range(axes[0], axes[-1] + 1)):
+        return _known(emit, x, given)
+    if axes != list(range(len(axes))):
+        raise node.error(f"computed indices at the axes {axes} given: only the first are imported")
+    return emit(op.index_tensor(as_expr(x), [as_expr(index) for index in given.values()]))
 
 
-def _elements(emit: Emitter, x: Value, indices: list[np.ndarray]) -> tvm.ir.Expr:
-    """Return elements at known places: a rearrangement that is none costs nothing."""
-    shape = shape_of(x)
-    wrapped = [index % extent for index, extent in zip(indices, shape, strict=True)]
-    places = np.ravel_multi_index(np.broadcast_arrays(*wrapped), shape)
-    if places.size == math.prod(shape) and (places.ravel() == np.arange(places.size)).all():
-        return emit(op.reshape(as_expr(x), places.shape))
-    flat = emit(op.reshape(as_expr(x), (math.prod(shape),)))
-    picked = _take(emit, flat, places.ravel().astype("int32"), 0)
-    return emit(op.reshape(picked, places.shape))
+def _known(emit: Emitter, x: Value, given: dict[int, np.ndarray]) -> tvm.ir.Expr:
+    """Look up known places of neighbouring axes: a rearrangement that is none costs nothing."""
+    shape, (first, *_) = shape_of(x), given
+    inner = shape[first : first + len(given)]
+    wrapped = [index % n for index, n in zip(given.values(), inner, strict=True)]
+    places = np.ravel_multi_index(np.broadcast_arrays(*wrapped), inner)
+    lead, rest = shape[:first], shape[first + len(given) :]
+    picked, total = as_expr(x), math.prod(inner)
+    if places.size != total or (places.ravel() != np.arange(total)).any():
+        merged = emit(op.reshape(picked, (*lead, total, *rest)))
+        picked = _take(emit, merged, places.ravel().astype("int32"), first)
+    return emit(op.reshape(picked, (*lead, *places.shape, *rest)))
 
 
 def _fold_index(node: AtenNode, x: np.ndarray, indices: list[np.ndarray | None]) -> np.ndarray:
