@@ -1,8 +1,8 @@
-"""Requests that are answered where they are read, without a task of their own.
+"""Requests that go from the parser of HTTP to their model, and past the application.
 
-Most of what a short request costs is what lies between the parser of HTTP and the model. So what
-the event loop may answer itself (`serve.at_once`) goes there and back in one call, and what finds
-no place is refused before its body is read. All else goes through the application.
+Most of what a short request costs is what lies between the two. So what the event loop may answer
+itself (`serve.at_once`) goes there and back in one call, what finds no place is refused before its
+body is read, and what a thread answers takes one task. All else goes through the application.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from tvm_sparse.serve.access_log import Entry, current
 from tvm_sparse.serve.at_once import Busy
 from tvm_sparse.serve.deployment import Route
 from tvm_sparse.serve.messages import Answer, Headers, on_the_wire, refused
-from tvm_sparse.serve.questions import read_inference, read_pipeline
+from tvm_sparse.serve.questions import Question, read_inference, read_pipeline
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.served_model import ServedModel
+from tvm_sparse.serve.thread_turns import Gone
 
 #: Around the name of a model, in an address without versions.
 _BEFORE, _BEHIND = b"/v2/models/", b"/infer"
@@ -44,7 +45,7 @@ class Target:
 
 
 class Direct:
-    """Answers requests in one call, where that is possible.
+    """Answers requests to models.
 
     Parameters
     ----------
@@ -90,18 +91,40 @@ class Direct:
         """
         if not target.model.is_free(who):
             return None
-        log = self._repository.access_log
-        if log is None:
-            return self._answer(target, headers, body)
-        entry = Entry("POST", target.url.decode("latin-1"), received=len(body))
+        entry = self._entry(target, body)
         token = current.set(entry)
         try:
             answer = self._answer(target, headers, body)
         finally:
             current.reset(token)
         if answer is not None:
-            entry.status, entry.sent = answer.status, len(answer.body)
-            log.write(entry)
+            self._write_down(entry, answer)
+        return answer
+
+    async def answer_later(
+        self, target: Target, headers: Headers, body: bytes, gone: Gone
+    ) -> Answer | None:
+        """Return the answer to a request, which a thread makes; None if the client has left.
+
+        Parameters
+        ----------
+        target, headers, body
+            As `answer` takes them.
+        gone : callable
+            Returns what is awaited until the client has left.
+        """
+        entry, answer = self._entry(target, body), None
+        current.set(entry)  # of the task
+        try:
+            question = self._read(target, headers, body)
+            answer = question.write(await question.model.answer(question.ask, gone))
+        except Refusal as error:
+            if error.reason != "CANCELED":
+                answer = _refused(error)
+        except Exception as error:  # of ours: the server goes on
+            answer = _refused(Refusal(500, f"{type(error).__name__}: {error}"))
+        finally:
+            self._write_down(entry, answer)
         return answer
 
     def pass_by(self, target: Target) -> None:
@@ -110,17 +133,31 @@ class Direct:
 
     def _answer(self, target: Target, headers: Headers, body: bytes) -> Answer | None:
         try:
-            if target.route is not None:
-                question = read_pipeline(target.route, body)
-            else:
-                question = read_inference(self._repository, target.model, headers, body)
+            question = self._read(target, headers, body)
             return question.write(question.model.answer_now(question.ask))
         except Busy:
             return None
         except Refusal as error:
             return _refused(error)
-        except Exception:  # of ours: the application says so
+
+    def _entry(self, target: Target, body: bytes) -> Entry | None:
+        """Return what the access log has of a request, if there is one."""
+        if self._repository.access_log is None:
             return None
+        return Entry("POST", target.url.decode("latin-1"), received=len(body))
+
+    def _write_down(self, entry: Entry | None, answer: Answer | None) -> None:
+        log = self._repository.access_log
+        if entry is None or log is None:
+            return
+        if answer is not None:
+            entry.status, entry.sent = answer.status, len(answer.body)
+        log.write(entry)
+
+    def _read(self, target: Target, headers: Headers, body: bytes) -> Question:
+        if target.route is not None:
+            return read_pipeline(target.route, body)
+        return read_inference(self._repository, target.model, headers, body)
 
 
 @functools.lru_cache(maxsize=64)

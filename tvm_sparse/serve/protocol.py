@@ -1,8 +1,8 @@
 """HTTP of one connection, with a short way for requests to models.
 
 A request that finds no place is answered when its headers have come; of its body nothing is kept.
-A small one is held until its body is there, and answered at once if that can be (`serve.direct`).
-All else is uvicorn's.
+A small one is held until its body is there, and answered at once if that can be, else by a task
+that waits for a thread (`serve.direct`). All else goes through uvicorn to the application.
 """
 
 from __future__ import annotations
@@ -21,11 +21,21 @@ _LENGTH = b"content-length"
 _UNUSUAL = (b"content-encoding", b"expect", b"transfer-encoding", b"upgrade")
 
 
-class _Answered:
-    """What uvicorn asks of a request that has been answered."""
+class _Cycle:
+    """What uvicorn asks of a request, and tells it."""
 
-    response_complete = True
-    message_event = asyncio.Event()  # nobody waits for it
+    def __init__(self, keep_alive: bool, response_complete: bool = False) -> None:
+        self.keep_alive, self.response_complete = keep_alive, response_complete
+        self.disconnected = False
+        self.message_event = asyncio.Event()
+
+    async def gone(self) -> None:
+        """Return when the client has left."""
+        await self.message_event.wait()
+
+
+#: Of all requests that have been answered; nobody waits for its event.
+_ANSWERED = _Cycle(keep_alive=True, response_complete=True)
 
 
 class Protocol(HttpToolsProtocol):  # type: ignore[misc]
@@ -48,8 +58,8 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
             return
         refusal = self._direct.refuse(target)
         if refusal is not None:
-            self.cycle: Any = _Answered
-            self._send(refusal)
+            self.cycle: Any = _ANSWERED
+            self._send(refusal, self._keeps_alive())
             return
         headers = dict(self.headers)
         length = headers.get(_LENGTH, b"")
@@ -68,15 +78,28 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
             self._body += body
 
     def on_message_complete(self) -> None:
-        """Answer a request that was held, or hand it on."""
-        if self._held is not None:
-            answer = self._direct.answer(*self._held, self._body, self.client)
-            if answer is not None:
-                self._held, self.cycle = None, _Answered
-                self._send(on_the_wire(answer))
-                return
-            self._let_go()
-        super().on_message_complete()
+        """Answer a request that was held, at once or when a thread has done so."""
+        if self._held is None:
+            super().on_message_complete()
+            return
+        (target, headers), body, self._held = self._held, self._body, None
+        answer = self._direct.answer(target, headers, body, self.client)
+        if answer is not None:
+            self.cycle = _ANSWERED
+            self._send(on_the_wire(answer), self._keeps_alive())
+            return
+        self.cycle = _Cycle(self._keeps_alive())
+        task = self.loop.create_task(self._answer_later(self.cycle, target, headers, body))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    async def _answer_later(
+        self, cycle: _Cycle, target: Target, headers: Headers, body: bytes
+    ) -> None:
+        answer = await self._direct.answer_later(target, headers, body, cycle.gone)
+        cycle.response_complete = True
+        if answer is not None and not self.transport.is_closing():
+            self._send(on_the_wire(answer), cycle.keep_alive)
 
     def shutdown(self) -> None:
         """Answer a request whose body is on its way, and no further ones."""
@@ -97,8 +120,11 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
             return None  # answers keep the order of requests, and wait for who reads slowly
         return self._direct.find(self.parser.get_method(), self.url)
 
-    def _send(self, answer: bytes) -> None:
-        keep = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+    def _keeps_alive(self) -> bool:
+        """Tell whether the client wants the connection for further requests."""
+        return bool(self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0")
+
+    def _send(self, answer: bytes, keep: bool) -> None:
         self.transport.write(answer if keep else closing(answer))
         if not keep:
             self.transport.close()
