@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tvm_sparse.serve.access_log import Entry, current
 from tvm_sparse.serve.at_once import Busy
@@ -25,8 +25,7 @@ from tvm_sparse.serve.thread_turns import Gone
 _BEFORE, _BEHIND = b"/v2/models/", b"/infer"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a request goes.
 
     Attributes

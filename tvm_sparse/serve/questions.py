@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvm_sparse.serve.access_log import note
 from tvm_sparse.serve.ask import Ask
@@ -25,8 +24,7 @@ from tvm_sparse.serve.tensors import Tensor
 _BINARY_TYPE = b"application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A request to a model.
 
     Attributes

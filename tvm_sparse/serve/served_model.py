@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from tvm_sparse.serve.access_log import note
 from tvm_sparse.serve.ask import Ask
 from tvm_sparse.serve.at_once import Brief
 from tvm_sparse.serve.attempt import attempt
+from tvm_sparse.serve.counted import Counted
 from tvm_sparse.serve.model_config import QueueConfig
 from tvm_sparse.serve.pace import Pace
 from tvm_sparse.serve.refusal import Refusal, not_now
@@ -150,9 +149,8 @@ class ServedModel:
         self._brief.worked(ask.ticket)
         return answer
 
-    @contextlib.contextmanager
-    def _counted(self, ask: Ask, timeout: Timeout | None = None) -> Iterator[None]:
-        """Let a request in, and count what becomes of it.
+    def _counted(self, ask: Ask, timeout: Timeout | None = None) -> Counted:
+        """Let a request in, and return what counts what becomes of it.
 
         Raises
         ------
@@ -160,25 +158,15 @@ class ServedModel:
             There is no place for it, or no hope of an answer in time.
         """
         note(model=self.name, ticket=ask.ticket)
-        statistics = self.statistics
-        before = statistics.pending
+        before = self.statistics.pending
         try:
             self._check_room()
             if timeout is not None:
                 self._pace.check(self.name, timeout, before)
-            statistics.pending += 1
-            try:
-                yield
-            finally:
-                statistics.pending -= 1
         except Refusal as error:
-            statistics.refused(ask.ticket, error.reason)
+            self.statistics.refused(ask.ticket, error.reason)
             raise
-        except asyncio.CancelledError:
-            statistics.refused(ask.ticket, "CANCELED")
-            raise
-        self._pace.answered(ask.ticket, before)
-        statistics.answered(ask.ticket, ask.items)
+        return Counted(self.statistics, self._pace, ask, before)
 
     def _check_room(self) -> None:
         if not self.ready:

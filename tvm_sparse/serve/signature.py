@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,6 +29,10 @@ class Signature:
     inputs: tuple[TensorPlace, ...]
     outputs: tuple[TensorPlace, ...]
 
+    @functools.cached_property
+    def _inputs_by_name(self) -> dict[str, TensorPlace]:
+        return {place.name: place for place in self.inputs}
+
     def check_inputs(self, model: str, inputs: Mapping[str, Tensor]) -> None:
         """Refuse inputs that the model does not have, and the lack of those it needs.
 
@@ -36,7 +41,7 @@ class Signature:
         Refusal
             Saying which, and what is wanted.
         """
-        known = {place.name: place for place in self.inputs}
+        known = self._inputs_by_name
         for name, tensor in inputs.items():
             place = known.get(name)
             if place is None:
@@ -77,7 +82,7 @@ def _check_input(model: str, place: TensorPlace, tensor: Tensor) -> None:
     Refusal
         Saying what is wanted.
     """
-    if tensor.datatype not in (place.datatype, WIDER.get(place.datatype)):
+    if tensor.datatype != place.datatype and tensor.datatype != WIDER.get(place.datatype):
         raise wrong(
             f"inference input '{place.name}' data-type is '{tensor.datatype}', model '{model}' "
             f"expects '{place.datatype}'"
