@@ -113,7 +113,8 @@ def place_case(case: Case, folder: Path, isa: str, baseline: str) -> Path:
             model, sparsity=SPARSITY, block_shape=case.block_shape, sparsity_threshold=0.5
         )
     directory = folder / "cases" / case.name
-    tvm_sparse.export(tvm_sparse.compile(model, builds=(build,), target=isa, threads=2), directory)
+    there = tvm_sparse.compile(model, builds=(build,), target=isa, threads=2)
+    tvm_sparse.export(there, directory, build)
     here = tvm_sparse.compile(model, builds=(build,), target=baseline, threads=2)
     loaded = tvm_sparse.load(here.directories[build])
     (directory / "tolerance").write_text("1e-2" if case.scheme else "1e-4")

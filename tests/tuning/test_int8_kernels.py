@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tvm_sparse.formats.builds import INT8, INT8_FAST, INT8_SPARSE, SPARSE
+from tvm_sparse.formats.builds import INT8, INT8_FAST, INT8_FAST_SPARSE, INT8_SPARSE, SPARSE
 from tvm_sparse.formats.quantized import TOKEN_WORDS, WORD
+from tvm_sparse.formats.registry import widened
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.target import resolve_target
@@ -26,7 +27,11 @@ SPARSE_KERNEL = KernelFacts("sparse_dense", 64, 96, (4, 4))
     [
         (SPARSE_KERNEL, SPARSE, "float32"),
         (SPARSE_KERNEL, INT8_SPARSE, "int8"),
-        (SPARSE_KERNEL.as_sparse((4, 1)), INT8_SPARSE, "float32"),  # blocks of no whole words
+        (SPARSE_KERNEL.as_sparse((4, 1)), INT8_SPARSE, "int8"),
+        (SPARSE_KERNEL.as_sparse((1, 1)), INT8_SPARSE, "float32"),  # words would not pay
+        (SPARSE_KERNEL, INT8_FAST_SPARSE, "int8-fast"),
+        (SPARSE_KERNEL, widened(INT8_SPARSE), "int16"),
+        (SPARSE_KERNEL.as_dense(), widened(INT8), "int16"),
         (SPARSE_KERNEL.as_dense(), INT8, "int8"),
         (SPARSE_KERNEL.as_dense(), INT8_FAST, "int8-fast"),
         (KernelFacts("packed_dense", 64, 30), INT8, "float32"),
