@@ -24,6 +24,9 @@ _LEAST_THREADS = 2
 _LEVEL_REGISTERS = {"x86-64-v2": 16, "x86-64-v3": 16, "x86-64-v4": 32, "aarch64": 32}
 #: Operations that take one core about as long as it takes to share them with another: 5 us.
 PARALLEL_OPERATIONS = 1_000_000
+#: Operations that take about as long as the cache lines of a value that come from another core, and
+#: go back, where one thread computes what several computed before and will compute next.
+_KEPT_OPERATIONS = 60
 
 
 @dataclass(frozen=True)
@@ -157,9 +160,10 @@ def check_threads(text: str, threads: int | None) -> None:
         threads_here(threads)
 
 
-def pays_in_parallel(operations: float) -> bool:
+def pays_in_parallel(operations: float, kept: float = 0.0) -> bool:
     """Whether a kernel has enough work for threads, counted in floating-point operations.
 
-    What moves data rather than computes is counted at 20 operations a value.
+    What moves data rather than computes is counted at 20 operations a value. `kept` are the values
+    that stay where they are if each thread takes the tokens that it has taken before.
     """
-    return operations >= PARALLEL_OPERATIONS
+    return operations + _KEPT_OPERATIONS * kept >= PARALLEL_OPERATIONS

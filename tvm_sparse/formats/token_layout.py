@@ -87,6 +87,13 @@ class TokenLayout:
         """Return the shape of the tiled tensor."""
         return (self.num_tiles, features, self.token_tile)
 
+    def kept_values(self, features: int) -> int:
+        """Return how many values threads find where they left them if they take tiles in order.
+
+        None of a single tile, which they share by features.
+        """
+        return self.num_tiles * self.token_tile * features if self.num_tiles > 1 else 0
+
 
 def product_kind(block_rows: int) -> str:
     """Return the row of the tables for a build whose sparse blocks have so many rows, 0: none."""

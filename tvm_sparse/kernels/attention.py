@@ -177,7 +177,8 @@ def make_attention(
             _in_groups(0, shape.value_dim, rows * (most // vectors), context_rows)
 
         operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
-        each_query(tiles, shape.heads, operations, most, shares, attend)
+        features = shape.heads * shape.value_dim
+        each_query(tiles, shape.heads, features, operations, most, shares, attend)
 
     return prim_func(body)
 

@@ -15,16 +15,24 @@ Attend: TypeAlias = "Callable[[Expr, Expr, Expr | int, int, Buffer], None]"
 
 
 def each_query(
-    tiles: TokenTiles, heads: int, operations: float, vectors: int, shares: int, attend: Attend
+    tiles: TokenTiles,
+    heads: int,
+    features: int,
+    operations: float,
+    vectors: int,
+    shares: int,
+    attend: Attend,
 ) -> None:
     """Emit attention for all queries of all heads, so many vectors of queries at a time.
 
-    Of a layout that is not open, `operations` are those of all heads on one query and one key, and
-    `shares` the parts into which threads divide the tiles of a sequence.
+    Of a layout that is not open, `features` are those of the result, `operations` those of all
+    heads on one query and one key, and `shares` the parts into which threads divide the tiles of a
+    sequence.
     """
     layout = tiles.layout
     if not layout.is_open:
-        pays = pays_in_parallel(operations * layout.batch * layout.seq_len**2)
+        operations *= layout.batch * layout.seq_len**2
+        pays = pays_in_parallel(operations, layout.kept_values(features))
         _each_of_shares(tiles, heads, vectors, shares, pays, attend)
         return
     _each_of_sequence(tiles, heads, vectors, attend)

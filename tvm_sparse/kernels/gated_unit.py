@@ -57,7 +57,7 @@ def make_gated_unit(
                     value = ACTIVATIONS[activation](bind, bind(gated)) * factor
                     store(out, value, tiles.place(tile, feature, vector), lanes)
 
-        work = Work.of(layout, _OPERATIONS_PER_VALUE * units)
+        work = Work.of(layout, _OPERATIONS_PER_VALUE * units, units)
         tiles.compute("gated_unit", units // size, work, compute)
 
     return prim_func(body)

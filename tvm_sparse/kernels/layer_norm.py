@@ -104,7 +104,7 @@ def make_layer_norm(
         def normalise_part(tile: Expr, part: Expr, _: int) -> None:
             normalise(tile, part * (vectors * lanes), vectors)
 
-        work = Work.of(layout, _OPERATIONS_PER_VALUE * features)
+        work = Work.of(layout, _OPERATIONS_PER_VALUE * features, features)
         tiles.compute("layer_norm", parts, work, normalise_part)
 
     return prim_func(body)

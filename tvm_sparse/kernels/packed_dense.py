@@ -120,7 +120,7 @@ def make_packed_dense(
             stop_unit = T.min(first_unit + per_chunk * rows, T.int64(units))
             tail.finish(out, tile, (first_unit, stop_unit), count)
 
-        work = Work.of(layout, 2.0 * units * depth / arithmetic.speed)
+        work = Work.of(layout, 2.0 * units * depth / arithmetic.speed, units)
         tiles.compute("packed_dense", -(-panels // per_chunk), work, chunk_times_tile)
 
     return prim_func(body)

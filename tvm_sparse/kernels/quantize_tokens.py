@@ -127,7 +127,7 @@ def make_quantize_tokens(
                 known = bind(scale[vector] + total[vector] * bind.const(0.0))
                 write(T.reinterpret(f"int32x{lanes}", known), T.int64(words + 1), vector)
 
-        work = Work.of(layout, _OPERATIONS_PER_VALUE * features)
+        work = Work.of(layout, _OPERATIONS_PER_VALUE * features, features)
         tiles.compute(
             "quantize_tokens",
             parts,

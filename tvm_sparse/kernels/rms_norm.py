@@ -87,7 +87,7 @@ def make_rms_norm(
                         result = value(first + f, vector) * inverse[vector] * factor
                         store(out, result, tiles.place(tile, first + f, vector, first_token), lanes)
 
-        work = Work.of(layout, _OPERATIONS_PER_VALUE * groups * width)
+        work = Work.of(layout, _OPERATIONS_PER_VALUE * groups * width, groups * width)
         tiles.compute("rms_norm", parts, work, normalise)
 
     return prim_func(body)

@@ -83,7 +83,7 @@ def make_rotation(layout: TokenLayout, shape: RotationShape) -> tvm.tirx.PrimFun
                         value = kept * load(cos, angle, lanes) + turned * load(sin, angle, lanes)
                         store(out, value, tiles.place(tile, head * dim + feature, vector), lanes)
 
-        work = Work.of(layout, _OPERATIONS_PER_VALUE * shape.heads * dim)
+        work = Work.of(layout, _OPERATIONS_PER_VALUE * shape.heads * dim, shape.heads * dim)
         tiles.compute("rotation", shape.heads, work, rotate)
 
     return prim_func(body)

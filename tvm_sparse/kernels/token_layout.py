@@ -197,7 +197,8 @@ def _each_group(tiles: TokenTiles, features: int, name: str, move: _Move) -> Non
         _each_tile(tiles, name, move)
         return
     lanes, per_sequence, vectors = layout.lanes, layout.tiles_per_sequence, layout.vectors
-    pays = pays_in_parallel(_OPERATIONS_PER_VALUE * layout.num_tiles * layout.token_tile * features)
+    values = layout.num_tiles * layout.token_tile * features
+    pays = pays_in_parallel(_OPERATIONS_PER_VALUE * values, layout.kept_values(features))
     whole, rest = divmod(layout.seq_len, lanes)
     with parallel(layout.num_tiles * vectors, name, pays) as unit:
         tile, group = T.floordiv(unit, vectors), T.floormod(unit, vectors)

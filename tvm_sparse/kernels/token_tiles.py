@@ -61,11 +61,11 @@ class Work:
     alone: int
 
     @classmethod
-    def of(cls, layout: TokenLayout, operations: float) -> Work:
-        """Return that of a kernel with so many operations a token."""
+    def of(cls, layout: TokenLayout, operations: float, features: int) -> Work:
+        """Return that of a kernel with so many operations a token, and features of the result."""
         tokens = layout.num_tiles * layout.token_tile
         alone = int(PARALLEL_OPERATIONS / 2 // max(operations * layout.lanes, 1))
-        return cls(pays_in_parallel(operations * tokens), alone)
+        return cls(pays_in_parallel(operations * tokens, layout.kept_values(features)), alone)
 
 
 ALWAYS_SHARED = Work(pays=True, alone=0)

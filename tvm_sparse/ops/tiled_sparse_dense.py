@@ -33,9 +33,11 @@ class TiledSparseDense(ProductOperator, name="tiled_sparse_dense", weights=Spars
         cls, shape: ProductShape, epilogue: Epilogue, form: SparseFormat, target: CpuTarget
     ) -> TiledSparseDense:
         rows = split_rows(shape.layout, target)
-        work = Work.of(shape.layout, 2.0 * shape.units * shape.depth * shape.density)
+        operations = 2.0 * shape.units * shape.depth * shape.density
+        work = Work.of(shape.layout, operations, shape.units)
         # What is stored is few enough to count real tokens rather than those of whole tiles.
-        return cls(shape, epilogue, form, rows, replace(work, pays=pays_in_parallel(shape.flops)))
+        pays = pays_in_parallel(shape.flops, shape.layout.kept_values(shape.units))
+        return cls(shape, epilogue, form, rows, replace(work, pays=pays))
 
     def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         shape = self.shape

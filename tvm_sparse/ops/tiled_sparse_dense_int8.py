@@ -45,10 +45,10 @@ class TiledSparseDenseInt8(
         rows = int8_rows(shape.layout, target, grade)
         operations = 2.0 * shape.units * shape.depth * shape.density / grade.speed
         # What is stored is few enough to count real tokens rather than those of whole tiles.
-        pays = pays_in_parallel(shape.flops / grade.speed)
-        return cls(
-            shape, epilogue, form, rows, replace(Work.of(shape.layout, operations), pays=pays)
-        )
+        kept = shape.layout.kept_values(shape.units)
+        pays = pays_in_parallel(shape.flops / grade.speed, kept)
+        work = Work.of(shape.layout, operations, shape.units)
+        return cls(shape, epilogue, form, rows, replace(work, pays=pays))
 
     def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         shape = self.shape

@@ -36,7 +36,7 @@ from tvm_sparse.passes.layer_calls import layer_calls
 from tvm_sparse.passes.layer_plan import NO_PLAN, LayerPlan
 from tvm_sparse.passes.schedule_fallback import ScheduleFallback
 from tvm_sparse.passes.shared_shapes import ShareShapes
-from tvm_sparse.passes.storage_classes import RoundStorage
+from tvm_sparse.passes.storage_classes import RoundStorage, SplitStorage
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.quantization.layers import kept_layers
 from tvm_sparse.runtime.metadata import KernelCall
@@ -45,7 +45,7 @@ from tvm_sparse.target import CpuTarget
 _T = relax.transform
 _Result = TypeVar("_Result")
 
-#: Relax to virtual-machine code, in TVM's own order, with two passes of ours.
+#: Relax to virtual-machine code, in TVM's own order, with three passes of ours.
 LOWER = tvm.transform.Sequential(
     [
         _T.ToNonDataflow(),
@@ -53,6 +53,7 @@ LOWER = tvm.transform.Sequential(
         _T.CallTIRRewrite(),
         _T.StaticPlanBlockMemory(),
         _T.LowerAllocTensor(),
+        SplitStorage(),
         RoundStorage(),
         _T.KillAfterLastUse(),
         _T.LowerRuntimeBuiltin(),
