@@ -160,6 +160,15 @@ def test_small_products_are_not_cut():
     assert pays_in_parallel(2 * 16 * 384 * 384)
 
 
+def test_threads_share_little_work_on_tokens_that_they_have():
+    two_tiles, one_tile = TokenLayout(1, 128, 64, 16), TokenLayout(1, 16, 16, 16)
+    operations = 20.0 * 256
+    assert pays_in_parallel(operations * 128, two_tiles.kept_values(256))
+    assert not pays_in_parallel(operations * 128)
+    assert one_tile.kept_values(1 << 20) == 0
+    assert not pays_in_parallel(20.0 * 32 * 128, two_tiles.kept_values(32))
+
+
 def test_tuned_tiles_stand_for_the_table():
     tiles = Tiles(
         (TokenTile(0, 128, 1), TokenTile(1, 128, 3)),

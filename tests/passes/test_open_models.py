@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pytest
-from kernel_runner import RUNNABLE, run
 from relax_modules import (
     MOST_TOKENS,
     assert_computes_the_same,
@@ -23,10 +21,8 @@ from tvm_sparse.formats.token_layout import choose_open_layout
 from tvm_sparse.ir.dims import BATCH, SEQ_LEN, TILES
 from tvm_sparse.ir.expressions import tensor_shape
 from tvm_sparse.kernels.tvm_target import tvm_target
-from tvm_sparse.kernels.vector import T, argument, parallel, prim_func
 from tvm_sparse.passes import bsr_dense, simplify_fc_transpose
 from tvm_sparse.passes.pipeline import LOWER, lower
-from tvm_sparse.passes.storage_classes import RoundStorage, _next_power_of_two
 from tvm_sparse.passes.tile_tokens import MIXES_TOKENS, TOKEN_TILE
 from tvm_sparse.target import resolve_target
 
@@ -123,31 +119,6 @@ def test_what_mixes_the_tokens_of_rows_is_named(body, named: str) -> None:
     mod = make_module(INPUTS, WEIGHTS, body)
     tiled, _ = tile(mod, random_values(mod)[1])
     assert tiled["main"].attrs[MIXES_TOKENS] == named
-
-
-@pytest.mark.parametrize(
-    ("size", "rounded"), [(2, 2), (3, 4), (4096, 4096), (4097, 8192), ((1 << 40) + 1, 1 << 41)]
-)
-def test_storage_is_rounded_to_powers_of_two(size: int, rounded: int) -> None:
-    def body() -> None:
-        given, out = argument("given", (1,), "int64"), argument("out", (1,))
-        with parallel(1, "round"):
-            T.buffer_store(out, T.Cast("float32", _next_power_of_two(given[0])), [0])
-
-    assert run(prim_func(body), [np.array([size])], (1,), RUNNABLE[-1]) == [rounded]
-
-
-def test_only_storage_that_a_run_decides_about_is_rounded() -> None:
-    bb = relax.BlockBuilder()
-    x = relax.Var("x", relax.TensorType((BATCH, 3), "float32"))
-    with bb.function("main", [x]):
-        for size in (BATCH * 12, 100):
-            shape = relax.ShapeExpr([size])
-            bb.emit(relax.op.memory.alloc_storage(shape, 0, "global", "uint8"))
-        bb.emit_func_output(x)
-    text = RoundStorage()(bb.get())["main"].script(show_meta=False)
-    assert text.count("clz") == 1
-    assert "R.shape([100])" in text
 
 
 def test_layers_of_rows_stay_dense() -> None:

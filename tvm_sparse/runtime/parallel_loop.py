@@ -1,5 +1,7 @@
-"""How long threads take to begin and end a parallel loop, which is how fast their cores exchange
-cache lines: some microsecond where they share a cache, several where they do not.
+"""How long threads take to begin and end a parallel loop.
+
+That is how fast their cores exchange cache lines: one or two microseconds where they share a cache,
+several where they do not.
 """
 
 from __future__ import annotations
