@@ -78,13 +78,6 @@ def test_fewer_threads_by_a_variable_are_told(finding, monkeypatch):
     assert "TVM_NUM_THREADS=1" in finding("environment").found
 
 
-@pytest.mark.parametrize(("loop_us", "state"), [(1.7, "ok"), (3.7, "note")])
-def test_cores_that_share_no_cache_are_told(loop_us, state, finding, monkeypatch):
-    monkeypatch.setattr(machine, "available_cores", lambda: 2)
-    monkeypatch.setattr(machine, "measure_parallel_loop", lambda threads: loop_us)
-    assert finding("cores").state == state
-
-
 def test_little_memory_and_a_busy_machine_are_told(finding, monkeypatch):
     monkeypatch.setattr(machine, "memory_bytes", lambda: 1 << 30)
     monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 0.0, 0.0))

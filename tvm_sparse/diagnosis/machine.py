@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 
 from tvm_sparse.aarch64 import sve_bits
 from tvm_sparse.diagnosis.record import Finding
-from tvm_sparse.errors import DependencyError
 from tvm_sparse.host import (
     LEVEL_FEATURES,
     UNKNOWN_CPU,
@@ -21,7 +20,6 @@ from tvm_sparse.host import (
     memory_bytes,
     memory_limit_bytes,
 )
-from tvm_sparse.runtime.parallel_loop import measure_parallel_loop
 
 #: Variables that change how fast or how kernels run, or where a model is looked for.
 VARIABLES = (
@@ -31,9 +29,6 @@ VARIABLES = (
 )
 #: Import and code generation of a BERT-base took less than this.
 _MODEL_BYTES = 4 << 30
-_LEAST_THREADS = 2
-#: Two cores took 1.7 us that shared a cache, 3.7 us that did not.
-_SLOW_LOOP_US = 3.0
 
 
 def look_at_machine(host: HostCpu) -> Iterator[Finding]:
@@ -41,7 +36,6 @@ def look_at_machine(host: HostCpu) -> Iterator[Finding]:
     yield look_at_cpu(host)
     yield _look_at_threads(os.environ)
     yield _look_at_memory()
-    yield from _look_at_link()
     yield _look_at_load(os.getloadavg()[0])
     found = [f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ]
     yield Finding("environment", "ok", " ".join(found) or "no variable set that changes anything")
@@ -118,25 +112,6 @@ def _look_at_memory() -> Finding:
             f"{_gigabytes(_MODEL_BYTES)}, running it does not",
         )
     return Finding("memory", "ok", found)
-
-
-def _look_at_link() -> Iterator[Finding]:
-    """Yield how fast two threads take turns, where there are cores and a library to try it."""
-    if available_cores() < _LEAST_THREADS:
-        return
-    try:
-        loop_us = measure_parallel_loop(_LEAST_THREADS)
-    except DependencyError:
-        return  # a finding of its own
-    found = f"two threads begin and end a loop in {loop_us:.1f} us"
-    if loop_us < _SLOW_LOOP_US:
-        yield Finding("cores", "ok", found)
-        return
-    advice = (
-        "their cores share no cache, or other work displaces them: short texts may be answered "
-        "sooner with --threads 1"
-    )
-    yield Finding("cores", "note", found, advice)
 
 
 def _look_at_load(load: float) -> Finding:
