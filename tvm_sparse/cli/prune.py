@@ -193,6 +193,7 @@ def command(model: str, output: str | None, onnx_path: str | None, **flags: Any)
         display.step("starting the compiler")
         from tvm_sparse.api import pruning
         from tvm_sparse.api.models import load_model
+        from tvm_sparse.pruning.finetune import check_trains
         from tvm_sparse.pruning.write_checkpoint import check_output
 
         if output is not None:
@@ -203,6 +204,8 @@ def command(model: str, output: str | None, onnx_path: str | None, **flags: Any)
             progress=display.step,
             for_texts=spec.reads_texts or finetune is not None,
         )
+        if finetune is not None:
+            check_trains(loaded)
         state_dir = _state_dir(target) if finetune is not None else None
         pruned = pruning.prune(
             loaded,

@@ -39,6 +39,22 @@ class FinetuneSpec:
     training: DistillSpec = field(default_factory=DistillSpec)
 
 
+def check_trains(model: Model) -> None:
+    """Refuse a model that TensorFlow, which does the training, has not imported.
+
+    Raises
+    ------
+    ConfigError
+        See above.
+    """
+    framework = model.reference.framework
+    if framework != "TensorFlow":
+        raise ConfigError(
+            f"{model.facts.name} came through {framework}, and models are trained with TensorFlow: "
+            "prune it without --finetune, and train the directory where its framework is"
+        )
+
+
 def finetune_params(
     model: Model,
     masked: Collection[str],
@@ -73,12 +89,14 @@ def finetune_params(
     Raises
     ------
     ConfigError
-        The model takes no text, or its weights changed since it was imported.
+        The model takes no text, did not come through TensorFlow, or its weights changed since it
+        was imported.
     InputError
         The text or the tokenizer cannot be used.
     BuildError
         The training failed.
     """
+    check_trains(model)
     facts = model.facts
     seq_len, vocab_size = facts.spec.seq_len, facts.config.get("vocab_size")
     if vocab_size is None:
