@@ -2,12 +2,14 @@
 """Measure this package beside other engines: same weights, inputs and threads, in one run.
 
     python scripts/bench_peers.py --model bert-base --threads 1,2 --out docs/benchmarks/NAME.json
+    python scripts/bench_peers.py --quantize int8,int8-fast --target x86-64-v3
 
 Engines that are not installed (extra `peers`) are rows that say so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -19,11 +21,13 @@ from tvm_sparse.bench.peers.engine import ENGINES, find_engines
 from tvm_sparse.bench.peers.record import PeersRecord
 from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
 from tvm_sparse.errors import DependencyError, TvmSparseError
+from tvm_sparse.formats.builds import BuildSpec, build_of
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.charts.peers import peers_chart, peers_title
 from tvm_sparse.report.charts.render import save_chart
 from tvm_sparse.report.figures import describe_disturbance
 from tvm_sparse.report.peers_table import describe_engines, describe_rival, render_peers
+from tvm_sparse.sizes import parse_block_shapes
 
 console = Console()
 
@@ -46,6 +50,14 @@ def split(text: str) -> list[str]:
 @click.option("--threads", default="1", show_default=True, help="Numbers of threads, e.g. 1,2.")
 @click.option("--sparsity", default=".95,.9,.8", show_default=True, help="Block sparsities.")
 @click.option("--block-shapes", default="1x1,4x1,16x1", show_default=True)
+@click.option("--quantize", default="", help="Schemes of 8 bits to add: int8, int8-fast.")
+@click.option(
+    "--int8-block-shapes",
+    default="4x4,1x4",
+    show_default=True,
+    help="Blocks of the first scheme's sparse builds.",
+)
+@click.option("--target", default="native", show_default=True, help="Of our builds.")
 @click.option("--engines", default=",".join(ENGINES), show_default=True)
 @click.option("--time", "time_s", default=10.0, show_default=True, help="Seconds per engine.")
 @click.option("--iterations", type=int, help="Exact number of iterations instead.")
@@ -59,6 +71,9 @@ def main(
     threads: str,
     sparsity: str,
     block_shapes: str,
+    quantize: str,
+    int8_block_shapes: str,
+    target: str,
     engines: str,
     time_s: float,
     iterations: int | None,
@@ -69,17 +84,22 @@ def main(
     try:
         bench = BenchSpec(time_s=time_s, iterations=iterations)
         model_spec = ModelSpec(model, batch=batch, seq_len=seq_len)
-        shapes = [tuple(map(int, text.split("x"))) for text in split(block_shapes)]
-        specs = [
-            SparsitySpec(sparsity=float(share), block_shape=shape)  # type: ignore[arg-type]
-            for share in split(sparsity)
-            for shape in shapes
+        shares, schemes = split(sparsity), split(quantize)
+        builds = [
+            *(build for shape in split(block_shapes) for build in pruned(shares, shape)),
+            *((build_of(False, scheme), None) for scheme in schemes),
         ]
+        for shape in split(int8_block_shapes) if schemes else []:
+            builds += pruned(shares, shape, schemes[0])
         counts = [int(text) for text in split(threads)]
         find_engines(split(engines))  # a wrong name is told before anything is done
         loaded = load_model(model_spec, cache_dir=cache_dir, progress=say)
         record = compare_model(
-            loaded, specs, split(engines), threads=counts, bench=bench, progress=show_share
+            *(loaded, builds, split(engines)),
+            target=target,
+            threads=counts,
+            bench=bench,
+            progress=show_share,
         )
         record = record if label is None else renamed(record, label)
         for count in record.threads:
@@ -93,6 +113,15 @@ def main(
     except TvmSparseError as error:
         console.print(f"[red]error:[/red] {error}", highlight=False)
         raise SystemExit(error.exit_code) from None
+
+
+def pruned(
+    shares: list[str], shape: str, scheme: str = ""
+) -> Iterator[tuple[BuildSpec, SparsitySpec | None]]:
+    """Yield the builds of some sparsities in blocks of a shape, rounded as a scheme says."""
+    (blocks,) = parse_block_shapes(shape)
+    for share in shares:
+        yield build_of(True, scheme), SparsitySpec(sparsity=float(share), block_shape=blocks)
 
 
 def show_share(text: str, share: float) -> None:

@@ -25,6 +25,9 @@ def test_a_tile_is_found_for_what_it_was_tuned_for_alone():
     assert TILES.dense_rows(768, 768, 3) is TILES.dense_rows(3072, 768, 2) is None
     assert TILES.packing((768, 768), (4, 1), 2, 0.05) is None
     assert TILES.packing((768, 768), (16, 1), 3, 0.05) is None
+    assert TILES.dense_rows(768, 768, 2, "int8") is None
+    assert TILES.packing((768, 768), (4, 1), 3, 0.05, "int8") is None
+    assert TILES.of_build("int8").tokens == ()
     assert NO_TILES.vectors(0, 128) is NO_TILES.packing((768, 768), (4, 1), 3, 0.05) is None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 #: A tile serves densities up to so many times more and less than the one it was tuned at.
@@ -21,11 +21,14 @@ class TokenTile:
         Tokens of a sequence.
     vectors : int
         Vector registers that one feature of a tile fills.
+    dtype : str
+        In which its dense layers multiply.
     """
 
     block_rows: int
     seq_len: int
     vectors: int
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,15 @@ class DenseTile:
         Of the token tile it is for.
     rows : int
         Output rows accumulated together (NR).
+    dtype : str
+        In which it multiplies.
     """
 
     units: int
     depth: int
     vectors: int
     rows: int
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class SparseTile:
         Parts that the inputs are cut into.
     lookahead : int
         Steps ahead that inputs are asked for, 0 for never.
+    dtype : str
+        In which it multiplies.
     """
 
     units: int
@@ -78,6 +86,7 @@ class SparseTile:
     lanes: int
     panels: int
     lookahead: int = 0
+    dtype: str = "float32"
 
     def is_near(self, density: float) -> bool:
         """Tell whether it serves a density of 0..1."""
@@ -103,10 +112,14 @@ class Tiles:
         key = (block_rows, seq_len)
         return next((t.vectors for t in self.tokens if (t.block_rows, t.seq_len) == key), None)
 
-    def dense_rows(self, units: int, depth: int, vectors: int) -> int | None:
+    def dense_rows(
+        self, units: int, depth: int, vectors: int, dtype: str = "float32"
+    ) -> int | None:
         """Return the rows of a dense product's register tile, None if it was not tuned."""
-        key = (units, depth, vectors)
-        return next((t.rows for t in self.dense if (t.units, t.depth, t.vectors) == key), None)
+        key = (units, depth, vectors, dtype)
+        return next(
+            (t.rows for t in self.dense if (t.units, t.depth, t.vectors, t.dtype) == key), None
+        )
 
     def packing(
         self,
@@ -114,19 +127,29 @@ class Tiles:
         block_shape: tuple[int, int],
         vectors: int,
         density: float,
+        dtype: str = "float32",
     ) -> SparseTile | None:
         """Return the packing of a weight (N, K), None if it was not tuned near its density."""
-        key = (*shape, block_shape, vectors)
+        key = (*shape, block_shape, vectors, dtype)
         near = [
             tile
             for tile in self.sparse
-            if (tile.units, tile.depth, tile.block_shape, tile.vectors) == key
+            if (tile.units, tile.depth, tile.block_shape, tile.vectors, tile.dtype) == key
             and tile.is_near(density)
         ]
         return min(near, key=lambda tile: abs(tile.density - density), default=None)
 
+    def of_build(self, dtype: str) -> Tiles:
+        """Return what a build can use whose dense layers multiply in a dtype."""
+        return replace(self, tokens=tuple(t for t in self.tokens if t.dtype == dtype))
+
     def of_product(
-        self, shape: tuple[int, int], block_shape: tuple[int, int], block_rows: int, seq_len: int
+        self,
+        shape: tuple[int, int],
+        block_shape: tuple[int, int],
+        block_rows: int,
+        seq_len: int,
+        dtype: str = "float32",
     ) -> Tiles:
         """Return what one kernel's speed depends on.
 
@@ -138,11 +161,19 @@ class Tiles:
             (0, 0) for a dense product.
         block_rows, seq_len : int
             Of its build.
+        dtype : str
+            In which it multiplies.
         """
-        tokens = [t for t in self.tokens if (t.block_rows, t.seq_len) == (block_rows, seq_len)]
-        dense = [t for t in self.dense if (t.units, t.depth) == shape and block_shape == (0, 0)]
+        place = (block_rows, seq_len, dtype)
+        tokens = [t for t in self.tokens if (t.block_rows, t.seq_len, t.dtype) == place]
+        own = (*shape, dtype)
+        dense = [
+            t for t in self.dense if (t.units, t.depth, t.dtype) == own and block_shape == (0, 0)
+        ]
         sparse = [
-            t for t in self.sparse if ((t.units, t.depth), t.block_shape) == (shape, block_shape)
+            t
+            for t in self.sparse
+            if (t.units, t.depth, t.dtype) == own and t.block_shape == block_shape
         ]
         return Tiles(tuple(tokens), tuple(dense), tuple(sparse))
 
@@ -162,6 +193,8 @@ NO_TILES = Tiles()
 
 def _is_same_subject(one: Any, other: Any) -> bool:
     """Whether two tiles of one kind are for the same thing."""
+    if one.dtype != other.dtype:
+        return False
     if isinstance(one, TokenTile):
         return (one.block_rows, one.seq_len) == (other.block_rows, other.seq_len)
     if isinstance(one, DenseTile):

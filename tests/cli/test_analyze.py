@@ -64,6 +64,22 @@ def test_a_cached_import_with_times_and_predictions(invoke, tiny, tmp_path) -> N
     assert "predicted at 80.0% zero blocks of 4x1" in result.out
 
 
+def test_what_8_bits_would_buy_and_cost(invoke, tiny, tmp_path) -> None:
+    (entry, *_) = Cache(tiny.cache_dir).ls("ir")
+    flags = (f"ir/{entry.key[:12]}", "--threads", "1", "--block", "4x4", "--quantize", "int8")
+    result, document = analyze(invoke, tiny, tmp_path, *flags)
+    assert document["scheme"] == "int8"
+    assert document["predicted_int8_latency_ms"] > 0
+    for layer in document["layers"]:
+        is_rounded = layer["dtype"] == "int8"
+        assert is_rounded == layer["eligible"]
+        assert is_rounded != bool(layer["dtype_reason"])
+        assert (layer["predicted_int8_ms"] is not None) == is_rounded
+        assert layer["int8_error"] is None or 0 < layer["int8_error"] < 0.1
+    assert "zero blocks of 4x4 in int8: " in result.out
+    assert "predicted dense in int8: 6 layers, whose outputs are off by " in result.out
+
+
 def test_an_exported_build(invoke, tiny, exported, tmp_path) -> None:
     result, document = analyze(invoke, tiny, tmp_path, exported / "sparse", "--threads", "1")
     assert document["timed_build"] == "sparse"
@@ -97,7 +113,7 @@ def test_a_build_in_the_cache(invoke, tiny, exported, tmp_path) -> None:
     assert document["origin"].startswith("artifact ")
 
 
-@pytest.mark.parametrize("flag", [("--batch", "2"), ("--bs-r", "4"), ("--threshold", "0.9")])
+@pytest.mark.parametrize("flag", [("--batch", "2"), ("--bs-r", "4"), ("--quantize", "int8")])
 def test_flags_that_a_build_cannot_follow(flag, invoke, exported) -> None:
     result = invoke("analyze", exported / "sparse", *flag)
     assert result.code == 2

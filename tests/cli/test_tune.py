@@ -32,14 +32,16 @@ def test_wrong_use(invoke, tiny):
 
 
 def test_tune(invoke, tiny, own_cache, tmp_path):
-    flags = (*tiny.flags, "--cache-dir", own_cache, "--bs-r", "4", "--time", "0.1")
+    flags = (*tiny.flags, "--cache-dir", own_cache, "--block", "4x4", "--time", "0.1")
+    flags += ("--quantize", "int8")
     result = invoke("tune", *flags, "--json", tmp_path / "out.json")
     assert (result.code, result.err.count("Traceback")) == (0, 0), result.err
-    for name in ("dense", "sparse"):
+    names = ["dense", "sparse", "int8", "int8-sparse"]
+    for name in names:
         assert f"{name} products" in result.out
         assert f"The {name} build " in result.out
     document = json.loads((tmp_path / "out.json").read_text())["builds"]
-    assert [build["name"] for build in document] == ["dense", "sparse"]
+    assert [build["name"] for build in document] == names
     assert all(build["products"] for build in document)
     # Nothing is timed a second time but whole models.
     again = invoke("tune", *flags)

@@ -13,6 +13,7 @@ from tvm import relax
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import FrontendError
+from tvm_sparse.formats.quantized import VNNI, quantize_rows
 from tvm_sparse.importers.contract import verify
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.onnx.importer import import_model
@@ -21,6 +22,7 @@ from tvm_sparse.importers.onnx.supported_ops import render_supported_ops
 from tvm_sparse.ir.expressions import op_name
 from tvm_sparse.ir.functions import bindings
 from tvm_sparse.progress import silent
+from tvm_sparse.quantization.weights import comes_rounded
 from tvm_sparse.sources.source import resolve_source
 
 pytestmark = [pytest.mark.ir, needs_onnx]
@@ -246,6 +248,27 @@ def test_quantised_weights_keep_their_values_and_their_zeros(tmp_path, kind):
     gap, most = map(float, re.findall(r"\d[\d.]*(?:e[+-]\d+)?", line.partition("by")[2]))
     # What quantising the activations costs, and no more than that.
     assert 0 < gap < 0.2 * most
+
+
+@pytest.mark.parametrize("kind", ["QDQ", "dynamic"])
+def test_builds_of_8_bits_keep_the_integers_of_a_file(tmp_path, kind):
+    maker = GraphMaker()
+    x = maker.input("x", "float32", (2, 6, 32))
+    integers = RNG.integers(20, 221, (32, 4))
+    weight = maker.weight("layer.0.dense.weight_quantized", integers.astype(np.uint8))
+    scale, zero = maker.constant(0.01, "float32"), maker.constant(120, "uint8")
+    if kind == "QDQ":
+        y = maker.add("MatMul", x, maker.add("DequantizeLinear", weight, scale, zero))
+    else:
+        x, own, shift = maker.add("DynamicQuantizeLinear", x, outputs=3)
+        y = maker.add("Cast", maker.add("MatMulInteger", x, weight, shift, zero), to=1)
+        y = maker.add("Mul", y, maker.add("Mul", own, scale))
+    maker.output("y", y)
+    imported = load(maker, tmp_path)
+    (found,) = (value.T for value in imported.params.values() if value.ndim == 2)
+    assert comes_rounded(found)
+    values, _ = quantize_rows(np.ascontiguousarray(found).reshape(4, -1, 4), VNNI)
+    np.testing.assert_array_equal(values.reshape(4, 32), integers.T - 120)
 
 
 def test_halves_become_floats(tmp_path):

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tvm_sparse.bench.output_error import OutputError
 from tvm_sparse.report.charts.pareto import pareto_chart
+from tvm_sparse.report.charts.speedup import speedup_chart
 from tvm_sparse.report.rounded_table import render_rounded
 from tvm_sparse.report.study_rows import blocks_of
 from tvm_sparse.report.study_view import view_of
@@ -55,6 +56,15 @@ def test_they_are_builds_like_others() -> None:
     assert found["dense INT8"].measured_ms == 5.0
     assert found["4x4 INT8"].measured_ms is None
     assert found["4x4 INT8"].fidelity == 0.7
+
+
+def test_the_chart_of_speed_over_sparsity_has_their_curve() -> None:
+    rows = view_of(rounded_study()).rows
+    shape = next(row.shape for row in rows if "INT8" in row.block_shape)
+    drawn = speedup_chart(rows, shape)["layer"]
+    (line,) = (one for one in drawn if one["mark"].get("type") == "line" and "params" in one)
+    expected = {row["blocks"]: row["expected"] for row in line["data"]["values"]}
+    assert expected["4x4 INT8"] == pytest.approx(4.0)
 
 
 def test_the_chart_of_speed_over_fidelity_has_them() -> None:

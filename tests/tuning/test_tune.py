@@ -8,6 +8,7 @@ import pytest
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.formats.bsr_tiles import LOOKAHEAD_STEPS
+from tvm_sparse.formats.builds import DENSE, SPARSE, build_of
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.report.tiles_table import describe_tiles
@@ -88,7 +89,7 @@ def test_all_products_get_the_token_tile_that_is_best_together(records, races):
     other = next(n for n in options() if n != default)
     times = {(96, default): 2.0, (96, other): 1.0, (192, default): 2.0, (192, other): 2.5}
     races(lambda job: times.get((job.kernel.units, vectors_of(job)), 9.0))
-    tuned = tune_build({SQUARE: 3, TALL: 1}, None, 1.0, 1, records)
+    tuned = tune_build({SQUARE: 3, TALL: 1}, DENSE, None, 1.0, 1, records)
     assert [(p.calls, p.before_ms, p.after_ms) for p in tuned] == [(3, 2.0, 1.0), (1, 2.0, 2.5)]
     found = TunedBuild("dense", tuple(tuned)).new_tiles
     assert found.vectors(0, 48) == other
@@ -98,7 +99,7 @@ def test_all_products_get_the_token_tile_that_is_best_together(records, races):
 def test_the_table_stays_unless_the_gain_is_over_noise(records, races):
     default = resolve_default()
     races(lambda job: 1.0 if vectors_of(job) == default else 0.99)
-    tuned = tune_build({SQUARE: 1, TALL: 1}, None, 1.0, 1, records)
+    tuned = tune_build({SQUARE: 1, TALL: 1}, DENSE, None, 1.0, 1, records)
     assert all(product.after == product.before for product in tuned)
     assert asdict(TunedBuild("dense", tuple(tuned)).new_tiles) == {
         "tokens": (),
@@ -113,7 +114,7 @@ def test_lanes_and_then_panels_are_searched(records, races):
         return 1.0 + (tile.lanes != 2) + 0.5 * (tile.panels != 2)
 
     races(time_ms)
-    (tuned,) = tune_build({SQUARE: 1}, (1, 1), 0.05, 1, records)
+    (tuned,) = tune_build({SQUARE: 1}, SPARSE, (1, 1), 0.05, 1, records)
     (tile,) = tuned.after.sparse
     assert (tile.lanes, tile.panels, tuned.after_ms) == (2, 2, 1.0)
     assert tuned.after.tokens[0].block_rows == 1
@@ -122,30 +123,33 @@ def test_lanes_and_then_panels_are_searched(records, races):
 @pytest.mark.parametrize("wanted", [0, LOOKAHEAD_STEPS])
 def test_high_blocks_look_ahead_where_it_is_faster(records, races, wanted):
     races(lambda job: 1.0 + (job.tiles.sparse[0].lookahead != wanted))
-    (tuned,) = tune_build({SQUARE: 1}, (4, 1), 0.05, 1, records)
+    (tuned,) = tune_build({SQUARE: 1}, SPARSE, (4, 1), 0.05, 1, records)
     assert tuned.after.sparse[0].lookahead == wanted
     assert ("looking ahead" in describe_tiles(tuned.after)) == bool(wanted)
 
 
 def test_blocks_that_divide_no_product_tune_nothing(records, races):
     fake = races(lambda job: 1.0)
-    assert tune_build({SQUARE: 1, TALL: 1}, (36, 1), 0.05, 1, records) == []
+    assert tune_build({SQUARE: 1, TALL: 1}, SPARSE, (36, 1), 0.05, 1, records) == []
     assert fake.num_asked == 0
 
 
 def test_races_are_run_once(records, races):
     fake = races(vectors_of)
-    first = tune_build({SQUARE: 1, TALL: 1}, None, 1.0, 1, records)
+    first = tune_build({SQUARE: 1, TALL: 1}, DENSE, None, 1.0, 1, records)
     asked = fake.num_asked
-    assert tune_build({SQUARE: 1, TALL: 1}, None, 1.0, 1, records) == first
+    assert tune_build({SQUARE: 1, TALL: 1}, DENSE, None, 1.0, 1, records) == first
     assert fake.num_asked == asked == 2
 
 
 @pytest.mark.numeric
-def test_a_real_race_times_every_tile(records):
-    (dense,) = tune_build({SQUARE: 1}, None, 1.0, 1, records)
-    (sparse,) = tune_build({SQUARE: 1}, (4, 1), 0.1, 1, records)
-    for product in (dense, sparse):
+@pytest.mark.parametrize("scheme", ["", "int8", "int8-fast"])
+def test_a_real_race_times_every_tile(records, scheme):
+    dense, sparse = (build_of(is_sparse, scheme) for is_sparse in (False, True))
+    (of_dense,) = tune_build({SQUARE: 1}, dense, None, 1.0, 1, records)
+    (of_sparse,) = tune_build({SQUARE: 1}, sparse, (4, 4), 0.1, 1, records)
+    for product in (of_dense, of_sparse):
+        assert product.before.tokens[0].dtype == (scheme or "float32")
         assert 0 < product.after_ms <= product.before_ms
         assert product.before.tokens[0].seq_len == 48
 

@@ -9,7 +9,7 @@ from study_parts import SETTING, make_baseline, make_curves
 
 from tvm_sparse.bench.output_error import OutputError
 from tvm_sparse.whatif import rounded
-from tvm_sparse.whatif.rounded import rounded_points, worth_measuring
+from tvm_sparse.whatif.rounded import bent, rounded_points, worth_measuring
 from tvm_sparse.whatif.rounded_point import NO_BLOCKS, MeasuredRounding, RoundedPoint
 from tvm_sparse.whatif.rounding_answer import rounding_answer
 
@@ -44,6 +44,21 @@ def test_whole_words_have_a_curve_and_the_dense_build_a_point(half_the_time) -> 
     assert half.weights_bytes < full.weights_bytes
     assert worth_measuring(points) == [dense, half]
     assert half.recipe == "50 % in 4x4 with INT8"
+
+
+def test_predictions_go_through_what_was_measured() -> None:
+    dense, sparse = (
+        [RoundedPoint(SETTING, "int8", shape, sparsity, 10.0, 4.0, 1) for sparsity in sparsities]
+        for shape, sparsities in ((NO_BLOCKS, [0.0]), ((4, 4), [0.5, 0.7, 0.9, 0.95]))
+    )
+    for at, speedup, disturbed in ((0, 4.0, False), (2, 2.0, False), (3, 1.0, True)):
+        measured = MeasuredRounding(40 / speedup, speedup, None, disturbed)
+        sparse[at] = replace(sparse[at], measured=measured)
+    found = bent([*dense, *sparse])
+    assert [point.correction for point in found] == pytest.approx([1.0, 1.0, 1.5, 2.0, 2.0])
+    assert found[2].speedup == found[2].expected_speedup == pytest.approx(4.0 / 1.5)
+    assert found[2].latency_ms == pytest.approx(15.0)
+    assert (found[4].speedup, found[4].expected_speedup) == (1.0, 2.0)
 
 
 @pytest.mark.parametrize(

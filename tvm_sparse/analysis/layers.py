@@ -16,9 +16,11 @@ from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
 from tvm_sparse.config import SparsitySpec
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
+from tvm_sparse.formats.int8_panels import Int8DenseFormat
 from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.facts import ModelDescription, WeightsFacts
 from tvm_sparse.model.model import Model
+from tvm_sparse.quantization.layers import kept_layers
 from tvm_sparse.runtime.metadata import CallTime
 from tvm_sparse.sizes import block_name
 from tvm_sparse.sparsity.decision import decide
@@ -53,6 +55,12 @@ class LayerAnalysis:
         Other weights that the same kernel call multiplies: its time is divided by FLOPs.
     predicted_sparse_ms, predicted_at_sparsity
         Predicted time when sparse, and the block sparsity that was assumed for it.
+    dtype, dtype_reason
+        What its weight is stored in, or would be; why that is float32 where others are rounded.
+    int8_error
+        By how much 8 bits put its outputs off, relative in L2 norm; None if not looked at.
+    predicted_int8_ms
+        Predicted time when dense and rounded to 8 bits; None if not predicted.
     """
 
     weight: str
@@ -70,6 +78,10 @@ class LayerAnalysis:
     timed_with: tuple[str, ...] = ()
     predicted_sparse_ms: float | None = None
     predicted_at_sparsity: float | None = None
+    dtype: str = "float32"
+    dtype_reason: str = ""
+    int8_error: float | None = None
+    predicted_int8_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,7 @@ class Totals:
     latency_ms: float | None
     latency_share: float | None
     predicted_sparse_ms: float | None
+    predicted_int8_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -119,6 +132,9 @@ class Analysis:
         What tells of something else on the machine; None if nothing was measured.
     predicted_latency_ms
         Predicted latency with all eligible layers sparse; None if not predicted.
+    scheme, predicted_int8_latency_ms
+        What layers would be rounded to, empty if not asked for, and the predicted latency with all
+        of those dense; None if not predicted.
     environment
         Where it was measured.
     sensitivity
@@ -127,7 +143,7 @@ class Analysis:
         Sums over the layers.
     """
 
-    schema_version: Literal[3] = field(default=3, kw_only=True)
+    schema_version: Literal[4] = field(default=4, kw_only=True)
     model: ModelDescription
     weights: WeightsFacts
     spec: dict[str, Any]
@@ -140,6 +156,8 @@ class Analysis:
     parts_ms: dict[str, float] | None = None
     disturbance: Disturbance | None = None
     predicted_latency_ms: float | None = None
+    scheme: str = ""
+    predicted_int8_latency_ms: float | None = None
     environment: Environment | None = None
     sensitivity: Sensitivity | None = None
     totals: Totals = field(init=False)
@@ -180,6 +198,30 @@ def analyze_decisions(decisions: Sequence[Decision]) -> tuple[LayerAnalysis, ...
         )
         for decision in decisions
     )
+
+
+def add_rounding(analysis: Analysis, model: Model) -> Analysis:
+    """Tell of every layer of a model that was looked at what 8 bits do to it, or why they do not.
+
+    Takes a model after `quantize`.
+    """
+    known = model.quantization
+    assert known is not None  # the caller has looked
+    kept = kept_layers(model.layers, known.kept)
+    layers = []
+    for layer in analysis.layers:
+        name = layer.weight
+        refusal = kept.get(name) or Int8DenseFormat.depth_refusal(layer.shape[1])
+        dtype = "int16" if name in known.wide else "int8"
+        layers.append(
+            replace(
+                layer,
+                dtype="float32" if refusal else dtype,
+                dtype_reason=refusal or known.wide.get(name) or known.notes.get(name, ""),
+                int8_error=known.errors.get(name),
+            )
+        )
+    return replace(analysis, layers=tuple(layers), scheme=known.spec.scheme)
 
 
 def add_times(
@@ -249,6 +291,9 @@ def _from_decision(
         eligible=decision.eligible,
         action=decision.action,
         reason=decision.reason,
+        dtype=decision.dtype,
+        dtype_reason=decision.dtype_reason,
+        int8_error=decision.int8_error,
     )
 
 
@@ -274,6 +319,7 @@ def _totals(layers: Sequence[LayerAnalysis], flops: int) -> Totals:
         latency_ms=_sum_known(layer.latency_ms for layer in layers),
         latency_share=_sum_known(layer.latency_share for layer in layers),
         predicted_sparse_ms=_sum_known(layer.predicted_sparse_ms for layer in layers),
+        predicted_int8_ms=_sum_known(layer.predicted_int8_ms for layer in layers),
     )
 
 

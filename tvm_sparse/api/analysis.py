@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvm_sparse.api.builds import compile
-from tvm_sparse.config import BenchSpec, SparsitySpec
+from tvm_sparse.config import BenchSpec, QuantizationSpec, SparsitySpec
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.formats.builds import DENSE
+from tvm_sparse.formats.builds import DENSE, build_of
+from tvm_sparse.formats.registry import rounds_blocks
 from tvm_sparse.host import threads_here
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent, steps
@@ -26,6 +27,7 @@ def analyze(
     model: Model | str | os.PathLike[str],
     spec: SparsitySpec | None = None,
     *,
+    quantization: QuantizationSpec | None = None,
     sensitivity_text: str | None = None,
     timed: bool = True,
     threads: int | None = None,
@@ -41,6 +43,8 @@ def analyze(
         directory of an exported build, which tells of itself.
     spec : SparsitySpec, optional
         A whole spec, for a model: what would decide, and the sparsity to predict times for.
+    quantization : QuantizationSpec, optional
+        Tell of a model besides what rounding its layers to 8 bits would buy and cost.
     sensitivity_text : str, optional
         A file with one text a line, to tell what pruning each layer alone does to the model.
     timed : bool
@@ -62,13 +66,31 @@ def analyze(
     """
     if isinstance(model, Model):
         spec = spec or SparsitySpec(**fields)
+        if quantization is not None:
+            model = _rounded(model, quantization, threads, progress)
         return _analyze_model(model, spec, sensitivity_text, timed, threads_here(threads), progress)
+    if quantization is not None:
+        raise ConfigError(
+            "--quantize given for an exported build, which has its own: name the model it was made "
+            "from"
+        )
     if sensitivity_text is not None:
         raise ConfigError(
             "--sensitivity given for an exported build, whose weights are packed: name the model "
             "it was made from"
         )
     return _analyze_artifact(model, timed, threads_here(threads), progress)
+
+
+def _rounded(
+    model: Model, spec: QuantizationSpec, threads: int | None, progress: ShareProgress
+) -> Model:
+    """Return the model with the errors of its layers at 8 bits."""
+    from tvm_sparse.api.quantization import quantize
+
+    # A budget, or layers would not be looked at; this one keeps none.
+    spec = replace(spec, max_error=spec.max_error or 1.0)
+    return quantize(model, spec, threads=threads, progress=progress)
 
 
 def _analyze_artifact(
@@ -117,14 +139,21 @@ def _analyze_model(
     threads: int,
     progress: ShareProgress,
 ) -> Analysis:
-    from tvm_sparse.analysis.layer_prediction import predict_layers
-    from tvm_sparse.analysis.layers import Analysis, add_measurement, analyze_weights
+    from tvm_sparse.analysis.layer_prediction import predict_layers, predict_rounded
+    from tvm_sparse.analysis.layers import (
+        Analysis,
+        add_measurement,
+        add_rounding,
+        analyze_weights,
+    )
     from tvm_sparse.bench.runner import benchmark
     from tvm_sparse.fidelity.model_sensitivity import sensitivity
     from tvm_sparse.tuning.records import Records
     from tvm_sparse.tuning.setting import Setting
     from tvm_sparse.whatif.baseline import Baseline
     from tvm_sparse.whatif.predict import make_predictors
+    from tvm_sparse.whatif.rounded import rounded_cost_model
+    from tvm_sparse.whatif.rounded_point import NO_BLOCKS
 
     say = steps(progress)
     say("counting zeros")
@@ -137,6 +166,8 @@ def _analyze_model(
         layers=analyze_weights(model, spec),
         flops=model.flops,
     )
+    if model.quantization is not None:
+        analysis = add_rounding(analysis, model)
     if sensitivity_text is not None:
         say("compiling the dense code")
         found = sensitivity(
@@ -162,12 +193,16 @@ def _analyze_model(
     )
     analysis = add_measurement(analysis, DENSE.name, record)
     baseline = Baseline.from_record(Setting.of(model.spec, threads), record, model.layers)
-    predictors = make_predictors(
-        baseline,
-        [spec.block_shape],
+    blocks, records, chosen = (
+        spec.block_shape,
         Records(model.cache, say),
-        spec.include,
-        spec.exclude,
-        say,
+        (spec.include, spec.exclude),
     )
-    return predict_layers(analysis, baseline, predictors[spec.block_shape].model, spec.sparsity)
+    if analysis.scheme:
+        rounded = rounded_cost_model(baseline, NO_BLOCKS, analysis.scheme, records, progress=say)
+        analysis = predict_rounded(analysis, baseline, rounded)
+    if analysis.scheme and rounds_blocks(build_of(True, analysis.scheme), blocks):
+        sparse = rounded_cost_model(baseline, blocks, analysis.scheme, records, chosen, say)
+    else:
+        sparse = make_predictors(baseline, [blocks], records, *chosen, say)[blocks].model
+    return predict_layers(analysis, baseline, sparse, spec.sparsity)

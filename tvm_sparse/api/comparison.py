@@ -36,7 +36,7 @@ from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, QuantizeScheme, SparsitySpec
 from tvm_sparse.errors import ArtifactError
-from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec, build_of, build_spec
+from tvm_sparse.formats.builds import DENSE, BuildSpec, build_of, build_spec
 from tvm_sparse.host import threads_here
 from tvm_sparse.model.facts import WeightsFacts
 from tvm_sparse.model.model import Model
@@ -133,23 +133,26 @@ def compare(
 
 def compare_model(
     model: Model,
-    specs: Sequence[SparsitySpec] = (),
+    builds: Sequence[tuple[BuildSpec, SparsitySpec | None]] = (),
     against: Iterable[str] = tuple(ENGINES),
     *,
+    target: str = "native",
     threads: Sequence[int] = (1,),
     bench: BenchSpec | None = None,
     progress: ShareProgress = silent,
 ) -> PeersRecord:
-    """Measure our dense and sparse builds of a model beside other engines.
+    """Measure builds of a model beside its dense one and other engines.
 
     Parameters
     ----------
     model : Model
         As loaded.
-    specs : sequence of SparsitySpec
-        One sparse build each; every one is pruned from the model's own weights.
+    builds : sequence of (BuildSpec, SparsitySpec or None)
+        Beside the dense build of float32; a sparse one is pruned from the model's own weights.
     against : iterable of str
         Engines, which run the model's own weights.
+    target : str
+        As `CompileSpec` has it, of our builds: other engines take what they find.
     threads : sequence of int
         Numbers of threads; everything is measured at each.
     bench : BenchSpec, optional
@@ -163,13 +166,13 @@ def compare_model(
         See `compare`.
     """
     engines = find_engines(against)
-    compile_spec, bench = CompileSpec(threads=max(threads)), bench or BenchSpec()
+    compile_spec, bench = CompileSpec(target, threads=max(threads)), bench or BenchSpec()
     environment, wanted = detect_environment(max(threads)), model.reference
     with temporary_directory() as folder:
         dense = _compile(model, DENSE, compile_spec, progress)
         contenders = [own_build(dense, wanted.inputs, wanted.outputs, wanted.framework)]
-        for spec in specs:
-            contender = _sparse_build(model, spec, compile_spec, progress)
+        for build, sparsity in builds:
+            contender = _own_build(model, build, sparsity, compile_spec, progress)
             # The same build again when the zeros are the model's own.
             if contender.result.label not in {other.result.label for other in contenders}:
                 contenders.append(contender)
@@ -182,7 +185,7 @@ def compare_model(
             for count in threads
             for result in measure_contenders(contenders, count, bench, progress)
         ]
-    return _record(model, wanted.inputs, results, bench, environment)
+    return _record(model, wanted.inputs, results, bench, environment, target)
 
 
 def _parted(against: Iterable[str]) -> tuple[list[QuantizeScheme], list[Engine]]:
@@ -232,27 +235,38 @@ def _artifact(
     return own_build(directory, inputs, outputs, reference, sparsity, shape, spec.scheme)
 
 
-def _sparse_build(
+def _own_build(
     model: Model,
-    spec: SparsitySpec,
+    build: BuildSpec,
+    sparsity: SparsitySpec | None,
     compile_spec: CompileSpec,
     progress: ShareProgress,
 ) -> Contender:
-    """Prune, compile and return a sparse build with what it has to compute."""
-    pruned, inputs = sparsify(model, spec), model.reference.inputs
-    directory = _compile(pruned, SPARSE, compile_spec, progress)
-    engine = ENGINES[_REFERENCE_ENGINE]
-    if engine.missing() or model.spec.model.endswith(ONNX_ENDING):
+    """Prune, round, compile and return a build with what it has to compute."""
+    wanted = model.reference
+    outputs, reference = wanted.outputs, wanted.framework
+    if build.is_sparse:
+        model = sparsify(model, sparsity or SparsitySpec())
+        outputs, reference = _pruned_reference(model, compile_spec, progress)
+    if build.scheme:
+        scheme: QuantizeScheme = "int8-fast" if build.scheme == "int8-fast" else "int8"
+        model = quantize(model, scheme=scheme, target=compile_spec.target)
+    directory = _compile(model, build, compile_spec, progress)
+    return _artifact(directory, load_metadata(directory), wanted.inputs, outputs, reference)
+
+
+def _pruned_reference(
+    pruned: Model, compile_spec: CompileSpec, progress: ShareProgress
+) -> tuple[Arrays, str]:
+    """Return what a pruned model has to compute, and who said so."""
+    engine, inputs = ENGINES[_REFERENCE_ENGINE], pruned.reference.inputs
+    if engine.missing() or pruned.spec.model.endswith(ONNX_ENDING):
         why = "is not installed" if engine.missing() else "reads no ONNX file"
         progress(f"{engine.label} {why}: comparing with the dense build instead", 0.0)
-        dense = _compile(pruned, DENSE, compile_spec, progress)
-        outputs, reference = run_artifact(dense, inputs), OWN_REFERENCE
-    else:
-        with temporary_directory() as place:
-            write_checkpoint(place, pruned)
-            found, reference = run_once(engine, place, inputs), engine.label
-        outputs = {name: found[name] for name in model.reference.outputs}
-    return _artifact(directory, load_metadata(directory), inputs, outputs, reference)
+        return run_artifact(_compile(pruned, DENSE, compile_spec, progress), inputs), OWN_REFERENCE
+    with temporary_directory() as place:
+        found = run_once(engine, write_checkpoint(place, pruned), inputs)
+    return {name: found[name] for name in pruned.reference.outputs}, engine.label
 
 
 def _peers(
@@ -283,6 +297,7 @@ def _record(
     results: Sequence[EngineResult],
     bench: BenchSpec,
     environment: Environment,
+    target: str = "native",
 ) -> PeersRecord:
     spec = asdict(model.spec)
     if model.spec.is_open:  # what was measured, not what is possible
@@ -292,7 +307,12 @@ def _record(
     return PeersRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         subject=model.facts.name,
-        spec={"model": {**spec, **_image(model)}, "bench": asdict(bench), "threads": threads},
+        spec={
+            "model": {**spec, **_image(model)},
+            "bench": asdict(bench),
+            "threads": threads,
+            "target": target,
+        },
         weights=model.facts.weights,
         results=tuple(results),
         environment=environment,

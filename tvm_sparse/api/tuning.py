@@ -44,7 +44,7 @@ def tune(
     Parameters
     ----------
     model : Model
-        After `sparsify`, when the sparse build is to be tuned.
+        After `sparsify`, when a sparse build is to be tuned; after `quantize`, for what that finds.
     builds : tuple of str
         What to tune, as `compile` takes it.
     threads : int, optional
@@ -81,10 +81,10 @@ def tune(
     products = products_of(calls, model.layers, sequences, shape.seq_len, passes)
     found: dict[str, list[TunedProduct]] = {}
     for name in builds:
-        block_shape, density = None, 1.0
-        if model.sparsity is not None and build_spec(name).is_sparse:
+        block_shape, density, build = None, 1.0, build_spec(name)
+        if model.sparsity is not None and build.is_sparse:
             block_shape, density = model.sparsity.block_shape, _density(model)
-        found[name] = tune_build(products, block_shape, density, threads, records, say)
+        found[name] = tune_build(products, build, block_shape, density, threads, records, say)
     return _keep_what_pays(model, spec, bench, before, found, known, records, progress)
 
 

@@ -20,8 +20,9 @@ from tvm_sparse.cli.options.blocks import (
 from tvm_sparse.cli.options.builds import threads_option
 from tvm_sparse.cli.options.model import model_argument
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
+from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import check_output_file
-from tvm_sparse.config import ModelSpec, SparsitySpec
+from tvm_sparse.config import ModelSpec, QuantizationSpec, SparsitySpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 from tvm_sparse.sources.pruned_blocks import pruned_blocks
@@ -51,6 +52,7 @@ _METADATA_FILE = "metadata.json"
     "zeros suffice, 0..1.",
 )
 @threads_option
+@quantize_options
 @click.option(
     "--sensitivity",
     "sensitivity_text",
@@ -66,13 +68,19 @@ _METADATA_FILE = "metadata.json"
 )
 @cache_option
 @quiet_option
-def command(model_spec: ModelSpec, block_shape: tuple[int, int] | None, **flags: Any) -> None:
+def command(
+    model_spec: ModelSpec,
+    block_shape: tuple[int, int] | None,
+    quantization_spec: QuantizationSpec | None,
+    **flags: Any,
+) -> None:
     """Tell of every dense layer of MODEL what it costs and whether it would run sparse.
 
     MODEL is a preset, a hub id, a directory with config.json and weights, the key of an imported
     model in the cache (`tvm-sparse cache ls`), or a directory that `tvm-sparse export` wrote. The
     weights are analysed as they are: nothing is pruned. The times are those of the dense build,
-    or of the exported one.
+    or of the exported one. With --quantize it also tells what 8 bits would buy, and how far they
+    put the outputs of each layer off.
     """
     check_output_file("--json", flags["json_path"])
     check_output_file("--csv", flags["csv_path"])
@@ -98,7 +106,7 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int] | None, **flags:
             _refuse_given(("batch", "seq_len", "layers", "inputs", "weights", "seed"))
         subject: Path | Model
         if artifact is not None:
-            _refuse_given(("block", "bs_r", "bs_c", "threshold", "include", "exclude"))
+            _refuse_given(("block", "bs_r", "bs_c", "threshold", "include", "exclude", "quantize"))
             from tvm_sparse.runtime.artifact import check_packages
             from tvm_sparse.runtime.metadata import load_metadata
 
@@ -123,6 +131,7 @@ def command(model_spec: ModelSpec, block_shape: tuple[int, int] | None, **flags:
         analysis = analyze(
             subject,
             spec,
+            quantization=quantization_spec,
             sensitivity_text=flags["sensitivity_text"],
             timed=not flags["no_time"],
             threads=threads,

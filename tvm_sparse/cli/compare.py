@@ -33,7 +33,7 @@ _USUAL = "onnxruntime,openvino,torch"
     show_default=True,
     metavar="ENGINES",
     help="Comma-separated: onnxruntime, onnxruntime-int8, onnxruntime-int8-channel, openvino, "
-    "torch, torch-compile, tensorflow.",
+    "openvino-int8, torch, torch-compile, tensorflow.",
 )
 @click.option(
     "--model",

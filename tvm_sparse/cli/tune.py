@@ -10,8 +10,9 @@ import click
 from tvm_sparse.cli.options.builds import build_names, build_options, threads_option
 from tvm_sparse.cli.options.model import model_options
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
+from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
-from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config import BenchSpec, ModelSpec, QuantizationSpec, SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.formats.builds import build_spec
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @model_options
 @threads_option
 @build_options
+@quantize_options
 @click.option(
     "--time",
     "time_s",
@@ -35,16 +37,21 @@ if TYPE_CHECKING:
 @cache_option
 @json_option("Write what was found here: tiles and times.")
 @quiet_option
-def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) -> None:
+def command(
+    model_spec: ModelSpec,
+    sparsity_spec: SparsitySpec,
+    quantization_spec: QuantizationSpec | None,
+    **flags: Any,
+) -> None:
     """Search the fastest register tiles for a model on this machine, and remember them.
 
-    Times every product of the dense build, and of the sparse build that `run` would make with the
-    same flags, with other tiles than the ones known to be good on most machines. Then measures the
-    whole model with and without what was found, in turns, and keeps what made it faster. All
-    builds made afterwards with this cache use it: it is keyed by CPU, shape and block shape. What
-    was timed is kept, so that an interrupted search goes on where it stopped.
+    Times every product of the builds that `run` would make with the same flags, with other tiles
+    than the ones known to be good on most machines. Then measures the whole model with and without
+    what was found, in turns, and keeps what made it faster. All builds made afterwards with this
+    cache use it: it is keyed by CPU, shape, block shape and number of bits. What was timed is kept,
+    so that an interrupted search goes on where it stopped.
     """
-    names = build_names(flags)
+    names = build_names(flags, quantization_spec)
     model_spec.check_fixed("tuning")
     check_output_file("--json", flags["json_path"])
     check_cache_directory(flags["cache_dir"])
@@ -55,12 +62,17 @@ def command(model_spec: ModelSpec, sparsity_spec: SparsitySpec, **flags: Any) ->
     with ProgressDisplay(flags["quiet"]) as display:
         display.step("starting the compiler")
         from tvm_sparse.api.models import load_model, sparsify
+        from tvm_sparse.api.quantization import quantize
         from tvm_sparse.api.tuning import tune
 
         model = load_model(model_spec, cache_dir=flags["cache_dir"], progress=display.step)
         if any(build_spec(name).is_sparse for name in names):
             display.step("making the weights sparse")
             model = sparsify(model, sparsity_spec)
+        if quantization_spec is not None:
+            model = quantize(
+                model, quantization_spec, threads=flags["threads"], progress=display.measure
+            )
         tuned = tune(
             model,
             builds=names,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tvm_sparse.formats.bsr_tiles import choose_packing
 from tvm_sparse.formats.weight_format import ProductShape, Weight, WeightFormat
 from tvm_sparse.target import CpuTarget
+from tvm_sparse.tiles import SparseTile
 
 #: Bits of a word that holds the offsets of several lanes.
 WORD_BITS = 64
@@ -63,7 +64,17 @@ class SparseFormat(WeightFormat):
     @classmethod
     def choose(cls, shape: ProductShape, target: CpuTarget) -> SparseFormat:
         """Choose lanes, panels, chunks and lookahead."""
-        return cls(shape.layout.token_tile, *choose_packing(shape, target))
+        return cls(
+            shape.layout.token_tile, *choose_packing(shape, target, cls.tuned(shape, target))
+        )
+
+    @classmethod
+    def tuned(cls, shape: ProductShape, target: CpuTarget) -> SparseTile | None:
+        """Return what tuning found for a weight of the format, None if it was not tuned."""
+        return target.tiles.packing(
+            *((shape.units, shape.depth), shape.block_shape, shape.layout.vectors),
+            *(shape.density, cls.dtype),
+        )
 
     @property
     def tile(self) -> int:

@@ -7,6 +7,7 @@ import math
 from tvm_sparse.formats.token_layout import HIGH_BLOCK_ROWS, TokenLayout
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.target import PARALLEL_OPERATIONS, CpuTarget
+from tvm_sparse.tiles import SparseTile
 
 #: Accumulators of a sparse product by number of registers.
 _SPARSE_ACCUMULATORS = {16: 12, 32: 24}
@@ -38,12 +39,15 @@ LOOKAHEAD_STEPS = 16
 _LOOKAHEAD = {512: 0, 256: LOOKAHEAD_STEPS, 128: 0}
 
 
-def choose_packing(shape: ProductShape, target: CpuTarget) -> tuple[int, int, int, int]:
-    """Return lanes, panels, chunks and lookahead of a weight in the blocks of `shape`."""
+def choose_packing(
+    shape: ProductShape, target: CpuTarget, tuned: SparseTile | None
+) -> tuple[int, int, int, int]:
+    """Return lanes, panels, chunks and lookahead of a weight in the blocks of `shape`.
+
+    `tuned` is what tuning found for it, if it did.
+    """
     (bs_r, bs_c), layout, density = shape.block_shape, shape.layout, shape.density
     num_block_rows, num_block_cols = shape.units // bs_r, shape.depth // bs_c
-    whole = (shape.units, shape.depth)
-    tuned = target.tiles.packing(whole, (bs_r, bs_c), layout.vectors, density)
     lanes = (
         tuned.lanes
         if tuned and not layout.is_open

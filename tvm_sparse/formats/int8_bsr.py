@@ -78,8 +78,7 @@ class Int8SparseFormat(SparseFormat):
     def choose(cls, shape: ProductShape, target: CpuTarget) -> Int8SparseFormat:
         """Choose lanes, panels, chunks and lookahead."""
         grade = cls.grade_for(target)
-        untuned = replace(target, tiles=type(target.tiles)())
-        packing = choose_packing(in_words(shape), untuned)
+        packing = choose_packing(in_words(shape), target, cls.tuned(shape, target))
         form = cls(shape.layout.token_tile, *packing, grade.name)
         # Four inputs a step are too many to ask for ahead; they lie in L1 or close to it.
         is_narrow = bool(shape.block_shape[1] % WORD)

@@ -52,15 +52,24 @@ class Int8DenseFormat(DenseFormat):
     @classmethod
     def refusal(cls, shape: ProductShape) -> str:
         """Return that whole words are needed where they are not there."""
-        if shape.depth % WORD:
-            return f"K = {shape.depth} is no multiple of {WORD}"
-        return ""
+        return cls.depth_refusal(shape.depth)
+
+    @classmethod
+    def depth_refusal(cls, depth: int) -> str:
+        """Return why so many inputs are no whole words; empty where they are."""
+        return f"K = {depth} is no multiple of {WORD}" if depth % WORD else ""
 
     @classmethod
     def choose(cls, shape: ProductShape, target: CpuTarget) -> Int8DenseFormat:
         """Choose the rows of a register tile."""
         grade = cls.grade_for(target)
-        return cls(int8_rows(shape.layout, target, grade), grade.name)
+        tuned = cls.tuned_rows(shape, target)
+        return cls(tuned or int8_rows(shape.layout, target, grade), grade.name)
+
+    @classmethod
+    def most_rows(cls, layout: TokenLayout, target: CpuTarget) -> int:
+        """Return the most rows that the registers accumulate at once beside tokens of a layout."""
+        return most_int8_rows(layout, target, cls.grade_for(target))
 
     @classmethod
     def grade_for(cls, target: CpuTarget) -> Grade:
@@ -113,6 +122,11 @@ class WideInt8DenseFormat(Int8DenseFormat):
 
 
 def int8_rows(layout: TokenLayout, target: CpuTarget, grade: Grade) -> int:
+    """Return the rows that a kernel accumulates at once beside tokens of a layout."""
+    most = most_int8_rows(layout, target, grade)
+    return next(choice for choice in (24, 12, 6, 5, 4, 3, 2, 1) if choice <= most)
+
+
+def most_int8_rows(layout: TokenLayout, target: CpuTarget, grade: Grade) -> int:
     """Return the most rows that the registers accumulate at once beside tokens of a layout."""
-    rows = _ROWS[grade.name, target.num_registers] * 2 // layout.vectors
-    return next(choice for choice in (24, 12, 6, 5, 4, 3, 2, 1) if choice <= max(1, rows))
+    return max(1, _ROWS[grade.name, target.num_registers] * 2 // layout.vectors)

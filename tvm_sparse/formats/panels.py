@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.formats.token_layout import split_rows
+from tvm_sparse.formats.token_layout import TokenLayout, split_rows
 from tvm_sparse.formats.weight_format import ProductShape, Weight, WeightFormat
 from tvm_sparse.target import CpuTarget
 
@@ -33,12 +33,22 @@ class DenseFormat(WeightFormat):
         layout = shape.layout
         if layout.is_open:
             return cls(layout.lanes)
-        tuned = target.tiles.dense_rows(shape.units, shape.depth, layout.vectors)
-        if tuned is not None:
-            return cls(tuned)
-        rows = split_rows(layout, target)
+        rows = cls.tuned_rows(shape, target)
+        if rows is not None:
+            return cls(rows)
+        rows = cls.most_rows(layout, target)
         # Even row counts divide the usual layer widths; 24 and 12 do as well as the most that fit.
         return cls(next(choice for choice in (24, 12, 6, 4, 3, 2, 1) if choice <= rows))
+
+    @classmethod
+    def tuned_rows(cls, shape: ProductShape, target: CpuTarget) -> int | None:
+        """Return the rows that tuning found for a product, None if it was not tuned."""
+        return target.tiles.dense_rows(shape.units, shape.depth, shape.layout.vectors, cls.dtype)
+
+    @classmethod
+    def most_rows(cls, layout: TokenLayout, target: CpuTarget) -> int:
+        """Return the most rows that the registers accumulate at once beside tokens of a layout."""
+        return split_rows(layout, target)
 
     @property
     def tile(self) -> int:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.formats.integer_rows import integer_steps
 from tvm_sparse.target import CpuTarget
 
 #: Values in a word, and words in memory behind those of a token: its zero point and its scale.
@@ -88,7 +89,7 @@ def grade_of(target: CpuTarget, fast: bool = False) -> Grade:
 def quantize_rows(
     words: NDArray[Any], grade: Grade, starts: NDArray[Any] | None = None
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Round the rows of a weight.
+    """Round the rows of a weight; a row of integers keeps them, if no sum of them can overflow.
 
     Parameters
     ----------
@@ -123,6 +124,12 @@ def quantize_rows(
     scales = _settled(finest)
     if grade.span:
         _prove(scales, words, row_of, starts, grade)
+    steps = integer_steps(words.ravel(), WORD * starts)
+    if (steps > 0).any():
+        kept = np.where(steps > 0, steps, scales)
+        values = _rounded(words, kept[row_of])
+        fits = (steps > 0) & ~overflowing(values, grade, starts)
+        scales = np.where(fits, kept, scales)
     return _rounded(words, scales[row_of]), scales
 
 

@@ -17,7 +17,9 @@ from tvm_sparse.formats.int8_panels import (
     WideInt8DenseFormat,
 )
 from tvm_sparse.formats.panels import DenseFormat
-from tvm_sparse.formats.weight_format import WeightFormat
+from tvm_sparse.formats.quantized import WORD
+from tvm_sparse.formats.token_layout import TokenLayout
+from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.target import CpuTarget
 
 FORMATS: dict[str, type[WeightFormat]] = {
@@ -59,8 +61,21 @@ def unrounded(weights: type[WeightFormat]) -> type[WeightFormat]:
     return FORMATS[weights.unrounded] if weights.unrounded else weights
 
 
+def rounds_blocks(build: BuildSpec, block_shape: tuple[int, int]) -> bool:
+    """Return whether a build's sparse layers are rounded to 8 bits in blocks (bs_r, bs_c)."""
+    weights, (bs_r, bs_c) = weights_of(build, is_sparse=True), block_shape
+    # Of inputs that are whole words, whichever the blocks.
+    shape = ProductShape(bs_r, WORD * bs_c, TokenLayout(1, 1, 1, 1), block_shape)
+    return weights.unrounded is not None and not weights.refusal(shape)
+
+
 def target_of(build: BuildSpec, target: CpuTarget) -> CpuTarget:
-    """Return the CPU a build is for: its extensions are for products of integers alone."""
+    """Return the CPU a build is for, with the tiles that it can use.
+
+    Extensions are for products of integers alone.
+    """
+    tiles = target.tiles.of_build(FORMATS[build.dense].dtype)
+    target = replace(target, tiles=tiles)
     names = [name for name in (build.dense, build.sparse) if name]
     if any(FORMATS[name].dtype.startswith("int") for name in names):
         return target

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tvm_sparse.config import BUILT_IN, QuantizationSpec
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.formats.quantized import Grade
+from tvm_sparse.formats.quantized import WIDE, Grade
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Arrays, Model
 from tvm_sparse.model.quantization import Quantization
@@ -21,8 +21,11 @@ from tvm_sparse.pruning.layer_inputs import LayerInputs
 from tvm_sparse.quantization.layers import refusal
 from tvm_sparse.quantization.smoothing import smoothing_factors
 from tvm_sparse.quantization.tokens import rounded_tokens
-from tvm_sparse.quantization.weights import rounded_weight, rows_rounded_anew
-from tvm_sparse.sources.compressed_tensors import is_compressed
+from tvm_sparse.quantization.weights import (
+    comes_rounded,
+    rounded_weight,
+    rows_rounded_anew,
+)
 
 
 def quantize_model(
@@ -56,7 +59,7 @@ def quantize_model(
     """
     layers = {layer.name: layer for layer in model.layers if not refusal(layer)}
     known = Quantization(spec)
-    if model.facts.weights.trained and is_compressed(model.facts.description.config):
+    if model.facts.weights.trained:
         known = _as_stored(layers.values(), model, spec, grade)
     if spec.calibration is None and spec.max_error is None:
         return known
@@ -90,33 +93,44 @@ def quantize_model(
 def _as_stored(
     layers: Iterable[Layer], model: Model, spec: QuantizationSpec, grade: Grade
 ) -> Quantization:
-    """Find for which integers of weights that come quantised the sums of a grade have room.
+    """Find the layers that come quantised, as they do in some checkpoints and ONNX files.
+
+    A grade may have no room for their integers.
 
     Raises
     ------
     ConfigError
         They would be smoothed, which rounds them anew.
     """
-    if spec.calibration is not None:
-        raise ConfigError(
-            f"--calibration given and {model.facts.name} comes quantised: its weights were "
-            "smoothed, or not, when they were rounded; leave it out"
-        )
-    wide, notes = {}, {}
+    kept: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    wide: dict[str, str] = {}
     for layer in layers:
         weight = layer.load(model.params)
+        if not comes_rounded(weight):
+            continue
+        if spec.calibration is not None:
+            raise ConfigError(
+                f"--calibration given and {model.facts.name} comes quantised: its weights were "
+                "smoothed, or not, when they were rounded; leave it out"
+            )
         fine = rows_rounded_anew(weight, grade)
         name, share = layer.canonical_name, f"{fine} of {len(weight)} rows"
         if not fine:
             notes[name] = "its integers are as stored"
         elif spec.rescale:
             notes[name] = f"{share} are rounded anew"
+        elif nine := rows_rounded_anew(weight, WIDE):
+            kept[name] = (
+                f"{nine} of {len(weight)} rows need nine bits around zero (--rescale rounds them "
+                "anew)"
+            )
         else:
             wide[name] = (
                 f"its integers are as stored, in 16 bits: {share} have no room in sums of as many "
                 "(--rescale rounds them anew)"
             )
-    return Quantization(spec, notes=notes, wide=wide)
+    return Quantization(spec, kept=kept, notes=notes, wide=wide)
 
 
 def _calibration(model: Model, spec: QuantizationSpec) -> Calibration:

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.formats.quantized import WORD, Grade, quantize_rows
+from tvm_sparse.formats.integer_rows import integer_steps
+from tvm_sparse.formats.quantized import MOST_WEIGHT, WORD, Grade, quantize_rows
 
 #: What the rounding of floats makes of a row of the same integers, relative to its largest.
 _SAME = 1e-5
+#: Values that a row has at least, on average, where they say that it was rounded.
+_TELLING = 8
 
 
 def rounded_weight(weight: NDArray[Any], grade: Grade) -> NDArray[np.float32]:
@@ -35,11 +38,22 @@ def rounded_weight(weight: NDArray[Any], grade: Grade) -> NDArray[np.float32]:
     return np.asarray(rounded * scales[:, None], np.float32)
 
 
+def comes_rounded(weight: NDArray[Any]) -> bool:
+    """Return whether a weight (N, K) holds integers of 8 bits times a step for each output.
+
+    Around whatever zero point: they may need nine bits around zero. Rows of a few values are so by
+    chance, and say nothing.
+    """
+    units, depth = weight.shape
+    steps = integer_steps(weight.ravel(), np.arange(units + 1) * depth, 2 * (MOST_WEIGHT + 1))
+    return bool((steps > 0).all() and np.count_nonzero(weight) >= _TELLING * units)
+
+
 def rows_rounded_anew(weight: NDArray[Any], grade: Grade) -> int:
     """Return how many rows of a weight that comes quantised get other integers than they had.
 
-    Those of a row whose largest is 127, or least -128, are found again from its values, if the
-    sums of the grade have room for them.
+    Integers are found again from the values of a row, if eight bits and the sums of the grade have
+    room for them.
 
     Parameters
     ----------

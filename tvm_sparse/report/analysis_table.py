@@ -10,6 +10,8 @@ import re
 from rich.text import Text
 
 from tvm_sparse.analysis.layers import Analysis, LayerAnalysis
+from tvm_sparse.formats.builds import build_of
+from tvm_sparse.formats.registry import rounds_blocks
 from tvm_sparse.report.figures import describe_size
 from tvm_sparse.report.fitted_table import FittedTable
 from tvm_sparse.sizes import block_name
@@ -41,10 +43,24 @@ def render_layers(analysis: Analysis) -> FittedTable:
         table.add_column("share", right=True, spare=4)
     if predicted:
         table.add_column("predicted\nms", right=True, spare=2)
+    rounded = bool(analysis.scheme) or any(layer.dtype != "float32" for layer in analysis.layers)
+    timed_int8 = analysis.predicted_int8_latency_ms is not None
+    in_integers = sum(layer.dtype != "float32" for layer in analysis.layers)
+    if timed_int8:
+        table.add_column("dense INT8\nms", right=True, spare=2)
+    if rounded:
+        table.add_column("INT8\nerror", right=True, spare=2)
     table.add_column("runs" if analysis.origin.startswith("artifact") else "would run", wraps=True)
     prefix = _common_path([layer.weight for layer in analysis.layers])
     for layer in analysis.layers:
-        table.add_row(*_row(layer, prefix, blocks, timed, predicted))
+        table.add_row(
+            *_row(layer, prefix, blocks),
+            *([_number(layer.latency_ms), _share(layer.latency_share)] if timed else []),
+            *([_number(layer.predicted_sparse_ms)] if predicted else []),
+            *([_number(layer.predicted_int8_ms)] if timed_int8 else []),
+            *([_error(layer.int8_error)] if rounded else []),
+            _verdict(layer, rounded),
+        )
     totals = analysis.totals
     table.add_section()
     table.add_row(
@@ -55,7 +71,9 @@ def render_layers(analysis: Analysis) -> FittedTable:
         *_total_zeros(analysis, blocks),
         *([_number(totals.latency_ms), _share(totals.latency_share)] if timed else []),
         *([_number(totals.predicted_sparse_ms)] if predicted else []),
-        f"{totals.sparse} sparse",
+        *([_number(totals.predicted_int8_ms)] if timed_int8 else []),
+        *([""] if rounded else []),
+        f"{totals.sparse} sparse" + (f", {in_integers} in 8 bits" if rounded else ""),
     )
     return table
 
@@ -88,6 +106,8 @@ def describe_analysis(analysis: Analysis) -> list[str]:
         )
     if totals.predicted_sparse_ms is not None:
         lines.append(_describe_prediction(analysis))
+    if totals.predicted_int8_ms is not None:
+        lines.append(_describe_rounding(analysis))
     if any(layer.timed_with for layer in analysis.layers):
         lines.append("layers that one kernel call multiplies share its time by their FLOPs")
     return lines
@@ -107,8 +127,18 @@ def analysis_csv(analysis: Analysis) -> str:
     plain = ("num_params", "flops", "size_bytes", "element_sparsity")
     late = ("eligible", "action", "reason", "latency_ms", "latency_share")
     predicted = ("predicted_sparse_ms", "predicted_at_sparsity")
+    rounded = ("dtype", "dtype_reason", "int8_error", "predicted_int8_ms")
     writer.writerow(
-        ["weight", "n", "k", *plain, *(f"block_sparsity_{b}" for b in blocks), *late, *predicted]
+        [
+            "weight",
+            "n",
+            "k",
+            *plain,
+            *(f"block_sparsity_{b}" for b in blocks),
+            *late,
+            *predicted,
+            *rounded,
+        ]
     )
     for layer in analysis.layers:
         writer.writerow(
@@ -117,7 +147,7 @@ def analysis_csv(analysis: Analysis) -> str:
                 *layer.shape,
                 *(getattr(layer, name) for name in plain),
                 *(layer.block_sparsities.get(block) for block in blocks),
-                *(getattr(layer, name) for name in (*late, *predicted)),
+                *(getattr(layer, name) for name in (*late, *predicted, *rounded)),
             ]
         )
     return stream.getvalue()
@@ -130,7 +160,8 @@ def _describe_prediction(analysis: Analysis) -> str:
     ends = dict.fromkeys(f"{end:.1%}" for end in (min(assumed), max(assumed)))
     span = " to ".join(ends)
     line = (
-        f"predicted at {span} zero blocks of {block_name(analysis.block_shape)}: "
+        f"predicted at {span} zero blocks of {block_name(analysis.block_shape)}"
+        f"{f' in {analysis.scheme}' * _is_sparse_rounded(analysis)}: "
         f"the times of {counted(len(layers), 'eligible layer')} add up to {_number(sparse_ms)} ms"
     )
     if analysis.latency_ms is not None and analysis.predicted_latency_ms is not None:
@@ -144,24 +175,41 @@ def _describe_prediction(analysis: Analysis) -> str:
     return line
 
 
-def _row(
-    layer: LayerAnalysis, prefix: str, blocks: list[str], timed: bool, predicted: bool
-) -> list[str | Text]:
-    row: list[str | Text] = [
+def _describe_rounding(analysis: Analysis) -> str:
+    layers = [layer for layer in analysis.layers if layer.predicted_int8_ms is not None]
+    errors = [layer.int8_error for layer in layers if layer.int8_error is not None]
+    line = f"predicted dense in {analysis.scheme}: {counted(len(layers), 'layer')}"
+    if errors:
+        line += f", whose outputs are off by {min(errors):.2%} to {max(errors):.2%} (relative L2),"
+    line += f" {_number(analysis.totals.predicted_int8_ms)} ms"
+    if analysis.latency_ms is not None and analysis.predicted_int8_latency_ms is not None:
+        line += (
+            f", the model {_number(analysis.predicted_int8_latency_ms)} ms instead of "
+            f"{_number(analysis.latency_ms)} ms "
+            f"({analysis.latency_ms / analysis.predicted_int8_latency_ms:.2f}x)"
+        )
+    return line
+
+
+def _row(layer: LayerAnalysis, prefix: str, blocks: list[str]) -> list[str | Text]:
+    return [
         Text(layer.weight.removeprefix(prefix).removesuffix("/kernel")),
         "x".join(map(str, layer.shape)),
         _mega(layer.flops),
         _count(layer.num_params),
         *(_share(layer.block_sparsities.get(block)) for block in blocks),
     ]
-    if timed:
-        row += [_number(layer.latency_ms), _share(layer.latency_share)]
-    if predicted:
-        row.append(_number(layer.predicted_sparse_ms))
+
+
+def _verdict(layer: LayerAnalysis, rounded: bool) -> Text:
+    """Return how a layer runs, or would, and why."""
     style = "green" if layer.action == "sparse" else ""
     # The block sparsity itself stands in a column of its own.
     reason = re.sub(r"^block sparsity \S+ (is )?", "", layer.reason)
-    return [*row, Text.assemble((layer.action, style), f": {reason}")]
+    parts = [f": {reason}"]
+    if rounded:
+        parts.append(f"; {layer.dtype}" + f": {layer.dtype_reason}" * bool(layer.dtype_reason))
+    return Text.assemble((layer.action, style), *parts)
 
 
 def _common_path(weights: list[str]) -> str:
@@ -188,6 +236,16 @@ def _total_zeros(analysis: Analysis, blocks: list[str]) -> list[str]:
         total = sum(size for _, size in known)
         cells.append(_share(sum(z * size for z, size in known) / total if total else None))
     return cells
+
+
+def _is_sparse_rounded(analysis: Analysis) -> bool:
+    if not analysis.scheme:
+        return False
+    return rounds_blocks(build_of(True, analysis.scheme), analysis.block_shape)
+
+
+def _error(value: float | None) -> str:
+    return _UNKNOWN if value is None else f"{value:.2%}"
 
 
 def _share(value: float | None) -> str:

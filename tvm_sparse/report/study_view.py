@@ -238,10 +238,13 @@ def _rounded_row(point: RoundedPoint) -> StudyRow:
         speedup=point.speedup,
         predicted_ms=point.predicted_ms,
         predicted_speedup=point.predicted_speedup,
+        expected_speedup=point.expected_speedup,
         measured_ms=measured.latency_ms if measured else None,
         measured_speedup=measured.speedup if measured else None,
         disturbed=measured.disturbed if measured else False,
         weights_bytes=point.weights_bytes,
+        parts_from="predicted" if point.parts_ms else "",
+        **_parts(point.parts_ms),
     )
 
 

@@ -89,8 +89,11 @@ class KernelJob:
         """Return the job with those of a machine's tiles that matter to it, unless it has some."""
         if self.tiles is not None:
             return self
-        shape = (self.kernel.units, self.kernel.depth)
-        own = tiles.of_product(shape, self.kernel.block_shape, self.layout_rows, self.seq_len)
+        facts = self.kernel
+        own = tiles.of_product(
+            *((facts.units, facts.depth), facts.block_shape, self.layout_rows, self.seq_len),
+            dtype=facts.dtype,
+        )
         return replace(self, tiles=own)
 
     def as_dense(self) -> KernelJob:

@@ -14,12 +14,13 @@ from typing import Any
 
 from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.formats.bsr_tiles import LOOKAHEAD_STEPS, fitting_lanes
+from tvm_sparse.formats.builds import BuildSpec
 from tvm_sparse.formats.panels import DenseFormat
+from tvm_sparse.formats.registry import weights_of
 from tvm_sparse.formats.token_layout import (
     HIGH_BLOCK_ROWS,
     TokenLayout,
     fitting_vectors,
-    split_rows,
 )
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.model.layer import Layer
@@ -29,7 +30,7 @@ from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.sparsity.bsr import divides
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import DenseTile, SparseTile, Tiles, TokenTile
-from tvm_sparse.tuning.kernel_job import KernelJob
+from tvm_sparse.tuning.kernel_job import KernelJob, build_kernel
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_build import TunedProduct
@@ -84,6 +85,7 @@ def products_of(
 
 def tune_build(
     products: Mapping[KernelJob, int],
+    build: BuildSpec,
     block_shape: tuple[int, int] | None,
     density: float,
     threads: int,
@@ -98,8 +100,10 @@ def tune_build(
     ----------
     products : mapping of KernelJob to int
         What `products_of` returned.
+    build : BuildSpec
+        In whose formats they run.
     block_shape : (int, int) or None
-        (bs_r, bs_c) of the sparse build; None tunes the dense one.
+        (bs_r, bs_c) of a sparse build; None of a dense one.
     density : float
         Share of non-zero blocks, 0..1.
     threads : int
@@ -113,11 +117,12 @@ def tune_build(
         If the measuring process dies.
     """
     jobs = {
-        job.as_sparse(block_shape) if block_shape else job: calls
+        _as_in(build, job.as_sparse(block_shape) if block_shape else job): calls
         for job, calls in products.items()
         if block_shape is None or divides(block_shape, (job.kernel.units, job.kernel.depth))
     }
-    rivals = {job: _race_all(job, density, threads, records, progress) for job in jobs}
+    dtype = weights_of(build, is_sparse=False).dtype
+    rivals = {job: _race_all(job, dtype, density, threads, records, progress) for job in jobs}
     if not rivals:
         return []
     default = next(iter(rivals.values()))[0].vectors
@@ -143,17 +148,33 @@ def tune_build(
     return tuned
 
 
+def _as_in(build: BuildSpec, job: KernelJob) -> KernelJob:
+    return replace(job, kernel=build_kernel(job.kernel, build))
+
+
 def _best(rivals: Sequence[_Rival], vectors: int) -> _Rival:
     return min((r for r in rivals if r.vectors == vectors), key=lambda rival: rival.ms)
 
 
 def _race_all(
-    job: KernelJob, density: float, threads: int, records: Records, progress: Progress
+    job: KernelJob,
+    dtype: str,
+    density: float,
+    threads: int,
+    records: Records,
+    progress: Progress,
 ) -> list[_Rival]:
-    """Return all rivals of a product with their times, first the one of the table."""
+    """Return all rivals of a product with their times, first the one of the table.
+
+    `dtype` is what the dense layers of its build multiply in.
+    """
     target = resolve_target(threads=threads)
-    options = fitting_vectors(job.seq_len, target, job.layout_rows)
-    first = [tiles for vectors in options for tiles in _sizes(job, density, vectors, target)]
+    tokens = [
+        TokenTile(job.layout_rows, job.seq_len, vectors, dtype)
+        for vectors in fitting_vectors(job.seq_len, target, job.layout_rows)
+    ]
+    options = [token.vectors for token in tokens]
+    first = [tiles for token in tokens for tiles in _sizes(job, density, token, target)]
     rivals = _race(job, first, density, threads, records, progress)
     if job.kernel.kind == "sparse_dense":
         best = [_best(rivals, vectors).tiles for vectors in options]
@@ -193,6 +214,7 @@ def _race(
     if found is None:
         facts = job.kernel
         kind = "dense" if facts.kind == "packed_dense" else "{}x{}".format(*facts.block_shape)
+        kind += f" {facts.dtype}" * (facts.dtype != "float32")
         progress(f"trying {counted(len(jobs), 'tile')} of {kind} {facts.units} x {facts.depth}")
         request = {"jobs": identity["jobs"], "density": density}
         found = RaceTimes(tuple(time_kernels("race", request, threads)))
@@ -200,24 +222,26 @@ def _race(
     return [_Rival(*pair) for pair in zip(tiles, found.latency_ms, strict=True)]
 
 
-def _sizes(job: KernelJob, density: float, vectors: int, target: CpuTarget) -> list[Tiles]:
+def _sizes(job: KernelJob, density: float, token: TokenTile, target: CpuTarget) -> list[Tiles]:
     """Return the register tiles worth trying on a token tile, first the one of the table."""
+    vectors, dtype, weights = token.vectors, job.kernel.dtype, job.weights
     layout = TokenLayout(job.batch, job.seq_len, vectors * target.lanes(), target.lanes())
-    token = TokenTile(job.layout_rows, job.seq_len, vectors)
     units, depth, (bs_r, bs_c) = job.kernel.units, job.kernel.depth, job.kernel.block_shape
     multiplied = ProductShape(units, depth, layout, (bs_r, bs_c), density)
-    if job.weights is DenseFormat:
-        table = DenseFormat.choose(multiplied, target).rows
-        most = split_rows(layout, target)
+    assert weights is not None  # it is a product
+    form = weights.choose(multiplied, target)
+    if isinstance(form, DenseFormat):
+        table, most = form.rows, form.most_rows(layout, target)
         # More rows than divide the weight would multiply padding.
         dividing = [n for n in range(most, 0, -1) if units % n == 0]
         rows = dict.fromkeys([table, *dividing[:_SIZES_TRIED]])
-        return [Tiles((token,), dense=(DenseTile(units, depth, vectors, n),)) for n in rows]
-    form = SparseFormat.choose(multiplied, target)
+        return [Tiles((token,), dense=(DenseTile(units, depth, vectors, n, dtype),)) for n in rows]
+    assert isinstance(form, SparseFormat)
     lanes = fitting_lanes(units // bs_r, bs_r, layout, target)[:_SIZES_TRIED]
     shape = (units, depth, (bs_r, bs_c), vectors, density)
     return [
-        Tiles((token,), sparse=(SparseTile(*shape, n, form.panels, form.lookahead),)) for n in lanes
+        Tiles((token,), sparse=(SparseTile(*shape, n, form.panels, form.lookahead, dtype),))
+        for n in lanes
     ]
 
 

@@ -42,7 +42,7 @@ class TunedBuild:
     Attributes
     ----------
     name : str
-        `dense` or `sparse`.
+        As `formats.builds` has it: `dense`, `int8-sparse`.
     products : tuple of TunedProduct
         Its products.
     before_ms, after_ms : float
@@ -81,5 +81,5 @@ class TuningRecord:
         What it found for each build.
     """
 
-    schema_version: Literal[1] = field(default=1, kw_only=True)
+    schema_version: Literal[2] = field(default=2, kw_only=True)
     builds: tuple[TunedBuild, ...]

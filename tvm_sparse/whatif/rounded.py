@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+import numpy as np
+
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.formats.builds import DENSE, BuildSpec, build_of
-from tvm_sparse.formats.quantized import WORD
+from tvm_sparse.formats.registry import rounds_blocks
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.calibrate import measured_kernels
@@ -42,7 +44,7 @@ def rounded_points(
     baseline : Baseline
         The float32 dense build.
     block_shapes, sparsities : sequence
-        Of the grid. Blocks that are no whole words have no such kernels, and are left out.
+        Of the grid. Blocks that have no such kernels are left out.
     scheme : str
         See `config.QuantizeScheme`.
     records, progress
@@ -50,9 +52,10 @@ def rounded_points(
     layers : pair of sequence of str
         Shell patterns of layers to include and to exclude.
     """
+    sparse = build_of(is_sparse=True, scheme=scheme)
     models = [
-        _cost_model(baseline, blocks, scheme, records, layers, progress)
-        for blocks in (NO_BLOCKS, *(one for one in block_shapes if one[1] % WORD == 0))
+        rounded_cost_model(baseline, blocks, scheme, records, layers, progress)
+        for blocks in (NO_BLOCKS, *(one for one in block_shapes if rounds_blocks(sparse, one)))
     ]
     points = []
     for model in models:
@@ -67,19 +70,24 @@ def rounded_points(
                     predicted.latency_ms,
                     model.dense_ms / predicted.latency_ms,
                     predicted.weights_bytes,
+                    parts_ms=predicted.parts_ms,
                 )
             )
     return points
 
 
-def _cost_model(
+def rounded_cost_model(
     baseline: Baseline,
     blocks: BlockShape,
     scheme: str,
     records: Records,
-    layers: tuple[Sequence[str], Sequence[str]],
-    progress: Progress,
+    layers: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    progress: Progress = silent,
 ) -> CostModel:
+    """Return the cost model of the builds of 8 bits in blocks of a shape, or of the dense one.
+
+    Takes what `rounded_points` does; `blocks` are whole words, or `NO_BLOCKS`.
+    """
     build = build_of(blocks != NO_BLOCKS, scheme)
     # All that could be sparse in the smallest blocks could be rounded.
     shape = blocks if build.is_sparse else (1, 1)
@@ -130,6 +138,29 @@ def worth_measuring(points: Sequence[RoundedPoint]) -> list[RoundedPoint]:
     near = [point for point in sparse if point.sparsity == usual]
     fastest = sorted(near, key=lambda point: -point.predicted_speedup)[:1]
     return [*(point for point in points if not point.build.is_sparse), *fastest]
+
+
+def bent(points: Sequence[RoundedPoint]) -> list[RoundedPoint]:
+    """Return points whose predictions go through what was measured undisturbed.
+
+    Between two measured sparsities of a block shape the correction follows a line, beyond them it
+    stays.
+    """
+    found = []
+    for point in points:
+        family = (point.setting, point.block_shape)
+        known = {
+            one.sparsity: one.predicted_speedup / one.measured.speedup
+            for one in points
+            if (one.setting, one.block_shape) == family
+            and one.measured is not None
+            and not one.measured.disturbed
+        }
+        at = sorted(known)
+        factors = [known[sparsity] for sparsity in at]
+        correction = float(np.interp(point.sparsity, at, factors)) if known else 1.0
+        found.append(replace(point, correction=correction))
+    return found
 
 
 def measured_rounded(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tvm_sparse.bench.output_error import OutputError
 from tvm_sparse.formats.builds import BuildSpec, build_of
@@ -54,6 +54,10 @@ class RoundedPoint:
         Weights in memory, predicted.
     measured : MeasuredRounding or None
         None when it was not measured.
+    parts_ms : dict of str to float
+        The predicted latency by part; empty where nobody asked.
+    correction : float
+        By what the predicted latency is multiplied after what was measured around it.
     """
 
     setting: Setting
@@ -64,16 +68,23 @@ class RoundedPoint:
     predicted_speedup: float
     weights_bytes: int
     measured: MeasuredRounding | None = None
+    parts_ms: dict[str, float] = field(default_factory=dict)
+    correction: float = 1.0
+
+    @property
+    def expected_speedup(self) -> float:
+        """The predicted one, corrected by what was measured around it."""
+        return self.predicted_speedup / self.correction
 
     @property
     def speedup(self) -> float:
-        """Over the float32 dense build: measured, or else predicted."""
-        return self.measured.speedup if self.measured else self.predicted_speedup
+        """Over the float32 dense build: measured, or else predicted and corrected."""
+        return self.measured.speedup if self.measured else self.expected_speedup
 
     @property
     def latency_ms(self) -> float:
-        """In milliseconds: measured, or else predicted."""
-        return self.measured.latency_ms if self.measured else self.predicted_ms
+        """In milliseconds: measured, or else predicted and corrected."""
+        return self.measured.latency_ms if self.measured else self.predicted_ms * self.correction
 
     @property
     def build(self) -> BuildSpec:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tvm_sparse.whatif.candidates import SAME_SPEED
 from tvm_sparse.whatif.curves import Curves
 from tvm_sparse.whatif.doubts import describe_point
 from tvm_sparse.whatif.grid import usual_sparsity
 from tvm_sparse.whatif.rounded_point import RoundedPoint
 from tvm_sparse.whatif.study import Answer
-
-#: Within this factor the simpler way is as good.
-_SAME_SPEED = 1.05
 
 
 def rounding_answer(curve: Curves, rounded: Sequence[RoundedPoint]) -> Answer:
@@ -37,7 +35,7 @@ def rounding_answer(curve: Curves, rounded: Sequence[RoundedPoint]) -> Answer:
         most = max(both, key=lambda point: point.speedup)
         ways["both together"] = (most.speedup, most.recipe, most.measured is not None)
     fastest = max(speedup for speedup, *_ in ways.values())
-    winner = next(name for name, found in ways.items() if found[0] * _SAME_SPEED >= fastest)
+    winner = next(name for name, found in ways.items() if found[0] * SAME_SPEED >= fastest)
     listed = ", ".join(
         f"{name} {speedup:.2f}x ({recipe}, {'measured' if known else 'predicted'})"
         for name, (speedup, recipe, known) in ways.items()

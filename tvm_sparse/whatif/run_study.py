@@ -29,7 +29,7 @@ from tvm_sparse.whatif.point_results import Measurement
 from tvm_sparse.whatif.predict import Predictor, make_predictors
 from tvm_sparse.whatif.question import Question
 from tvm_sparse.whatif.results import point_results, setting_result
-from tvm_sparse.whatif.rounded import measured_rounded, rounded_points, worth_measuring
+from tvm_sparse.whatif.rounded import bent, measured_rounded, rounded_points, worth_measuring
 from tvm_sparse.whatif.rounded_point import RoundedPoint
 from tvm_sparse.whatif.rounding_answer import rounding_answer
 from tvm_sparse.whatif.sparse_builds import SparseBuilds
@@ -175,12 +175,16 @@ def _rounded(
         "decide": worth_measuring(points),
         "measure": points,
     }[question.mode]
-    return [
-        measured_rounded(subject, records, point, question.bench, progress, question.measure_again)
-        if point in chosen
-        else point
-        for point in points
-    ]
+    return bent(
+        [
+            measured_rounded(
+                subject, records, point, question.bench, progress, question.measure_again
+            )
+            if point in chosen
+            else point
+            for point in points
+        ]
+    )
 
 
 def _measure(

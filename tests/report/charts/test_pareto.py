@@ -27,7 +27,7 @@ def test_the_front_is_what_no_other_one_beats() -> None:
 def test_points_by_method_and_the_front_with_its_sparsities() -> None:
     chart = pareto_chart([BEATEN, FAST, BEST], Shape(1, 128, 2))
     (points,) = layers_of(chart, "point", x="fidelity", y="speedup", color="blocks", shape="method")
-    assert [found["method"] for found in rows_of(points)] == ["wanda", "", ""]
+    assert [found["method"] for found in rows_of(points)] == ["wanda", "not pruned", "not pruned"]
     (front,) = layers_of(chart, "line", x="fidelity", y="speedup")
     (labels,) = layers_of(chart, "text", text="zeros")
     assert rows_of(front) == rows_of(labels)

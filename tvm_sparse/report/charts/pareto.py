@@ -40,7 +40,7 @@ def pareto_chart(rows: Sequence[StudyRow], shape: Shape) -> Chart:
     ]
     if not known:
         return {}
-    methods = sorted({row.method for row in known})
+    methods = sorted({_method(row) for row in known})
     low, high = (bound(row.fidelity or 0 for row in known) for bound in (min, max))
     span = (high - low) or 1.0
     domain = [low - _LABEL[0] * span, high + _LABEL[0] * span]
@@ -96,6 +96,10 @@ def _apart(front: Sequence[dict[str, Any]], span: float) -> list[dict[str, Any]]
     return found
 
 
+def _method(row: StudyRow) -> str:
+    return row.method or "not pruned"
+
+
 def _datum(row: StudyRow) -> dict[str, Any]:
     text = f"{row.speedup:.2f}×, {row.fidelity:.4f}"
-    return datum(row, method=row.method, fidelity=row.fidelity, speedup=row.speedup, text=text)
+    return datum(row, method=_method(row), fidelity=row.fidelity, speedup=row.speedup, text=text)

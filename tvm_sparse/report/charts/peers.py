@@ -12,6 +12,8 @@ from tvm_sparse.words import counted
 
 # Told apart in greyscale and by colour-blind readers too (Okabe and Ito's palette).
 _COLOURS = {
+    "tvm_sparse, sparse INT8": "#00573F",
+    "tvm_sparse, dense INT8": "#009E73",
     "tvm_sparse, sparse": "#0072B2",
     "tvm_sparse, dense": "#56B4E9",
     "other engine, fp32": "#BBBBBB",
@@ -76,10 +78,12 @@ def _panel(results: list[EngineResult], title: str, kinds: set[str]) -> Chart:
     ]
     longest = max(row["p90"] for row in rows)
     x = axis("latency of one inference (ms), median", domain=[0, 1.22 * longest])
-    y = {"field": "engine", "type": "nominal", "sort": None, "title": None}
+    names = {"labelLimit": 400}
+    y = {"field": "engine", "type": "nominal", "sort": None, "title": None, "axis": names}
     shown = [kind for kind in _COLOURS if kind in kinds]
     scale = {"domain": shown, "range": [_COLOURS[kind] for kind in shown]}
-    colour = {"field": "kind", "type": "nominal", "title": None, "scale": scale}
+    legend = {"columns": 3}
+    colour = {"field": "kind", "type": "nominal", "title": None, "scale": scale, "legend": legend}
     spread = {"x": {**x, "field": "p10"}, "x2": {"field": "p90"}}
     return {
         "title": title,
@@ -105,5 +109,6 @@ def _measured(record: PeersRecord, threads: int) -> list[EngineResult]:
 
 def _kind(result: EngineResult) -> str:
     if result.name == "tvm_sparse":
-        return f"tvm_sparse, {'dense' if result.sparsity is None else 'sparse'}"
+        weights = "dense" if result.sparsity is None else "sparse"
+        return f"tvm_sparse, {weights}" + " INT8" * (result.precision == "int8")
     return f"other engine, {'fp32' if result.precision == 'fp32' else 'INT8'}"
