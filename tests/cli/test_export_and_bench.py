@@ -129,7 +129,7 @@ def test_bench_at_several_shapes(open_artifacts, invoke, tmp_path) -> None:
 def test_bench_against_another_kind_of_build(exported, invoke) -> None:
     result = invoke("bench", exported / "dense", "--against", exported / "sparse")
     assert result.code == 2
-    assert "give a sparse build, and a dense one to --against" in result.err
+    assert "give a sparse or rounded build, and one that is neither to --against" in result.err
 
 
 def test_bench_against_another_shape(exported, invoke, tiny, tmp_path) -> None:

@@ -59,8 +59,9 @@ def command(directory: str, bench_spec: BenchSpec, **flags: Any) -> None:
         check_packages(metadata, against)
         if against.build != DENSE.name or metadata.build == DENSE.name:
             raise ConfigError(
-                f"{directory} is a {metadata.build} build and --against {flags['against']} a "
-                f"{against.build} one: give a sparse build, and a dense one to --against"
+                f"{directory} is the build {metadata.build} and --against {flags['against']} the "
+                f"build {against.build}: give a sparse or rounded build, and one that is neither "
+                "to --against"
             )
         if against.inputs != metadata.inputs:
             raise ConfigError(
