@@ -65,10 +65,10 @@ def check(name: str, layers: int) -> Found:
     """Import a model in both ways and run the open one at every shape."""
     from tvm_sparse.importers.full_config import full_config
     from tvm_sparse.importers.reference_inputs import reference_inputs
+    from tvm_sparse.importers.reference_shapes import OPEN_AXES
     from tvm_sparse.importers.tensorflow.from_graphdef import from_graphdef
     from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, run_reference
     from tvm_sparse.importers.tensorflow.huggingface import load_with_gaps
-    from tvm_sparse.importers.tensorflow.importer import open_inputs
 
     preset, _, architecture = name.partition(":")
     spec = replace(LIMIT, model=preset, num_layers=layers)
@@ -78,7 +78,8 @@ def check(name: str, layers: int) -> Found:
     model = load_with_gaps(source, 0).model
     config = full_config(model)
     static = input_signature(model, config, 2, 16)
-    inputs = open_inputs(name, input_signature(model, config, spec.batch, spec.seq_len))
+    given = input_signature(model, config, spec.batch, spec.seq_len)
+    inputs = tuple(replace(i, axes=OPEN_AXES) for i in given)
     mod, params = from_graphdef(freeze(model, inputs))
     same = operators(mod) == operators(from_graphdef(freeze(model, static))[0])
     run = compiled(mod, params)

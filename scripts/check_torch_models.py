@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Import small models of many families through PyTorch, compile them, and compare with PyTorch.
 
-python scripts/check_torch_models.py [--only NAME]... [--batch N] [--seq-len N]
+python scripts/check_torch_models.py [--only NAME]... [--batch N] [--seq-len N] [--shapes]
 
 A line a model: the largest difference over the largest value, how many dense layers may run sparse.
-Exits with 1 if one is refused or differs by more than 1e-4.
+With --shapes models of texts are imported for any batch and length, and compared at many shapes,
+and sequences of different lengths in one run with each alone. Exits with 1 if one is refused or
+differs by more than 1e-4.
 """
 
 from __future__ import annotations
@@ -168,10 +170,14 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 @click.option("--only", multiple=True, metavar="NAME", help="Only models with this in their name.")
 @click.option("--batch", default=2, show_default=True, metavar="N")
 @click.option("--seq-len", default=32, show_default=True, metavar="N")
-def main(only: tuple[str, ...], batch: int, seq_len: int) -> None:
+@click.option("--shapes", is_flag=True, help="Any batch and length, compared at many shapes.")
+def main(only: tuple[str, ...], batch: int, seq_len: int, shapes: bool) -> None:
     """Check all models and say what came out."""
     chosen = [n for n in MODELS if not only or any(o.lower() in n.lower() for o in only)]
-    failed = [name for name in chosen if not _check(name, batch, seq_len)]
+    if shapes:
+        chosen = [n for n in chosen if "image_size" not in MODELS[n][1]]
+    check = _check_shapes if shapes else lambda name: _check(name, batch, seq_len)
+    failed = [name for name in chosen if not check(name)]
     if failed:
         raise SystemExit(f"{len(failed)} of {len(chosen)} not right: {', '.join(failed)}")
 
@@ -199,6 +205,41 @@ def _check(name: str, batch: int, seq_len: int) -> bool:
         click.echo(f"{name:24} refused: {error}")
         return False
     return told(name, imported, build, start)
+
+
+@without_torch()
+def _check_shapes(name: str) -> bool:
+    from any_shape import MOST, told_at_every_shape
+
+    from tvm_sparse.config import ModelSpec
+    from tvm_sparse.importers.contract import verify
+    from tvm_sparse.importers.torch.importer import import_model
+    from tvm_sparse.progress import silent
+    from tvm_sparse.sources.source import resolve_source
+
+    architecture, config = MODELS[name]
+    # RoBERTa and MPNet count positions from 2 on.
+    longer = {
+        key: MOST[1] + 2 for key in ("max_position_embeddings", "n_positions") if key in config
+    }
+    document = {**config, **longer, "architectures": [architecture]}
+    start = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "config.json").write_text(json.dumps(document))
+
+            def at(batch: int, seq_len: int, is_open: bool = False) -> Any:
+                spec = ModelSpec(
+                    folder, "random", batch, seq_len, importer="torch", is_open=is_open
+                )
+                return import_model(spec, resolve_source(spec), silent)
+
+            imported = at(*MOST, is_open=True)
+            verify(imported, "torch")
+            return told_at_every_shape(name, imported, at, start)
+    except TvmSparseError as error:
+        click.echo(f"{name:24} refused: {error}")
+        return False
 
 
 def told(label: str, imported: Any, build: Any, start: float) -> bool:

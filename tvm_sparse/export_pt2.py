@@ -17,11 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from tvm_sparse.config import ModelSpec
+from tvm_sparse.errors import ConfigError
 from tvm_sparse.importers.full_config import full_config
+from tvm_sparse.importers.reference_shapes import OPEN_AXES, check_open, reference_shapes
 from tvm_sparse.importers.torch.export.archive import run_reference, write_archive
 from tvm_sparse.importers.torch.export.model_class import find_class
 from tvm_sparse.importers.torch.export.quiet_torch import import_transformers
 from tvm_sparse.importers.torch.export.signature import find_inputs
+from tvm_sparse.sizes import Extent, parse_extent
 
 _MOST_CHARACTERS = 400
 
@@ -60,8 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", metavar="MODEL", help="directory or hub id")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="ends in .pt2")
-    parser.add_argument("--batch", type=_positive, default=1, metavar="N", help="default: 1")
-    parser.add_argument("--seq-len", type=_positive, default=128, metavar="N", help="default: 128")
+    for flag, default, what in (
+        ("--batch", "1", "texts or images"),
+        ("--seq-len", "128", "tokens"),
+    ):
+        parser.add_argument(
+            flag,
+            type=_extent,
+            default=default,
+            metavar="N|1:N",
+            help=f"{what}, or the most of them for any batch and length; default: {default}",
+        )
     parser.add_argument(
         "--inputs",
         choices=("full", "single"),
@@ -74,10 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+def _extent(text: str) -> Extent:
+    try:
+        extent = parse_extent("a size", text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if extent.most < 1:
         raise argparse.ArgumentTypeError(f"{text!r} given: a number from 1 on is needed")
-    return int(text)
+    return extent
 
 
 def _export(options: argparse.Namespace, path: Path) -> list[str]:
@@ -90,11 +107,21 @@ def _export(options: argparse.Namespace, path: Path) -> list[str]:
     model = model.eval().float()
     missing = tuple(loading["missing_keys"])
     _forget(model, missing)
-    inputs = find_inputs(model, full_config(model), options.batch, options.seq_len, options.inputs)
-    values, results, layers = run_reference(model, inputs, options.seed)
-    left_out = [name for name, value in results.items() if not np.isfinite(value).all()]
-    results = {name: value for name, value in results.items() if name not in left_out}
-    if not results:
+    spec = ModelSpec(
+        options.model,
+        batch=options.batch.most,
+        seq_len=options.seq_len.most,
+        is_open=options.batch.is_open or options.seq_len.is_open,
+    )
+    inputs = find_inputs(model, full_config(model), spec.batch, spec.seq_len, options.inputs)
+    if spec.is_open:
+        check_open(options.model, inputs)
+        inputs = [i._replace(axes=OPEN_AXES) for i in inputs]
+    shapes = reference_shapes(spec) if spec.is_open else ()
+    reference = run_reference(model, inputs, options.seed, shapes)
+    left_out = [n for n, value in reference.outputs.items() if not np.isfinite(value).all()]
+    reference = reference.without(left_out)
+    if not reference.outputs:
         what = f"its checkpoint lacks {missing[0]}" if missing else "its outputs are not finite"
         raise ValueError(what)
     unused = [str(name) for name in loading["unexpected_keys"]]
@@ -103,13 +130,14 @@ def _export(options: argparse.Namespace, path: Path) -> list[str]:
         model,
         options.model,
         inputs,
-        {"inputs": values, "outputs": results, "layers": layers},
+        reference,
         {"missing": missing if left_out else (), "left_out": left_out, "unused": unused},
-        options.batch,
+        spec.batch,
     )
     said = [f"{', '.join(left_out)} left out, for want of {missing[0]}"] if left_out else []
-    names = ", ".join(f"{i.name} {'x'.join(map(str, i.shape))}" for i in inputs)
-    return [f"{type(model).__name__}: {names} -> {', '.join(results)}", *said]
+    most = "up to " if spec.is_open else ""
+    names = ", ".join(f"{i.name} {most}{'x'.join(map(str, i.shape))}" for i in inputs)
+    return [f"{type(model).__name__}: {names} -> {', '.join(reference.outputs)}", *said]
 
 
 def _forget(model: Any, names: Sequence[str]) -> None:

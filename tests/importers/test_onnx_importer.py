@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx_graphs import GraphMaker, bert_graph, needs_onnx
+from open_builds import assert_right_at_every_shape
 from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
 from tvm_sparse.bench.peers.engine import ENGINES
@@ -146,13 +147,28 @@ def test_unknown_operators_are_named_all_at_once(tmp_path):
     [
         ({"seq_len": 8}, "give --batch 2 --seq-len 16"),
         ({"batch": 1}, "give --batch 2 --seq-len 16"),
-        ({"is_open": True}, "at one shape, --batch N --seq-len N"),
+        ({"is_open": True}, "fixes the shape of input_ids, 2x16, ranges for"),
     ],
 )
 def test_another_shape_than_the_file_has_is_refused(tmp_path, spec, message):
     maker = bert_graph(bert_tensors(CONFIG), heads=2, length=16, batch=2)
     with pytest.raises(FrontendError, match=message):
         load(maker.save(tmp_path / "model.onnx"), **{"batch": 2, "seq_len": 16, **spec})
+
+
+def test_any_shape(bert):
+    """Of a file that leaves both axes open."""
+    assert_right_at_every_shape(load(bert, batch=4, seq_len=20, is_open=True))
+
+
+def test_a_value_that_is_no_sum_of_extents_is_named(tmp_path):
+    maker = GraphMaker()
+    x = maker.input("x_ids", "int64", ("batch", "sequence"))
+    shape = maker.add("Shape", x)
+    square = maker.add("Mul", shape, shape)
+    maker.output("y", maker.add("Add", x, maker.add("ReduceProd", square, keepdims=0)))
+    with pytest.raises(FrontendError, match=r"/ReduceProd_.* follows from the batch"):
+        load(maker.save(tmp_path / "model.onnx"), is_open=True)
 
 
 def test_an_opset_that_is_too_new_is_refused(tmp_path):

@@ -5,14 +5,22 @@ from __future__ import annotations
 import tvm
 from tvm import relax
 
+from tvm_sparse.importers.extents import Limits
+
 
 class Emitter:
     """A dataflow block in A-normal form.
 
     Unlike an open `relax.BlockBuilder` scope it can simply be dropped when an import fails.
+
+    Parameters
+    ----------
+    limits : Limits, optional
+        Of the batch and the length of an open model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits(1, 1)
         self._builder = relax.BlockBuilder()
         self.bindings: list[relax.Binding] = []
 

@@ -6,7 +6,7 @@ Read where neither TVM nor a framework but the model's own is installed.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tvm_sparse.errors import FrontendError
 
@@ -21,10 +21,15 @@ class ModelInput(NamedTuple):
     shape: tuple[int, ...]
     dtype: str
     below: int | None = None
+    axes: tuple[Literal["batch", "seq_len", ""], ...] = ()
 
     def of_batch(self, batch: int) -> ModelInput:
         """Return the same input of so many sequences or images."""
         return self._replace(shape=(batch, *self.shape[1:]))
+
+    def at(self, shape: tuple[int, ...]) -> ModelInput:
+        """Return the same input of so many sequences of so many tokens; images stay as they are."""
+        return self._replace(shape=shape) if len(self.shape) == len(shape) else self
 
 
 def find_inputs(

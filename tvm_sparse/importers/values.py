@@ -9,10 +9,13 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.ir.expressions import static_shape
+from tvm_sparse.importers.positions import Positions
+from tvm_sparse.ir.dims import Dim
+from tvm_sparse.ir.expressions import tensor_shape
 
-#: A tensor during the import: known now, as its framework has it, or computed at run time.
-Value: TypeAlias = np.ndarray | tvm.ir.Expr
+#: A tensor during the import: known now, as its framework has it; known up to the largest batch and
+#: length; or computed at run time.
+Value: TypeAlias = np.ndarray | Positions | tvm.ir.Expr
 
 #: What stands for minus infinity, which only masks have.
 LOWEST = float(np.finfo("float32").min)
@@ -42,14 +45,14 @@ def narrow(dtype: str) -> str:
     return _NARROW.get(dtype, dtype)
 
 
-def shape_of(value: Value) -> tuple[int, ...]:
+def shape_of(value: Value) -> tuple[Dim, ...]:
     """Return the shape of a value."""
-    return value.shape if isinstance(value, np.ndarray) else static_shape(value)
+    return value.shape if isinstance(value, np.ndarray | Positions) else tensor_shape(value)
 
 
 def dtype_of(value: Value) -> str:
     """Return the dtype of a value, as numpy calls it."""
-    return str(value.dtype if isinstance(value, np.ndarray) else value.ty.dtype)
+    return str(value.dtype if isinstance(value, np.ndarray | Positions) else value.ty.dtype)
 
 
 def as_expr(value: Any, dtype: str | None = None) -> tvm.ir.Expr:
@@ -62,8 +65,13 @@ def as_expr(value: Any, dtype: str | None = None) -> tvm.ir.Expr:
     """
     if isinstance(value, bool | int | float):
         return relax.const(value, dtype)
-    if not isinstance(value, np.ndarray):
-        return value
+    if isinstance(value, Positions):
+        return value.as_expr(known_constant)
+    return known_constant(value) if isinstance(value, np.ndarray) else value
+
+
+def known_constant(value: np.ndarray) -> tvm.ir.Expr:
+    """Return an array as a constant of the module; raises as `as_expr` does."""
     dtype = narrow(str(value.dtype))
     if dtype == "int32" and value.size and max(-value.min(), value.max()) >= 1 << 31:
         raise ValueError("an integer of more than 32 bits given")

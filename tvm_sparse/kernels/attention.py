@@ -15,7 +15,7 @@ import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.activations import exp2
-from tvm_sparse.kernels.attention_keys import Keys
+from tvm_sparse.kernels.attention_keys import NOTHING_SEEN, Keys
 from tvm_sparse.kernels.attention_queries import each_query
 from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.attention_terms import LOG2_E, ScoreTerms
@@ -145,7 +145,11 @@ def make_attention(
                     store(scores, weight, place, lanes)
                     total[v] = total[v] + weight
             for v in range(vectors):
-                total[v] = broadcast(1.0, lanes) / total[v]
+                share = broadcast(1.0, lanes) / total[v]
+                if shape.zeroes_unseen:
+                    sees = top[v] > broadcast(NOTHING_SEEN, lanes)
+                    share = T.Select(sees, share, broadcast(0.0, lanes))
+                total[v] = share
 
             def context_rows(first: Expr | int, count: int) -> None:
                 """`count` value features of the context."""

@@ -15,7 +15,7 @@ from tvm_sparse.kernels.vector import Expr, Registers, T, held, int64, scratch, 
 EmitKeys: TypeAlias = "Callable[[Expr | int, Expr | int, Expr | int], None]"
 
 #: What no score is that a mask leaves: half of what masks of float32 add at the most.
-_NOTHING_SEEN = -1.5e38
+NOTHING_SEEN = -1.5e38
 
 
 class Keys:
@@ -59,7 +59,7 @@ class Keys:
         with serial(0, 2):
             self._visit(2, emit)
             lowest = top.lowest()
-            missing = held(T.Cast("int64", lowest < T.float32(_NOTHING_SEEN)))
+            missing = held(T.Cast("int64", lowest < T.float32(NOTHING_SEEN)))
             start, end = self._at(0), self._at(1)
             self._set(2, int64(0), self.length * missing)
             self._set(0, start * (1 - missing), end + (self.length - end) * missing)

@@ -34,6 +34,11 @@ class AttentionShape:
     to_position, from_position : bool
         Whether a query meets the distance to a key, and a key the distance from a query, with
         features of distances' own (the disentangled attention of DeBERTa).
+    reach : int
+        Tokens of whole tiles up to which the bias, and features of distances, know how far a query
+        is from a key, in an open layout; there the bias is a table by distance. 0 in others.
+    zeroes_unseen : bool
+        Whether a query that sees no key becomes zero; else it attends to all keys alike.
     """
 
     heads: int
@@ -48,6 +53,8 @@ class AttentionShape:
     window: tuple[int, int] = (UNBOUNDED, UNBOUNDED)
     to_position: bool = False
     from_position: bool = False
+    reach: int = 0
+    zeroes_unseen: bool = False
 
     @property
     def is_windowed(self) -> bool:

@@ -32,10 +32,11 @@ class ScoreTerms:
         if shape.mask_batch is not None:
             batches, seq_len = tiles.rectangle()
             self._mask = argument("mask", (shape.mask_batch or batches, seq_len))
-        self._tokens = layout.tiles_per_sequence * layout.token_tile
-        if shape.bias is not None:
-            self._bias = argument("bias", (*shape.bias, layout.seq_len, self._tokens))
+        self._tokens = shape.reach or layout.tiles_per_sequence * layout.token_tile
         width = distance_width(self._tokens, layout.lanes)
+        if shape.bias is not None:
+            of_pairs = (*shape.bias, layout.seq_len, self._tokens)
+            self._bias = argument("bias", (shape.bias[1], width) if layout.is_open else of_pairs)
         names = ("to_position", "from_position")
         self._to, self._from = (
             argument(name, (shape.heads, shape.head_dim, width)) if getattr(shape, name) else None
@@ -69,7 +70,11 @@ class ScoreTerms:
         if self._bias is None or self.shape.bias is None:
             return None
         batches, heads = self.shape.bias
-        row = T.min(key, self.layout.seq_len - 1) if self.shape.is_windowed else key
-        place = [batch if batches > 1 else 0, head if heads > 1 else 0, row, query]
+        of_head = head if heads > 1 else 0
         lanes = self.layout.lanes
+        if self.layout.is_open:
+            place = [of_head, query - key + self._tokens]
+            return load(self._bias, place, lanes) * broadcast(LOG2_E, lanes)
+        row = T.min(key, self.layout.seq_len - 1) if self.shape.is_windowed else key
+        place = [batch if batches > 1 else 0, of_head, row, query]
         return load(self._bias, place, lanes) * broadcast(LOG2_E, lanes)

@@ -28,6 +28,8 @@ class RotationShape:
         its place in the second.
     shared : bool
         Whether all sequences have the same angles, which the tables hold once.
+    reach : int
+        Tiles of the tables, where sequences of any length share them.
     """
 
     heads: int
@@ -36,6 +38,7 @@ class RotationShape:
     features: int
     interleaved: bool
     shared: bool
+    reach: int = 0
 
 
 def make_rotation(layout: TokenLayout, shape: RotationShape) -> tvm.tirx.PrimFunc:
@@ -48,12 +51,11 @@ def make_rotation(layout: TokenLayout, shape: RotationShape) -> tvm.tirx.PrimFun
         (tiles, heads * head_dim, T)).
     """
     lanes, dim = layout.lanes, shape.head_dim
-    assert not (shape.shared and layout.is_open), "tiles of an open layout are at any place"
 
     def body() -> None:
         tiles = TokenTiles(layout)
         data = argument("data", tiles.shape(shape.features))
-        tables = (layout.tiles_per_sequence, dim, layout.token_tile)
+        tables = (shape.reach or layout.tiles_per_sequence, dim, layout.token_tile)
         cos, sin = (
             argument(name, tables if shape.shared else tiles.shape(dim)) for name in ("cos", "sin")
         )
@@ -61,7 +63,16 @@ def make_rotation(layout: TokenLayout, shape: RotationShape) -> tvm.tirx.PrimFun
         out = argument("out", tiles.shape(shape.heads * dim))
 
         def rotate(tile: Expr, head: Expr, vectors: int) -> None:
-            angles = T.floormod(tile, layout.tiles_per_sequence) if shape.shared else tile
+            def angle_at(feature: Expr, register: int) -> list[Expr]:
+                if not shape.shared:
+                    return tiles.place(tile, feature, register)
+                if not layout.is_open:
+                    of_sequence = T.floormod(tile, layout.tiles_per_sequence)
+                    return tiles.place(of_sequence, feature, register)
+                # Tiles of a sequence begin at whole tiles of the tables.
+                position = tiles.position(tile + register)
+                return [T.floordiv(position, layout.token_tile), feature, 0]
+
             with serial(0, dim // 2) as pair:
                 pair = tiles.held(pair)
                 first, second = (
@@ -79,7 +90,7 @@ def make_rotation(layout: TokenLayout, shape: RotationShape) -> tvm.tirx.PrimFun
                         for feature in (first, second)
                     )
                     for feature, kept, turned in ((first, x, -y), (second, y, x)):
-                        angle = tiles.place(angles, feature, vector)
+                        angle = angle_at(feature, vector)
                         value = kept * load(cos, angle, lanes) + turned * load(sin, angle, lanes)
                         store(out, value, tiles.place(tile, head * dim + feature, vector), lanes)
 

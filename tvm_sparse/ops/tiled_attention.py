@@ -37,6 +37,10 @@ class TiledAttention(Operator, name="tiled_attention"):
         Heads of keys and values; 0: each head has its own.
     window : (int, int)
         See `AttentionShape`.
+    reach : int
+        See `AttentionShape`.
+    zeroes_unseen : bool
+        See `AttentionShape`.
     is_biased, to_position, from_position : bool
         Which operands there are besides a mask, see `AttentionShape`.
     """
@@ -50,6 +54,8 @@ class TiledAttention(Operator, name="tiled_attention"):
     layout: TokenLayout
     key_heads: int = 0
     window: tuple[int, int] = (UNBOUNDED, UNBOUNDED)
+    reach: int = 0
+    zeroes_unseen: bool = False
     is_biased: bool = False
     to_position: bool = False
     from_position: bool = False
@@ -78,7 +84,11 @@ class TiledAttention(Operator, name="tiled_attention"):
         # Besides these and the map there is a mask, or nothing.
         rest = self.is_biased + self.to_position + self.from_position + self.layout.is_open
         masked = len(others) > rest
-        batches, heads, *_ = static_shape(others[masked]) if self.is_biased else (0, 0)
+        batches, heads = 0, 0
+        if self.is_biased:
+            extents = static_shape(others[masked])
+            # A table by distance has heads first.
+            batches, heads = (1, extents[0]) if self.reach else extents[:2]
         shape = AttentionShape(
             heads=self.heads,
             head_dim=self.head_dim,
@@ -89,7 +99,9 @@ class TiledAttention(Operator, name="tiled_attention"):
             mask_batch=batch_extent(others[0]) if masked else None,
             key_heads=self.key_heads,
             bias=(batches, heads) if self.is_biased else None,
+            reach=self.reach,
             window=self.window,
+            zeroes_unseen=self.zeroes_unseen,
             to_position=self.to_position,
             from_position=self.from_position,
         )

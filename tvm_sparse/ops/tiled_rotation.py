@@ -8,6 +8,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.formats.token_layout import TokenLayout
+from tvm_sparse.ir.expressions import static_shape
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.rotation import RotationShape, make_rotation
 from tvm_sparse.ops.operator import Expr, Operator, made
@@ -41,6 +42,7 @@ class TiledRotation(Operator, name="tiled_rotation"):
         shape = RotationShape(
             *(self.heads, head_dim, self.offset, features_of(data)),
             *(self.interleaved, self.shared),
+            reach=static_shape(cos)[0] if self.shared else 0,
         )
         return (
             KernelFacts("rotation", self.heads, head_dim),

@@ -13,13 +13,12 @@ from tvm import relax
 
 from tvm_sparse.ir.expressions import op_name, scalar_value, tensor_shape
 from tvm_sparse.kernels.attention_shape import UNBOUNDED
+from tvm_sparse.passes.distance_bias import HIDDEN
 
 #: What each variable of a function is bound to.
 Bindings: TypeAlias = "Mapping[relax.Var, Any]"
-#: What a mask adds to hide a key: no score is near it.
-_HIDDEN = -1e30
 #: A window that leaves out less of all pairs than this is not worth a branch.
-_WORTH = 0.05
+WORTH = 0.05
 #: Axes of the scores.
 _HEADS, _QUERIES = 1, 2
 
@@ -49,9 +48,9 @@ def split_bias(bias: relax.Expr, value: Bindings) -> BiasTerms:
         shape = tensor_shape(term)
         if shape[_HEADS] == shape[_QUERIES] == 1:
             terms.rows.append(term)
-        elif op_name(call) == "relax.add" and all(_has_four_axes(arg) for arg in call.args):
+        elif op_name(call) == "relax.add" and all(has_four_axes(arg) for arg in call.args):
             pending.extend(call.args)
-        elif op_name(call) == "relax.broadcast_to" and _has_four_axes(call.args[0]):
+        elif op_name(call) == "relax.broadcast_to" and has_four_axes(call.args[0]):
             pending.append(call.args[0])
         else:
             terms.pairs.append(term)
@@ -76,7 +75,7 @@ def window_of(terms: Iterable[relax.Expr], value: Bindings) -> tuple[int, int]:
     position = np.arange(len(hidden))
     ahead = position - position[:, None]
     before, behind = (int(np.max(side[~hidden], initial=0)) for side in (-ahead, ahead))
-    if ((ahead < -before) | (ahead > behind)).mean() < _WORTH:
+    if ((ahead < -before) | (ahead > behind)).mean() < WORTH:
         return UNBOUNDED, UNBOUNDED
     last = len(hidden) - 1
     return before if before < last else UNBOUNDED, behind if behind < last else UNBOUNDED
@@ -85,7 +84,7 @@ def window_of(terms: Iterable[relax.Expr], value: Bindings) -> tuple[int, int]:
 def _hidden(expr: relax.Expr, value: Bindings) -> Any:
     """Return the (queries, keys) that a bias hides whatever the inputs are, None if not known."""
     if isinstance(expr, tvm.ir.GenericConst):
-        return _pairs(expr.value.numpy() < _HIDDEN)
+        return _pairs(expr.value.numpy() < HIDDEN)
     call: Any = value.get(expr)
     name = op_name(call)
     if name in ("relax.add", "relax.minimum"):
@@ -95,9 +94,9 @@ def _hidden(expr: relax.Expr, value: Bindings) -> Any:
     if name == "relax.where":
         condition, one, other = call.args
         true, false = _known(condition, value)
-        if _is_low(one):
+        if is_low(one):
             return _either((true, _hidden(other, value)))
-        return _either((false, _hidden(one, value))) if _is_low(other) else None
+        return _either((false, _hidden(one, value))) if is_low(other) else None
     return None
 
 
@@ -132,16 +131,18 @@ def _either(found: Any) -> Any:
     return reduce(np.logical_or, arrays) if arrays else None
 
 
-def _is_low(expr: relax.Expr) -> bool:
+def is_low(expr: relax.Expr) -> bool:
+    """Return whether a constant hides whatever it is added to."""
     number = scalar_value(expr)
     if number is None and isinstance(expr, tvm.ir.GenericConst):
         number = float(expr.value.numpy().max())
-    return number is not None and number < _HIDDEN
+    return number is not None and number < HIDDEN
 
 
 def _keeps_pairs(call: relax.Call) -> bool:
     return tensor_shape(call)[-2:] == tensor_shape(call.args[0])[-2:]
 
 
-def _has_four_axes(expr: relax.Expr) -> bool:
+def has_four_axes(expr: relax.Expr) -> bool:
+    """Return whether a tensor has all axes of the scores."""
     return len(tensor_shape(expr)) == 4

@@ -14,7 +14,14 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.ir.dims import dim
-from tvm_sparse.ir.expressions import ints, op_name, permutation, static_shape, substitute
+from tvm_sparse.ir.expressions import (
+    ints,
+    op_name,
+    permutation,
+    static_shape,
+    substitute,
+    tensor_shape,
+)
 from tvm_sparse.ir.functions import (
     Uses,
     bindings,
@@ -106,6 +113,8 @@ class _Folding:
             return False
         if not all(self._is_known(arg) for arg in value.args):
             return False
+        if not all(isinstance(extent, int) for extent in tensor_shape(value)):
+            return False  # the run decides how often a weight is repeated
         self._calls[var] = value
         return True
 

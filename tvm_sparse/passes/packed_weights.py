@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 
 import numpy as np
 from tvm import relax
@@ -80,6 +81,15 @@ class PackedWeights:
     ) -> relax.Var:
         """Return what `make` makes of a parameter, named after it with a suffix."""
         return self._add(f"{var.name}.{suffix}", lambda: make(self._source[var.name]))
+
+    def computed(self, names: Iterable[str], suffix: str, array: np.ndarray) -> relax.Var:
+        """Return what was made of some parameters, named after them with a suffix."""
+        stem = f"{join_names(sorted(names))}.{suffix}"
+        taken = (f"{stem}{number or ''}" for number in count())
+        name = next(
+            n for n in taken if n not in self.values or np.array_equal(self.values[n], array)
+        )
+        return self._add(name, array)
 
     def bias(self, chains: Sequence[DenseChain]) -> relax.Var | None:
         """Return the stacked bias of the chains, or None if they have none."""

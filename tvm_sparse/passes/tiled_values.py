@@ -112,6 +112,12 @@ class TiledValues:
         """Return `expr` over row-major values."""
         return substitute(expr, self._row_of)
 
+    def write_rows(self, expr: relax.Expr) -> relax.Var:
+        """Write what the function being read does not compute, of values of both functions."""
+        var = self.emit(self.in_rows(expr))
+        self.rows[var] = var
+        return var
+
     def _row_of(self, var: relax.Var) -> relax.Expr:
         if var in self._weight_vars:
             return self.weights.keep(var)

@@ -46,8 +46,14 @@ _MOST_PROGRAM_BYTES = 1 << 30
 _Extent = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
+class _Expression(TypedDict):
+    expr_str: str
+
+
 class _Size(TypedDict, total=False):
     as_int: _Extent
+    #: Where the run decides.
+    as_expr: _Expression
 
 
 class TensorMeta(TypedDict):
@@ -228,12 +234,10 @@ def static(sizes: list[_Size] | list[Mapping[str, Any]], name: str) -> tuple[int
     Raises
     ------
     CheckpointError
-        The program leaves one open.
+        One is none.
     """
     if any(not isinstance(size.get("as_int"), int) for size in sizes):
-        raise CheckpointError(
-            f"{name} has extents that the run decides: export the program without dynamic_shapes"
-        )
+        raise CheckpointError(f"{name} is stored with extents that are no numbers: {_ADVICE}")
     return tuple(int(size["as_int"]) for size in sizes)
 
 

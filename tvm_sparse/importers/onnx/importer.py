@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,14 +10,16 @@ import numpy as np
 import tvm
 
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.errors import FrontendError, UnsupportedOpError
+from tvm_sparse.errors import UnsupportedOpError
+from tvm_sparse.importers.extents import Limits
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.layer_places import find_places
 from tvm_sparse.importers.onnx.from_onnx import from_onnx
 from tvm_sparse.importers.onnx.operators.table import OPERATORS
 from tvm_sparse.importers.onnx.program import OnnxProgram, read_program
+from tvm_sparse.importers.open_outputs import open_outputs
 from tvm_sparse.importers.raising.pipeline import raise_patterns
-from tvm_sparse.ir.functions import with_places
+from tvm_sparse.ir.functions import NOMINAL, with_places
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.processes.child import Child
 from tvm_sparse.processes.temporary import temporary_directory
@@ -42,33 +44,40 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
     TvmSparseError
         As the preparing process and `from_onnx` do.
     """
-    if spec.is_open:
-        raise FrontendError(
-            f"{source.name} given with ranges for --batch or --seq-len: models are imported from "
-            "ONNX at one shape, --batch N --seq-len N"
-        )
     with temporary_directory() as folder:
         program, arrays = _prepare(spec, source, folder, progress)
     progress(f"importing {len(program.nodes)} ONNX operators into Relax")
     weights = arrays.get("weights", {})
-    function = from_onnx(program, weights, arrays.get("known", {}))
+    limits = Limits(spec.batch, spec.seq_len)
+    function = from_onnx(
+        program, weights, arrays.get("known", {}), arrays.get("positions", {}), limits
+    )
     params = {name: weights[value] for value, name in program.weights.items()}
     matrices = [name for name, value in params.items() if value.ndim > 1]
-    size = program.shapes[program.inputs[0]][0]
-    main = raise_patterns(tvm.IRModule({"main": function}))["main"].with_attr(
-        "micro_batches", program.signature[0].shape[0] // size
-    )
-    results = _narrowed(arrays["outputs"])
+    size = spec.batch if spec.is_open else program.shapes[program.inputs[0]][0]
+    main = raise_patterns(tvm.IRModule({"main": function}))["main"]
+    results = _ordered(arrays["outputs"], program.outputs)
+    if spec.is_open:
+        main = main.with_attr(NOMINAL, list(spec.nominal))
+        outputs = open_outputs(main, program.outputs, spec)
+    else:
+        main = main.with_attr("micro_batches", program.signature[0].shape[0] // size)
+        outputs = tuple(TensorSpec(n, v.shape, str(v.dtype)) for n, v in results.items())
+    runs = range(sum(group.startswith("runs/") for group in arrays) // 2)
     return Imported(
         mod=tvm.IRModule({"main": with_places(main, find_places(matrices, source.architecture))}),
         params=params,
         inputs=program.signature,
-        outputs=tuple(
-            TensorSpec(name, results[name].shape, str(results[name].dtype))
-            for name in program.outputs
+        outputs=outputs,
+        input_values=_ordered(arrays["inputs"], program.inputs),
+        output_values=results,
+        other_runs=tuple(
+            (
+                _ordered(arrays[f"runs/{number}/inputs"], program.inputs),
+                _ordered(arrays[f"runs/{number}/outputs"], program.outputs),
+            )
+            for number in runs
         ),
-        input_values=_narrowed(arrays["inputs"]),
-        output_values={name: results[name] for name in program.outputs},
         layer_outputs=arrays.get("layers", {}),
         micro_batch=size,
         config=program.config,
@@ -89,6 +98,7 @@ def _prepare(
     return read_program(folder)
 
 
-def _narrowed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return arrays with integers of 32 bits, as the module has them."""
-    return {n: v.astype(np.int32) if v.dtype == np.int64 else v for n, v in arrays.items()}
+def _ordered(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return arrays in an order, with integers of 32 bits, as the module has them."""
+    kept = {name: arrays[name] for name in names}
+    return {n: v.astype(np.int32) if v.dtype == np.int64 else v for n, v in kept.items()}

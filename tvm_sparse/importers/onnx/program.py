@@ -63,6 +63,13 @@ class OnnxProgram:
         Values that are weights, to the names that the module has for them.
     signature : tuple of TensorSpec
         Of the inputs, of a whole batch.
+    extents : dict of str to list of (int, int, int, int)
+        Of an open model, values that are vectors of extents: 1, the batch, the length and their
+        product, each so many times.
+    singles : tuple of str
+        Those that are single extents.
+    positions : dict of str to list of (int, int, int, int)
+        Shapes in a run of the values among `positions`, which reach to the largest shape.
     config : dict
         What stands for keys that the model's config lacks.
     """
@@ -73,10 +80,14 @@ class OnnxProgram:
     shapes: dict[str, tuple[int, ...]]
     weights: dict[str, str]
     signature: tuple[TensorSpec, ...]
+    extents: dict[str, list[tuple[int, int, int, int]]] = field(default_factory=dict)
+    singles: tuple[str, ...] = ()
+    positions: dict[str, list[tuple[int, int, int, int]]] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
 
 
-#: Arrays by the name of the value, in groups: `known`, `weights`, `inputs`, `outputs`, `layers`.
+#: Arrays by the name of the value, in groups: `known`, `positions`, `weights`, `inputs`,
+#: `outputs`, `layers`, and `inputs` and `outputs` of other runs behind `runs/0/` and so on.
 Arrays = Mapping[str, Mapping[str, np.ndarray]]
 
 
@@ -97,9 +108,18 @@ def read_program(directory: Path) -> tuple[OnnxProgram, dict[str, dict[str, np.n
     groups: dict[str, dict[str, np.ndarray]] = {}
     with np.load(directory / _ARRAYS_FILE, allow_pickle=False) as arrays:
         for number, name in enumerate(arrays["names"].tolist()):
-            group, _, value = name.partition("/")
+            group, value = _parted(name)
             groups.setdefault(group, {})[value] = arrays[f"array_{number}"]
     return program, groups
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """Return the group and the value of an array: names of values are anything."""
+    parts = name.split("/", 3)
+    if parts[0] == "runs":
+        return "/".join(parts[:3]), parts[3]
+    group, _, value = name.partition("/")
+    return group, value
 
 
 def _numbered(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.errors import FrontendError, UnsupportedOpError
+from tvm_sparse.importers.extents import Limits, is_open, settled
 from tvm_sparse.importers.layer_places import find_places
 from tvm_sparse.importers.raising.pipeline import raise_patterns
-from tvm_sparse.importers.tensorflow.converters.extents import Limits, is_open, settled
 from tvm_sparse.importers.tensorflow.converters.node import (
     Converter,
     Emitter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from tvm import relax
 
 from tvm_sparse.errors import FrontendError, UnsupportedOpError
 from tvm_sparse.importers.emitter import Emitter
+from tvm_sparse.importers.extents import Limits, is_extent
+from tvm_sparse.importers.positions import Positions
+from tvm_sparse.importers.torch.operators.operator import Operator
 from tvm_sparse.importers.torch.operators.table import OPERATORS
 from tvm_sparse.importers.torch.program import AtenNode, Program, Ref
 from tvm_sparse.importers.values import (
@@ -22,7 +26,11 @@ from tvm_sparse.importers.values import (
 
 
 def from_aten(
-    program: Program, tensors: dict[str, np.ndarray], names: dict[str, str], inputs: list[str]
+    program: Program,
+    tensors: dict[str, np.ndarray],
+    names: dict[str, str],
+    inputs: list[str],
+    limits: Limits | None = None,
 ) -> tuple[relax.Function, dict[str, np.ndarray]]:
     """Import a program, operator by operator.
 
@@ -36,6 +44,8 @@ def from_aten(
         What the parameters are called in the module.
     inputs : list of str
         What the inputs are called.
+    limits : Limits, optional
+        Of the batch and the length of an open model.
 
     Returns
     -------
@@ -74,7 +84,7 @@ def from_aten(
             params[names[name]] = array
             values[own] = relax.Var(names[name], relax.TensorType(array.shape, "float32"))
             weights.append(values[own])
-    emit = Emitter()
+    emit = Emitter(limits)
     for node in nodes:
         values |= _convert(emit, node, values)
     outputs = [as_expr(values[name]) for name in program.outputs]
@@ -86,12 +96,9 @@ def _convert(emit: Emitter, node: AtenNode, values: dict[str, Any]) -> dict[str,
     """Return the results of one node, in numpy if all that it reads is known."""
     operator = OPERATORS[node.op]
     arguments = {name: _value(argument, values) for name, argument in node.arguments.items()}
-    known = all(isinstance(values[ref.name], np.ndarray) for ref in _refs(node))
     try:
-        if known and operator.fold is not None:
-            with np.errstate(all="ignore"):  # a mask may well be infinite
-                result = operator.fold(node, **arguments)
-        else:
+        result = _folded(emit, node, operator, arguments, [values[r.name] for r in _refs(node)])
+        if result is NotImplemented:
             result = operator.emit(emit, node, **arguments)
     except (FrontendError, MemoryError):
         raise
@@ -105,12 +112,46 @@ def _convert(emit: Emitter, node: AtenNode, values: dict[str, Any]) -> dict[str,
     return dict(zip(node.outputs, results, strict=False))
 
 
+def _folded(
+    emit: Emitter,
+    node: AtenNode,
+    operator: Operator,
+    arguments: dict[str, Any],
+    tensors: list[Value],
+) -> Any:
+    """Return what is known of a result in numpy, NotImplemented if that is nothing.
+
+    Of an open model it is known up to the limits, if it is computed place by place.
+    """
+    if operator.fold is None or not all(isinstance(t, np.ndarray | Positions) for t in tensors):
+        return NotImplemented
+    is_open = any(isinstance(t, Positions) for t in tensors)
+    is_open |= not all(isinstance(extent, int) for extent in node.shape)
+    with np.errstate(all="ignore"):  # a mask may well be infinite
+        if not is_open:
+            return operator.fold(node, **arguments)
+        if not operator.by_place(node, **arguments):
+            return NotImplemented
+        largest = replace(node, shape=emit.limits.largest(node.shape))
+        at_limits = {name: _at_limits(emit, value) for name, value in arguments.items()}
+        array = operator.fold(largest, **at_limits)
+    return Positions(emit, np.broadcast_to(array, largest.shape), node.shape)
+
+
+def _at_limits(emit: Emitter, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_at_limits(emit, one) for one in value]
+    if isinstance(value, Positions):
+        return value.whole()
+    return emit.limits.largest((value,))[0] if is_extent(value) else value
+
+
 def _check(node: AtenNode, value: Value | Complex) -> None:
     """Refuse a result that is not what PyTorch says of it: it would be wrong, and silently."""
     if isinstance(value, Complex) and node.dtype == "complex64":
         return
-    dtype = node.dtype if isinstance(value, np.ndarray) else narrow(node.dtype)
-    if (shape_of(value), dtype_of(value)) != (node.shape, dtype):
+    dtype = narrow(node.dtype)
+    if (shape_of(value), narrow(dtype_of(value))) != (node.shape, dtype):
         raise node.error(
             f"it gives {dtype_of(value)}{shape_of(value)}, in PyTorch {node.dtype}{node.shape}: "
             "it is not imported as it is used here"

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import tvm
 
 from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import FrontendError
+from tvm_sparse.importers.extents import Limits
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.layer_places import find_places
+from tvm_sparse.importers.open_outputs import open_outputs
 from tvm_sparse.importers.raising.pipeline import raise_patterns
-from tvm_sparse.importers.torch.foreign import foreign_facts, reference_run
+from tvm_sparse.importers.reference_shapes import reference_shapes
+from tvm_sparse.importers.torch.foreign import ReferenceRuns, foreign_facts
 from tvm_sparse.importers.torch.from_aten import from_aten
 from tvm_sparse.importers.torch.names import canonical_name
 from tvm_sparse.importers.torch.program import Program, read_program
-from tvm_sparse.ir.functions import with_places
+from tvm_sparse.ir.functions import NOMINAL, with_places
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.processes.child import call
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress
 from tvm_sparse.sources.pt2_archive import Pt2Archive
 from tvm_sparse.sources.source import ModelSource
+
+#: Inputs and outputs, by name.
+Run: TypeAlias = "tuple[dict[str, np.ndarray], dict[str, np.ndarray]]"
 
 
 def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Imported:
@@ -44,11 +51,6 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
     TvmSparseError
         As the exporting process, `read_program` and `from_aten` do.
     """
-    if spec.is_open:
-        raise FrontendError(
-            f"{source.name} given with ranges for --batch or --seq-len: models are imported from "
-            "PyTorch at one shape, --batch N --seq-len N"
-        )
     if source.archive is not None:
         return _read(Pt2Archive(Path(source.archive)), spec, progress)
     with temporary_directory() as folder:
@@ -60,38 +62,43 @@ def import_model(spec: ModelSpec, source: ModelSource, progress: Progress) -> Im
 
 
 def _read(archive: Pt2Archive, spec: ModelSpec, progress: Progress) -> Imported:
-    program = read_program(archive)
+    program = read_program(archive, (spec.batch, spec.seq_len), spec.is_open)
     progress(f"importing {len(program.nodes)} ATen operators into Relax")
     tensors = {**archive.constants(), **archive.weights()}
-    facts = archive.facts() or foreign_facts(program, tensors)
-    _check_shape(facts.inputs[0], spec, archive.path)
+    limits = Limits(spec.batch, spec.seq_len)
+    facts = archive.facts() or foreign_facts(program, tensors, limits)
+    inputs = tuple(_input(i, spec) for i in facts.inputs)
+    _check_shape(inputs[0], spec, archive.path)
     names = {name: canonical_name(name, facts.prefix) for name in program.parameters.values()}
-    function, params = from_aten(program, tensors, names, [i.name for i in facts.inputs])
+    function, params = from_aten(program, tensors, names, [i.name for i in inputs], limits)
     plain = tvm.IRModule({"main": function})
-    arrays = archive.reference()
-    if not arrays:
+    known = _runs(archive.reference(), inputs, spec)
+    if not all(known):
         progress("no outputs of PyTorch in the archive: taking those of TVM's own pipeline")
-        arrays = reference_run(plain, params, facts.inputs, facts.outputs, spec)
-    results = _group(arrays, "outputs")
+    shaped = [tuple(i.at(*shape) for i in inputs) for shape in reference_shapes(spec)]
+    own = ReferenceRuns(plain, params, facts.outputs, spec.seed)
+    (values, results), *others = (run or own(at) for run, at in zip(known, shaped, strict=True))
     matrices = [name for name, value in params.items() if value.ndim > 1]
-    size = program.shapes[program.inputs[0]][0]
-    main = raise_patterns(plain)["main"].with_attr(
-        "micro_batches", _micro_batches(facts.inputs, program)
-    )
+    main = raise_patterns(plain)["main"]
+    if spec.is_open:
+        size = spec.batch
+        main = main.with_attr(NOMINAL, list(spec.nominal))
+        outputs = open_outputs(main, facts.outputs, spec)
+    else:
+        size = _micro_batch(inputs, program)
+        main = main.with_attr("micro_batches", inputs[0].shape[0] // size)
+        outputs = tuple(TensorSpec(n, results[n].shape, str(results[n].dtype)) for n in results)
+    # Of the nominal run alone.
+    layers = _group(archive.reference(), "layers") if known[0] else {}
     return Imported(
         mod=tvm.IRModule({"main": with_places(main, find_places(matrices, facts.architecture))}),
         params=params,
-        inputs=facts.inputs,
-        outputs=tuple(
-            TensorSpec(name, results[name].shape, str(results[name].dtype))
-            for name in facts.outputs
-        ),
-        input_values=_group(arrays, "inputs"),
+        inputs=inputs,
+        outputs=outputs,
+        input_values=values,
         output_values=results,
-        layer_outputs={
-            _layer_name(name, facts.prefix): value
-            for name, value in _group(arrays, "layers").items()
-        },
+        other_runs=tuple(others),
+        layer_outputs={_layer_name(name, facts.prefix): value for name, value in layers.items()},
         micro_batch=size,
         config=facts.config,
         gaps=facts.gaps,
@@ -110,13 +117,33 @@ def _check_shape(first: TensorSpec, spec: ModelSpec, path: Path) -> None:
         )
 
 
-def _micro_batches(inputs: tuple[TensorSpec, ...], program: Program) -> int:
-    """Return how many runs of the program make a batch."""
-    batch = inputs[0].shape[0]
-    size = program.shapes[program.inputs[0]][0]
-    if batch % size:
+def _input(spec: TensorSpec, model: ModelSpec) -> TensorSpec:
+    """Return an input at the shape that is asked for, of a program that takes any."""
+    at_shape = spec.at(model.batch, model.seq_len)
+    if not spec.is_open:
+        return spec
+    return replace(at_shape, axes=spec.axes) if model.is_open else at_shape
+
+
+def _micro_batch(inputs: tuple[TensorSpec, ...], program: Program) -> int:
+    """Return how many sequences or images a run of the program takes, a part of a batch."""
+    (size, *_), (batch, *_) = program.shapes[program.inputs[0]], inputs[0].shape
+    if not isinstance(size, int) or batch % size:
         raise FrontendError(f"the program is for a batch of {size}, its reference for {batch}")
-    return batch // size
+    return size
+
+
+def _runs(
+    arrays: Mapping[str, np.ndarray], inputs: tuple[TensorSpec, ...], spec: ModelSpec
+) -> list[Run | None]:
+    """Return inputs and outputs at each shape that an import is compared at, None where unknown."""
+    numbers = {n.split("/")[1] for n in arrays if n.startswith("runs/")}
+    groups = ["", *(f"runs/{number}/" for number in sorted(numbers))]
+    found = [
+        tuple(_group(arrays, f"{at}{side}") for side in ("inputs", "outputs")) for at in groups
+    ]
+    by_shape = {given[inputs[0].name].shape: (given, got) for given, got in found if given}
+    return [by_shape.get(inputs[0].shape_at(*shape)) for shape in reference_shapes(spec)]
 
 
 def _layer_name(name: str, prefix: str) -> str:

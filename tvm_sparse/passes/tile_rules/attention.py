@@ -14,9 +14,17 @@ from tvm_sparse.ir.expressions import op_name, static_shape, tensor_shape
 from tvm_sparse.kernels.tiling import attention_tile
 from tvm_sparse.ops.tiled import rectangle
 from tvm_sparse.ops.tiled_attention import TiledAttention
-from tvm_sparse.passes.attention_bias import BiasTerms, causal_bias, split_bias, window_of
+from tvm_sparse.passes.attention_bias import (
+    WORTH,
+    BiasTerms,
+    causal_bias,
+    split_bias,
+    window_of,
+)
 from tvm_sparse.passes.dense_chains import ATTENTION
+from tvm_sparse.passes.distance_bias import packed_table, window
 from tvm_sparse.passes.distances import Distances, find_distances
+from tvm_sparse.passes.open_bias import OpenSplit, OpenTerms
 from tvm_sparse.passes.tile_rules.rule import Rule
 from tvm_sparse.passes.tiled_values import Tiled
 
@@ -25,6 +33,10 @@ class Attention(Rule):
     """Attend in one kernel, over the heads as they lie in the products."""
 
     def pattern(self) -> bool:
+        zeroed = self.walk.zeroed.get(self.var)
+        if zeroed is not None:
+            self.value = zeroed.attention
+        self.zeroes_unseen = zeroed is not None
         return op_name(self.value) in ATTENTION
 
     def check(self) -> str:
@@ -40,21 +52,41 @@ class Attention(Rule):
         if layout is None:
             return f"heads of {batch}x{seq_len} tokens have no token tiles"
         self.layout = layout
+        self.table: np.ndarray | None = None
+        is_causal = self.value.attrs.causal_mask is not None
+        if layout.is_open:
+            return self._check_open(bias[0] if bias else None, is_causal)
         self.terms = split_bias(bias[0], self.walk.uses.value) if bias else BiasTerms()
         self.distances = self._find_distances()
-        if self.value.attrs.causal_mask is not None:
+        if is_causal:
             self.terms.pairs.append(causal_bias(seq_len))
-        if layout.is_open and self.terms.pairs:
-            shapes = " and ".join(str(tensor_shape(term)) for term in self.terms.pairs)
-            return f"the mask of shape {shapes} is not one row a sequence, of a length left open"
         return ""
+
+    def _check_open(self, bias: relax.Expr | None, is_causal: bool) -> str:
+        """Take apart what is added to scores of sequences of any length."""
+        found = OpenTerms() if bias is None else self._open_terms(bias)
+        self.terms, self.distances = BiasTerms(rows=found.rows), []
+        if found.unknown or is_causal:
+            shapes = " and ".join(str(tensor_shape(term)) for term in found.unknown)
+            what = f"the mask of shape {shapes}" if found.unknown else "a causal mask"
+            return f"{what} is not one row a sequence, nor by distance, of a length left open"
+        self.table, self.of_weights = found.table, found.weights
+        if found.known and self.table is None:
+            return "what is added to scores depends on more than how far two tokens are apart"
+        return ""
+
+    def _open_terms(self, bias: relax.Expr) -> OpenTerms:
+        """Return the terms of a bias; those that layers share are taken apart once."""
+        if bias not in self.walk.terms:
+            self.walk.terms[bias] = OpenSplit(self.walk.known, self.values.write_rows)(bias)
+        return self.walk.terms[bias]
 
     def rewrite(self) -> None:
         query, _, value = self.operands
         q, k, v = map(self._in_tiles, self.operands)
         heads, head_dim = map(int, tensor_shape(query)[2:])
         value_dim = int(tensor_shape(value)[3])
-        bias = self._bias()
+        bias = self._bias() if self.table is None else self._by_distance(self.table)
         by_side = {one.by_query: one for one in self.distances}
         distances = [
             self._features(by_side[side], heads) for side in (True, False) if side in by_side
@@ -68,7 +100,9 @@ class Attention(Rule):
             tile=attention_tile(self.layout, self.target),
             layout=self.layout,
             key_heads=0 if self.key_heads == heads else self.key_heads,
-            window=window_of(self.terms.pairs, self.walk.uses.value),
+            reach=0 if self.table is None else self._reach(self.table),
+            window=self._window(),
+            zeroes_unseen=self.zeroes_unseen,
             is_biased=bias is not None,
             to_position=True in by_side,
             from_position=False in by_side,
@@ -78,6 +112,26 @@ class Attention(Rule):
         self.values.tiled[self.var] = Tiled(
             self.values.emit(call), self.layout, 0, heads * value_dim
         )
+
+    def _window(self) -> tuple[int, int]:
+        if self.table is not None:
+            return window(self.table, WORTH)
+        return window_of(self.terms.pairs, self.walk.uses.value)
+
+    def _reach(self, table: np.ndarray) -> int:
+        """Return the tokens of whole tiles that a table of distances is for."""
+        tile = self.layout.token_tile
+        return -(-(table.shape[1] // 2 + 1) // tile) * tile
+
+    def _by_distance(self, table: np.ndarray) -> relax.Expr:
+        """Return a table of distances as the kernel reads it; equal ones are one."""
+        packed = packed_table(table, self._reach(table), self.layout.lanes)
+        if self.of_weights:
+            return self.values.weights.computed(self.of_weights, "by_distance", packed)
+        key = (table.tobytes(), self.layout)
+        if key not in self.walk.tables:
+            self.walk.tables[key] = relax.const(packed, "float32")
+        return self.walk.tables[key]
 
     def _shared(self, operand: relax.Expr) -> relax.Expr:
         """Return keys or values before each head of them was repeated for several of queries."""

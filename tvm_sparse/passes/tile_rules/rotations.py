@@ -35,7 +35,9 @@ class Rotate(Rule):
     def rewrite(self) -> None:
         layout = self.heads.layout
         tables = (self.rotation.cos, self.rotation.sin)
-        shared = not layout.is_open and all(tensor_shape(table)[0] == 1 for table in tables)
+        known = [array for table in tables if (array := self.walk.known.of(table)) is not None]
+        shared = all(tensor_shape(table)[0] == 1 for table in tables)
+        shared &= not layout.is_open or len(known) == len(tables)
         rotate = TiledRotation(
             heads=self.heads.features // int(tensor_shape(self.var)[-1]),
             offset=self.heads.offset,
@@ -44,7 +46,10 @@ class Rotate(Rule):
             layout=layout,
         )
         of_tables = replace(layout, batch=1) if shared else layout
-        cos, sin = (self._table(table, of_tables) for table in tables)
+        if shared and layout.is_open:
+            cos, sin = (self._packed(table[:, :, 0], layout) for table in known)
+        else:
+            cos, sin = (self._table(table, of_tables) for table in tables)
         turned = self.values.emit(rotate(self.heads.var, cos, sin, self.values.map_of(layout)))
         self.values.tiled[self.var] = Tiled(turned, layout, 0, self.heads.features)
 
@@ -58,11 +63,14 @@ class Rotate(Rule):
                 whole = (wanted[0], *tensor_shape(table)[1:])
                 rows = self.values.emit(relax.op.broadcast_to(rows, whole))
             return self.values.packed(table, rows, layout, features).var
-        array = np.broadcast_to(table.value.numpy()[:, :, 0], wanted)
+        return self._packed(np.broadcast_to(table.value.numpy()[:, :, 0], wanted), layout)
+
+    def _packed(self, array: np.ndarray, layout: TokenLayout) -> relax.Expr:
+        """Return numbers of tokens (1 or batch, seq_len, features) in tiles of each sequence."""
         key = (array.tobytes(), layout)
         if key not in self.walk.tables:
-            padding = layout.tiles_per_sequence * layout.token_tile - layout.seq_len
+            padding = -array.shape[1] % layout.token_tile
             padded = np.pad(array, ((0, 0), (0, padding), (0, 0)), mode="edge")
-            tiles = padded.reshape(-1, layout.token_tile, features).transpose(0, 2, 1)
+            tiles = padded.reshape(-1, layout.token_tile, array.shape[2]).transpose(0, 2, 1)
             self.walk.tables[key] = relax.const(np.ascontiguousarray(tiles), "float32")
         return self.walk.tables[key]

@@ -15,11 +15,14 @@ from tvm_sparse.formats.weight_format import WeightFormat
 from tvm_sparse.ir.functions import Uses
 from tvm_sparse.passes.dense_chains import DenseChain, find_dense_chains
 from tvm_sparse.passes.gated_units import GatedPair, find_gated_units
+from tvm_sparse.passes.known_values import KnownValues
+from tvm_sparse.passes.open_bias import OpenTerms
 from tvm_sparse.passes.packed_weights import base_name
 from tvm_sparse.passes.rotations import Rotation, find_rotations
 from tvm_sparse.passes.stacks import find_stacks
 from tvm_sparse.passes.tiled_values import TiledValues
 from tvm_sparse.passes.token_gathers import TokenGather, find_token_gathers
+from tvm_sparse.passes.unseen_queries import ZeroedAttention, find_zeroed
 from tvm_sparse.target import CpuTarget
 
 
@@ -29,9 +32,11 @@ class Walk:
 
     Attributes
     ----------
-    chains, gathers, rotations, gated, stacks
-        Its products, sums of table rows, rotary embeddings, gated units, and chains that are one
-        product together, by result.
+    chains, gathers, rotations, gated, zeroed, stacks
+        Its products, sums of table rows, rotary embeddings, gated units, attention that makes
+        zeros, and chains that are one product together, by result.
+    known
+        What follows from constants and weights alone.
     values
         What has been written.
     deferred
@@ -43,6 +48,8 @@ class Walk:
         Constants in token tiles, by content and layout.
     biases
         Of attention, as its kernel reads them, by the layout and the terms of each.
+    terms
+        Of the biases of attention of any length.
     """
 
     uses: Uses
@@ -51,13 +58,16 @@ class Walk:
     gathers: dict[relax.Var, TokenGather]
     rotations: dict[relax.Var, Rotation]
     gated: dict[relax.Var, GatedPair]
+    zeroed: dict[relax.Var, ZeroedAttention]
     stacks: dict[relax.Var, list[DenseChain]]
+    known: KnownValues
     values: TiledValues
     build: BuildSpec
     deferred: dict[relax.Var, tuple[relax.Var, relax.Var]] = field(default_factory=dict)
     stored: dict[str, tuple[str, str]] = field(default_factory=dict)
     tables: dict[tuple[bytes, TokenLayout], relax.Expr] = field(default_factory=dict)
     biases: dict[tuple[object, ...], relax.Var] = field(default_factory=dict)
+    terms: dict[relax.Expr, OpenTerms] = field(default_factory=dict)
 
     def note(
         self, chains: Sequence[DenseChain], weights: type[WeightFormat], reason: str = ""
@@ -87,19 +97,21 @@ class Walk:
             find_token_gathers(func, uses, weights),
             rotations,
             gated,
+            find_zeroed(func, uses),
             find_stacks(chains.values(), uses, rotations.values(), gated.values()),
+            KnownValues(uses.value, params),
             TiledValues(func, params, target, block_rows),
             build,
         )
 
     def inner(self) -> set[relax.Var]:
         """Return the variables that are computed inside a group of them."""
-        results = [*self.chains, *self.gathers, *self.rotations, *self.gated]
+        results = [*self.chains, *self.gathers, *self.rotations, *self.gated, *self.zeroed]
         return {var for result in results for var in self.members(result)[:-1]}
 
     def members(self, var: relax.Var) -> tuple[relax.Var, ...]:
         """Return the variables of the group whose result is `var`, or `var` alone."""
-        kinds = (self.chains, self.gathers, self.rotations, self.gated)
+        kinds = (self.chains, self.gathers, self.rotations, self.gated, self.zeroed)
         return next((kind[var].members for kind in kinds if var in kind), (var,))
 
 

@@ -15,6 +15,7 @@ from tvm_sparse.importers.onnx.operators.operator import (
 )
 from tvm_sparse.importers.onnx.operators.slicing import cut
 from tvm_sparse.importers.onnx.program import OnnxNode
+from tvm_sparse.importers.positions import Positions
 from tvm_sparse.importers.values import (
     Value,
     as_expr,
@@ -34,12 +35,18 @@ def _gather(emit: Emitter, node: OnnxNode, x: Value, indices: Value) -> tvm.ir.E
     """
     at = axis(node.attributes.get("axis", 0), len(shape_of(x)))
     extent = shape_of(x)[at]
-    if isinstance(indices, np.ndarray):
-        wrapped = np.where(indices < 0, indices + extent, indices)
-        if indices.ndim == 0:
-            row = cut(emit, x, at, slice(int(wrapped), int(wrapped) + 1))
-            return emit(op.reshape(row, shape_of(x)[:at] + shape_of(x)[at + 1 :]))
-        return emit(op.take(as_expr(x), as_expr(wrapped), at, mode="clip"))
+    if isinstance(indices, np.ndarray) and indices.ndim == 0:
+        row = cut(emit, x, at, slice(int(indices), int(indices) + 1 or None))
+        return emit(op.reshape(row, shape_of(x)[:at] + shape_of(x)[at + 1 :]))
+    known = indices.array if isinstance(indices, Positions) else indices
+    if isinstance(known, np.ndarray):
+        if not bool((known < 0).any()):
+            return emit(op.take(as_expr(x), as_expr(indices), at, mode="clip"))
+        wrapped = np.where(known < 0, known + extent, known)
+        places = (
+            indices.changed(wrapped, indices.shape) if isinstance(indices, Positions) else wrapped
+        )
+        return emit(op.take(as_expr(x), as_expr(places), at, mode="clip"))
     if not _is_weight(x):
         indices = _counted_from_front(emit, indices, extent)
     return emit(op.take(as_expr(x), as_expr(indices), at, mode="clip"))
@@ -66,20 +73,28 @@ def _gather_elements(emit: Emitter, node: OnnxNode, x: Value, indices: Value) ->
 
 def _gather_nd(emit: Emitter, node: OnnxNode, x: Value, indices: Value) -> tvm.ir.Expr:
     batched = node.attributes.get("batch_dims", 0)
-    if isinstance(indices, np.ndarray) and not batched:
-        return _elements(emit, x, indices)
+    if isinstance(indices, np.ndarray | Positions) and not batched:
+        return _elements(emit, node, x, indices)
     return emit(op.gather_nd(as_expr(x), cast(emit, indices, "int64"), batched))
 
 
-def _elements(emit: Emitter, x: Value, indices: np.ndarray) -> tvm.ir.Expr:
+def _elements(
+    emit: Emitter, node: OnnxNode, x: Value, indices: np.ndarray | Positions
+) -> tvm.ir.Expr:
     """Return parts at known places: a rearrangement that is none costs nothing."""
-    shape, depth = shape_of(x), indices.shape[-1]
-    front, rest = shape[:depth], shape[depth:]
-    wrapped = [indices[..., at] % extent for at, extent in enumerate(front)]
-    places = np.ravel_multi_index(wrapped, front)
-    count = math.prod(front)
+    whole = indices.whole() if isinstance(indices, Positions) else indices
+    depth, outer = whole.shape[-1], indices.shape[:-1]
+    shape, rest = emit.limits.largest(shape_of(x)[:depth]), shape_of(x)[depth:]
+    wrapped = [whole[..., at] % extent for at, extent in enumerate(shape)]
+    places = np.ravel_multi_index(wrapped, shape)
+    count = math.prod(shape)
+    is_rearranged = places.size != count or (places.reshape(-1) != np.arange(count)).any()
+    if not is_rearranged:
+        return emit(op.reshape(as_expr(x), (*outer, *rest)))
+    if shape != shape_of(x)[:depth] or isinstance(indices, Positions):
+        raise node.error("single elements are picked, of a tensor whose extents the run decides")
     rows = emit(op.reshape(as_expr(x), (count, *rest)))
-    if places.size != count or (places.reshape(-1) != np.arange(count)).any():
+    if is_rearranged:
         picked = relax.const(places.reshape(-1).astype(np.int32))
         rows = emit(op.take(rows, picked, 0, mode="clip"))
     return emit(op.reshape(rows, (*places.shape, *rest)))

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tvm
 
+from tvm_sparse.importers.extents import is_extent
 from tvm_sparse.importers.onnx.program import OnnxNode
 from tvm_sparse.importers.values import axis
 from tvm_sparse.sources import onnx_file
@@ -22,8 +23,8 @@ RelaxOp: TypeAlias = Callable[..., tvm.ir.Expr]
 DTYPES = {**onnx_file.DTYPES, 16: "bfloat16"}
 
 
-def integers(node: OnnxNode, value: Any, what: str) -> list[int]:
-    """Return numbers that a node is given as a tensor or an attribute.
+def integers(node: OnnxNode, value: Any, what: str) -> list[Any]:
+    """Return numbers or extents that a node is given as a tensor or an attribute.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def integers(node: OnnxNode, value: Any, what: str) -> list[int]:
         They depend on an input of the model.
     """
     if isinstance(value, np.ndarray):
-        return [int(one) for one in value.reshape(-1)]
+        return [one if is_extent(one) else int(one) for one in value.reshape(-1)]
     if isinstance(value, int):
         return [value]
     if isinstance(value, list):
@@ -39,7 +40,7 @@ def integers(node: OnnxNode, value: Any, what: str) -> list[int]:
     raise node.error(f"its {what} follow from values of an input, which is not imported")
 
 
-def option(node: OnnxNode, name: str, tensor: Any = None) -> list[int] | None:
+def option(node: OnnxNode, name: str, tensor: Any = None) -> list[Any] | None:
     """Return numbers that are an attribute in old versions and a tensor in new ones, or neither."""
     value = node.attributes.get(name) if tensor is None else tensor
     return None if value is None else integers(node, value, name)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import tvm
 from tvm import relax
 
@@ -16,6 +13,7 @@ from tvm_sparse.importers.onnx.operators.operator import (
     option,
 )
 from tvm_sparse.importers.onnx.program import OnnxNode
+from tvm_sparse.importers.repeats import repeated
 from tvm_sparse.importers.values import (
     Value,
     as_expr,
@@ -24,11 +22,12 @@ from tvm_sparse.importers.values import (
     common,
     shape_of,
 )
+from tvm_sparse.ir.dims import Dim, divide, product
 
 op = relax.op
 
 
-def _reshaped(emit: Emitter, x: Value, shape: list[int]) -> tvm.ir.Expr:
+def _reshaped(emit: Emitter, x: Value, shape: list[Dim]) -> tvm.ir.Expr:
     expr = as_expr(x)
     return expr if shape_of(x) == tuple(shape) else emit(op.reshape(expr, shape))
 
@@ -36,18 +35,23 @@ def _reshaped(emit: Emitter, x: Value, shape: list[int]) -> tvm.ir.Expr:
 def _reshape(emit: Emitter, node: OnnxNode, x: Value, shape: Value | None = None) -> tvm.ir.Expr:
     given = option(node, "shape", shape) or []
     old, keeps = shape_of(x), not node.attributes.get("allowzero")
-    new = [old[at] if extent == 0 and keeps else extent for at, extent in enumerate(given)]
-    if -1 in new:
-        rest = math.prod(extent for extent in new if extent != -1)
-        new[new.index(-1)] = math.prod(old) // rest if rest else 0
+    new = [old[at] if _is(extent, 0) and keeps else extent for at, extent in enumerate(given)]
+    if any(_is(extent, -1) for extent in new):
+        rest = product(extent for extent in new if not _is(extent, -1))
+        left = 0 if _is(rest, 0) else divide(product(old), rest)
+        new = [left if _is(extent, -1) else extent for extent in new]
     return _reshaped(emit, x, new)
+
+
+def _is(extent: Dim, number: int) -> bool:
+    return isinstance(extent, int) and extent == number
 
 
 def _flatten(emit: Emitter, node: OnnxNode, x: Value) -> tvm.ir.Expr:
     shape = shape_of(x)
     at = node.attributes.get("axis", 1)
     at = at + len(shape) if at < 0 else at
-    return _reshaped(emit, x, [math.prod(shape[:at]), math.prod(shape[at:])])
+    return _reshaped(emit, x, [product(shape[:at]), product(shape[at:])])
 
 
 def _squeeze(emit: Emitter, node: OnnxNode, x: Value, axes: Value | None = None) -> tvm.ir.Expr:
@@ -76,13 +80,16 @@ def _concat(emit: Emitter, node: OnnxNode, *values: Value) -> tvm.ir.Expr:
 
 
 def _expand(emit: Emitter, node: OnnxNode, x: Value, shape: Value) -> tvm.ir.Expr:
-    wanted = np.broadcast_shapes(shape_of(x), tuple(integers(node, shape, "shape")))
+    given, old = tuple(integers(node, shape, "shape")), shape_of(x)
+    rank = max(len(given), len(old))
+    pairs = zip(*((1,) * (rank - len(one)) + one for one in (given, old)), strict=True)
+    wanted = tuple(own if _is(new, 1) else new for new, own in pairs)
     return as_expr(x) if wanted == shape_of(x) else emit(op.broadcast_to(as_expr(x), wanted))
 
 
 def _tile(emit: Emitter, node: OnnxNode, x: Value, repeats: Value) -> tvm.ir.Expr:
     times = integers(node, repeats, "repeats")
-    return as_expr(x) if set(times) == {1} else emit(op.tile(as_expr(x), times))
+    return as_expr(x) if all(_is(n, 1) for n in times) else repeated(emit, as_expr(x), times)
 
 
 OPERATORS: dict[str, Convert] = {

@@ -8,6 +8,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from tvm_sparse.importers import positions
 from tvm_sparse.importers.emitter import Emitter
 from tvm_sparse.importers.onnx.operators.operator import (
     Convert,
@@ -30,14 +31,10 @@ op = relax.op
 def cut(emit: Emitter, x: Value, at: int, where: slice) -> tvm.ir.Expr:
     """Return a slice of one axis, with the bounds that Python would give it."""
     extent = shape_of(x)[at]
-    start, end, step = where.indices(extent)
-    if (start, end, step) == (0, extent, 1):
-        return as_expr(x)
-    if step < 0:
-        places = relax.const(np.arange(start, end, step, dtype=np.int32))
+    if where.step is not None and where.step < 0:
+        places = relax.const(np.arange(*where.indices(extent), dtype=np.int32))
         return emit(op.take(as_expr(x), places, at, mode="clip"))
-    bounds = {"begin": [start], "end": [end], "strides": [step]}
-    return emit(op.strided_slice(as_expr(x), axes=[at], **bounds))
+    return as_expr(positions.cut(emit, x, at, where))
 
 
 def _slice(emit: Emitter, node: OnnxNode, x: Value, *tensors: Value | None) -> tvm.ir.Expr:
@@ -91,9 +88,10 @@ def _triangle(emit: Emitter, node: OnnxNode, x: Value, k: Value | None = None) -
     """Keep the upper or lower triangle of matrices."""
     diagonal = 0 if k is None else integers(node, k, "diagonal")[0]
     band = np.triu if node.attributes.get("upper", 1) else np.tril
-    kept = band(np.ones(shape_of(x)[-2:]), diagonal).astype(bool)
-    expr = as_expr(x)
-    return emit(op.where(relax.const(kept), expr, relax.const(0, expr.ty.dtype)))
+    shape = shape_of(x)[-2:]
+    kept = band(np.ones(emit.limits.largest(shape)), diagonal).astype(bool)
+    expr, mask = as_expr(x), as_expr(positions.Positions(emit, kept, shape))
+    return emit(op.where(mask, expr, relax.const(0, expr.ty.dtype)))
 
 
 OPERATORS: dict[str, Convert] = {

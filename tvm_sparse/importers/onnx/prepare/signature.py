@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tvm_sparse.config import ModelSpec
 from tvm_sparse.errors import FrontendError
 from tvm_sparse.importers.onnx.prepare.graph import Graph, op_of
 from tvm_sparse.importers.reference_inputs import reference_inputs
+from tvm_sparse.importers.reference_shapes import OPEN_AXES, check_open
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.sources.onnx_file import OnnxFile, OnnxTensor
 
@@ -61,6 +63,10 @@ def signature(
         shape = tuple(_extent(file, tensor, at, extents) for at in range(len(tensor.shape or ())))
         rows = _rows(graph, tensor.name)
         specs.append(TensorSpec(tensor.name, shape, _DTYPES[tensor.dtype], rows))
+    if spec.is_open:
+        check_open(file.path.name, specs)
+        _check_open_axes(file, inputs)
+        return tuple(replace(one, axes=OPEN_AXES) for one in specs)
     _check_shapes(file, specs, spec)
     return tuple(specs)
 
@@ -130,6 +136,16 @@ def _extent(
             "with that axis fixed"
         )
     return value
+
+
+def _check_open_axes(file: OnnxFile, inputs: Sequence[OnnxTensor]) -> None:
+    for tensor in inputs:
+        if any(isinstance(extent, int) for extent in tensor.shape or ()):
+            shape = "x".join(str(extent or "?") for extent in tensor.shape or ())
+            raise FrontendError(
+                f"{file.path} fixes the shape of {tensor.name}, {shape}, ranges for --batch or "
+                "--seq-len given: export it with both axes open (dynamic_axes), or give that shape"
+            )
 
 
 def _check_shapes(file: OnnxFile, specs: Sequence[TensorSpec], spec: ModelSpec) -> None:

@@ -26,6 +26,7 @@ from tvm_sparse.importers.onnx.prepare.guards import drop_guards
 from tvm_sparse.importers.onnx.prepare.known import Known, find_known
 from tvm_sparse.importers.onnx.prepare.layer_norms import find_layer_norms
 from tvm_sparse.importers.onnx.prepare.names import PRODUCTS, name_weights
+from tvm_sparse.importers.onnx.prepare.open_values import OpenValues, find_open_values
 from tvm_sparse.importers.onnx.prepare.quantised import dequantise
 from tvm_sparse.importers.onnx.prepare.read import read_graph
 from tvm_sparse.importers.onnx.prepare.runtime import run_file, run_graph, write_graph
@@ -37,6 +38,7 @@ from tvm_sparse.importers.onnx.prepare.signature import (
 )
 from tvm_sparse.importers.onnx.prepare.split_attention import split_attention
 from tvm_sparse.importers.onnx.program import OnnxNode, OnnxProgram, write_program
+from tvm_sparse.importers.reference_shapes import reference_shapes
 from tvm_sparse.processes.serve import serve
 from tvm_sparse.progress import Progress
 from tvm_sparse.sources.onnx_file import read_onnx_file
@@ -65,7 +67,17 @@ class _Preparation:
         graph = self._graph = read_graph(self._file)
         # Signature first: quantised tables of words are looked up by integers.
         self._inputs = signature(self._file, graph, spec, source.config)
-        self._values = make_values(self._inputs, source.config, spec.seed)
+        runs = [
+            [i.at(*shape) if i.is_open else i for i in self._inputs]
+            for shape in reference_shapes(spec)
+        ]
+        self._runs = [make_values(inputs, source.config, spec.seed) for inputs in runs]
+        self._values = self._runs[0]
+        if spec.is_open and spec.inputs == "single":
+            raise FrontendError(
+                f"{source.name} given with --inputs single and ranges for --batch or --seq-len: "
+                "of an ONNX file single inputs are imported at one shape"
+            )
         self._is_rewritten = spec.inputs == "single"
         if self._is_rewritten:
             bind_single(graph, self._values)
@@ -96,7 +108,13 @@ class _Preparation:
         is_whole = spec.inputs == "single" or not is_batched(self._file)
         size = spec.batch if is_whole else micro_batch_size(spec, values, outputs)
         part = {name: value[:size] for name, value in values.items()}
-        computed = run_graph(graph, source.name, known.computed, self._feeds(part))
+        if spec.is_open:
+            found = find_open_values(self._values_at, (spec.batch, spec.seq_len), source.name)
+            others = [(given, self._outputs_of(given)) for given in self._runs[1:]]
+        else:
+            found = OpenValues(run_graph(graph, source.name, known.computed, self._feeds(part)))
+            others = []
+        computed = found.fixed
         matrices = _matrices(known, computed)
         names |= name_weights(graph, matrices, _prefix(source)) if matrices else {}
         program = OnnxProgram(
@@ -106,6 +124,9 @@ class _Preparation:
             shapes={name: value.shape for name, value in part.items()},
             weights=names,
             signature=self._inputs,
+            extents=found.extents,
+            singles=tuple(found.singles),
+            positions={name: shape for name, (_, shape) in found.positions.items()},
         )
         arrays = {name: graph.arrays[name] for name in (*known.weights, *known.constants)}
         weights = {name: value for name, value in {**arrays, **computed}.items() if name in names}
@@ -115,9 +136,12 @@ class _Preparation:
             {
                 "weights": weights,
                 "known": {n: v for n, v in {**arrays, **computed}.items() if n not in names},
+                "positions": {name: array for name, (array, _) in found.positions.items()},
                 "inputs": values,
                 "outputs": outputs,
                 "layers": {name: layers[value] for name, value in norms.items()},
+                **{f"runs/{number}/inputs": run[0] for number, run in enumerate(others)},
+                **{f"runs/{number}/outputs": run[1] for number, run in enumerate(others)},
             },
         )
 
@@ -142,13 +166,22 @@ class _Preparation:
 
     def _outputs(self, progress: Progress) -> dict[str, np.ndarray]:
         """Return what the file gives; of one that is rewritten, what it gives in float32."""
-        graph, name = self._graph, self._source.name
-        if not self._is_rewritten:
-            return run_file(self._file.path, name, self._feeds(self._values))
-        outputs = run_graph(graph, name, graph.outputs, self._feeds(self._values))
+        outputs = self._outputs_of(self._values)
         if self._is_quantised:
             self._compare(outputs, progress)
         return outputs
+
+    def _outputs_of(self, values: _Values) -> dict[str, np.ndarray]:
+        graph, name = self._graph, self._source.name
+        if not self._is_rewritten:
+            return run_file(self._file.path, name, self._feeds(values))
+        return run_graph(graph, name, graph.outputs, self._feeds(values))
+
+    def _values_at(self, batch: int, seq_len: int) -> dict[str, np.ndarray]:
+        """Return what depends on shapes alone at one of them."""
+        inputs = [spec.at(batch, seq_len) for spec in self._inputs]
+        feeds = self._feeds(make_values(inputs, self._source.config, self._spec.seed))
+        return run_graph(self._graph, self._source.name, self._known.computed, feeds)
 
     def _compare(self, outputs: _Values, progress: Progress) -> None:
         """Say how far a quantised file is from its graph in float32."""

@@ -10,8 +10,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from tvm_sparse.importers.extents import is_open, settled
 from tvm_sparse.importers.tensorflow.converters.elementwise import binary, unary
-from tvm_sparse.importers.tensorflow.converters.extents import is_open, settled
 from tvm_sparse.importers.tensorflow.converters.node import (
     Converter,
     Emitter,

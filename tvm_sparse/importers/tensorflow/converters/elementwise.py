@@ -9,7 +9,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.importers.tensorflow.converters.extents import is_open
+from tvm_sparse.importers.extents import is_open
 from tvm_sparse.importers.tensorflow.converters.node import (
     Converter,
     Emitter,

@@ -11,8 +11,8 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.errors import FrontendError
-from tvm_sparse.importers import emitter
-from tvm_sparse.importers.tensorflow.converters.extents import Limits, is_open
+from tvm_sparse.importers.emitter import Emitter as Emitter
+from tvm_sparse.importers.extents import is_open
 from tvm_sparse.ir.dims import Dim
 from tvm_sparse.ir.expressions import tensor_shape
 
@@ -42,20 +42,6 @@ class Node:
     def error(self, message: str) -> FrontendError:
         """Return an error that names this node and says what it needs."""
         return FrontendError(f"node {self.name} ({self.op}): {message}")
-
-
-class Emitter(emitter.Emitter):
-    """The dataflow block that converters emit into.
-
-    Parameters
-    ----------
-    limits : Limits, optional
-        Of the batch and the length of an open model.
-    """
-
-    def __init__(self, limits: Limits | None = None) -> None:
-        super().__init__()
-        self.limits = limits or Limits(1, 1)
 
 
 Emit: TypeAlias = Callable[..., Any]

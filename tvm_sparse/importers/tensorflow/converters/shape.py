@@ -9,7 +9,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.importers.tensorflow.converters.extents import is_open
+from tvm_sparse.importers.extents import is_open
+from tvm_sparse.importers.repeats import repeated
 from tvm_sparse.importers.tensorflow.converters.node import (
     Converter,
     Emitter,
@@ -49,14 +50,7 @@ def _completed(shape: list[Dim], x: Value) -> list[Dim]:
 
 
 def _emit_tile(emit: Emitter, node: Node, x: Value, multiples: Value) -> tvm.ir.Expr:
-    times, shape = known_dims(node, multiples, "multiples"), shape_of(x)
-    if all(isinstance(number, int) for number in times):
-        return emit(op.tile(as_expr(x), times))
-    # Relax repeats a number of times alone: repeat new axes, and merge them into the old ones.
-    paired = [d for extent in shape for d in (1, extent)]
-    spread = [d for pair in zip(times, shape, strict=True) for d in pair]
-    repeated = emit(op.broadcast_to(emit(op.reshape(as_expr(x), paired)), spread))
-    return emit(op.reshape(repeated, [product(p) for p in zip(times, shape, strict=True)]))
+    return repeated(emit, as_expr(x), known_dims(node, multiples, "multiples"))
 
 
 def _fold_tile(node: Node, x: np.ndarray, multiples: np.ndarray) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.importers.tensorflow.converters.extents import is_open
+from tvm_sparse.importers.extents import is_open
+from tvm_sparse.importers.slices import is_negative, picked, sliced
 from tvm_sparse.importers.tensorflow.converters.node import (
     Converter,
     Emitter,
@@ -65,55 +66,6 @@ def _per_axis(index: tuple[Any, ...], rank: int) -> list[slice]:
     return slices + [slice(None)] * (rank - len(slices))
 
 
-def _picked(emit: Emitter, part: slice, extent: Dim) -> tuple[Dim, Dim, int]:
-    """Return first place, number of places and step of a slice along an axis.
-
-    Raises
-    ------
-    ValueError
-        They depend on how large the batch or the length is.
-    """
-    start, stop, step = part.start, part.stop, 1 if part.step is None else part.step
-    if all(v is None or isinstance(v, int) for v in (start, stop, step, extent)):
-        picked = range(*part.indices(extent))
-        return picked.start, len(picked), picked.step
-    first, last = (
-        default if bound is None else dim(extent + bound) if _is_negative(bound) else bound
-        for bound, default in ((start, 0), (stop, extent))
-    )
-    ordered = all(emit.limits.at_most(*p) for p in ((0, first), (first, last), (last, extent)))
-    if step != 1 or not ordered:
-        raise ValueError(f"[{first}:{last}:{step}] of {extent} given")
-    return first, dim(last - first), step
-
-
-def _is_negative(bound: Dim) -> bool:
-    return isinstance(bound, int) and bound < 0
-
-
-def _emit_sliced(emit: Emitter, x: tvm.ir.Expr, slices: list[slice]) -> tvm.ir.Expr:
-    axes, begins, ends, strides = [], [], [], []
-    for axis, (part, extent) in enumerate(zip(slices, shape_of(x), strict=True)):
-        start, count, step = _picked(emit, part, extent)
-        if (start, count, step) == (0, extent, 1):
-            continue
-        if step < 0:
-            # Walking backwards is walking forwards over the flipped axis.
-            x = emit(op.flip(x, axis))
-            start, step = extent - 1 - start, -step
-        axes.append(axis)
-        begins.append(start)
-        ends.append(dim(start + (count - 1) * step + 1) if count != 0 else start)
-        strides.append(step)
-    # Where the run decides, Relax needs to be told that the places exist.
-    bounds = {"assume_inbound": True} if _is_open(x, begins, ends) else {}
-    return emit(op.strided_slice(x, axes, begins, ends, strides, **bounds)) if axes else x
-
-
-def _is_open(x: tvm.ir.Expr, begins: list[Dim], ends: list[Dim]) -> bool:
-    return not all(isinstance(v, int) for v in (*shape_of(x), *begins, *ends))
-
-
 def _sliced_shape(emit: Emitter, shape: tuple[Dim, ...], index: tuple[Any, ...]) -> tuple[Dim, ...]:
     """Return the shape of what an index picks."""
     used = sum(part is not None and part is not Ellipsis for part in index)
@@ -127,7 +79,7 @@ def _sliced_shape(emit: Emitter, shape: tuple[Dim, ...], index: tuple[Any, ...])
         else:
             extent = next(extents)
             if isinstance(part, slice):
-                result.append(_picked(emit, part, extent)[1])
+                result.append(picked(emit, part, extent)[1])
     return (*result, *extents)
 
 
@@ -136,8 +88,8 @@ def _emit_strided_slice(
 ) -> tvm.ir.Expr:
     index = _index(node, begin, end, strides)
     shape = _sliced_shape(emit, shape_of(x), index)
-    sliced = _emit_sliced(emit, as_expr(x), _per_axis(index, len(shape_of(x))))
-    return sliced if shape_of(sliced) == shape else emit(op.reshape(sliced, shape))
+    found = sliced(emit, as_expr(x), _per_axis(index, len(shape_of(x))))
+    return found if shape_of(found) == shape else emit(op.reshape(found, shape))
 
 
 def _fold_strided_slice(
@@ -151,13 +103,13 @@ def _fold_strided_slice(
 def _slices(node: Node, x: Value, begin: Value, size: Value) -> list[slice]:
     starts, sizes = known_dims(node, begin, "begin"), known_dims(node, size, "size")
     return [
-        slice(start, extent if _is_negative(length) else dim(start + length))
+        slice(start, extent if is_negative(length) else dim(start + length))
         for start, length, extent in zip(starts, sizes, shape_of(x), strict=True)
     ]
 
 
 def _emit_slice(emit: Emitter, node: Node, x: Value, begin: Value, size: Value) -> tvm.ir.Expr:
-    return _emit_sliced(emit, as_expr(x), _slices(node, x, begin, size))
+    return sliced(emit, as_expr(x), _slices(node, x, begin, size))
 
 
 def _fold_slice(node: Node, x: np.ndarray, begin: np.ndarray, size: np.ndarray) -> Any:
@@ -189,10 +141,10 @@ def _emit_mirror_pad(emit: Emitter, node: Node, x: Value, paddings: Value) -> tv
         parts = [data]
         if before:
             everything[axis] = slice(skip, skip + before)
-            parts.insert(0, emit(op.flip(_emit_sliced(emit, data, everything), axis)))
+            parts.insert(0, emit(op.flip(sliced(emit, data, everything), axis)))
         if after:
             everything[axis] = slice(extent - skip - after, extent - skip)
-            parts.append(emit(op.flip(_emit_sliced(emit, data, everything), axis)))
+            parts.append(emit(op.flip(sliced(emit, data, everything), axis)))
         data = emit(op.concat(parts, axis)) if len(parts) > 1 else data
     return data
 

@@ -16,6 +16,7 @@ from tvm_sparse.errors import CheckpointError, FrontendError
 from tvm_sparse.importers.full_config import full_config
 from tvm_sparse.importers.left_out import find_left_out
 from tvm_sparse.importers.micro_batch import micro_batch_size
+from tvm_sparse.importers.reference_shapes import OPEN_AXES, check_open, reference_shapes
 from tvm_sparse.importers.refusal import reason, refusing
 from tvm_sparse.importers.torch.export.archive import run_reference, write_archive
 from tvm_sparse.importers.torch.export.model_class import find_class
@@ -38,25 +39,30 @@ def _export(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     progress("starting PyTorch")
     import_transformers()
     progress(f"building the PyTorch model of {source.name} ({source.kind} weights)")
-    with refusing(f"{source.name} ({source.architecture}) cannot be exported"):
+    at_ranges = " for ranges of --batch and --seq-len" if spec.is_open else ""
+    with refusing(f"{source.name} ({source.architecture}) cannot be exported{at_ranges}"):
         model = _build(source)
         gaps = _load(model, source, spec.seed)
         config = full_config(model)
         inputs = find_inputs(model, config, spec.batch, spec.seq_len, spec.inputs)
+        if spec.is_open:
+            check_open(source.name, inputs)
+            inputs = [i._replace(axes=OPEN_AXES) for i in inputs]
         check_input(source.name, config, source.task, spec.batch, spec.seq_len)
         progress("running PyTorch for the reference outputs")
-        values, results, layers = run_reference(model, inputs, spec.seed)
-        gaps = find_left_out(gaps, results, source, type(model).__name__, "PyTorch")
-        results = {n: v for n, v in results.items() if n not in gaps.left_out}
+        shapes = reference_shapes(spec) if spec.is_open else ()
+        reference = run_reference(model, inputs, spec.seed, shapes)
+        gaps = find_left_out(gaps, reference.outputs, source, type(model).__name__, "PyTorch")
+        reference = reference.without(gaps.left_out)
         progress("exporting the program")
         write_archive(
             Path(request["path"]),
             model,
             source.name,
             inputs,
-            {"inputs": values, "outputs": results, "layers": layers},
+            reference,
             asdict(gaps),
-            micro_batch_size(spec, values, results),
+            micro_batch_size(spec, reference.inputs, reference.outputs),
         )
     return {}
 

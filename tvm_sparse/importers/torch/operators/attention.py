@@ -7,6 +7,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
+from tvm_sparse.importers.positions import Positions
 from tvm_sparse.importers.torch.operators.operator import (
     Operator,
 )
@@ -65,12 +66,16 @@ def _of_four_axes(emit: Emitter, mask: Value | None) -> Value | None:
     if mask is None:
         return None
     neutral = 1 if dtype_of(mask) == "bool" else 0
-    if isinstance(mask, np.ndarray) and bool((mask == neutral).all()):
+    known = mask.array if isinstance(mask, Positions) else mask
+    if isinstance(known, np.ndarray) and bool((known == neutral).all()):
         return None
     shape = shape_of(mask)
     if len(shape) == 4:
         return mask
-    shape = (1,) * (4 - len(shape)) + shape
+    ones = (1,) * (4 - len(shape))
+    shape = ones + shape
+    if isinstance(mask, Positions):
+        return mask.changed(mask.array.reshape(ones + mask.array.shape), shape)
     return mask.reshape(shape) if isinstance(mask, np.ndarray) else emit(op.reshape(mask, shape))
 
 
@@ -78,6 +83,8 @@ def _bias(emit: Emitter, mask: Value | None) -> tvm.ir.Expr | None:
     """Return what is added to the scores."""
     if mask is None or dtype_of(mask) != "bool":
         return None if mask is None else as_expr(mask)
+    if isinstance(mask, Positions):
+        return as_expr(mask.changed(np.where(mask.array, 0, LOWEST).astype("float32"), mask.shape))
     return emit(op.where(as_expr(mask), relax.const(0.0), relax.const(LOWEST)))
 
 
@@ -89,6 +96,9 @@ def _seeing(emit: Emitter, mask: Value | None) -> tvm.ir.Expr | None:
     if mask is None or dtype_of(mask) != "bool" or shape_of(mask)[_QUERIES] == 1:
         return None
     if isinstance(mask, np.ndarray) and bool(mask.any(_KEYS).all()):
+        return None
+    # Of all lengths: a key that is there whenever the query is.
+    if isinstance(mask, Positions) and bool(np.tril(mask.whole()).any(_KEYS).all()):
         return None
     seeing = op.max(emit(op.astype(as_expr(mask), "float32")), _KEYS, keepdims=True)
     return emit(op.permute_dims(emit(seeing), [0, 2, 1, 3]))

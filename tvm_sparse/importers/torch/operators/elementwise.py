@@ -13,6 +13,7 @@ from tvm_sparse.importers.torch.operators.operator import (
     Emit,
     Fold,
     Operator,
+    everywhere,
 )
 from tvm_sparse.importers.torch.program import AtenNode
 from tvm_sparse.importers.values import (
@@ -35,7 +36,7 @@ def unary(relax_op: Emit, numpy_op: Fold) -> Operator:
     def fold(node: AtenNode, x: np.ndarray) -> np.ndarray:
         return numpy_op(x.astype(node.dtype))
 
-    return Operator(emit_unary, fold)
+    return Operator(emit_unary, fold, everywhere)
 
 
 def binary(relax_op: Emit, numpy_op: Fold) -> Operator:
@@ -55,7 +56,7 @@ def binary(relax_op: Emit, numpy_op: Fold) -> Operator:
         left, right = (np.asarray(value).astype(node.dtype) for value in (x, other))
         return numpy_op(left, right if alpha == 1 else right * np.asarray(alpha, node.dtype))
 
-    return Operator(emit_binary, fold)
+    return Operator(emit_binary, fold, everywhere)
 
 
 def _emit_rsub(
@@ -149,8 +150,8 @@ builtin_min, builtin_max = min, max
 _SUBTRACT = binary(op.subtract, np.subtract)
 _DIVIDE = binary(op.divide, np.divide)
 _FLOOR_DIVIDE = binary(op.floor_divide, np.floor_divide)
-_POW = Operator(_emit_pow, _fold_pow)
-_CAST = Operator(_emit_cast, _fold_cast)
+_POW = Operator(_emit_pow, _fold_pow, everywhere)
+_CAST = Operator(_emit_cast, _fold_cast, everywhere)
 _UNARY = {
     "abs": unary(op.abs, np.abs),
     "ceil": unary(op.ceil, np.ceil),
@@ -171,7 +172,7 @@ _UNARY = {
 }
 _BINARY = {
     "add": binary(op.add, np.add),
-    "div": Operator(_emit_divide, _fold_divide),
+    "div": Operator(_emit_divide, _fold_divide, everywhere),
     "mul": binary(op.multiply, np.multiply),
     "fmod": binary(op.mod, np.fmod),
     "remainder": binary(op.floor_mod, np.mod),
@@ -190,12 +191,12 @@ OPERATORS: dict[str, Operator] = {
         for overload in ("Tensor", "Scalar")
     },
     **dict.fromkeys(_AS_THEY_ARE, _CAST),
-    "clamp.default": Operator(_emit_clamp, _fold_clamp),
-    "clamp.Tensor": Operator(_emit_clamp, _fold_clamp),
-    "clamp_min.default": Operator(_emit_clamp, _fold_clamp),
-    "clamp_max.default": Operator(_emit_clamp, _fold_clamp),
-    "div.Tensor_mode": Operator(_emit_divide, _fold_divide),
-    "div.Scalar_mode": Operator(_emit_divide, _fold_divide),
+    "clamp.default": Operator(_emit_clamp, _fold_clamp, everywhere),
+    "clamp.Tensor": Operator(_emit_clamp, _fold_clamp, everywhere),
+    "clamp_min.default": Operator(_emit_clamp, _fold_clamp, everywhere),
+    "clamp_max.default": Operator(_emit_clamp, _fold_clamp, everywhere),
+    "div.Tensor_mode": Operator(_emit_divide, _fold_divide, everywhere),
+    "div.Scalar_mode": Operator(_emit_divide, _fold_divide, everywhere),
     "floor_divide.default": _FLOOR_DIVIDE,
     "hardtanh.default": Operator(_emit_hardtanh),
     "maximum.default": binary(op.maximum, np.maximum),
@@ -205,9 +206,9 @@ OPERATORS: dict[str, Operator] = {
     "pow.Tensor_Tensor": _POW,
     "reciprocal.default": unary(lambda x: op.divide(relax.const(1.0), x), lambda x: 1 / x),
     "rsub.Scalar": Operator(
-        _emit_rsub, lambda node, x, other, alpha=1: np.asarray(other - alpha * x)
+        _emit_rsub, lambda node, x, other, alpha=1: np.asarray(other - alpha * x), everywhere
     ),
     "rsub.Tensor": Operator(
-        _emit_rsub, lambda node, x, other, alpha=1: np.asarray(other - alpha * x)
+        _emit_rsub, lambda node, x, other, alpha=1: np.asarray(other - alpha * x), everywhere
     ),
 }

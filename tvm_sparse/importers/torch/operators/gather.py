@@ -10,8 +10,10 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
+from tvm_sparse.importers.positions import Positions
 from tvm_sparse.importers.torch.operators.operator import (
     Operator,
+    everywhere,
 )
 from tvm_sparse.importers.torch.program import AtenNode
 from tvm_sparse.importers.values import (
@@ -27,8 +29,13 @@ op = relax.op
 
 def _take(emit: Emitter, x: Value, indices: Value, along: int) -> tvm.ir.Expr:
     """Look up rows; `clip` never reads outside of the table."""
+    extent = shape_of(x)[along]
     if isinstance(indices, np.ndarray):
-        indices = np.where(indices < 0, indices + shape_of(x)[along], indices)
+        indices = np.where(indices < 0, indices + extent, indices)
+    elif isinstance(indices, Positions) and bool((indices.array < 0).any()):
+        indices = indices.changed(
+            np.where(indices.array < 0, indices.array + extent, indices.array), indices.shape
+        )
     return emit(op.take(as_expr(x), as_expr(indices), along, mode="clip"))
 
 
@@ -53,26 +60,32 @@ def _emit_index(
     if len(given) == 1:
         ((dim, index),) = given.items()
         return _take(emit, x, index, dim)
-    axes, known = list(given), all(isinstance(index, np.ndarray) for index in given.values())
+    axes = list(given)
+    known = all(isinstance(index, np.ndarray | Positions) for index in given.values())
     if known and axes == list(range(axes[0], axes[-1] + 1)):
-        return _known(emit, x, given)
+        return _known(emit, node, x, given)
     if axes != list(range(len(axes))):
         raise node.error(f"computed indices at the axes {axes} given: only the first are imported")
     return emit(op.index_tensor(as_expr(x), [as_expr(index) for index in given.values()]))
 
 
-def _known(emit: Emitter, x: Value, given: dict[int, np.ndarray]) -> tvm.ir.Expr:
+def _known(
+    emit: Emitter, node: AtenNode, x: Value, given: dict[int, np.ndarray | Positions]
+) -> tvm.ir.Expr:
     """Look up known places of neighbouring axes: a rearrangement that is none costs nothing."""
-    shape, (first, *_) = shape_of(x), given
+    shape, (first, *_) = emit.limits.largest(shape_of(x)), given
     inner = shape[first : first + len(given)]
-    wrapped = [index % n for index, n in zip(given.values(), inner, strict=True)]
+    whole = [index.whole() if isinstance(index, Positions) else index for index in given.values()]
+    wrapped = [index % n for index, n in zip(whole, inner, strict=True)]
     places = np.ravel_multi_index(np.broadcast_arrays(*wrapped), inner)
     lead, rest = shape[:first], shape[first + len(given) :]
     picked, total = as_expr(x), math.prod(inner)
     if places.size != total or (places.ravel() != np.arange(total)).any():
+        if shape != shape_of(x) or not all(isinstance(extent, int) for extent in node.shape):
+            raise node.error("elements are picked, of a tensor whose extents the run decides")
         merged = emit(op.reshape(picked, (*lead, total, *rest)))
         picked = _take(emit, merged, places.ravel().astype("int32"), first)
-    return emit(op.reshape(picked, (*lead, *places.shape, *rest)))
+    return emit(op.reshape(picked, node.shape))
 
 
 def _fold_index(node: AtenNode, x: np.ndarray, indices: list[np.ndarray | None]) -> np.ndarray:
@@ -109,8 +122,8 @@ OPERATORS: dict[str, Operator] = {
             dim,
         ),
     ),
-    "index.Tensor": Operator(_emit_index, _fold_index),
+    "index.Tensor": Operator(_emit_index, _fold_index, everywhere),
     "index_select.default": Operator(
-        _emit_index_select, lambda node, x, dim, index: np.take(x, index, dim)
+        _emit_index_select, lambda node, x, dim, index: np.take(x, index, dim), everywhere
     ),
 }

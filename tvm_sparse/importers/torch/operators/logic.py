@@ -9,10 +9,12 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
+from tvm_sparse.importers.positions import Positions
 from tvm_sparse.importers.torch.operators.operator import (
     Emit,
     Fold,
     Operator,
+    everywhere,
 )
 from tvm_sparse.importers.torch.program import AtenNode
 from tvm_sparse.importers.values import (
@@ -33,7 +35,9 @@ def _comparison(relax_op: Emit, numpy_op: Fold) -> Operator:
         dtype = common(x, other)
         return emit(relax_op(cast(emit, x, dtype), cast(emit, other, dtype)))
 
-    return Operator(emit_comparison, lambda node, x, other: np.asarray(numpy_op(x, other)))
+    return Operator(
+        emit_comparison, lambda node, x, other: np.asarray(numpy_op(x, other)), everywhere
+    )
 
 
 def _logic(relax_op: Emit, numpy_op: Fold, neutral: bool) -> Operator:
@@ -41,13 +45,14 @@ def _logic(relax_op: Emit, numpy_op: Fold, neutral: bool) -> Operator:
 
     def emit_logic(emit: Emitter, node: AtenNode, x: Value, other: Value) -> tvm.ir.Expr:
         for known, mask in ((x, other), (other, x)):
-            if isinstance(known, np.ndarray) and bool((known == neutral).all()):
+            array = known.array if isinstance(known, Positions) else known
+            if isinstance(array, np.ndarray) and bool((array == neutral).all()):
                 whole = cast(emit, mask, "bool")
                 same = shape_of(mask) == node.shape
                 return whole if same else emit(op.broadcast_to(whole, node.shape))
         return emit(relax_op(cast(emit, x, "bool"), cast(emit, other, "bool")))
 
-    return Operator(emit_logic, lambda node, x, other: np.asarray(numpy_op(x, other)))
+    return Operator(emit_logic, lambda node, x, other: np.asarray(numpy_op(x, other)), everywhere)
 
 
 def _emit_not(emit: Emitter, node: AtenNode, x: Value) -> tvm.ir.Expr:
@@ -78,7 +83,7 @@ def _fold_where(node: AtenNode, condition: Any, x: Any, other: Any) -> np.ndarra
 
 _AND = _logic(op.logical_and, np.logical_and, neutral=True)
 _OR = _logic(op.logical_or, np.logical_or, neutral=False)
-_NOT = Operator(_emit_not, lambda node, x: np.logical_not(x))
+_NOT = Operator(_emit_not, lambda node, x: np.logical_not(x), everywhere)
 _COMPARISONS = {
     "eq": (op.equal, np.equal),
     "ge": (op.greater_equal, np.greater_equal),
@@ -87,9 +92,9 @@ _COMPARISONS = {
     "lt": (op.less, np.less),
     "ne": (op.not_equal, np.not_equal),
 }
-_WHERE = Operator(_emit_where, _fold_where)
+_WHERE = Operator(_emit_where, _fold_where, everywhere)
 _MASKED_FILL = Operator(
-    _emit_masked_fill, lambda node, x, mask, value: _fold_where(node, mask, value, x)
+    _emit_masked_fill, lambda node, x, mask, value: _fold_where(node, mask, value, x), everywhere
 )
 OPERATORS: dict[str, Operator] = {
     **{

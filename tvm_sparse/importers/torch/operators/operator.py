@@ -6,10 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from tvm_sparse.importers.extents import is_extent
+
 #: `emit(emitter, node, **arguments)` returns the result, or a list of several.
 Emit: TypeAlias = Callable[..., Any]
 #: `fold(node, **arguments)` computes the same in numpy, where every tensor is known.
 Fold: TypeAlias = Callable[..., Any]
+#: `by_place(node, **arguments)` says whether the front of the result follows from the front alone
+#: of what is read, along all axes that the run decides about.
+ByPlace: TypeAlias = Callable[..., bool]
+
+
+def nowhere(node: Any, **_: Any) -> bool:
+    """Say no."""
+    return False
+
+
+def everywhere(node: Any, **arguments: Any) -> bool:
+    """Say yes, unless a number that is computed with is an extent that the run decides."""
+    return not any(map(is_extent, arguments.values()))
 
 
 @dataclass(frozen=True)
@@ -23,7 +38,10 @@ class Operator:
         `input` as `x`.
     fold : callable or None
         Without it Relax ops are emitted on constants.
+    by_place : callable
+        Whether `fold` at the largest batch and length tells the result at all others.
     """
 
     emit: Emit
     fold: Fold | None = None
+    by_place: ByPlace = nowhere

@@ -14,6 +14,7 @@ from tvm_sparse.importers.torch.program import AtenNode
 from tvm_sparse.importers.values import (
     Value,
     as_expr,
+    shape_of,
 )
 
 op = relax.op
@@ -45,6 +46,10 @@ def _emit_matmul(emit: Emitter, node: AtenNode, a: Value, b: Value) -> tvm.ir.Ex
     return emit(op.matmul(as_expr(a), as_expr(b)))
 
 
+def _sums_what_is_fixed(node: AtenNode, x: Value, **_: Value) -> bool:
+    return isinstance(shape_of(x)[-1], int)
+
+
 def _emit_einsum(
     emit: Emitter, node: AtenNode, equation: str, tensors: list[Value], **_: object
 ) -> tvm.ir.Expr:
@@ -56,10 +61,12 @@ def _emit_einsum(
 _MATMUL = Operator(
     lambda emit, node, x, other: _emit_matmul(emit, node, x, other),
     lambda node, x, other: np.matmul(x, other),
+    _sums_what_is_fixed,
 )
 _BATCHED = Operator(
     lambda emit, node, x, mat2: _emit_matmul(emit, node, x, mat2),
     lambda node, x, mat2: np.matmul(x, mat2),
+    _sums_what_is_fixed,
 )
 OPERATORS: dict[str, Operator] = {
     "addmm.default": Operator(_emit_addmm),

@@ -9,8 +9,10 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
+from tvm_sparse.importers.repeats import repeated
 from tvm_sparse.importers.torch.operators.operator import (
     Operator,
+    everywhere,
 )
 from tvm_sparse.importers.torch.program import AtenNode
 from tvm_sparse.importers.values import (
@@ -31,6 +33,13 @@ def _emit_reshape(emit: Emitter, node: AtenNode, x: Value, **_: Any) -> tvm.ir.E
 
 def _fold_reshape(node: AtenNode, x: np.ndarray, **_: Any) -> np.ndarray:
     return x.reshape(node.shape)
+
+
+def _keeps_places(node: AtenNode, x: Value, **_: Any) -> bool:
+    """Return whether a reshape leaves the axes that the run decides about as they are."""
+    before, after = ([n for n in shape if n != 1] for shape in (shape_of(x), node.shape))
+    count = 1 + max((i for i, n in enumerate(before) if not isinstance(n, int)), default=-1)
+    return before[:count] == after[:count]
 
 
 def _permutation(op_name: str, rank: int, dims: list[int]) -> list[int]:
@@ -63,7 +72,7 @@ def _fold_expand(node: AtenNode, x: np.ndarray, **_: Any) -> np.ndarray:
 
 def _emit_repeat(emit: Emitter, node: AtenNode, x: Value, repeats: list[int]) -> tvm.ir.Expr:
     shape = (1,) * (len(repeats) - len(shape_of(x))) + shape_of(x)
-    return emit(op.tile(emit(op.reshape(as_expr(x), shape)), repeats))
+    return repeated(emit, emit(op.reshape(as_expr(x), shape)), repeats)
 
 
 def _emit_repeat_interleave(
@@ -80,6 +89,10 @@ def _emit_cat(emit: Emitter, node: AtenNode, tensors: list[Value], dim: int = 0)
 def _fold_cat(node: AtenNode, tensors: list[np.ndarray], dim: int = 0) -> np.ndarray:
     parts = [part for part in tensors if part.shape != (0,)]
     return np.concatenate(parts, axis(dim, len(node.shape)))
+
+
+def _is_fixed(node: AtenNode, dim: int = 0, **_: Any) -> bool:
+    return isinstance(node.shape[axis(dim, len(node.shape))], int)
 
 
 def _emit_stack(emit: Emitter, node: AtenNode, tensors: list[Value], dim: int = 0) -> tvm.ir.Expr:
@@ -100,28 +113,32 @@ _RESHAPES = (
     *("squeeze.dim", "squeeze.dims", "unflatten.int", "unsqueeze.default", "view.default"),
     "view_as.default",
 )
-_EXPAND = Operator(_emit_expand, _fold_expand)
+_EXPAND = Operator(_emit_expand, _fold_expand, everywhere)
+_CAT = Operator(_emit_cat, _fold_cat, _is_fixed)
 OPERATORS: dict[str, Operator] = {
-    **dict.fromkeys(_RESHAPES, Operator(_emit_reshape, _fold_reshape)),
+    **dict.fromkeys(_RESHAPES, Operator(_emit_reshape, _fold_reshape, _keeps_places)),
     "broadcast_to.default": _EXPAND,
-    "cat.default": Operator(_emit_cat, _fold_cat),
-    "concat.default": Operator(_emit_cat, _fold_cat),
+    "cat.default": _CAT,
+    "concat.default": _CAT,
     "expand.default": _EXPAND,
     "expand_as.default": _EXPAND,
     "flip.default": Operator(_emit_flip, lambda node, x, dims: np.flip(x, dims)),
-    "permute.default": Operator(_emit_permute, _fold_permute),
+    "permute.default": Operator(_emit_permute, _fold_permute, everywhere),
     "repeat.default": Operator(
         _emit_repeat, lambda node, x, repeats: np.tile(x, repeats).reshape(node.shape)
     ),
     "repeat_interleave.self_int": Operator(_emit_repeat_interleave),
     "stack.default": Operator(
-        _emit_stack, lambda node, tensors, dim=0: np.stack(tensors, axis(dim, len(node.shape)))
+        _emit_stack,
+        lambda node, tensors, dim=0: np.stack(tensors, axis(dim, len(node.shape))),
+        _is_fixed,
     ),
     "t.default": Operator(
-        lambda emit, node, x: emit(op.permute_dims(as_expr(x))), lambda node, x: x.T
+        lambda emit, node, x: emit(op.permute_dims(as_expr(x))), lambda node, x: x.T, everywhere
     ),
     "transpose.int": Operator(
         lambda emit, node, x, dim0, dim1: _emit_permute(emit, node, x, [dim0, dim1]),
         lambda node, x, dim0, dim1: _fold_permute(node, x, [dim0, dim1]),
+        everywhere,
     ),
 }

@@ -10,6 +10,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.importers.emitter import Emitter
+from tvm_sparse.importers.positions import cut
 from tvm_sparse.importers.torch.operators.operator import (
     Operator,
 )
@@ -22,19 +23,14 @@ from tvm_sparse.importers.values import (
     narrow,
     shape_of,
 )
+from tvm_sparse.ir.dims import Dim
 
 op = relax.op
 
 
 def _cut(emit: Emitter, x: Value, dim: int, where: slice) -> Value:
     """Return the slice of one axis."""
-    place = axis(dim, len(shape_of(x)))
-    start, end, step = where.indices(shape_of(x)[place])
-    if isinstance(x, np.ndarray):
-        return x[(slice(None),) * place + (where,)]
-    if (start, end, step) == (0, shape_of(x)[place], 1):
-        return x
-    return emit(op.strided_slice(x, axes=[place], begin=[start], end=[end], strides=[step]))
+    return cut(emit, x, axis(dim, len(shape_of(x))), where)
 
 
 def _slice(
@@ -50,8 +46,7 @@ def _slice(
 
 
 def _select(emit: Emitter, node: AtenNode, x: Value, dim: int, index: int) -> Value:
-    at = index % shape_of(x)[axis(dim, len(shape_of(x)))]
-    row = _cut(emit, x, dim, slice(at, at + 1))
+    row = _cut(emit, x, dim, slice(index, index + 1 or None))
     return _reshaped(emit, row, node.shape)
 
 
@@ -59,8 +54,10 @@ def _narrow(emit: Emitter, node: AtenNode, x: Value, dim: int, start: int, lengt
     return _cut(emit, x, dim, slice(start, start + length))
 
 
-def _reshaped(emit: Emitter, x: Value, shape: Sequence[int]) -> Value:
-    return x.reshape(shape) if isinstance(x, np.ndarray) else emit(op.reshape(x, shape))
+def _reshaped(emit: Emitter, x: Value, shape: Sequence[Dim]) -> Value:
+    if isinstance(x, np.ndarray):
+        return x.reshape(shape)
+    return emit(op.reshape(as_expr(x), shape))
 
 
 def _parts(emit: Emitter, x: Value, dim: int, sizes: Sequence[int]) -> list[Value]:

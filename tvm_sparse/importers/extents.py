@@ -13,10 +13,15 @@ import numpy as np
 import tvm
 from tvm import tirx
 
-from tvm_sparse.ir.dims import BATCH, SEQ_LEN, Dim, dim
+from tvm_sparse.ir.dims import BATCH, SEQ_LEN, Dim, dim, evaluate
 
 #: Attributes of nodes that say of which type their result is, the first there is counts.
 _RESULT_TYPES = ("DstT", "out_type", "Tparams", "Tidx", "T")
+
+
+def is_extent(value: Any) -> bool:
+    """Return whether `value` is an extent that the run decides."""
+    return isinstance(value, tvm.ir.Expr) and isinstance(value.ty, tvm.ir.PrimType)
 
 
 def is_open(value: Any) -> bool:
@@ -57,9 +62,14 @@ class Limits:
     """What is known of the batch and the length: they are at least 1, and at most these."""
 
     def __init__(self, batch: int, seq_len: int) -> None:
+        self.batch, self.seq_len = batch, seq_len
         self._analyzer = tvm.sym.Analyzer()
         for var, most in ((BATCH, batch), (SEQ_LEN, seq_len)):
             self._analyzer.bind(var, tvm.ir.Range(1, tirx.IntImm("int64", most + 1)))
+
+    def largest(self, shape: Iterable[Dim]) -> tuple[int, ...]:
+        """Return a shape at the largest batch and length."""
+        return tuple(evaluate(extent, self.batch, self.seq_len) for extent in shape)
 
     def at_most(self, low: Dim, high: Dim) -> bool:
         """Return whether `low` <= `high` whatever the run decides."""
