@@ -4,8 +4,8 @@
     TVM_NUM_THREADS=1 python scripts/bench_open.py --blocks 0,1,4,16 --shapes 1x7,1x128,8x128
 
 The layers are those of BERT-base with weights of their own, so that these come from where they come
-from in a model. Both sides take turns; what is printed are medians of the ratios open / static, in
-per cent more or less.
+from in a model, compiled as those of models are. Both sides take turns; what is printed are medians
+of the ratios open / static, in per cent more or less.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ import numpy as np
 import tvm
 from scipy import sparse
 
+from tvm_sparse.compiler import tir_pipeline
+from tvm_sparse.compiler.compile import OPEN_LEVEL
 from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.token_layout import TokenLayout, choose_layout, choose_open_layout
 from tvm_sparse.formats.weight_format import ProductShape
-from tvm_sparse.kernel_facts import Epilogue
+from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.attention import make_attention
 from tvm_sparse.kernels.attention_shape import AttentionShape
+from tvm_sparse.kernels.description import describe
 from tvm_sparse.kernels.layer_norm import make_layer_norm
 from tvm_sparse.kernels.tiling import attention_tile, norm_vectors
 from tvm_sparse.kernels.tvm_target import tvm_target
@@ -114,10 +117,16 @@ class Kernels:
         tile = attention_tile(layout, target)
         functions["attention"] = make_attention(layout, _ATTENTION, *tile)
         module = tvm.IRModule(
-            {name: func.with_attr("global_symbol", name) for name, func in functions.items()}
+            {
+                name: describe(func, KernelFacts()).with_attr("global_symbol", name)
+                for name, func in functions.items()
+            }
         )
         start = time.process_time()
-        self.executable = tvm.compile(module, target=tvm_target(target))
+        level = OPEN_LEVEL if layout.is_open else None
+        self.executable = tvm.compile(
+            module, tvm_target(target, level=level), tir_pipeline=tir_pipeline.NAME
+        )
         self.compile_s = time.process_time() - start
         self.instructions = sum(
             len(line) > 0 and line.startswith("\t") and not line.startswith("\t.")

@@ -5,7 +5,8 @@
 
 At each shape both take turns, each in a process of its own. Then a ragged batch: texts of many
 lengths in one call, in tokens per second, beside a batch of full sequences. Compile time and size
-of both are those in the artifacts.
+of both are those in the artifacts. What is printed last are the tables of docs/shapes.md.
+`--prepare` makes the builds alone, which takes long, for a run on a quiet machine later.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tvm_sparse.progress import silent
 from tvm_sparse.runtime.artifact import load
 from tvm_sparse.runtime.metadata import LIBRARY_FILE, load_metadata
 from tvm_sparse.sizes import parse_block_shape, parse_shapes
+from tvm_sparse.words import counted
 
 console = Console(highlight=False)
 
@@ -79,11 +81,17 @@ def directory_of(builds: Builds) -> Path:
     return next(iter(builds.directories.values()))
 
 
-def facts(builds: Builds) -> str:
-    """Return compile time and size of a build."""
+def facts(builds: Builds) -> tuple[float, float]:
+    """Return compile time in seconds, and the megabytes of a build's code."""
     metadata = load_metadata(directory_of(builds))
     size = metadata.files[LIBRARY_FILE].size_bytes
-    return f"{metadata.compile_s:.2f} s, code {(size - metadata.weights_bytes) / 1e6:.2f} MB"
+    return metadata.compile_s, (size - metadata.weights_bytes) / 1e6
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown; the first column has no name."""
+    lines = [["", *header], ["---"] * (len(header) + 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def ragged_rates(builds: Builds, threads: int, seconds: float) -> tuple[float, float]:
@@ -114,11 +122,12 @@ def ragged_rates(builds: Builds, threads: int, seconds: float) -> tuple[float, f
 @click.command(help=__doc__)
 @click.option("--model", default="bert-mini", show_default=True)
 @click.option("--limit", default="32x512", show_default=True, help="Largest batch x tokens.")
-@click.option("--shapes", default="1x16,1x128,1x384,8x128,1x7,1x61,1x100,1x300", show_default=True)
+@click.option("--shapes", default="1x7,1x16,1x61,1x100,1x128,1x300,1x384,8x128", show_default=True)
 @click.option("--blocks", default="dense,1x1,4x1,16x1", show_default=True)
 @click.option("--sparsity", default=0.95, show_default=True)
 @click.option("--threads", default="1,2", show_default=True)
 @click.option("--time", "time_s", default=2.0, show_default=True, help="Seconds per build.")
+@click.option("--prepare", is_flag=True, help="Make the builds, measure nothing.")
 @click.option("--cache-dir", help="Cache of imported models and builds.")
 def main(
     model: str,
@@ -128,32 +137,38 @@ def main(
     sparsity: float,
     threads: str,
     time_s: float,
+    prepare: bool,
     cache_dir: str | None,
 ) -> None:
     """Measure what the options ask for."""
+    counts = [int(count) for count in threads.split(",")]
+    latencies: list[list[str]] = []
+    compiling: list[list[str]] = []
     try:
         bench = Bench(model, sparsity, BenchSpec(time_s=time_s, warmup_s=0.2), cache_dir)
         ((most, longest),) = parse_shapes(limit)
         for kind in blocks.split(","):
+            label = kind if kind == DENSE.name else f"{sparsity:.0%} {kind}".replace("%", " %")
             any_shape = bench.build(kind, most, longest, is_open=True)
-            console.print(f"{model} {kind}, any shape up to {limit}: {facts(any_shape)}")
-            for shape in parse_shapes(shapes):
-                one_shape = bench.build(kind, *shape, is_open=False)
-                line = f"  {shape[0]}x{shape[1]:<4}"
-                for count in map(int, threads.split(",")):
+            fixed = {
+                shape: bench.build(kind, *shape, is_open=False) for shape in parse_shapes(shapes)
+            }
+            usual = fixed.get((1, _FULL)) or next(iter(fixed.values()))
+            pairs = zip(facts(any_shape), facts(usual), strict=True)
+            compiling.append([label, *(f"{ours:.2f} / {static:.2f}" for ours, static in pairs)])
+            for count in () if prepare else counts:
+                row = [f"{label}, {counted(count, 'thread')}"]
+                for shape, one_shape in fixed.items():
                     ours, static = bench.compare(any_shape, one_shape, shape, count)
-                    line += (
-                        f"  {count} thr: {ours:8.3f} / {static:8.3f} ms {ours / static - 1:+6.1%}"
-                    )
-                console.print(f"{line}   ({facts(one_shape)})")
-            for count in map(int, threads.split(",")):
+                    row.append(f"{ours:.3g} / {static:.3g} ({ours / static - 1:+.0%})")
+                    console.print(f"{row[0]}, {shape[0]}x{shape[1]}: {row[-1]}")
                 ragged, full = ragged_rates(any_shape, count, 4 * time_s)
-                console.print(
-                    f"  {_TEXTS} texts, {count} thr: {ragged:.0f} tokens/s, full sequences "
-                    f"{full:.0f}, ratio {ragged / full:.2f}"
-                )
+                latencies.append([*row, f"{ragged / full:.2f}"])
     except TvmSparseError as error:
         raise click.ClickException(str(error)) from None
+    if latencies:
+        print(table([*shapes.split(","), f"{_TEXTS} texts to full sequences"], latencies))
+    print(table(["compile time, s", "code, MB"], compiling))
 
 
 if __name__ == "__main__":

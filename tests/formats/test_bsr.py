@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tvm_sparse.formats.bsr import Field, PackedBSR, SparseFormat, pack_bsr
+from tvm_sparse.formats.bsr import Field, PackedBSR, SparseFormat, pack_bsr, panel_start
 from tvm_sparse.sparsity.bsr import to_bsr
 
 pytestmark = pytest.mark.unit
@@ -32,7 +32,7 @@ def unpack(packed: PackedBSR, shape: tuple[int, int], form: SparseFormat) -> np.
         offsets = shared.astype(np.int64) * field.unit
     for first_unit, stop_unit, *bounds in packed.chunks:
         for panel in range(form.panels):
-            first_input = form.panel_start(panel, num_block_cols) * bs_c
+            first_input = panel_start(panel, form.panels, num_block_cols) * bs_c
             for group in range(bounds[panel], bounds[panel + 1]):
                 for step in range(packed.groups[group], packed.groups[group + 1]):
                     for lane in range(lanes):

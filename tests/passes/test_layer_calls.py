@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from relax_modules import make_encoder, make_module, random_values
+from relax_modules import make_encoder, make_module, make_open_encoder, random_values
 from tvm import relax
 
 from tvm_sparse.config import SparsitySpec
@@ -101,6 +101,15 @@ def test_calls_say_what_they_compute():
             assert (call.facts.part, call.members) == ("rest", ())
         else:
             assert call.kernel.rstrip("0123456789") == call.facts.name.rstrip("0123456789")
+
+
+def test_products_of_open_models_share_kernels_and_calls_know_their_sizes():
+    calls = calls_of(make_open_encoder(num_layers=1), (4, 1))
+    by_layer = {call.layer.removeprefix("encoder/layer_._0/"): call for call in calls}
+    short, long = by_layer["attention/output"], by_layer["outer"]
+    assert short.kernel == long.kernel == "sparse_dense_4x1_bias_residual"
+    assert (short.facts.units, short.facts.depth) == (24, 24)
+    assert (long.facts.units, long.facts.depth) == (24, 48)
 
 
 def test_a_product_that_tvm_multiplies_is_one_all_the_same():

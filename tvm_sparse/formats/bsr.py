@@ -122,10 +122,6 @@ class SparseFormat(WeightFormat):
         stored = units * depth * density + self.lookahead * self.lanes * bs_r * bs_c
         return stored * self.bytes_per_weight(block_shape) + 4 * units / bs_r
 
-    def panel_start(self, panel: Any, num_block_cols: int) -> Any:
-        """Return the first block column of a panel: of a number, an array or a TIR expression."""
-        return (panel * num_block_cols + self.panels - 1) // self.panels
-
     def field(self, num_block_cols: int, bs_c: int) -> Field | None:
         """Return how an offset lies in a word, None where offsets have words of their own.
 
@@ -141,6 +137,11 @@ class SparseFormat(WeightFormat):
         fitting = [field for field in options if columns * block <= field.unit << field.bits]
         return min(fitting, key=lambda field: self.words(field.bits), default=None)
 
+    def of_any_size(self, num_block_cols: int, bs_c: int) -> SparseFormat:
+        """Return what a kernel knows of it that takes products of any size."""
+        known = self.field(num_block_cols, bs_c)
+        return _OfAnySize(self.token_tile, self.lanes, 0, 0, self.lookahead, known)
+
     def lanes_together(self, tiles: int) -> int:
         """Return the lanes that a kernel takes together with so many tiles of an open layout.
 
@@ -155,6 +156,16 @@ class SparseFormat(WeightFormat):
     def words(self, bits: int) -> int:
         """Return the words of a step when each offset has so many bits."""
         return -(-self.offsets * bits // WORD_BITS)
+
+
+@dataclass(frozen=True)
+class _OfAnySize(SparseFormat):
+    """A form without panels and chunks, 0 here, and what follows from them."""
+
+    known: Field | None = None
+
+    def field(self, num_block_cols: int, bs_c: int) -> Field | None:
+        return self.known
 
 
 @dataclass(frozen=True)
@@ -188,6 +199,11 @@ class PackedBSR:
         return self.data, self.offsets, self.groups, self.rows, self.chunks
 
 
+def panel_start(panel: Any, panels: Any, num_block_cols: Any) -> Any:
+    """Return the first block column of a panel: of numbers, arrays or TIR expressions."""
+    return (panel * num_block_cols + panels - 1) // panels
+
+
 def pack_bsr(
     data: NDArray[Any],
     indices: NDArray[np.int32],
@@ -206,7 +222,7 @@ def pack_bsr(
     """
     _, bs_r, bs_c = data.shape
     num_block_rows, panels, lanes = len(indptr) - 1, form.panels, form.lanes
-    starts = form.panel_start(np.arange(panels), num_block_cols)
+    starts = panel_start(np.arange(panels), panels, num_block_cols)
     row_of = np.repeat(np.arange(num_block_rows), np.diff(indptr))
     indices = indices.reshape(len(indices), form.inputs)
     panel_of = np.searchsorted(starts, indices[:, 0], side="right") - 1

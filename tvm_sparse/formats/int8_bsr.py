@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.bsr import SparseFormat, panel_start
 from tvm_sparse.formats.bsr_tiles import choose_packing
 from tvm_sparse.formats.quads import form_quads
 from tvm_sparse.formats.quantized import (
@@ -101,7 +101,7 @@ class Int8SparseFormat(SparseFormat):
         """
         data, indices, indptr = weight
         if self.quads:
-            starts = self.panel_start(np.arange(self.panels), depth // WORD)
+            starts = panel_start(np.arange(self.panels), self.panels, depth // WORD)
             data, indices, indptr = form_quads(data, indices, indptr, starts)
         nnzb, bs_r, bs_c = data.shape
         block = bs_c // WORD

@@ -20,7 +20,7 @@ from itertools import product
 
 import tvm
 
-from tvm_sparse.formats.bsr import SparseFormat
+from tvm_sparse.formats.bsr import SparseFormat, panel_start
 from tvm_sparse.formats.int8_bsr import Int8SparseFormat
 from tvm_sparse.formats.token_layout import HIGH_BLOCK_ROWS, TokenLayout
 from tvm_sparse.kernel_facts import Epilogue
@@ -60,14 +60,15 @@ def make_bsr_sparse_dense(
     form: SparseFormat,
     work: Work = ALWAYS_SHARED,
 ) -> tvm.tirx.PrimFunc:
-    """Make the kernel for one (units, depth, block_shape).
+    """Make the kernel for one (units, depth, block_shape), or for all (units, depth).
 
     Parameters
     ----------
     layout : TokenLayout
         Of data, residual and out.
     units, depth, block_shape
-        N outputs and K inputs, multiples of (bs_r, bs_c).
+        N outputs and K inputs, multiples of (bs_r, bs_c). 0 each, of floats on an open layout, for
+        those of whatever product it is called for; the form is `of_any_size` then.
     rows : int
         The most rows of a block that are accumulated together.
     epilogue, form
@@ -83,20 +84,24 @@ def make_bsr_sparse_dense(
         sums (N,), ...).
     """
     arithmetic = arithmetic_of(layout, form.grade if isinstance(form, Int8SparseFormat) else None)
-    steps_of_row, rows_of_tile = arithmetic.steps(depth), arithmetic.rows(depth)
     bs_r = block_shape[0]
     # Where a step reads several inputs, they are columns of one word.
     bs_c = arithmetic.steps(block_shape[1]) if form.inputs == 1 else 1
     width, tile_size = layout.lanes, layout.token_tile
-    lanes, panels, chunks = form.lanes, form.panels, form.chunks
-    num_block_cols = steps_of_row // bs_c
-    num_groups = units // bs_r // lanes * panels
+    lanes = form.lanes
     num_values = lanes * bs_c * bs_r * arithmetic.factors
-    field = form.field(num_block_cols, bs_c)
+    field = form.field(arithmetic.steps(depth) // bs_c, bs_c)
     span = max(1, arithmetic.span // bs_c)
 
     def body() -> None:
         steps, tiles = T.int64(), TokenTiles(layout)
+        num_units, num_inputs = units or T.int64(), depth or T.int64()
+        chunks, bounds = form.chunks or T.int64(), form.panels + 3 if units else T.int64()
+        panels = form.panels if units else bounds - 3
+        num_groups = units // bs_r // lanes * panels if units else T.int64()
+        bounds_of_groups = num_groups + 1 if units else T.int64()
+        rows_of_tile = arithmetic.rows(num_inputs)
+        num_block_cols = arithmetic.steps(num_inputs) // bs_c
         apart = tiles.apart(rows_of_tile)
         data = argument("data", tiles.shape(rows_of_tile), arithmetic.dtype)
         of_column = bs_r * arithmetic.factors
@@ -106,21 +111,26 @@ def make_bsr_sparse_dense(
             if field is None
             else argument("weight_offsets", (steps, form.words(field.bits)), "int64")
         )
-        weight_groups = argument("weight_groups", (num_groups + 1,), "int32")
+        weight_groups = argument("weight_groups", (bounds_of_groups,), "int32")
         weight_rows = argument("weight_rows", (num_groups, lanes), "int32")
-        weight_chunks = argument("weight_chunks", (chunks, panels + 3), "int32")
+        weight_chunks = argument("weight_chunks", (chunks, bounds), "int32")
         arithmetic.declare(data, units, depth)
-        tail = BoundEpilogue.declare(epilogue, units, tiles)
+        tail = BoundEpilogue.declare(epilogue, num_units, tiles)
         tiles.declare_map()
-        out = argument("out", tiles.shape(units))
+        out = argument("out", tiles.shape(num_units))
         # Offsets count floats or words, which only views of one axis allow.
         inputs = flat(data, tiles.count * rows_of_tile * tile_size)
         values = flat(weight_data, steps * num_values)
+
+        def column_of(panel: Expr | int) -> Expr:
+            """Return the first block column of a panel."""
+            return panel_start(panel, panels, num_block_cols)
 
         def group_times_panel(
             group: Expr,
             tile: Expr,
             panel: Expr | int,
+            first_column: Expr | int,
             lanes_taken: tuple[Expr | int, int],
             rows_taken: tuple[int, int],
             vectors: int,
@@ -148,7 +158,7 @@ def make_bsr_sparse_dense(
                 else:
                     for index, place in enumerate(places):
                         acc[index] = arithmetic.resumed(load(out, place, width))
-            first_input = tile * rows_of_tile + form.panel_start(panel, num_block_cols) * bs_c
+            first_input = tile * rows_of_tile + first_column * bs_c
             first_value = first_lane * (bs_c * of_column)
 
             def offsets_of(step: Expr, lane: int) -> Iterator[Expr]:
@@ -174,13 +184,13 @@ def make_bsr_sparse_dense(
                     prefetch(values, [values_of_step + PREFETCH_FLOATS])
                 if start == 0 and form.lookahead and vectors == layout.vectors:
                     coming = step + form.lookahead
-                    for lane, part, line in product(
+                    for lane, nth, line in product(
                         range(num_lanes),
-                        range(0, vectors * apart if layout.is_open else 1, apart),
+                        range(vectors if layout.is_open else 1),
                         range(0, bs_c * tile_size, CACHE_LINE_FLOATS),
                     ):
                         for offset in offsets_of(coming, lane):
-                            prefetch(inputs, [offset + (part + line)])
+                            prefetch(inputs, [offset + (nth * apart + line)])
                 for lane in range(num_lanes):
                     offsets = [tiles.held(offset) for offset in offsets_of(step, lane)]
                     for column in range(bs_c):
@@ -226,11 +236,9 @@ def make_bsr_sparse_dense(
             Of tiles that lie apart, blocks meet single lines, in no order that the processor's own
             prefetching would follow.
             """
-            start, end = (
-                tiles.held(form.panel_start(panel + edge, num_block_cols) * bs_c) for edge in (0, 1)
-            )
+            start, end = (tiles.held(column_of(panel + edge) * bs_c) for edge in (0, 1))
             if bs_r >= HIGH_BLOCK_ROWS:
-                is_far = tiles.count > _NEAR_BYTES // (4 * rows_of_tile * tile_size)
+                is_far = tiles.count * rows_of_tile > _NEAR_BYTES // (4 * tile_size)
                 end = tiles.held(start + (end - start) * T.Cast("int64", is_far))
             with serial(start, end) as feature:
                 place = tiles.held((tile * rows_of_tile + feature) * tile_size)
@@ -242,17 +250,20 @@ def make_bsr_sparse_dense(
             split = row_chunks(bs_r, rows * (layout.vectors // vectors))
             together = form.lanes_together(vectors) if layout.is_open else lanes
             first, stop = (weight_chunks[chunk, panel + edge] for edge in (2, 3))
+            first_column = tiles.held(column_of(panel))
             with serial(first, stop) as nth, serial(0, lanes // together) as part:
                 group, first_lane = tiles.held(nth), tiles.held(part * together)
                 lanes_taken = (0 if together == lanes else first_lane), together
                 for rows_taken in split:
                     with tiles.own_registers():
-                        group_times_panel(group, tile, panel, lanes_taken, rows_taken, vectors)
+                        group_times_panel(
+                            group, tile, panel, first_column, lanes_taken, rows_taken, vectors
+                        )
 
         def chunks_times_tile(tile: Expr, run: tuple[Expr, Expr | int], vectors: int) -> None:
             with serial(0, panels) as nth_panel:
-                panel = tiles.held(nth_panel) if panels > 1 else 0
-                if apart > width and vectors > 1 and not form.lookahead:
+                panel = 0 if isinstance(panels, int) and panels == 1 else tiles.held(nth_panel)
+                if layout.is_open and vectors > 1 and not form.lookahead:
                     ask_for_panel(tile, panel, vectors)
                 with serial(0, run[1]) as nth:
                     chunk_times_panel(tiles.held(run[0] + nth), tile, panel, vectors)

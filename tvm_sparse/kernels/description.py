@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 import tvm
 
@@ -10,8 +12,9 @@ from tvm_sparse.kernel_facts import KernelFacts
 _ATTRIBUTE = "tvm_sparse.kernel"
 
 
+@functools.cache
 def describe(kernel: tvm.tirx.PrimFunc, facts: KernelFacts) -> tvm.tirx.PrimFunc:
-    """Return the kernel with its description; equal kernels stay equal."""
+    """Return the kernel with its description; the same kernel, the same one."""
     return kernel.with_attr(_ATTRIBUTE, msgspec.json.encode(facts).decode())
 
 

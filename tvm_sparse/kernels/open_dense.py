@@ -37,14 +37,14 @@ from tvm_sparse.kernels.vector import (
 def make_open_dense(
     layout: TokenLayout, units: int, depth: int, together: int, epilogue: Epilogue
 ) -> tvm.tirx.PrimFunc:
-    """Make the kernel for one (units, depth): N outputs and K inputs.
+    """Make the kernel for one (units, depth), N outputs and K inputs, or for all.
 
     Parameters
     ----------
     layout : TokenLayout
         Of data, residual and out; open.
     units, depth : int
-        N and K.
+        N and K; 0 for those of whatever product it is called for. N is whole panels then.
     together : int
         Panels that are taken together, a divisor of their number.
     epilogue : Epilogue
@@ -58,24 +58,24 @@ def make_open_dense(
     """
     lanes = layout.lanes
     tokens = part_tokens(lanes)
-    panels = -(-units // lanes)
-    groups = panels // together
-    per_chunk = chunk_size(groups)
-    chunks = -(-groups // per_chunk)
+    whole_panels = units % lanes == 0
 
     def body() -> None:
         tiles = TokenTiles(layout)
-        data = argument("data", tiles.shape(depth))
-        weight = argument("weight", (panels, depth, lanes))
-        tail = BoundEpilogue.declare(epilogue, units, tiles)
+        num_units, num_inputs = units or T.int64(), depth or T.int64()
+        panels = -(-units // lanes) or T.int64()
+        data = argument("data", tiles.shape(num_inputs))
+        weight = argument("weight", (panels, num_inputs, lanes))
+        tail = BoundEpilogue.declare(epilogue, num_units, tiles)
         tiles.declare_map()
-        out = argument("out", tiles.shape(units))
+        out = argument("out", tiles.shape(num_units))
+        groups = T.floordiv(panels, together)
 
         def multiply(first_panel: Expr, tile: Expr, first_token: Expr) -> None:
             """Multiply a group of panels by the tokens of a part of a tile."""
             acc = Registers(together * tokens, lanes)
             acc.fill(0.0)
-            with serial(0, depth) as k:
+            with serial(0, num_inputs) as k:
                 columns = []
                 for nth in range(together):
                     prefetch(weight, [first_panel + nth, k + PREFETCH_FLOATS // lanes, 0])
@@ -101,22 +101,25 @@ def make_open_dense(
                 first_unit = held((first_panel + panel) * lanes + part * tokens)
                 for nth, values in enumerate(transpose(rows)):
                     place = tiles.place(tile, first_unit + nth, 0, first_token)
-                    if units % lanes == 0:
+                    if whole_panels:
                         tail.store(out, [values], [place], tokens)
                         continue
-                    with T.If(first_unit + nth < units), T.Then():
+                    with T.If(first_unit + nth < num_units), T.Then():
                         tail.store(out, [values], [place], tokens)
+
+        def last_unit(end: Expr) -> Expr:
+            return end if whole_panels else T.min(end, T.int64(units))
 
         def clear(first_panel: Expr, tile: Expr, first_token: Expr) -> None:
             """Store zeros where no token is: what lies in a tile is finite."""
             first_unit = first_panel * lanes
-            with serial(first_unit, T.min(first_unit + together * lanes, T.int64(units))) as unit:
+            with serial(first_unit, last_unit(first_unit + together * lanes)) as unit:
                 place = tiles.place(tile, unit, 0, first_token)
                 store(out, broadcast(0.0, tokens), place, tokens)
 
         def chunk_times_tiles(first_tile: Expr, stop_tile: Expr, chunk: Expr) -> None:
-            first_group = chunk * per_chunk
-            stop_group = T.min(first_group + per_chunk, T.int64(groups))
+            first_group = held(chunk * per_chunk)
+            stop_group = held(T.min(first_group + per_chunk, groups))
             with (
                 serial(first_group, stop_group) as group,
                 serial(first_tile, stop_tile) as nth,
@@ -135,9 +138,11 @@ def make_open_dense(
             first_unit, stop_unit = (
                 edge * (together * lanes) for edge in (first_group, stop_group)
             )
-            stop_unit = T.min(stop_unit, T.int64(units))
-            tail.finish(out, first_tile, (first_unit, stop_unit), stop_tile - first_tile)
+            units_of_chunk = (first_unit, last_unit(stop_unit))
+            tail.finish(out, first_tile, units_of_chunk, stop_tile - first_tile)
 
+        per_chunk = chunk_size(groups)
+        chunks = T.floordiv(groups + (per_chunk - 1), per_chunk)
         with tiles.in_blocks("open_dense", chunks) as (first, stop, chunk):
             sums = scratch(together * tokens * lanes)
             chunk_times_tiles(first, stop, chunk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from tvm_sparse.formats.token_layout import OPERAND_REGISTERS, TokenLayout
 from tvm_sparse.target import CpuTarget
@@ -83,10 +84,10 @@ def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int, in
     return vectors, 1 << (most.bit_length() - 1), shares
 
 
-def chunk_size(rows: int) -> int:
+def chunk_size(rows: Any) -> Any:
     """Return how many row panels of a dense weight one parallel iteration takes.
 
     Small enough that threads share the work evenly, and large enough that a tile of inputs is
-    used often while it is in cache.
+    used often while it is in cache. Of a number or a TIR expression.
     """
-    return -(-rows // 32)
+    return (rows + 31) // 32

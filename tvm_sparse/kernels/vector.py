@@ -21,9 +21,9 @@ Expr = Any
 Buffer = Any
 
 
-def int64(value: int) -> Expr:
-    """Return `value` as a TIR int64 constant."""
-    return tvm.tirx.IntImm("int64", value)
+def int64(value: int | Expr) -> Expr:
+    """Return a number as a TIR int64 constant, an expression as it is."""
+    return tvm.tirx.IntImm("int64", value) if isinstance(value, int) else value
 
 
 def int32(value: int) -> Expr:
@@ -33,7 +33,7 @@ def int32(value: int) -> Expr:
 
 def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> Buffer:
     """Declare a buffer argument of the function being built."""
-    extents = [int64(dim) if isinstance(dim, int) else dim for dim in shape]
+    extents = [int64(dim) for dim in shape]
     return T.arg(name, T.Buffer(tuple(extents), dtype))
 
 
@@ -44,7 +44,7 @@ def scratch(size: int | Expr, dtype: str = "float32") -> Buffer:
     that from the heap, at every iteration of a parallel loop, and LLVM then writes back to it what
     it kept in registers.
     """
-    extent = int64(size) if isinstance(size, int) else size
+    extent = int64(size)
     return T.sblock_alloc_buffer((extent,), dtype, scope="global")
 
 
@@ -56,13 +56,13 @@ def broadcast(value: Expr | float, lanes: int, dtype: str = "float32") -> Expr:
 
 def flat(buffer: Buffer, size: int | Expr) -> Buffer:
     """Return a view of an argument of `size` values as one axis."""
-    extent = int64(size) if isinstance(size, int) else size
+    extent = int64(size)
     return T.decl_buffer((extent,), buffer.dtype, data=buffer.data)
 
 
 def prefetch(buffer: Buffer, indices: Sequence[Expr | int], to_write: bool = False) -> None:
     """Ask for the cache line of an element, which may lie past the buffer's end."""
-    place = tuple(int64(i) if isinstance(i, int) else i for i in indices)
+    place = tuple(int64(i) for i in indices)
     # To be kept in all caches, as data.
     T.evaluate(
         T.call_llvm_intrin(
@@ -78,7 +78,7 @@ def prefetch(buffer: Buffer, indices: Sequence[Expr | int], to_write: bool = Fal
 
 def load(buffer: Buffer, indices: Sequence[Expr | int], lanes: int) -> Expr:
     """Load `lanes` consecutive values along the last axis, starting at `indices`."""
-    *outer, last = (int64(i) if isinstance(i, int) else i for i in indices)
+    *outer, last = (int64(i) for i in indices)
     place = (*outer, T.ramp(last, int64(1), lanes))
     return buffer[place]
 
@@ -128,7 +128,7 @@ def transpose(rows: Sequence[Expr]) -> list[Expr]:
 
 def store(buffer: Buffer, value: Expr, indices: Sequence[Expr | int], lanes: int) -> None:
     """Store a vector along the last axis, starting at `indices`."""
-    *outer, last = (int64(i) if isinstance(i, int) else i for i in indices)
+    *outer, last = (int64(i) for i in indices)
     T.buffer_store(buffer, value, [*outer, T.ramp(last, int64(1), lanes)])
 
 
@@ -238,7 +238,7 @@ def parallel(extent: int | Expr, name: str, pays: bool = True) -> Iterator[Expr]
 
     The loop is serial where it is one iteration, or where threads would not pay.
     """
-    stop = int64(extent) if isinstance(extent, int) else extent
+    stop = int64(extent)
     is_one = isinstance(extent, int) and extent <= 1
     with (T.parallel if pays and not is_one else T.serial)(int64(0), stop) as loop, T.sblock(name):
         axis = T.axis.spatial(stop, loop)
@@ -256,7 +256,7 @@ def serial(start: int | Expr, stop: int | Expr) -> Iterator[Expr]:
     The loop itself counts from 0: TVM's `CanonicalizeLoop` does the same to one that starts
     elsewhere, but forgets the bounds of loops inside it.
     """
-    first, last = (int64(b) if isinstance(b, int) else b for b in (start, stop))
+    first, last = (int64(b) for b in (start, stop))
     with T.serial(last - first) as step:
         yield first + step
 

@@ -58,7 +58,7 @@ class Operator:
     def legalize(self, bb: relax.BlockBuilder, call: relax.Call) -> Expr:
         """Return what stands for a call once operators become kernels."""
         facts, kernel = self.kernel(*call.args)
-        function = bb.add_func(describe(kernel, facts), facts.name)
+        function = _function(bb, describe(kernel, facts), facts.name)
         return relax.call_tir(function, list(call.args), out_ty=call.ty)
 
 
@@ -76,8 +76,26 @@ def _of_any(layout: TokenLayout) -> TokenLayout:
     return replace(layout, of_rows=False)
 
 
+def _function(bb: relax.BlockBuilder, kernel: tvm.tirx.PrimFunc, name: str) -> tvm.ir.GlobalVar:
+    """Return the function of a kernel, added if it is new.
+
+    The builder finds equal functions by comparing code, which takes as long as making it.
+    """
+    mod = bb.get()
+    if name in mod:
+        function = mod.get_global_var(name)
+        if mod[function].same_as(kernel):
+            return function
+    return bb.add_func(kernel, name)
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
 def _from_attrs(cls: type[Any], attrs: Any) -> Any:
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
     return cls(**{f.name: _value(hints[f.name], attrs[f.name]) for f in fields(cls)})
 
 

@@ -37,8 +37,11 @@ class PackedDense(ProductOperator, name="packed_dense", weights=DenseFormat):
         return cls(shape, epilogue, form, together)
 
     def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
-        shape, facts = self.shape, self.facts("packed_dense", self.form)
-        product = (shape.layout, shape.units, shape.depth)
-        if shape.layout.is_open:
-            return facts, made(make_open_dense, *product, self.together, self.epilogue)
-        return facts, made(make_packed_dense, *product, self.form.rows, self.epilogue)
+        shape, sizes = self.shape, (self.shape.units, self.shape.depth)
+        if not shape.layout.is_open:
+            product = (shape.layout, *sizes, self.form.rows, self.epilogue)
+            return self.facts("packed_dense", self.form), made(make_packed_dense, *product)
+        if shape.units % shape.layout.lanes == 0:
+            sizes = 0, 0
+        product = (shape.layout, *sizes, self.together, self.epilogue)
+        return self.facts("packed_dense", self.form, sizes), made(make_open_dense, *product)

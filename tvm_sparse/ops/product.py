@@ -63,8 +63,9 @@ class ProductOperator(Operator):
     def infer_type(self, *_: Expr) -> relax.TensorType:
         return tiled_type(self.shape.layout, self.shape.units)
 
-    def facts(self, kind: Kind, form: WeightFormat) -> KernelFacts:
-        """Return what its kernel is."""
-        shape = self.shape
-        blocks = shape.block_shape
-        return KernelFacts(kind, shape.units, shape.depth, blocks, self.epilogue, form.dtype)
+    def facts(
+        self, kind: Kind, form: WeightFormat, sizes: tuple[int, int] | None = None
+    ) -> KernelFacts:
+        """Return what its kernel is, for `sizes` N and K: 0 each if it takes any."""
+        units, depth = sizes or (self.shape.units, self.shape.depth)
+        return KernelFacts(kind, units, depth, self.shape.block_shape, self.epilogue, form.dtype)

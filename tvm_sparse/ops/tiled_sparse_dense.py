@@ -40,9 +40,13 @@ class TiledSparseDense(ProductOperator, name="tiled_sparse_dense", weights=Spars
         return cls(shape, epilogue, form, rows, replace(work, pays=pays))
 
     def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
-        shape = self.shape
-        return self.facts("sparse_dense", self.form), made(
+        shape, sizes, form = self.shape, (self.shape.units, self.shape.depth), self.form
+        work, columns = self.work, shape.block_shape[1]
+        if shape.layout.is_open:
+            sizes, form = (0, 0), form.of_any_size(shape.depth // columns, columns)
+            work = Work(pays=True, alone=min(work.alone, 1))
+        return self.facts("sparse_dense", self.form, sizes), made(
             make_bsr_sparse_dense,
-            *(shape.layout, shape.units, shape.depth, shape.block_shape),
-            *(self.rows, self.epilogue, self.form, self.work),
+            *(shape.layout, *sizes, shape.block_shape, self.rows, self.epilogue),
+            *(form, work),
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import tvm
 from tvm import relax
 from tvm.s_tir import Schedule
 
-from tvm_sparse.ir.expressions import op_name
+from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.ir.functions import bindings, parameters
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.description import described
@@ -47,7 +48,7 @@ def layer_calls(mod: tvm.IRModule) -> list[KernelCall]:
         else:
             layer = os.path.join(os.path.dirname(source), kernel)
             layer_of[binding.var] = source
-        facts = facts_of[kernel]
+        facts = _of_call(facts_of[kernel], value)
         # A product's operands begin with data and weight, those of TVM's too.
         weight = variables[1] if facts.part == "products" and len(variables) > 1 else None
         members = held.get(weight, ())
@@ -67,6 +68,14 @@ def _facts(kernel: tvm.tirx.PrimFunc) -> KernelFacts:
     blocks = {schedule.get(block).name_hint for block in children}
     # Whatever was fused to it; the second is left of one whose sums are kept in registers.
     return KernelFacts("tvm_matmul" if blocks & {"matmul", "matmul_update"} else "other")
+
+
+def _of_call(facts: KernelFacts, call: relax.Call) -> KernelFacts:
+    """Return what a kernel computes in a call, of one that takes products of any size."""
+    if facts.part != "products" or facts.units or facts.kind == "tvm_matmul":
+        return facts
+    units, depth = (int(tensor_shape(tiled)[1]) for tiled in (call, call.args[1].fields[0]))
+    return replace(facts, units=units, depth=depth)
 
 
 def _common_path(names: list[str]) -> str:
