@@ -6,7 +6,6 @@ eighth of what the library takes, without where in the text each token is.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 _PLAIN = re.compile(r"[\t\n\r -~]*").fullmatch
 #: Words and marks, as BERT's first split has them.
 _WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]").findall
+_BERT = ("BertNormalizer", "BertPreTokenizer", "WordPiece")
 #: Words that are kept: more than any vocabulary has; and their characters, so that nobody's texts
 #: fill the memory.
 _MOST_WORDS, _LONGEST_WORD = 1 << 17, 100
@@ -115,14 +115,11 @@ def known_words(tokenizer: Any) -> KnownWords | None:
     tokenizer : tokenizers.Tokenizer
         Without padding and truncation.
     """
-    described = json.loads(tokenizer.to_str())
-    kinds = [
-        (described[part] or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")
-    ]
-    added = described["added_tokens"]
-    if kinds != ["BertNormalizer", "BertPreTokenizer", "WordPiece"]:
+    parts = (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.model)
+    if tuple(type(part).__name__ for part in parts) != _BERT:
         return None
-    if any(token["normalized"] for token in added):
+    added = tokenizer.get_added_tokens_decoder().values()
+    if any(token.normalized for token in added):
         return None
     try:
         whole = tokenizer.encode("a")
@@ -135,8 +132,8 @@ def known_words(tokenizer: Any) -> KnownWords | None:
     ids, types = whole.ids, whole.type_ids
     return KnownWords(
         tokenizer.model.tokenize,
-        described["normalizer"]["lowercase"],
-        [token["content"] for token in added],
+        tokenizer.normalizer.lowercase,
+        [token.content for token in added],
         ids[:place],
         ids[place + 1 :],
         (types[:place], types[place], types[place + 1 :]),
