@@ -140,10 +140,14 @@ def ways(file: Path) -> Iterator[tuple[str, Callable[[dict[str, np.ndarray]], np
             made = tvm_sparse.compile(rounded, target=target, builds=("int8",))
             directory = made.directories["int8"]
             in_integers = sum(d.dtype == "int8" for d in load_metadata(directory).decisions)
-            anew = "rows too fine for sums rounded anew" if rescale else "their layers kept float32"
+            anew = (
+                "rows too fine for sums rounded anew"
+                if rescale
+                else "their layers in int16 or float32"
+            )
             build = load(directory)
             yield (
-                f"int8, {target}: {in_integers} layers, {stored} as stored; {anew}",
+                f"int8, {target}: {in_integers} layers in 8 bits, {stored} as stored; {anew}",
                 lambda arrays, build=build: run(build, arrays),
             )
 
