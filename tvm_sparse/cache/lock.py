@@ -38,24 +38,26 @@ def hold(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    handle = _try_lock(path)
-    if handle is None:
-        on_wait(f"waiting for {label}: {_holder(path)} is working on it")
-    while handle is None:
-        if timeout_s is not None and time.monotonic() - started > timeout_s:
-            raise CacheError(
-                f"gave up on {label} after {timeout_s:g} s: {_holder(path)} is working on it; "
-                "wait for it or end it"
-            )
-        time.sleep(POLL_S)
-        handle = _try_lock(path)
+    handle: int | None = None
     try:
+        handle = _try_lock(path)
+        if handle is None:
+            on_wait(f"waiting for {label}: {_holder(path)} is working on it")
+        while handle is None:
+            if timeout_s is not None and time.monotonic() - started > timeout_s:
+                raise CacheError(
+                    f"gave up on {label} after {timeout_s:g} s: {_holder(path)} is working on it; "
+                    "wait for it or end it"
+                )
+            time.sleep(POLL_S)
+            handle = _try_lock(path)
         yield
     finally:
-        # Removed while still held; `_try_lock` notices a file that lost its name.
-        with suppress(OSError):
-            path.unlink()
-        os.close(handle)
+        if handle is not None:
+            # Removed while still held; `_try_lock` notices a file that lost its name.
+            with suppress(OSError):
+                path.unlink()
+            os.close(handle)
 
 
 def _try_lock(path: Path) -> int | None:
@@ -64,7 +66,7 @@ def _try_lock(path: Path) -> int | None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # The last holder may have removed the file between our open and our flock.
-        if os.fstat(handle).st_ino != path.stat().st_ino:
+        if not _is_named(handle, path):
             raise BlockingIOError
         holder = {
             "pid": os.getpid(),
@@ -77,10 +79,19 @@ def _try_lock(path: Path) -> int | None:
     except (BlockingIOError, FileNotFoundError):
         os.close(handle)
         return None
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: a file that nobody will hold must not stay
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_named(handle, path):
+                path.unlink()
         os.close(handle)
         raise
     return handle
+
+
+def _is_named(handle: int, path: Path) -> bool:
+    """Tell whether a path still leads to an open file."""
+    return os.fstat(handle).st_ino == path.stat().st_ino
 
 
 def _holder(path: Path) -> str:
