@@ -66,11 +66,15 @@ def activations(
 
 
 def limit_weight(units: int, depth: int) -> np.ndarray:
-    """A weight whose rounded rows are at the limit of what a grade allows, in every sum."""
+    """A weight whose rounded rows are at the limit of what a grade allows, in every sum but one.
+
+    The last value keeps rows from being integers times a step, which would not be rounded.
+    """
     weight = np.ones((units, depth), np.float32)
     weight[1::4] = -1
     weight[2::4, ::2] = 0
     weight[3::4, 1::2] *= -1
+    weight[:, -1] *= np.pi / 4
     return weight
 
 
