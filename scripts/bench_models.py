@@ -59,7 +59,7 @@ Written by `scripts/bench_models.py` from its [records](benchmarks/models): an e
 family at its real size, with seeded weights, of which 95 % of those of the encoder's layers are
 zero in blocks of 4x1. The dense build and ONNX Runtime multiply them as if they were not. All had
 the same weights and inputs, gave the same outputs, and took turns in one run; times are medians in
-milliseconds, with the spread of the medians of rounds.
+milliseconds, with no more digits than the medians of rounds allow.
 
 *Coverage* is the share of the floating-point operations of all products (dense layers, attention,
 convolutions) that runs in kernels on token tiles; the rest is what TVM generates. ONNX Runtime's
@@ -129,6 +129,8 @@ def main(
     **shape: Any,
 ) -> None:
     """Prepare, or measure what has no record, then write the page."""
+    if prepare and work is None:
+        raise click.UsageError("--prepare needs --work, where to")
     records.mkdir(parents=True, exist_ok=True)
     start, counts = time.monotonic(), [int(count) for count in threads.split(",")]
     bench = BenchSpec(time_s=time_s, iterations=iterations)
@@ -152,8 +154,7 @@ def main(
             if not out.exists() and not is_late:
                 _measure(place, _read_facts(facts), count, bench, out)
     if page is not None:
-        rows = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS)), *_rows(records)]
-        page.write_text(_PAGE + _machines(records) + "\n".join(rows) + "\n", encoding="utf-8")
+        page.write_text(_PAGE + _machines(records) + _table(records), encoding="utf-8")
         click.echo(f"wrote {page}")
 
 
@@ -246,16 +247,22 @@ def _measure(place: Path, facts: Facts, threads: int, bench: BenchSpec, out: Pat
         )
 
 
-def _rows(records: Path) -> list[str]:
+def _table(records: Path) -> str:
+    """Return a row for each model that was measured or refused, and the names of the others."""
     known = {path.name.removesuffix(".facts.json"): path for path in records.glob("*.facts.json")}
     stems = {_stem(family): family for family in FAMILIES}
-    rows = []
+    rows, missing = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS))], []
     for stem in [*stems, *sorted(known.keys() - stems.keys())]:
         family = stems.get(stem, stem)
         facts = _read_facts(known[stem]) if stem in known else Facts(family, _example(family))
         measured = _records(records, stem)
-        rows += [_row(facts, record) for record in measured] or [_row(facts)]
-    return rows
+        rows += [_row(facts, record) for record in measured]
+        if not measured and facts.refused:
+            rows.append(_row(facts))
+        elif not measured:
+            missing.append(family)
+    told = f"\nNot measured yet: {', '.join(missing)}.\n" if missing else ""
+    return "\n".join(rows) + "\n" + told
 
 
 def _records(directory: Path, stem: str) -> list[PeersRecord]:
@@ -274,7 +281,7 @@ def _row(facts: Facts, record: PeersRecord | None = None) -> str:
         cells += [_ratio(dense, sparse), _median(other)]
         cells += [_ratio(other, dense), _ratio(other, sparse)]
     else:
-        cells.append(facts.refused.replace("|", "/") or "not measured")
+        cells.append(facts.refused.replace("|", "/"))
     return _line([*cells, *[""] * (len(_COLUMNS) - len(cells))])
 
 
@@ -295,7 +302,8 @@ def _median(result: EngineResult) -> str:
     if result.latency_ms is None:
         return f"{result.status} ({result.detail})" if result.detail else result.status
     latency = result.latency_ms
-    return figure(latency.median, spread_of(latency.round_median))
+    busy = result.disturbance is not None and result.disturbance.is_high
+    return figure(latency.median, spread_of(latency.round_median)) + " (busy)" * busy
 
 
 def _ratio(slow: EngineResult, fast: EngineResult) -> str:

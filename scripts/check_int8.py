@@ -88,22 +88,25 @@ def errors(
     made = tvm_sparse.compile(rounded, target=target, builds=names).directories
     dense, other = (load(made[name]) for name in names)
     inputs = [tensor.name for tensor in dense.inputs]
-    gap = size = 0.0
-    cosines: list[np.ndarray] = []
-    means: list[np.ndarray] = []
+    pairs, counted, means = [], [], []
     for arrays, counts in texts.batches(inputs, _BATCH):
-        wanted, found = (run(build, arrays) for build in (dense, other))
-        gap += float(np.square(found - wanted)[counts].sum())
-        size += float(np.square(wanted)[counts].sum())
-        cosines.append(cosine(found, wanted)[counts])
+        found, wanted = (run(build, arrays) for build in (other, dense))
+        pairs.append((found, wanted))
+        counted.append(counts)
         live = counts.any(axis=1)
         pooled = [(states * counts[..., None]).sum(axis=1)[live] for states in (found, wanted)]
         means.append(cosine(*pooled))
-    return (
-        (gap / size) ** 0.5,
-        float(np.mean(np.concatenate(cosines))),
-        float(np.mean(np.concatenate(means))),
-    )
+    return *error_of(pairs, counted), float(np.mean(np.concatenate(means)))
+
+
+def error_of(
+    pairs: list[tuple[np.ndarray, np.ndarray]], counts: list[np.ndarray]
+) -> tuple[float, float]:
+    """Return relative L2 and mean cosine of the tokens that count."""
+    gap = sum(float(np.square(a - b)[c].sum()) for (a, b), c in zip(pairs, counts, strict=True))
+    size = sum(float(np.square(b)[c].sum()) for (_, b), c in zip(pairs, counts, strict=True))
+    near = [cosine(a, b)[c] for (a, b), c in zip(pairs, counts, strict=True)]
+    return (gap / size) ** 0.5, float(np.mean(np.concatenate(near)))
 
 
 def run(build, arrays) -> np.ndarray:

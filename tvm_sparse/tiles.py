@@ -150,6 +150,7 @@ class Tiles:
         block_rows: int,
         seq_len: int,
         dtype: str = "float32",
+        layout_dtype: str = "",
     ) -> Tiles:
         """Return what one kernel's speed depends on.
 
@@ -163,8 +164,11 @@ class Tiles:
             Of its build.
         dtype : str
             In which it multiplies.
+        layout_dtype : str
+            In which the dense layers of its build do, which decides the token tile; as it does
+            itself, by default.
         """
-        place = (block_rows, seq_len, dtype)
+        place = (block_rows, seq_len, layout_dtype or dtype)
         tokens = [t for t in self.tokens if (t.block_rows, t.seq_len, t.dtype) == place]
         own = (*shape, dtype)
         dense = [

@@ -54,6 +54,16 @@ def test_a_scale_for_a_whole_tensor_is_kept_where_sums_have_room() -> None:
     np.testing.assert_allclose(scales, 0.01, rtol=1e-6)
 
 
+def test_values_that_may_meet_anywhere_need_more_room() -> None:
+    integers = RNG.integers(-20, 21, (4, 64))
+    integers[1, [0, 8]] = 100  # in pairs of their own, as they lie
+    integers[2, [3, 9]] = -100
+    weight = (integers * np.float32(0.01)).astype(np.float32)
+    for grade, anew in ((EXACT, 2), (VNNI, 0)):
+        assert rows_rounded_anew(weight, grade) == 0
+        assert rows_rounded_anew(weight, grade, in_any_order=True) == anew
+
+
 def test_integers_around_a_zero_point_may_leave_eight_bits() -> None:
     integers = RNG.integers(0, 256, (4, 64)) - 100
     integers[1:] = integers[1:].clip(-100, 127)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,10 @@ from tvm_sparse.formats.registry import widened
 from tvm_sparse.host import detect_host
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.target import resolve_target
+from tvm_sparse.tiles import Tiles, TokenTile
 from tvm_sparse.tuning.kernel_job import KernelJob, build_kernel
 from tvm_sparse.tuning.micro_benchmark import make_arguments, make_kernel, time_jobs
+from tvm_sparse.tuning.tune import _distinct, _packings, _sizes
 
 pytestmark = [
     pytest.mark.numeric,
@@ -66,3 +70,23 @@ def test_products_of_integers_and_their_rounding_are_timed() -> None:
     for event, job in zip(told, jobs, strict=True):
         assert len(event["latency_ms"]) == len(job.densities)
         assert min(event["latency_ms"].values()) > 0
+
+
+@pytest.mark.parametrize("block_shape", [(4, 4), (4, 1)])
+def test_tiles_that_make_one_kernel_are_raced_once(block_shape) -> None:
+    kernel = build_kernel(KernelFacts("sparse_dense", 96, 192, block_shape), INT8_FAST_SPARSE)
+    job, target = KernelJob(kernel, 1, 48, layout_rows=4), resolve_target("x86-64-v3")
+    token = TokenTile(4, 48, 2, "int8-fast")
+    (first, *_) = _sizes(job, 0.1, token, target)
+    rivals = [first, *_packings(job, first)]
+    assert 1 <= len(_distinct(job, 0.1, rivals, target)) < len(rivals)
+    assert _distinct(job, 0.1, rivals, target)[0] == first
+
+
+def test_a_token_tile_is_that_of_the_build() -> None:
+    tokens = (TokenTile(0, 48, 1, "float32"), TokenTile(0, 48, 2, "int8"))
+    job = KernelJob(KernelFacts("packed_dense", 96, 192, dtype="int16"), 1, 48)
+    for dtype, found in (("", ()), ("int8", tokens[1:])):
+        own = replace(job, layout_dtype=dtype).with_tiles(Tiles(tokens)).tiles
+        assert own is not None
+        assert own.tokens == found

@@ -66,7 +66,7 @@ def predict_rounded(analysis: Analysis, baseline: Baseline, model: CostModel) ->
     ValueError
         The analysis has no times.
     """
-    rounded = {layer.weight: 0.0 for layer in analysis.layers if layer.dtype != "float32"}
+    rounded = {layer.weight: 0.0 for layer in analysis.layers if layer.dtype == "int8"}
     times = _times(analysis, baseline, model, rounded)
     layers = tuple(
         replace(layer, predicted_int8_ms=times.get(layer.weight)) for layer in analysis.layers

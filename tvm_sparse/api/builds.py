@@ -146,7 +146,7 @@ def export(
         Where `model.so`, `metadata.json` and, if the model's directory has a tokenizer, what is
         needed to run it on texts go: a new or empty directory, or an older artifact.
     build : str, optional
-        Which build; the sparse one if there is one.
+        Which build; a sparse one if there is one, else the first.
     standalone : bool
         Add TVM's runtime libraries: the build then runs where TVM is not installed.
 
@@ -165,8 +165,8 @@ def export(
     from tvm_sparse.compiler.standalone import add_runtime
     from tvm_sparse.compiler.text_files import add_text_files
 
-    sparse = (name for name in builds.directories if build_spec(name).is_sparse)
-    name = build or next(sparse, DENSE.name)
+    names = sorted(builds.directories, key=lambda name: not build_spec(name).is_sparse)
+    name = build or names[0]
     if name not in builds.directories:
         raise ArtifactError(f"build {name!r} given: compiled are {', '.join(builds.directories)}")
     source = builds.directories[name]

@@ -164,6 +164,7 @@ class WideInt8SparseFormat(Int8SparseFormat):
     @classmethod
     def grade_for(cls, target: CpuTarget) -> Grade:
         """Return the grade that has room for all integers of eight bits."""
+        grade_of(target)  # refuses a CPU without
         return WIDE
 
 

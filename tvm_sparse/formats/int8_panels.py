@@ -118,6 +118,7 @@ class WideInt8DenseFormat(Int8DenseFormat):
     @classmethod
     def grade_for(cls, target: CpuTarget) -> Grade:
         """Return the grade that has room for all integers of eight bits."""
+        grade_of(target)  # refuses a CPU without
         return WIDE
 
 

@@ -52,7 +52,7 @@ def weights_of(build: BuildSpec, is_sparse: bool) -> type[WeightFormat]:
 
 def widened(build: BuildSpec) -> BuildSpec:
     """Return the build whose sums have room for all integers that a checkpoint comes with."""
-    sparse = FORMATS[build.sparse].wide if build.sparse else None
+    sparse = build.sparse and (FORMATS[build.sparse].wide or build.sparse)
     return replace(build, dense=FORMATS[build.dense].wide or build.dense, sparse=sparse)
 
 

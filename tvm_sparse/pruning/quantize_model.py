@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tvm_sparse.config import BUILT_IN, QuantizationSpec
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.formats.quantized import WIDE, Grade
+from tvm_sparse.formats.quantized import WIDE, WORD, Grade
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Arrays, Model
 from tvm_sparse.model.quantization import Quantization
@@ -105,6 +105,9 @@ def _as_stored(
     kept: dict[str, str] = {}
     notes: dict[str, str] = {}
     wide: dict[str, str] = {}
+    blocks = model.sparsity.block_shape if model.sparsity is not None else None
+    # Blocks that are no whole words, or shorter than a sum, have others beside them than before.
+    regroups = blocks is not None and (blocks[1] % WORD > 0 or grade.span > 1)
     for layer in layers:
         weight = layer.load(model.params)
         if not comes_rounded(weight):
@@ -114,7 +117,7 @@ def _as_stored(
                 f"--calibration given and {model.facts.name} comes quantised: its weights were "
                 "smoothed, or not, when they were rounded; leave it out"
             )
-        fine = rows_rounded_anew(weight, grade)
+        fine = rows_rounded_anew(weight, grade, in_any_order=regroups)
         name, share = layer.canonical_name, f"{fine} of {len(weight)} rows"
         if not fine:
             notes[name] = "its integers are as stored"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_sparse.formats.integer_rows import integer_steps
-from tvm_sparse.formats.quantized import MOST_WEIGHT, WORD, Grade, quantize_rows
+from tvm_sparse.formats.quantized import MOST_SUM, MOST_WEIGHT, VNNI, WORD, Grade, quantize_rows
 
 #: What the rounding of floats makes of a row of the same integers, relative to its largest.
 _SAME = 1e-5
@@ -31,11 +31,8 @@ def rounded_weight(weight: NDArray[Any], grade: Grade) -> NDArray[np.float32]:
     numpy.ndarray
         Float32 (N, K).
     """
-    units, depth = weight.shape
-    padded = np.pad(weight, ((0, 0), (0, -depth % WORD)))
-    values, scales = quantize_rows(padded.reshape(units, -1, WORD), grade)
-    rounded = values.reshape(units, -1)[:, :depth]
-    return np.asarray(rounded * scales[:, None], np.float32)
+    values, scales = _integers(weight, grade)
+    return np.asarray(values * scales[:, None], np.float32)
 
 
 def comes_rounded(weight: NDArray[Any]) -> bool:
@@ -49,7 +46,7 @@ def comes_rounded(weight: NDArray[Any]) -> bool:
     return bool((steps > 0).all() and np.count_nonzero(weight) >= _TELLING * units)
 
 
-def rows_rounded_anew(weight: NDArray[Any], grade: Grade) -> int:
+def rows_rounded_anew(weight: NDArray[Any], grade: Grade, in_any_order: bool = False) -> int:
     """Return how many rows of a weight that comes quantised get other integers than they had.
 
     Integers are found again from the values of a row, if eight bits and the sums of the grade have
@@ -61,6 +58,22 @@ def rows_rounded_anew(weight: NDArray[Any], grade: Grade) -> int:
         Float32 (N, K): integers times a step for each output.
     grade : Grade
         How the kernel adds up.
+    in_any_order : bool
+        Whether any values of a row may meet in a sum, as where blocks are put together; else those
+        that lie side by side.
     """
     gap = np.abs(rounded_weight(weight, grade) - weight).max(axis=1)
-    return int((gap > _SAME * np.abs(weight).max(axis=1)).sum())
+    anew = gap > _SAME * np.abs(weight).max(axis=1)
+    if in_any_order and grade.span:
+        values, _ = _integers(weight, VNNI)
+        largest = -np.sort(-np.stack([values, -values]), axis=2)[..., : 2 * grade.span]
+        anew |= (largest.clip(0).sum(axis=2) > MOST_SUM).any(axis=0)
+    return int(anew.sum())
+
+
+def _integers(weight: NDArray[Any], grade: Grade) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return a weight (N, K) as integers and the steps (N,) of its rows."""
+    units, depth = weight.shape
+    padded = np.pad(weight, ((0, 0), (0, -depth % WORD)))
+    values, scales = quantize_rows(padded.reshape(units, -1, WORD), grade)
+    return values.reshape(units, -1)[:, :depth].astype(np.int32), scales

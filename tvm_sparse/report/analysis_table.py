@@ -45,7 +45,7 @@ def render_layers(analysis: Analysis) -> FittedTable:
         table.add_column("predicted\nms", right=True, spare=2)
     rounded = bool(analysis.scheme) or any(layer.dtype != "float32" for layer in analysis.layers)
     timed_int8 = analysis.predicted_int8_latency_ms is not None
-    in_integers = sum(layer.dtype != "float32" for layer in analysis.layers)
+    in_8_bits = sum(layer.dtype.startswith("int8") for layer in analysis.layers)
     if timed_int8:
         table.add_column("dense INT8\nms", right=True, spare=2)
     if rounded:
@@ -73,7 +73,7 @@ def render_layers(analysis: Analysis) -> FittedTable:
         *([_number(totals.predicted_sparse_ms)] if predicted else []),
         *([_number(totals.predicted_int8_ms)] if timed_int8 else []),
         *([""] if rounded else []),
-        f"{totals.sparse} sparse" + (f", {in_integers} in 8 bits" if rounded else ""),
+        f"{totals.sparse} sparse" + (f", {in_8_bits} in 8 bits" if rounded else ""),
     )
     return table
 

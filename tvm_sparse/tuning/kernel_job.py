@@ -39,6 +39,9 @@ class KernelJob:
         Tuned tiles; None for those the machine has.
     is_open : bool
         Whether it is of a build that takes any batch and length.
+    layout_dtype : str
+        In which the dense layers of its build multiply, which decides its token tile; as the
+        kernel does, by default.
     """
 
     kernel: KernelFacts
@@ -48,6 +51,7 @@ class KernelJob:
     num_weights: int = 0
     tiles: Tiles | None = None
     is_open: bool = False
+    layout_dtype: str = ""
 
     @property
     def weights(self) -> type[WeightFormat] | None:
@@ -93,6 +97,7 @@ class KernelJob:
         own = tiles.of_product(
             *((facts.units, facts.depth), facts.block_shape, self.layout_rows, self.seq_len),
             dtype=facts.dtype,
+            layout_dtype=self.layout_dtype,
         )
         return replace(self, tiles=own)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import SPARSE, BuildSpec
-from tvm_sparse.formats.registry import widened
+from tvm_sparse.formats.registry import weights_of, widened
 from tvm_sparse.host import detect_host, threads_here
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.model.layer import Layer
@@ -122,7 +122,9 @@ def choose_layers(
     num_weights = sum(layer.shape[0] * layer.shape[1] for layer in eligible)
     jobs = {}
     for layer in eligible:
-        job = replace(_job(layer, blocks, setting), num_weights=num_weights)
+        dtype = weights_of(build, is_sparse=False).dtype
+        job = _job(layer, blocks, setting)
+        job = replace(job, num_weights=num_weights, layout_dtype=dtype)
         run_by = widened(build) if layer.canonical_name in known.wide else build
         run_by = SPARSE if layer.canonical_name in known.kept else run_by
         # The dense one next to the sparse ones, so in their token layout.

@@ -22,7 +22,7 @@ from tvm_sparse.formats.token_layout import (
     TokenLayout,
     fitting_vectors,
 )
-from tvm_sparse.formats.weight_format import ProductShape
+from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
@@ -174,11 +174,19 @@ def _race_all(
         for vectors in fitting_vectors(job.seq_len, target, job.layout_rows)
     ]
     options = [token.vectors for token in tokens]
-    first = [tiles for token in tokens for tiles in _sizes(job, density, token, target)]
+    first = [
+        tiles
+        for token in tokens
+        for tiles in _distinct(job, density, _sizes(job, density, token, target), target)
+    ]
     rivals = _race(job, first, density, threads, records, progress)
     if job.kernel.kind == "sparse_dense":
         best = [_best(rivals, vectors).tiles for vectors in options]
-        second = [tiles for one in best for tiles in _packings(job, one)]
+        second = [
+            tiles
+            for one in best
+            for tiles in _distinct(job, density, [one, *_packings(job, one)], target)[1:]
+        ]
         if second:
             # The table's is the measure of both races.
             table = rivals[0]
@@ -224,12 +232,9 @@ def _race(
 
 def _sizes(job: KernelJob, density: float, token: TokenTile, target: CpuTarget) -> list[Tiles]:
     """Return the register tiles worth trying on a token tile, first the one of the table."""
-    vectors, dtype, weights = token.vectors, job.kernel.dtype, job.weights
-    layout = TokenLayout(job.batch, job.seq_len, vectors * target.lanes(), target.lanes())
+    vectors, dtype = token.vectors, job.kernel.dtype
     units, depth, (bs_r, bs_c) = job.kernel.units, job.kernel.depth, job.kernel.block_shape
-    multiplied = ProductShape(units, depth, layout, (bs_r, bs_c), density)
-    assert weights is not None  # it is a product
-    form = weights.choose(multiplied, target)
+    form, layout = _form(job, density, token, target)
     if isinstance(form, DenseFormat):
         table, most = form.rows, form.most_rows(layout, target)
         # More rows than divide the weight would multiply padding.
@@ -243,6 +248,28 @@ def _sizes(job: KernelJob, density: float, token: TokenTile, target: CpuTarget) 
         Tiles((token,), sparse=(SparseTile(*shape, n, form.panels, form.lookahead, dtype),))
         for n in lanes
     ]
+
+
+def _form(
+    job: KernelJob, density: float, token: TokenTile, target: CpuTarget
+) -> tuple[WeightFormat, TokenLayout]:
+    """Return how a product's weight is packed on a token tile, and the tokens."""
+    layout = TokenLayout(job.batch, job.seq_len, token.vectors * target.lanes(), target.lanes())
+    kernel = job.kernel
+    shape = ProductShape(kernel.units, kernel.depth, layout, kernel.block_shape, density)
+    assert job.weights is not None  # it is a product
+    return job.weights.choose(shape, target), layout
+
+
+def _distinct(
+    job: KernelJob, density: float, rivals: Sequence[Tiles], target: CpuTarget
+) -> list[Tiles]:
+    """Return the first tiles of each form: formats leave alone what does not suit them."""
+    found: dict[WeightFormat, Tiles] = {}
+    for tiles in rivals:
+        form, _ = _form(job, density, tiles.tokens[0], replace(target, tiles=tiles))
+        found.setdefault(form, tiles)
+    return [*found.values()]
 
 
 def _packings(job: KernelJob, tiles: Tiles) -> list[Tiles]:

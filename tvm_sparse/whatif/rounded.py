@@ -10,7 +10,7 @@ import numpy as np
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.config import BenchSpec
 from tvm_sparse.formats.builds import DENSE, BuildSpec, build_of
-from tvm_sparse.formats.registry import rounds_blocks
+from tvm_sparse.formats.registry import rounds_blocks, weights_of
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.calibrate import measured_kernels
@@ -128,7 +128,8 @@ def rounded_cost_model(
 
 def _rounded_job(job: KernelJob, build: BuildSpec) -> KernelJob:
     job = job if build.is_sparse else job.as_dense()
-    return replace(job, kernel=build_kernel(job.kernel, build))
+    dtype = weights_of(build, is_sparse=False).dtype
+    return replace(job, kernel=build_kernel(job.kernel, build), layout_dtype=dtype)
 
 
 def worth_measuring(points: Sequence[RoundedPoint]) -> list[RoundedPoint]:

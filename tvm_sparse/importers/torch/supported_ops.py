@@ -12,8 +12,8 @@ _HEAD = """\
 
 Written by `python -m tvm_sparse.importers.torch.supported_ops` from the table of operators.
 
-{count} operators of a program of `torch.export` become Relax, with static shapes. What depends on
-no input is computed at import. Nodes that only check (`_assert_tensor_metadata`) are dropped.
+{count} operators of a program of `torch.export` become Relax, of one shape or of any. What depends
+on no input is computed at import. Nodes that only check (`_assert_tensor_metadata`) are dropped.
 Operators that change a tensor in place are not among them: `ExportedProgram.run_decompositions`
 removes them, which `python -m tvm_sparse.export_pt2` does.
 
