@@ -10,7 +10,7 @@ import pytest
 from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 
 from tvm_sparse.api.builds import compile
-from tvm_sparse.api.models import load_model
+from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.api.quantization import quantize
 from tvm_sparse.bench.output_error import output_errors
 from tvm_sparse.errors import ConfigError
@@ -106,6 +106,10 @@ def test_integers_of_a_checkpoint_are_run_as_they_are_or_it_is_said(root, model)
     assert list(found.wide) == [inner]
     assert "in 16 bits: 64 of 64 rows have no room" in found.wide[inner]
     assert set(found.notes.values()) == {"its integers are as stored"}
+    # Columns of blocks that are put together may bring the largest beside any other.
+    narrow = sparsify(loaded, prune="none", block_shape=(4, 1))
+    in_blocks = quantize(narrow, target=TARGET).quantization
+    assert in_blocks.wide.keys() == found.wide.keys() | found.notes.keys()
     anew = quantize(loaded, target=TARGET, rescale=True).quantization
     assert not anew.wide
     assert anew.notes[inner] == "64 of 64 rows are rounded anew"
