@@ -10,13 +10,14 @@ import pytest
 from text_checkpoints import make_tokenizer
 from tokenizers import models
 
+from tvm_sparse.text import known_words as module
 from tvm_sparse.text.known_words import KnownWords, known_words
 from tvm_sparse.text.tokens import read_tokenizer
 
 pytestmark = pytest.mark.unit
 
 TEXTS = 3000
-WORDS = ("the", "Red", "birds", "SINGS", "tree's", "[MASK]", "x" * 90, "über", "10,000", "_")
+WORDS = ("the", "Red", "birds", "SINGS", "tree's", "[MASK]", "x" * 24, "über", "10,000", "_")
 
 
 @pytest.fixture
@@ -53,9 +54,20 @@ def test_plain_texts_have_the_tokens_of_the_library(tokenizer) -> None:
 def test_what_the_library_must_see(tokenizer) -> None:
     words = known_words(tokenizer)
     assert isinstance(words, KnownWords)
-    for text in ("[MASK]", "über", "bell\x07", "a\x00b", "x" * 120):
+    for text in ("[MASK]", "über", "bell\x07", "a\x00b", "x" * 25):
         assert words.encode(text, 20) is None
     assert words.encode("the", 2) is None  # no room
+
+
+def test_words_that_are_kept_are_bounded(tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_WORDS", 20)
+    words, numbers = known_words(tokenizer), iter(range(10_000))
+    assert isinstance(words, KnownWords)
+    for _ in range(20):
+        found = words.encode(" ".join(str(next(numbers)) for _ in range(100)), 9)
+        assert found is not None
+        assert found.overflowing
+        assert 0 < len(words._known) < 20 + 9
 
 
 def test_a_vocabulary_that_lacks_a_word_is_for_the_library_to_name(tokenizer) -> None:

@@ -16,9 +16,9 @@ _PLAIN = re.compile(r"[\t\n\r -~]*").fullmatch
 #: Words and marks, as BERT's first split has them.
 _WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]").findall
 _BERT = ("BertNormalizer", "BertPreTokenizer", "WordPiece")
-#: Words that are kept: more than any vocabulary has; and their characters, so that nobody's texts
-#: fill the memory.
-_MOST_WORDS, _LONGEST_WORD = 1 << 17, 100
+#: Words that are kept: more than any vocabulary has; and their characters. So nobody's texts fill
+#: the memory: a word of as many tokens takes 1 kB, all of them 134 MB.
+_MOST_WORDS, _LONGEST_WORD = 1 << 17, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ class KnownWords:
         room = most - len(self._before) - len(self._behind)
         if room < 1 or _PLAIN(text) is None or any(token in text for token in self._added):
             return None
-        words = _WORDS(text.lower() if self._lowercase else text)
+        # Each gives a token at least: what is behind these is cut, and need not be learned.
+        words = _WORDS(text.lower() if self._lowercase else text)[: room + 1]
         try:
             ids = _joined(words, self._known)
         except KeyError:

@@ -107,7 +107,7 @@ class TaskTokenizer:
                 raise InputError(f"{reprlib.repr(one)} given: texts are needed")
         if self._words is not None and pair is None and not offsets:
             words = self._words.encode(text, most)
-            if words is not None:
+            if words is not None and words.ids:
                 return words
         with _lock, refusing("the tokenizer fails on", text):
             self._truncate(most, cut, stride)
