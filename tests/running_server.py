@@ -14,6 +14,7 @@ import uvloop
 from tvm_sparse.serve.address_config import GrpcConfig, HttpConfig
 from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.fleet import Fleet
 from tvm_sparse.serve.listening import listen, reserve
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.server import Server
@@ -47,7 +48,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def load_models(config: ServeConfig, repository: Repository) -> None:
     repository.share(config)
-    asyncio.run(ModelControl(config, [HereSite(repository)], lambda _: None).start())
+    asyncio.run(ModelControl(config, Fleet([HereSite(repository)], lambda _: None)).start())
 
 
 @contextmanager

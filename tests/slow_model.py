@@ -68,10 +68,11 @@ class Slow:
 
     async def _answered(self, request: Request, gone: Any, who: Hashable) -> Any:
         """Ask as a connection does."""
+        ask = self.served.ask(request)
         if self.served.is_free(who):
             with contextlib.suppress(Busy):
-                return self.served.answer_now(self.served.ask(request))
-        return await self.served.answer(self.served.ask(request), gone)
+                return self.served.answer_now(ask)
+        return await self.served.answer(ask, gone)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         for _ in range(4000):

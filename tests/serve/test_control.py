@@ -11,6 +11,7 @@ import pytest
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.serve.config import ControlConfig, ServeConfig
 from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.fleet import Fleet
 from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.refusal import Refusal
 from tvm_sparse.serve.repository import Repository
@@ -49,7 +50,7 @@ class Site:
 
 def control_of(folder: Path, *sites: Site) -> ModelControl:
     config = ServeConfig((ModelConfig("m", str(folder)),), control=ControlConfig(load_unload=True))
-    control = ModelControl(config, sites, lambda _: None)
+    control = ModelControl(config, Fleet(sites, lambda _: None))
     control.is_open = True
     return control
 

@@ -7,11 +7,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
-from running_server import running
+from running_server import running, until
 from slow_model import Slow
 
+from tvm_sparse.serve import questions
+from tvm_sparse.serve import server as servers
+from tvm_sparse.serve.access_log import AccessLog
+from tvm_sparse.serve.config import LogConfig
 from tvm_sparse.serve.repository import Repository
 
 pytestmark = pytest.mark.e2e
@@ -58,6 +63,10 @@ def connect() -> Iterator[Callable[[str], Connection]]:
         yield lambda address: stack.enter_context(closing(Connection(address)))
 
 
+def through_the_application(parts: tuple[bytes, ...]) -> list[bytes]:
+    return [part.replace(b"slow/infer", b"slow/versions/1/infer") for part in parts]
+
+
 def alone(slow: Slow, connection: Connection) -> None:
     """Ask until requests are answered where they are read."""
     slow.served._brief._work_s = 0.0
@@ -66,7 +75,7 @@ def alone(slow: Slow, connection: Connection) -> None:
         assert connection.read()[0] == 200
 
 
-def test_both_ways_lead_to_the_same_answers(connect) -> None:
+def test_all_ways_lead_to_the_same_answers(connect) -> None:
     slow = Slow()
     slow.go.set()
     answer, threads = slow.served._answer, []
@@ -90,8 +99,8 @@ def test_both_ways_lead_to_the_same_answers(connect) -> None:
         for parts in asked:  # in turns: nobody asks alone
             first.send(*parts)
             later.append(first.read())
-            other.send(request(20))
-            other.read()
+            other.send(*through_the_application(parts))
+            assert other.read() == later[-1]
         assert {one.name[:15] for one in threads} == {"tvm_sparse-slow"}
         alone(slow, first)
         threads.clear()
@@ -100,14 +109,67 @@ def test_both_ways_lead_to_the_same_answers(connect) -> None:
             assert first.read() == wanted
         assert not any(one.name.startswith("tvm_sparse") for one in threads)
         assert [status for status, *_ in later] == [200, 200, 200, 400, 400, 400]
-        # Several in one piece, the last of the connection among them.
+        # Who asks by way of the application asks as well.
+        other.send(*through_the_application((request(20),)))
+        other.read()
+        threads.clear()
+        first.send(request(20))
+        first.read()
+        assert threads[0].name.startswith("tvm_sparse")
+        # Several in one piece, the last of the connection among them: one is answered at once.
+        alone(slow, first)
+        threads.clear()
         first.send(request(21) + request(22) + request(23, "Connection: close"))
         answers = [first.read() for _ in range(3)]
         assert [one["id"] for *_, one in answers] == ["21", "22", "23"]
+        assert [one.name.startswith("tvm_sparse") for one in threads] == [False, True, True]
         assert answers[-1][1]["connection"] == "close"
         assert first.is_closed()
     counts = slow.served.statistics
     assert (counts.pending, counts.running) == (0, 0)
+
+
+def test_an_error_of_ours_is_told_and_logged(connect, monkeypatch, capsys) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of order")
+
+    slow = Slow()
+    slow.go.set()
+    with running(Repository(models={"slow": slow.served})) as server:
+        connection = connect(server.address)
+        monkeypatch.setattr(questions, "write_response", broken)
+        for _ in range(8):  # by a thread, and then where they are read
+            connection.send(request(20))
+            status, _, answer = connection.read()
+            assert (status, answer) == (500, {"error": "RuntimeError: out of order"})
+            slow.served._brief._work_s = 0.0
+    logged = capsys.readouterr().err
+    assert logged.count("RuntimeError: out of order") == logged.count("Traceback") == 8
+
+
+def test_who_leaves_within_a_body_is_written_down(connect, tmp_path: Path) -> None:
+    slow, path = Slow(), tmp_path / "access.log"
+    log = AccessLog(LogConfig(access=True, file=str(path)))
+    with running(Repository(models={"slow": slow.served}, access_log=log)) as server:
+        connection = connect(server.address)
+        connection.send(request(20)[:-5])
+        connection.close()
+        until(lambda: path.read_text().endswith("\n"))
+    (line,) = path.read_text().splitlines()
+    assert json.loads(line)["status"] == 499
+
+
+def test_a_connection_that_was_refused_is_closed_when_idle(connect, monkeypatch) -> None:
+    monkeypatch.setattr(servers, "_KEEP_ALIVE_S", 1)
+    slow = Slow()
+    slow.served.ready = False
+    with running(Repository(models={"slow": slow.served})) as server:
+        connection = connect(server.address)
+        head, body = request(20).split(b"\r\n\r\n")
+        connection.send(head + b"\r\n\r\n")
+        assert connection.read()[0] == 503
+        connection.send(body)
+        assert connection.is_closed()
 
 
 def test_a_body_that_is_on_its_way_at_the_end_is_answered(connect) -> None:

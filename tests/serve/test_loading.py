@@ -24,6 +24,7 @@ from tvm_sparse.serve.address_config import HttpConfig
 from tvm_sparse.serve.config import ControlConfig, ServeConfig
 from tvm_sparse.serve.control import ModelControl
 from tvm_sparse.serve.deployment import deploy
+from tvm_sparse.serve.fleet import Fleet
 from tvm_sparse.serve.model_config import ModelConfig
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.sites import HereSite
@@ -58,7 +59,8 @@ def server(artifacts: dict[str, Path], root: Path, tmp_path: Path) -> Iterator[R
     config = ServeConfig(models, HttpConfig(port=0), cores=1, control=settings)
     repository = Repository()
     repository.share(config)
-    control = ModelControl(config, [HereSite(repository)], lambda _: None, Snapshots(tmp_path))
+    fleet = Fleet([HereSite(repository)], lambda _: None, Snapshots(tmp_path))
+    control = ModelControl(config, fleet)
     repository.control = control
     asyncio.run(control.start())
     with running(repository, config.http) as answering:
@@ -210,6 +212,6 @@ def test_nothing_before_the_models_of_the_configuration(artifacts) -> None:
         HttpConfig(port=0),
         control=ControlConfig(load_unload=True),
     )
-    control = ModelControl(config, [HereSite(Repository())], lambda _: None)
+    control = ModelControl(config, Fleet([HereSite(Repository())], lambda _: None))
     with pytest.raises(Exception, match="are not loaded yet"):
         asyncio.run(control.load("embed", {}))

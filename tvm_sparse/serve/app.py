@@ -1,7 +1,7 @@
 """The HTTP of the Open Inference Protocol, and of DeepSparse's routes, as an ASGI application.
 
-What runs models is told apart by hand; other addresses are in a table. Requests that need no task
-do not come here: see `serve.protocol`.
+What runs models is told apart by hand; other addresses are in a table. Small requests to models
+are answered before they come here: see `serve.protocol`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class App:
     Attributes
     ----------
     direct : Direct
-        Answers what needs no task.
+        Answers small requests to models.
     """
 
     def __init__(self, repository: Repository, most_bytes: int) -> None:
@@ -62,11 +62,9 @@ class App:
         try:
             await self._dispatch(scope, receive, send)
         except Refusal as error:
+            answer = refused(error)
             if error.reason != "CANCELED":
-                await respond(send, refused(error))
-            # Its frames hold the model, and somewhere hold the error: a circle that would keep a
-            # model that is replaced.
-            error.__traceback__ = None
+                await respond(send, answer)
 
     async def _dispatch(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
@@ -111,6 +109,7 @@ class App:
 
 async def _answered(question: Question, receive: Receive) -> Answer:
     """Return the response to a request, which a thread makes."""
+    question.model.is_free(None)  # counted: who else asks does not ask alone
     return question.write(await question.model.answer(question.ask, _gone(receive)))
 
 

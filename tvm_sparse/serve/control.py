@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,6 @@ from tvm_sparse.serve.fleet import Fleet
 from tvm_sparse.serve.model_config import TENSORS
 from tvm_sparse.serve.refusal import not_now, wrong
 from tvm_sparse.serve.sites import Site
-from tvm_sparse.serve.snapshots import Snapshots
 from tvm_sparse.serve.statistics import ServerCounts
 
 
@@ -25,34 +24,23 @@ class ModelControl:
     ----------
     config : ServeConfig
         What is served at first.
-    sites : sequence of Site
-        Where.
-    say : callable
-        Receives lines about what happens.
-    snapshots : Snapshots or None
-        Where artifacts are copied before they are loaded; None where they stay as they are.
+    fleet : Fleet
+        The processes, and what they serve.
 
     Attributes
     ----------
+    fleet : Fleet
+        As given.
     is_open : bool
         Whether the models of the configuration are loaded, and may be changed.
-    fleet : Fleet
-        The processes, and what they serve.
     config_failures : int
         How often a changed configuration could not be used.
     """
 
-    def __init__(
-        self,
-        config: ServeConfig,
-        sites: Sequence[Site],
-        say: Callable[[str], None],
-        snapshots: Snapshots | None = None,
-    ) -> None:
-        self._config = config
+    def __init__(self, config: ServeConfig, fleet: Fleet) -> None:
+        self._config, self.fleet = config, fleet
         self._known = {one.name: one for one in config.models}
         self._turn = asyncio.Lock()
-        self.fleet = Fleet(sites, say, snapshots)
         self.is_open = False
         self.config_failures = 0
 

@@ -1,13 +1,15 @@
 """Requests that go from the parser of HTTP to their model, and past the application.
 
 Most of what a short request costs is what lies between the two. So what the event loop may answer
-itself (`serve.at_once`) goes there and back in one call, what finds no place is refused before its
-body is read, and what a thread answers takes one task. All else goes through the application.
+itself (`serve.at_once`) goes there and back in one call, and what a thread answers takes one task.
+What finds no place is refused before its body is read; where there is an access log, a small
+request afterwards. All else goes through the application.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -23,6 +25,8 @@ from tvm_sparse.serve.thread_turns import Gone
 
 #: Around the name of a model, in an address without versions.
 _BEFORE, _BEHIND = b"/v2/models/", b"/infer"
+#: Where errors of the application go, too.
+_log = logging.getLogger("uvicorn.error")
 
 
 class Target(NamedTuple):
@@ -41,6 +45,21 @@ class Target(NamedTuple):
     url: bytes
     model: ServedModel
     route: Route | None = None
+
+
+class Later(NamedTuple):
+    """A request that has been read, and needs a thread.
+
+    Attributes
+    ----------
+    question : Question
+        What it asks.
+    entry : Entry or None
+        What the access log has of it.
+    """
+
+    question: Question
+    entry: Entry | None
 
 
 class Direct:
@@ -76,8 +95,10 @@ class Direct:
             return _refusal(error.status, error.message)
         return None
 
-    def answer(self, target: Target, headers: Headers, body: bytes, who: Hashable) -> Answer | None:
-        """Return the answer to a request; None where it needs a thread.
+    def answer(
+        self, target: Target, headers: Headers, body: bytes, who: Hashable
+    ) -> Answer | Later:
+        """Return the answer to a request, or what `answer_later` takes where it needs a thread.
 
         Parameters
         ----------
@@ -86,58 +107,47 @@ class Direct:
         headers, body : dict, bytes
             Of the request; the body is small, and not packed.
         who : hashable
-            The connection.
+            The connection; None where the request may not be answered in the event loop.
         """
-        if not target.model.is_free(who):
-            return None
+        free = target.model.is_free(who)
         entry = self._entry(target, body)
         token = current.set(entry)
         try:
-            answer = self._answer(target, headers, body)
+            question = self._read(target, headers, body)
+            answer = _at_once(question) if free else None
+        except Refusal as error:
+            answer = refused(error)
+        except Exception as error:  # of ours: the server goes on
+            answer = _failed(error)
         finally:
             current.reset(token)
-        if answer is not None:
-            self._write_down(entry, answer)
+        if answer is None:
+            return Later(question, entry)
+        self._write_down(entry, answer)
         return answer
 
-    async def answer_later(
-        self, target: Target, headers: Headers, body: bytes, gone: Gone
-    ) -> Answer | None:
+    async def answer_later(self, later: Later, gone: Gone) -> Answer | None:
         """Return the answer to a request, which a thread makes; None if the client has left.
 
         Parameters
         ----------
-        target, headers, body
-            As `answer` takes them.
+        later : Later
+            The request.
         gone : callable
             Returns what is awaited until the client has left.
         """
-        entry, answer = self._entry(target, body), None
+        (question, entry), answer = later, None
         current.set(entry)  # of the task
         try:
-            question = self._read(target, headers, body)
             answer = question.write(await question.model.answer(question.ask, gone))
         except Refusal as error:
-            if error.reason != "CANCELED":
-                answer = _refused(error)
-        except Exception as error:  # of ours: the server goes on
-            answer = _refused(Refusal(500, f"{type(error).__name__}: {error}"))
+            told = refused(error)
+            answer = None if error.reason == "CANCELED" else told
+        except Exception as error:
+            answer = _failed(error)
         finally:
             self._write_down(entry, answer)
         return answer
-
-    def pass_by(self, target: Target) -> None:
-        """Take note of a request that is not to be answered here."""
-        target.model.is_free(None)
-
-    def _answer(self, target: Target, headers: Headers, body: bytes) -> Answer | None:
-        try:
-            question = self._read(target, headers, body)
-            return question.write(question.model.answer_now(question.ask))
-        except Busy:
-            return None
-        except Refusal as error:
-            return _refused(error)
 
     def _entry(self, target: Target, body: bytes) -> Entry | None:
         """Return what the access log has of a request, if there is one."""
@@ -165,8 +175,15 @@ def _refusal(status: int, message: str) -> bytes:
     return on_the_wire(refused(Refusal(status, message)))
 
 
-def _refused(error: Refusal) -> Answer:
-    # Its frames hold the model, and somewhere hold the error: a circle that would keep a model
-    # that is replaced.
-    error.__traceback__ = None
-    return refused(error)
+def _at_once(question: Question) -> Answer | None:
+    """Return the answer to a question, None where it needs a thread after all."""
+    try:
+        return question.write(question.model.answer_now(question.ask))
+    except Busy:
+        return None
+
+
+def _failed(error: Exception) -> Answer:
+    """Return what a client is told of an error of ours, which is logged."""
+    _log.error("Exception in the answer to a request\n", exc_info=error)
+    return refused(Refusal(500, f"{type(error).__name__}: {error}"))

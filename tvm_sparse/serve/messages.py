@@ -101,7 +101,10 @@ def closing(response: bytes) -> bytes:
 
 
 def refused(error: Refusal) -> Answer:
-    """Return what a client is told that is refused."""
+    """Return what a client is told that is refused; the refusal forgets where it was raised."""
+    # Its frames hold the model, and somewhere hold the error: a circle that would keep a model
+    # that is replaced.
+    error.__traceback__ = None
     more = ((b"allow", error.allow.encode()),) if error.allow else ()
     return Answer(to_json({"error": error.message}), error.status, more=more)
 

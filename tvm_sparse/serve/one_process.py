@@ -11,6 +11,7 @@ import uvloop
 
 from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.fleet import Fleet
 from tvm_sparse.serve.listening import join, listen, reserve
 from tvm_sparse.serve.repository import Repository
 from tvm_sparse.serve.server import Server
@@ -38,7 +39,7 @@ def run(config: ServeConfig, say: Callable[[str], None], path: str | None = None
             server.should_exit = True
 
     async def answer(bound: socket.socket, snapshots: Snapshots | None) -> None:
-        control = ModelControl(config, [HereSite(repository)], say, snapshots)
+        control = ModelControl(config, Fleet([HereSite(repository)], say, snapshots))
         repository.control = control
         loading = asyncio.create_task(load(control))
         try:

@@ -2,7 +2,9 @@
 
 A request that finds no place is answered when its headers have come; of its body nothing is kept.
 A small one is held until its body is there, and answered at once if that can be, else by a task
-that waits for a thread (`serve.direct`). All else goes through uvicorn to the application.
+that waits for a thread (`serve.direct`). Of several that come in one piece the first alone is
+answered at once: others wait for the event loop, too. All else goes through uvicorn to the
+application, what is behind an answer that is not yet written among it.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tvm_sparse.serve.at_once import MOST_BYTES
-from tvm_sparse.serve.direct import Direct, Target
-from tvm_sparse.serve.messages import Headers, closing, on_the_wire
+from tvm_sparse.serve.direct import Direct, Later, Target
+from tvm_sparse.serve.messages import Answer, Headers, closing, on_the_wire
 
 _LENGTH = b"content-length"
 #: Who sends these wants more than an answer to a body that comes as it is.
@@ -39,16 +41,27 @@ _ANSWERED = _Cycle(keep_alive=True, response_complete=True)
 
 
 class Protocol(HttpToolsProtocol):  # type: ignore[misc]
-    """Parses requests, and answers those that need no task."""
+    """Parses requests, and answers small ones to models."""
 
     _held: tuple[Target, Headers] | None = None
     _body = b""
     _idle_since: float | None = None
+    _at_once = True
 
     @property
     def _direct(self) -> Direct:
         found: Direct = self.app.direct
         return found
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        self._at_once = True
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Have the application see that the client has left, and write that down."""
+        self._let_go()
+        super().connection_lost(exc)
 
     def on_headers_complete(self) -> None:
         """Refuse the request, hold it, or have the application answer it."""
@@ -67,7 +80,6 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
         if small and not any(name in headers for name in _UNUSUAL):
             self._held, self._body = (target, headers), b""
         else:
-            self._direct.pass_by(target)
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -81,22 +93,24 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
         """Answer a request that was held, at once or when a thread has done so."""
         if self._held is None:
             super().on_message_complete()
+            if self.cycle.response_complete:  # of one that was refused before
+                self._idle_since = self.loop.time()
             return
         (target, headers), body, self._held = self._held, self._body, None
-        answer = self._direct.answer(target, headers, body, self.client)
-        if answer is not None:
+        who = self.client if self._at_once else None
+        self._at_once = False
+        answer = self._direct.answer(target, headers, body, who)
+        if isinstance(answer, Answer):
             self.cycle = _ANSWERED
             self._send(on_the_wire(answer), self._keeps_alive())
             return
         self.cycle = _Cycle(self._keeps_alive())
-        task = self.loop.create_task(self._answer_later(self.cycle, target, headers, body))
+        task = self.loop.create_task(self._answer_later(self.cycle, answer))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
-    async def _answer_later(
-        self, cycle: _Cycle, target: Target, headers: Headers, body: bytes
-    ) -> None:
-        answer = await self._direct.answer_later(target, headers, body, cycle.gone)
+    async def _answer_later(self, cycle: _Cycle, later: Later) -> None:
+        answer = await self._direct.answer_later(later, cycle.gone)
         cycle.response_complete = True
         if answer is not None and not self.transport.is_closing():
             self._send(on_the_wire(answer), cycle.keep_alive)

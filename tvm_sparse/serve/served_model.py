@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm_sparse.serve.access_log import note
 from tvm_sparse.serve.ask import Ask
-from tvm_sparse.serve.at_once import Brief
+from tvm_sparse.serve.at_once import Brief, Busy
 from tvm_sparse.serve.attempt import attempt
 from tvm_sparse.serve.counted import Counted
 from tvm_sparse.serve.model_config import QueueConfig
@@ -112,13 +112,17 @@ class ServedModel:
         Raises
         ------
         Busy
-            That cannot be: it needs a thread.
+            That cannot be: it needs a thread, and the same `ask` may be given to `answer`.
         Refusal
             It is refused.
         """
         ask.ticket.at_once = True
         with self._counted(ask):
-            answer, error = attempt(ask.ticket, ask.job)
+            try:
+                answer, error = attempt(ask.ticket, ask.job)
+            except Busy:
+                ask.ticket.begin_again()
+                raise
             self._brief.worked(ask.ticket)
             if error is not None:
                 raise error

@@ -23,6 +23,7 @@ import msgspec
 from tvm_sparse.errors import BuildError, TvmSparseError
 from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.control import ModelControl
+from tvm_sparse.serve.fleet import Fleet
 from tvm_sparse.serve.listening import hold, join, listen
 from tvm_sparse.serve.snapshots import Snapshots, copies
 from tvm_sparse.serve.spare import Spare
@@ -65,7 +66,7 @@ class Supervisor:
         self._sites: list[WorkerSite] = []
         self._sockets: dict[int, socket.socket] = {}
         self._spare = Spare(self._answer)
-        self._control = ModelControl(config, [], say, snapshots)
+        self._control = ModelControl(config, Fleet([], say, snapshots))
 
     async def run(self) -> None:
         """Serve until a signal.

@@ -43,6 +43,11 @@ class Ticket:
         times = (self.wait_ns / 1e6, self.run_ns / 1e6, whole / 1e6)
         return b"queue;dur=%.3f, run;dur=%.3f, total;dur=%.3f" % times
 
+    def begin_again(self) -> None:
+        """Forget a try to answer in the event loop; when the request came stays."""
+        self.at_once = self.started = False
+        self.wait_ns = self.run_ns = self.batch = 0
+
     def check(self) -> None:
         """Stop working for nobody.
 
