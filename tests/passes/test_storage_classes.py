@@ -15,7 +15,7 @@ from tvm_sparse.ir.dims import BATCH
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.kernels.vector import T, argument, parallel, prim_func
 from tvm_sparse.passes.pipeline import LOWER, lower
-from tvm_sparse.passes.storage_classes import RoundStorage, _next_power_of_two
+from tvm_sparse.passes.storage_classes import RoundStorage, SplitStorage, _next_power_of_two
 from tvm_sparse.target import resolve_target
 
 pytestmark = pytest.mark.ir
@@ -34,6 +34,21 @@ def test_tensors_share_a_storage_that_are_of_one_size() -> None:
     assert max(map(len, shapes.values())) > 1
     for storage, values in shapes.items():
         assert {4 * value for value in values} == {int(sizes[storage])}
+
+
+def test_a_boolean_takes_a_byte() -> None:
+    bb = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType((3,), "float32"))
+    with bb.function("main", [x]):
+        planned = bb.emit(
+            relax.op.memory.alloc_storage(relax.ShapeExpr([64]), 0, "global", "uint8")
+        )
+        for dtype in ("bool", "float32"):
+            shape = relax.ShapeExpr([2, 6])
+            bb.emit(relax.op.memory.alloc_tensor(planned, 0, shape, dtype))
+        bb.emit_func_output(x)
+    text = SplitStorage()(bb.get())["main"].script(show_meta=False)
+    assert re.findall(r"alloc_storage\(R.shape\(\[(\d+)\]\)", text) == ["12", "48"]
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,11 @@ def by_distance(terms: Sequence[np.ndarray]) -> np.ndarray | None:
     ndarray
         (1 or heads, 2 S - 1): of a query S - 1 tokens in front of the key first.
     """
-    with np.errstate(over="ignore"):  # hidden twice
-        total = np.maximum(sum(terms[1:], terms[0]), np.finfo("float32").min)
+    try:
+        with np.errstate(over="ignore"):  # hidden twice
+            total = np.maximum(sum(terms[1:], terms[0]), np.finfo("float32").min)
+    except ValueError:  # they reach to different lengths
+        return None
     batch, heads, queries, keys = total.shape
     size = max(queries, keys)
     if batch != 1 or {queries, keys} - {1, size}:

@@ -17,7 +17,8 @@ from tvm import relax
 from tvm_sparse.ir.dims import dim
 from tvm_sparse.ir.expressions import ints, op_name, permutation, tensor_shape
 
-_ELEMENTWISE: dict[str, Callable[..., Any]] = {
+#: What is computed element by element, by the names of Relax.
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "add": np.add,
     "divide": np.divide,
     "equal": np.equal,
@@ -32,6 +33,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "minimum": np.minimum,
     "multiply": np.multiply,
     "negative": np.negative,
+    "not_equal": np.not_equal,
     "subtract": np.subtract,
     "where": np.where,
 }
@@ -52,6 +54,7 @@ class KnownValues:
     value: Mapping[relax.Var, Any]
     params: Mapping[str, np.ndarray]
     _found: dict[relax.Var, np.ndarray | None] = field(default_factory=dict)
+    _weights: dict[relax.Var, set[str]] = field(default_factory=dict)
 
     def of(self, expr: relax.Expr) -> np.ndarray | None:
         """Return what an expression is, None if that is not known.
@@ -76,22 +79,27 @@ class KnownValues:
             return set()
         if expr not in self.value:
             return {expr.name}
-        call = self.value[expr]
-        return {name for arg in getattr(call, "args", []) for name in self.weights_of(arg)}
+        if expr not in self._weights:
+            args = getattr(self.value[expr], "args", [])
+            self._weights[expr] = {name for arg in args for name in self.weights_of(arg)}
+        return self._weights[expr]
 
     def _computed(self, call: Any) -> np.ndarray | None:
         name = op_name(call).removeprefix("relax.")
         if name == "strided_slice":
             data = self.of(call.args[0])
             return None if data is None else _front(call, data)
-        if name not in _MOVES and name not in _ELEMENTWISE:
+        if name not in _MOVES and name not in ELEMENTWISE:
             return None
         operands = [self.of(arg) for arg in call.args if isinstance(arg.ty, relax.TensorType)]
         if any(operand is None for operand in operands):
             return None
         if name in _MOVES:
             return _MOVES[name](call, *operands)
-        return np.asarray(_ELEMENTWISE[name](*operands)).astype(str(call.ty.dtype))
+        try:
+            return np.asarray(ELEMENTWISE[name](*operands)).astype(str(call.ty.dtype))
+        except ValueError:  # fronts of tables that reach to different lengths
+            return None
 
 
 def _front(call: Any, data: np.ndarray) -> np.ndarray | None:

@@ -12,18 +12,20 @@ from tvm import relax
 
 from tvm_sparse.ir.expressions import op_name, scalar_value, tensor_shape
 from tvm_sparse.passes.attention_bias import has_four_axes, is_low
-from tvm_sparse.passes.distance_bias import by_distance
-from tvm_sparse.passes.known_values import KnownValues
+from tvm_sparse.passes.distance_bias import HIDDEN, by_distance
+from tvm_sparse.passes.known_values import ELEMENTWISE, KnownValues
 
 _LOWEST = float(np.finfo(np.float32).min)
 _RANK = 4
-#: Element by element: whatever is equal along the queries stays so.
-_ELEMENTWISE = frozenset(
-    (
-        *("add", "astype", "divide", "equal", "greater", "less", "logical_and", "logical_not"),
-        *("logical_or", "maximum", "minimum", "multiply", "not_equal", "subtract", "where"),
-    )
-)
+#: Whatever is equal along the queries stays so.
+_ELEMENTWISE = frozenset({"astype", *ELEMENTWISE})
+#: What gives a mask if some of its operands are masks.
+_MASKS = {
+    "relax.broadcast_to": slice(1),
+    "relax.minimum": slice(2),
+    "relax.reshape": slice(1),
+    "relax.where": slice(1, 3),
+}
 #: Axes of the scores.
 _HEADS, _QUERIES = 1, 2
 
@@ -81,7 +83,9 @@ class OpenSplit:
             terms.weights |= self._known.weights_of(term)
         elif row is not None:
             terms.rows.append(row)
-        elif name in ("relax.add", "relax.minimum") and all(map(has_four_axes, call.args)):
+        elif (name == "relax.add" or (name == "relax.minimum" and self._is_mask(term))) and all(
+            map(has_four_axes, call.args)
+        ):
             # Of two masks the lower one: hidden twice is hidden.
             for arg in call.args:
                 self._add(arg, terms)
@@ -96,6 +100,15 @@ class OpenSplit:
             self._add(call.args[2], terms)
         else:
             terms.unknown.append(term)
+
+    def _is_mask(self, term: relax.Expr) -> bool:
+        """Return whether all that a term adds is zero, or hides."""
+        array = self._known.of(term)
+        if array is not None:
+            return bool(((array == 0) | (array < HIDDEN)).all())
+        call: Any = self._value.get(term)
+        operands = _MASKS.get(op_name(call))
+        return operands is not None and all(map(self._is_mask, call.args[operands]))
 
     def _hide(
         self, condition: relax.Expr, where: bool, terms: OpenTerms, is_batched: bool = False

@@ -19,7 +19,6 @@ from tvm import relax, tirx
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from tvm_sparse.ir.functions import main_function, with_main, with_params
-from tvm_sparse.target import bits_of
 
 _ALLOC_STORAGE = tvm.ir.Op.get("relax.memory.alloc_storage")
 _ALLOC_TENSOR = tvm.ir.Op.get("relax.memory.alloc_tensor")
@@ -94,7 +93,7 @@ class _Rounded(PyExprMutator):
 
 def _bytes(alloc_tensor: relax.Call) -> int:
     _, _, shape, dtype, *_ = alloc_tensor.args
-    return prod(int(extent) for extent in shape.values) * -(-bits_of(str(dtype.value)) // 8)
+    return prod(int(extent) for extent in shape.values) * tvm.DataType(str(dtype.value)).itemsize
 
 
 def _of_size(alloc_storage: relax.Call, size: int | tirx.PrimExpr) -> relax.Call:

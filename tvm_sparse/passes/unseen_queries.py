@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import relax
 
-from tvm_sparse.ir.expressions import op_name, permutation, scalar_value
+from tvm_sparse.ir.expressions import ints, op_name, permutation, scalar_value
 from tvm_sparse.ir.functions import Uses, bindings
 from tvm_sparse.passes.distance_bias import HIDDEN
 
@@ -47,5 +47,13 @@ def _asks(seeing: relax.Expr, bias: relax.Expr, uses: Uses) -> bool:
             return False
         if name == "relax.permute_dims" and permutation(call) != [0, 2, 1, 3]:
             return False
+        if name == "relax.max" and not _is_of_keys(call):
+            return False
         seeing = call.args[0]
     return hidden is not None and hidden < HIDDEN and bool(seeing.same_as(made.args[0]))
+
+
+def _is_of_keys(reduction: relax.Call) -> bool:
+    """Return whether a reduction of scores is over the keys alone, whose axis stays."""
+    axes = reduction.attrs.axis
+    return bool(reduction.attrs.keepdims) and axes is not None and ints(axes) in ([3], [-1])

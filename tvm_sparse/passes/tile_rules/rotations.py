@@ -35,9 +35,11 @@ class Rotate(Rule):
     def rewrite(self) -> None:
         layout = self.heads.layout
         tables = (self.rotation.cos, self.rotation.sin)
-        known = [array for table in tables if (array := self.walk.known.of(table)) is not None]
         shared = all(tensor_shape(table)[0] == 1 for table in tables)
-        shared &= not layout.is_open or len(known) == len(tables)
+        known = []
+        if layout.is_open:
+            known = [array for table in tables if (array := self.walk.known.of(table)) is not None]
+            shared &= len(known) == len(tables)
         rotate = TiledRotation(
             heads=self.heads.features // int(tensor_shape(self.var)[-1]),
             offset=self.heads.offset,
