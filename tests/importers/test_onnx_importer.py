@@ -171,6 +171,33 @@ def test_a_value_that_is_no_sum_of_extents_is_named(tmp_path):
         load(maker.save(tmp_path / "model.onnx"), is_open=True)
 
 
+def test_a_branch_that_some_lengths_take_is_named(tmp_path):
+    """One that all take stands for both."""
+    from onnx import TensorProto, helper
+
+    def graph(most: int) -> Path:
+        maker = GraphMaker()
+        x = maker.input("x_ids", "int64", ("batch", "sequence"))
+        branches = {
+            name: helper.make_graph(
+                [helper.make_node(op, [x], [f"{name}_out"], name=f"/{name}/{op}")],
+                name,
+                [],
+                [helper.make_tensor_value_info(f"{name}_out", TensorProto.INT64, None)],
+            )
+            for name, op in (("then_branch", "Neg"), ("else_branch", "Identity"))
+        }
+        length = maker.add("Gather", maker.add("Shape", x), maker.constant(1))
+        is_short = maker.add("Less", length, maker.constant(most))
+        maker.output("y", maker.add("If", is_short, **branches))
+        return maker.save(tmp_path / f"{most}.onnx")
+
+    imported = load(graph(99), is_open=True)
+    np.testing.assert_array_equal(imported.output_values["y"], -imported.input_values["x_ids"])
+    with pytest.raises(FrontendError, match=r"which branch /If_\d takes depends on the batch or"):
+        load(graph(16), is_open=True)
+
+
 def test_an_opset_that_is_too_new_is_refused(tmp_path):
     maker = GraphMaker()
     maker.output("y", maker.add("Relu", maker.input("x", "float32", (2, 8))))

@@ -35,6 +35,20 @@ def test_numbers_extents_and_positions_are_told_apart():
 
 
 @pytest.mark.parametrize(
+    ("limits", "extents", "mask"),
+    [
+        ((1, 40), [(0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 2, 0), (-3, 0, 0, 1)], (1, 1, 40, 40)),
+        ((2, 2), [(0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 2, 0), (-3, 0, 0, 1)], (1, 1, 2, 2)),
+        ((8, 1), [(0, 1, 0, 0), (1, 0, 0, 0), (2, 0, 0, 0), (-3, 1, 0, 0)], (1, 1, 1, 1)),
+    ],
+)
+def test_limits_that_are_small_or_one(limits, extents, mask):
+    found = find_open_values(values_at, limits, "model")
+    assert found.extents["shape"] == extents
+    assert found.positions["mask"][0].shape == mask
+
+
+@pytest.mark.parametrize(
     "value",
     [
         lambda batch, length: np.array([length**2]),

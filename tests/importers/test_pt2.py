@@ -18,7 +18,12 @@ from tvm_sparse.errors import (
     UnsupportedOpError,
 )
 from tvm_sparse.importers.contract import verify
+from tvm_sparse.importers.extents import Limits
+from tvm_sparse.importers.torch.extents import find_extents
+from tvm_sparse.importers.torch.from_aten import from_aten
 from tvm_sparse.importers.torch.importer import import_model
+from tvm_sparse.importers.torch.program import AtenNode, Program, Ref
+from tvm_sparse.ir.dims import BATCH, SEQ_LEN
 from tvm_sparse.progress import silent
 from tvm_sparse.sources.pt2_archive import Pt2Archive
 from tvm_sparse.sources.source import resolve_source
@@ -166,3 +171,82 @@ def test_what_an_archive_decides_cannot_be_asked_for(archive, tmp_path):
     with pytest.raises(TvmSparseError, match="there is no such file") as refused:
         load(tmp_path / "none.pt2")
     assert refused.value.exit_code == 2
+
+
+def open_program(*nodes: AtenNode, **tensors: list[int]):
+    """Import nodes, of which the last one is the output, for any shape up to 4x20."""
+    program = Program(
+        [*nodes],
+        ("ids",),
+        nodes[-1].outputs,
+        {"ids": (BATCH, SEQ_LEN)},
+        {"ids": "int64"},
+        tensors={name: name for name in tensors},
+    )
+    arrays = {name: np.array(value) for name, value in tensors.items()}
+    return from_aten(program, arrays, {}, ["ids"], Limits(4, 20))[0]
+
+
+TOKENS = AtenNode("arange.default", {"end": SEQ_LEN}, ("tokens",), (SEQ_LEN,), "int64")
+
+
+def picked(x: str) -> list[AtenNode]:
+    """Add what a constant index picks from a tensor of as many places as there are tokens."""
+    arguments = {"x": Ref(x), "indices": [Ref("places")]}
+    pick = AtenNode("index.Tensor", arguments, ("one",), (1,), "int64")
+    total = {"x": Ref("ids"), "other": Ref("one")}
+    return [pick, AtenNode("add.Tensor", total, ("out",), (BATCH, SEQ_LEN), "int64")]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        [TOKENS],
+        [
+            AtenNode(
+                "sum.dim_IntList", {"x": Ref("ids"), "dim": [0]}, ("tokens",), (SEQ_LEN,), "int64"
+            )
+        ],
+    ],
+    ids=["known", "computed"],
+)
+def test_an_index_counts_from_the_end_of_no_axis_that_a_run_decides_about(source):
+    """What the last of the most tokens is says nothing of the last of fewer."""
+    open_program(*source, *picked("tokens"), places=[3])
+    with pytest.raises(FrontendError, match=r"one .*an index from the end of seq_len places given"):
+        open_program(*source, *picked("tokens"), places=[-1])
+
+
+def test_an_extent_is_compared_with_in_no_run_but_its_own():
+    equal = {"x": Ref("places"), "other": SEQ_LEN}
+    nodes = [
+        AtenNode("eq.Scalar", equal, ("same",), (2, 1), "bool"),
+        AtenNode("add.Tensor", {"x": Ref("ids"), "other": Ref("same")}, ("out",), (), "int64"),
+    ]
+    with pytest.raises(FrontendError, match=r"same \(eq.Scalar\): .* the extent seq_len is"):
+        open_program(*nodes, places=[[1], [2]])
+
+
+def test_the_least_that_an_archive_takes_is_told():
+    """PyTorch simplified with it; its own default least, 2, is none."""
+    batch, length = ({"as_expr": {"expr_str": f"Symbol('s{at}')"}} for at in (0, 1))
+    sizes = {"ids": [batch, length]}
+
+    def find(shape: tuple[int, int], is_open: bool, least: int | None):
+        ranges = {"s0": {"min_val": 2}, "s1": {"min_val": least, "max_val": 512}}
+        return find_extents(sizes, ranges, shape, is_open, "model.pt2").symbols
+
+    for least in (None, 0, 1, 2):
+        assert find((300, 300), True, least) == {"s0": BATCH, "s1": SEQ_LEN}
+    assert find((1, 8), False, 8) == {"s0": 1, "s1": 8}
+    with pytest.raises(FrontendError, match="takes 8 or more, --seq-len from 1 on given"):
+        find((4, 20), True, 8)
+    with pytest.raises(FrontendError, match="takes 8 or more, --seq-len from 7 on given"):
+        find((4, 7), False, 8)
+    sizes["ids"] = [length, length]
+    assert find((300, int("300")), False, 1) == {"s1": 300}
+    with pytest.raises(FrontendError, match="a batch that is as large as the length"):
+        find((4, 4), True, 1)
+    sizes["ids"] = [batch, {"as_int": 3}, length]
+    with pytest.raises(FrontendError, match=r"takes ids of \?x3x\?: only the first two axes"):
+        find((4, 3), False, 1)

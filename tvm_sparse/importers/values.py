@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import tvm
 from tvm import relax
 
+from tvm_sparse.importers.extents import is_extent
 from tvm_sparse.importers.positions import Positions
 from tvm_sparse.ir.dims import Dim
 from tvm_sparse.ir.expressions import tensor_shape
@@ -81,7 +82,15 @@ def known_constant(value: np.ndarray) -> tvm.ir.Expr:
 
 
 def cast(emit: Any, value: Any, dtype: str) -> tvm.ir.Expr:
-    """Return a value as an expression of a dtype."""
+    """Return a value as an expression of a dtype.
+
+    Raises
+    ------
+    ValueError
+        It is an extent that the run decides.
+    """
+    if is_extent(value):
+        raise ValueError(f"the extent {value} is computed with as a number")
     expr = as_expr(value, dtype)
     return expr if str(expr.ty.dtype) == dtype else emit(relax.op.astype(expr, dtype))
 
@@ -97,6 +106,27 @@ def common(*values: Any) -> str:
     if dtype == "bool" and not all(isinstance(v, bool) for v in numbers):
         return "int32"
     return dtype
+
+
+@overload
+def from_front(indices: np.ndarray, extent: Dim) -> np.ndarray: ...
+@overload
+def from_front(indices: np.ndarray | Positions, extent: Dim) -> np.ndarray | Positions: ...
+def from_front(indices: np.ndarray | Positions, extent: Dim) -> np.ndarray | Positions:
+    """Return known indices into an axis counted from its front.
+
+    Raises
+    ------
+    ValueError
+        One counts from the end of an axis whose extent the run decides.
+    """
+    array = indices.array if isinstance(indices, Positions) else indices
+    if not bool((array < 0).any()):
+        return indices
+    if not isinstance(extent, int):
+        raise ValueError(f"an index from the end of {extent} places given")
+    wrapped = np.where(array < 0, array + extent, array)
+    return indices.changed(wrapped, indices.shape) if isinstance(indices, Positions) else wrapped
 
 
 def axis(value: int, rank: int) -> int:

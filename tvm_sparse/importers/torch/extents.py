@@ -16,6 +16,9 @@ from tvm_sparse.ir.dims import BATCH, SEQ_LEN, Dim, dim
 
 #: Of inputs with two axes, (sequences, tokens).
 _AXES = (BATCH, SEQ_LEN)
+#: What PyTorch takes for the least of an axis that nobody gave one: its programs hold for 1 too,
+#: other than where a model treats that as a case of its own.
+_DEFAULT_LEAST = 2
 #: What PyTorch writes of sums of extents and the like: SymPy's own form.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Add": lambda *terms: reduce(add, terms),
@@ -112,6 +115,11 @@ def find_extents(
                 continue
             if text is None or axis >= len(_AXES):
                 fixed = "x".join("?" if "as_expr" in one else str(one["as_int"]) for one in sizes)
+                if not is_open:
+                    raise FrontendError(
+                        f"{origin} takes {name} of {fixed}: only the first two axes of inputs, "
+                        "sequences and tokens, may be left open"
+                    )
                 raise FrontendError(
                     f"{origin} takes {name} of {fixed}, ranges for --batch or --seq-len given: "
                     "leave both axes of its inputs open (python -m tvm_sparse.export_pt2 --seq-len "
@@ -119,11 +127,10 @@ def find_extents(
                 )
             symbol = _symbol(text, origin)
             value: Dim = _AXES[axis] if is_open else shape[axis]
-            if symbols.setdefault(symbol, value) is not value:
+            if symbols.setdefault(symbol, value) != value:
                 raise FrontendError(f"{origin} needs a batch that is as large as the length")
-            _check_range(
-                ranges.get(symbol, {}), shape[axis], ("--batch", "--seq-len")[axis], origin
-            )
+            asked = (1 if is_open else shape[axis], shape[axis])
+            _check_range(ranges.get(symbol, {}), asked, ("--batch", "--seq-len")[axis], origin)
     return Extents(symbols)
 
 
@@ -134,7 +141,13 @@ def _symbol(text: str, origin: str) -> str:
     return str(ast.literal_eval(call.args[0]))
 
 
-def _check_range(known: Mapping[str, Any], given: int, flag: str, origin: str) -> None:
-    most = known.get("max_val")
-    if isinstance(most, int) and given > most:
+def _check_range(known: Mapping[str, Any], asked: tuple[int, int], flag: str, origin: str) -> None:
+    least, most = known.get("min_val"), known.get("max_val")
+    if isinstance(most, int) and asked[1] > most:
         raise FrontendError(f"{origin} takes up to {most}: give {flag} {most} or less")
+    # PyTorch simplified with it: below, the program may compute something else.
+    if isinstance(least, int) and max(asked[0], _DEFAULT_LEAST) < least:
+        raise FrontendError(
+            f"{origin} takes {least} or more, {flag} from {asked[0]} on given: give one {flag} of "
+            f"{least} or more, or export it with a least of 1 (min=1 of torch.export.Dim)"
+        )

@@ -127,6 +127,7 @@ def _folded(
         return NotImplemented
     is_open = any(isinstance(t, Positions) for t in tensors)
     is_open |= not all(isinstance(extent, int) for extent in node.shape)
+    is_open |= any(map(is_extent, _flat(node)))
     with np.errstate(all="ignore"):  # a mask may well be infinite
         if not is_open:
             return operator.fold(node, **arguments)
@@ -167,12 +168,15 @@ def _value(argument: Any, values: dict[str, Any]) -> Any:
 
 
 def _refs(node: AtenNode) -> list[Ref]:
-    flat = [
+    return [one for one in _flat(node) if isinstance(one, Ref)]
+
+
+def _flat(node: AtenNode) -> list[Any]:
+    return [
         one
         for argument in node.arguments.values()
         for one in (argument if isinstance(argument, list) else [argument])
     ]
-    return [one for one in flat if isinstance(one, Ref)]
 
 
 def _needed(program: Program) -> list[AtenNode]:

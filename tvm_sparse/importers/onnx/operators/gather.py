@@ -21,6 +21,7 @@ from tvm_sparse.importers.values import (
     as_expr,
     axis,
     cast,
+    from_front,
     shape_of,
 )
 
@@ -38,16 +39,9 @@ def _gather(emit: Emitter, node: OnnxNode, x: Value, indices: Value) -> tvm.ir.E
     if isinstance(indices, np.ndarray) and indices.ndim == 0:
         row = cut(emit, x, at, slice(int(indices), int(indices) + 1 or None))
         return emit(op.reshape(row, shape_of(x)[:at] + shape_of(x)[at + 1 :]))
-    known = indices.array if isinstance(indices, Positions) else indices
-    if isinstance(known, np.ndarray):
-        if not bool((known < 0).any()):
-            return emit(op.take(as_expr(x), as_expr(indices), at, mode="clip"))
-        wrapped = np.where(known < 0, known + extent, known)
-        places = (
-            indices.changed(wrapped, indices.shape) if isinstance(indices, Positions) else wrapped
-        )
-        return emit(op.take(as_expr(x), as_expr(places), at, mode="clip"))
-    if not _is_weight(x):
+    if isinstance(indices, np.ndarray | Positions):
+        indices = from_front(indices, extent)
+    elif not _is_weight(x):
         indices = _counted_from_front(emit, indices, extent)
     return emit(op.take(as_expr(x), as_expr(indices), at, mode="clip"))
 
@@ -85,7 +79,7 @@ def _elements(
     whole = indices.whole() if isinstance(indices, Positions) else indices
     depth, outer = whole.shape[-1], indices.shape[:-1]
     shape, rest = emit.limits.largest(shape_of(x)[:depth]), shape_of(x)[depth:]
-    wrapped = [whole[..., at] % extent for at, extent in enumerate(shape)]
+    wrapped = [from_front(whole[..., at], shape_of(x)[at]) for at in range(depth)]
     places = np.ravel_multi_index(wrapped, shape)
     count = math.prod(shape)
     is_rearranged = places.size != count or (places.reshape(-1) != np.arange(count)).any()
@@ -94,9 +88,8 @@ def _elements(
     if shape != shape_of(x)[:depth] or isinstance(indices, Positions):
         raise node.error("single elements are picked, of a tensor whose extents the run decides")
     rows = emit(op.reshape(as_expr(x), (count, *rest)))
-    if is_rearranged:
-        picked = relax.const(places.reshape(-1).astype(np.int32))
-        rows = emit(op.take(rows, picked, 0, mode="clip"))
+    picked = relax.const(places.reshape(-1).astype(np.int32))
+    rows = emit(op.take(rows, picked, 0, mode="clip"))
     return emit(op.reshape(rows, (*places.shape, *rest)))
 
 

@@ -30,10 +30,6 @@ op = relax.op
 
 def cut(emit: Emitter, x: Value, at: int, where: slice) -> tvm.ir.Expr:
     """Return a slice of one axis, with the bounds that Python would give it."""
-    extent = shape_of(x)[at]
-    if where.step is not None and where.step < 0:
-        places = relax.const(np.arange(*where.indices(extent), dtype=np.int32))
-        return emit(op.take(as_expr(x), places, at, mode="clip"))
     return as_expr(positions.cut(emit, x, at, where))
 
 

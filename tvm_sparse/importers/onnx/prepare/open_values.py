@@ -20,8 +20,9 @@ Extent: TypeAlias = "tuple[int, int, int, int]"
 #: Arrays by name, at a batch and a length.
 ValuesAt: TypeAlias = "Callable[[int, int], Mapping[str, np.ndarray]]"
 
-#: Shapes that tell extents apart: no two of them are alike in any of the four terms.
-_SHAPES = ((2, 3), (3, 5), (5, 4), (4, 7), (1, 1), (1, 6))
+#: Shapes that tell extents apart, also where a limit makes some of them one: whichever of the four
+#: terms vary up to it do so independently.
+_SHAPES = ((2, 3), (3, 5), (5, 4), (4, 7), (1, 1), (1, 6), (2, 1))
 
 
 @dataclass
@@ -61,8 +62,8 @@ def find_open_values(values_at: ValuesAt, largest: tuple[int, int], name: str) -
     FrontendError
         One follows from the batch or the length in another way.
     """
-    fitting = [(min(b, largest[0]), min(s, largest[1])) for b, s in _SHAPES]
-    shapes = list(dict.fromkeys([*fitting, largest]))
+    # A second sequence, whatever the limit, tells the batch from 1.
+    shapes = sampled_shapes((max(largest[0], 2), largest[1]))
     runs = [values_at(*shape) for shape in shapes]
     found = OpenValues()
     for value in runs[0]:
@@ -71,7 +72,16 @@ def find_open_values(values_at: ValuesAt, largest: tuple[int, int], name: str) -
                 f"{name}: the value {value} follows from the batch or the length in a way that is "
                 "not imported: give one batch and one length, --batch N --seq-len N, not ranges"
             )
+    for value, (array, shape) in found.positions.items():
+        front = tuple(slice(_at(extent, *largest)) for extent in shape)
+        found.positions[value] = (array[front], shape)
     return found
+
+
+def sampled_shapes(largest: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the batches and lengths that values are computed at, the largest last."""
+    fitting = [(min(b, largest[0]), min(s, largest[1])) for b, s in _SHAPES]
+    return [*(shape for shape in dict.fromkeys(fitting) if shape != largest), largest]
 
 
 def _add(
@@ -103,12 +113,22 @@ def _add(
 
 def _extent(shapes: Sequence[tuple[int, int]], values: np.ndarray) -> Extent | None:
     """Return the extent that has these values at these shapes, None if there is none."""
-    terms = np.array([(1, batch, length, batch * length) for batch, length in shapes], float)
-    factors = np.rint(np.linalg.lstsq(terms, values.astype(float), rcond=None)[0])
+    batches, lengths = np.array(shapes, float).T
+    terms = np.stack([np.ones_like(batches), batches, lengths, batches * lengths], axis=1)
+    # Lengths of 1 alone, up to a limit of 1, tell nothing from the others.
+    varying = np.array([True, True, np.ptp(lengths) > 0, np.ptp(lengths) > 0])
+    factors = np.zeros(len(varying))
+    found = np.linalg.lstsq(terms[:, varying], values.astype(float), rcond=None)[0]
+    factors[varying] = np.rint(found)
     if not np.array_equal(terms @ factors, values):
         return None
     one, batch, length, both = map(int, factors)
     return one, batch, length, both
+
+
+def _at(extent: Extent, batch: int, length: int) -> int:
+    one, batches, lengths, both = extent
+    return one + batches * batch + lengths * length + both * batch * length
 
 
 def _narrowed(array: np.ndarray) -> np.ndarray:

@@ -26,7 +26,11 @@ from tvm_sparse.importers.onnx.prepare.guards import drop_guards
 from tvm_sparse.importers.onnx.prepare.known import Known, find_known
 from tvm_sparse.importers.onnx.prepare.layer_norms import find_layer_norms
 from tvm_sparse.importers.onnx.prepare.names import PRODUCTS, name_weights
-from tvm_sparse.importers.onnx.prepare.open_values import OpenValues, find_open_values
+from tvm_sparse.importers.onnx.prepare.open_values import (
+    OpenValues,
+    find_open_values,
+    sampled_shapes,
+)
 from tvm_sparse.importers.onnx.prepare.quantised import dequantise
 from tvm_sparse.importers.onnx.prepare.read import read_graph
 from tvm_sparse.importers.onnx.prepare.runtime import run_file, run_graph, write_graph
@@ -62,6 +66,11 @@ class _Preparation:
     def _read(self, progress: Progress) -> list[list[str]]:
         spec, source = self._spec, self._source
         assert source.archive is not None  # the importer is for files alone
+        if spec.is_open and spec.inputs == "single":
+            raise FrontendError(
+                f"{source.name} given with --inputs single and ranges for --batch or --seq-len: "
+                "of an ONNX file single inputs are imported at one shape"
+            )
         progress(f"reading {source.name}")
         self._file = read_onnx_file(Path(source.archive))
         graph = self._graph = read_graph(self._file)
@@ -73,11 +82,6 @@ class _Preparation:
         ]
         self._runs = [make_values(inputs, source.config, spec.seed) for inputs in runs]
         self._values = self._runs[0]
-        if spec.is_open and spec.inputs == "single":
-            raise FrontendError(
-                f"{source.name} given with --inputs single and ranges for --batch or --seq-len: "
-                "of an ONNX file single inputs are imported at one shape"
-            )
         self._is_rewritten = spec.inputs == "single"
         if self._is_rewritten:
             bind_single(graph, self._values)
@@ -89,7 +93,9 @@ class _Preparation:
             progress("dequantising the weights: activations are computed in float32")
             self._is_rewritten = True
         split_attention(graph)
-        take_branches(graph, source.name, self._feeds(self._values))
+        shapes = sampled_shapes((spec.batch, spec.seq_len)) if spec.is_open else ()
+        sampled = [self._feeds_at(*shape) for shape in shapes]
+        take_branches(graph, source.name, sampled or [self._feeds(self._values)])
         drop_guards(graph)
         graph.drop_identities()
         self._known = find_known(graph)
@@ -179,9 +185,13 @@ class _Preparation:
 
     def _values_at(self, batch: int, seq_len: int) -> dict[str, np.ndarray]:
         """Return what depends on shapes alone at one of them."""
-        inputs = [spec.at(batch, seq_len) for spec in self._inputs]
-        feeds = self._feeds(make_values(inputs, self._source.config, self._spec.seed))
+        feeds = self._feeds_at(batch, seq_len)
         return run_graph(self._graph, self._source.name, self._known.computed, feeds)
+
+    def _feeds_at(self, batch: int, seq_len: int) -> dict[str, np.ndarray]:
+        """Return seeded inputs of an open model at a shape."""
+        inputs = [spec.at(batch, seq_len) for spec in self._inputs]
+        return self._feeds(make_values(inputs, self._source.config, self._spec.seed))
 
     def _compare(self, outputs: _Values, progress: Progress) -> None:
         """Say how far a quantised file is from its graph in float32."""

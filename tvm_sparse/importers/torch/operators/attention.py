@@ -97,9 +97,13 @@ def _seeing(emit: Emitter, mask: Value | None) -> tvm.ir.Expr | None:
         return None
     if isinstance(mask, np.ndarray) and bool(mask.any(_KEYS).all()):
         return None
-    # Of all lengths: a key that is there whenever the query is.
-    if isinstance(mask, Positions) and bool(np.tril(mask.whole()).any(_KEYS).all()):
-        return None
+    if isinstance(mask, Positions):
+        # Of all lengths: a key that is there whenever the query is. Sequences that are alike stay
+        # one.
+        queries_by_keys = emit.limits.largest(mask.shape[_QUERIES:])
+        pairs = np.broadcast_to(mask.array, mask.array.shape[:_QUERIES] + queries_by_keys)
+        if bool(np.tril(pairs).any(_KEYS).all()):
+            return None
     seeing = op.max(emit(op.astype(as_expr(mask), "float32")), _KEYS, keepdims=True)
     return emit(op.permute_dims(emit(seeing), [0, 2, 1, 3]))
 

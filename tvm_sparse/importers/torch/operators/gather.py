@@ -20,6 +20,7 @@ from tvm_sparse.importers.values import (
     Value,
     as_expr,
     axis,
+    from_front,
     narrow,
     shape_of,
 )
@@ -29,13 +30,8 @@ op = relax.op
 
 def _take(emit: Emitter, x: Value, indices: Value, along: int) -> tvm.ir.Expr:
     """Look up rows; `clip` never reads outside of the table."""
-    extent = shape_of(x)[along]
-    if isinstance(indices, np.ndarray):
-        indices = np.where(indices < 0, indices + extent, indices)
-    elif isinstance(indices, Positions) and bool((indices.array < 0).any()):
-        indices = indices.changed(
-            np.where(indices.array < 0, indices.array + extent, indices.array), indices.shape
-        )
+    if isinstance(indices, np.ndarray | Positions):
+        indices = from_front(indices, shape_of(x)[along])
     return emit(op.take(as_expr(x), as_expr(indices), along, mode="clip"))
 
 
@@ -73,11 +69,11 @@ def _known(
     emit: Emitter, node: AtenNode, x: Value, given: dict[int, np.ndarray | Positions]
 ) -> tvm.ir.Expr:
     """Look up known places of neighbouring axes: a rearrangement that is none costs nothing."""
+    given = {dim: from_front(index, shape_of(x)[dim]) for dim, index in given.items()}
     shape, (first, *_) = emit.limits.largest(shape_of(x)), given
     inner = shape[first : first + len(given)]
     whole = [index.whole() if isinstance(index, Positions) else index for index in given.values()]
-    wrapped = [index % n for index, n in zip(whole, inner, strict=True)]
-    places = np.ravel_multi_index(np.broadcast_arrays(*wrapped), inner)
+    places = np.ravel_multi_index(np.broadcast_arrays(*whole), inner)
     lead, rest = shape[:first], shape[first + len(given) :]
     picked, total = as_expr(x), math.prod(inner)
     if places.size != total or (places.ravel() != np.arange(total)).any():
@@ -90,6 +86,19 @@ def _known(
 
 def _fold_index(node: AtenNode, x: np.ndarray, indices: list[np.ndarray | None]) -> np.ndarray:
     return x[tuple(slice(None) if index is None else index for index in indices)]
+
+
+def _counts_from_front(node: AtenNode, x: Value, indices: list[Value | None], **_: Any) -> bool:
+    """Say no where an index counts from an end that the run decides about."""
+    known = zip(shape_of(x), indices, strict=False)
+    return all(
+        index is None or isinstance(extent, int) or not bool((_array(index) < 0).any())
+        for extent, index in known
+    )
+
+
+def _array(index: Value) -> np.ndarray:
+    return index.array if isinstance(index, Positions) else index
 
 
 def _emit_gather(
@@ -122,7 +131,7 @@ OPERATORS: dict[str, Operator] = {
             dim,
         ),
     ),
-    "index.Tensor": Operator(_emit_index, _fold_index, everywhere),
+    "index.Tensor": Operator(_emit_index, _fold_index, _counts_from_front),
     "index_select.default": Operator(
         _emit_index_select, lambda node, x, dim, index: np.take(x, index, dim), everywhere
     ),
