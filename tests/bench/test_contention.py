@@ -40,10 +40,10 @@ def test_the_share_of_waiting_is_told(proc) -> None:
     assert watch.is_high
 
 
-def test_without_pressure_the_measured_processes_tell(proc) -> None:
+def test_the_measured_processes_tell_whatever_others_wait_for(proc) -> None:
     """Each for its slowest thread; a thread that came later waited since it began."""
-    watch = Contention([7, 8], proc(0.0, threads={"7/task/7": 1.0, "7/task/9": 1.0}))
-    proc(10.0, threads={"7/task/7": 1.5, "7/task/9": 3.0, "8/task/8": 1.0, "6/task/6": 9.0})
+    watch = Contention([7, 8], proc(0.0, 1.0, {"7/task/7": 1.0, "7/task/9": 1.0}))
+    proc(10.0, 9.0, {"7/task/7": 1.5, "7/task/9": 3.0, "8/task/8": 1.0, "6/task/6": 9.0})
     assert watch.share == pytest.approx(0.3)
     assert watch.is_high
 

@@ -14,9 +14,9 @@ MOST_WAITING = 0.2
 class Contention:
     """Watches from its creation on.
 
-    Two things tell: Linux's pressure stall information, the time in which some task of the system
-    waited for a core; and, for systems without, how long the threads of the measured processes
-    were ready to run and did not.
+    How long the threads of the measured processes were ready to run and did not tells, where Linux
+    does: whoever waits for a core that is none of theirs disturbs nothing. Else it is the time in
+    which any task of the system waited for one, Linux's pressure stall information.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ class Contention:
     def share(self) -> float:
         """Share of the time since then in which a task had to wait for a core, 0..1."""
         elapsed_s = time.monotonic() - self._begin_s
-        waited_s = max(_pressure_s(self._proc) - self._waited_s, self._own_s())
+        delays_s = _delays_s(self._proc, self._pids)
+        waited_s = self._own_s(delays_s) if delays_s else _pressure_s(self._proc) - self._waited_s
         return min(1.0, waited_s / max(elapsed_s, 1e-9))
 
     @property
@@ -43,10 +44,10 @@ class Contention:
         """Whether that is too much to rely on what was measured meanwhile."""
         return self.share > MOST_WAITING
 
-    def _own_s(self) -> float:
+    def _own_s(self, delays_s: dict[tuple[int, str], float]) -> float:
         """Return for how long the measured processes waited: each for its slowest thread."""
         slowest = dict.fromkeys(self._pids, 0.0)
-        for (pid, thread), delay_s in _delays_s(self._proc, self._pids).items():
+        for (pid, thread), delay_s in delays_s.items():
             waited_s = delay_s - self._delays_s.get((pid, thread), 0.0)
             slowest[pid] = max(slowest[pid], waited_s)
         return sum(slowest.values())
