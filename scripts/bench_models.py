@@ -23,7 +23,7 @@ from typing import Any
 
 import click
 import numpy as np
-from model_families import FAMILIES
+from model_families import FAMILIES, NOTES
 
 from tvm_sparse.api.builds import compile
 from tvm_sparse.api.models import load_model, sparsify
@@ -68,7 +68,7 @@ graph went through its transformer optimiser, which fuses attention where it kno
 """
 _COLUMNS = (
     *("family", "example", "importer", "input", "coverage", "threads", "dense", "95 % 4x1"),
-    *("gain", "ONNX Runtime", "dense over it", "95 % over it"),
+    *("gain", "ONNX Runtime", "its attention", "dense over it", "95 % over it"),
 )
 
 
@@ -262,7 +262,8 @@ def _table(records: Path) -> str:
         elif not measured:
             missing.append(family)
     told = f"\nNot measured yet: {', '.join(missing)}.\n" if missing else ""
-    return "\n".join(rows) + "\n" + told
+    notes = [f"- {family}: {note}\n" for family, note in NOTES.items() if family not in missing]
+    return "\n".join(rows) + "\n" + "".join(["\n" * bool(notes), *notes, told])
 
 
 def _records(directory: Path, stem: str) -> list[PeersRecord]:
@@ -278,7 +279,7 @@ def _row(facts: Facts, record: PeersRecord | None = None) -> str:
     if record is not None:
         dense, sparse, other = record.results
         cells += [str(record.spec["threads"][0]), _median(dense), _median(sparse)]
-        cells += [_ratio(dense, sparse), _median(other)]
+        cells += [_ratio(dense, sparse), _median(other), other.facts.get("attention", "fused")]
         cells += [_ratio(other, dense), _ratio(other, sparse)]
     else:
         cells.append(facts.refused.replace("|", "/"))

@@ -23,6 +23,7 @@ FAMILIES: dict[str, str | tuple[str, dict[str, Any]]] = {
     "ModernBERT": "modernbert-base",
     "NomicBERT": "nomic-embed",
     "ViT": "vit-base",
+    "MiniLM": "minilm-l6",
     "BGE": "bge-small",
     "E5": "e5-small",
     "ELECTRA": "electra-small",
@@ -62,6 +63,10 @@ FAMILIES: dict[str, str | tuple[str, dict[str, Any]]] = {
         "openai/clip-vit-base-patch16",
         {"model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"], **_IMAGE},
     ),
+    "DeiT": (
+        "facebook/deit-base-patch16-224",
+        {"model_type": "deit", "architectures": ["DeiTModel"], **_IMAGE},
+    ),
     "DINOv2": (
         "facebook/dinov2-base",
         {
@@ -81,3 +86,6 @@ FAMILIES: dict[str, str | tuple[str, dict[str, Any]]] = {
     ),
     "Qwen3 (embedding)": "qwen3-embedding",
 }
+
+#: By family: what the figures do not say, shown below the table.
+NOTES: dict[str, str] = {}
