@@ -21,7 +21,8 @@ LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 RUNNABLE = [*LEVELS[: LEVELS.index(detect_host().isa) + 1]] if detect_host().isa in LEVELS else []
 RUNNABLE = RUNNABLE or [detect_host().isa]
 
-#: What the tokens past `seq_len` hold in the tests: nobody may read it into a real token.
+#: What the tokens past `seq_len` hold in a register with others: nobody may read it into a real
+#: token. Registers without any hold what is no number.
 GARBAGE = np.float32(1e30)
 
 
@@ -51,10 +52,11 @@ def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 def to_tiles(rows: np.ndarray, layout: TokenLayout) -> np.ndarray:
-    """(batch, seq_len, F) to (tiles, F, T), garbage past `seq_len`."""
+    """(batch, seq_len, F) to (tiles, F, T), with what nobody may read past `seq_len`."""
     batch, _, features = rows.shape
     tiles, tile = layout.tiles_per_sequence, layout.token_tile
-    padded = np.full((batch, tiles * tile, features), GARBAGE, np.float32)
+    padded = np.full((batch, tiles * tile, features), np.nan, np.float32)
+    padded[:, : -(-layout.seq_len // layout.lanes) * layout.lanes] = GARBAGE
     padded[:, : layout.seq_len] = rows
     return np.ascontiguousarray(
         padded.reshape(batch * tiles, tile, features).transpose(0, 2, 1), np.float32

@@ -68,6 +68,8 @@ def check(
 CASES = [  # tokens, batch, heads, head dim, rows of the mask
     (128, 1, 2, 64, 1),
     (127, 3, 1, 32, 3),
+    (70, 2, 2, 16, 2),
+    (197, 1, 1, 16, None),
     (16, 3, 3, 20, 1),
     (3, 1, 2, 20, None),
     (1, 3, 2, 32, 3),

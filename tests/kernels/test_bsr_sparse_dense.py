@@ -90,6 +90,8 @@ CASES = [
     (128, 1, (1, 1), (40, 56), Epilogue(bias=True)),
     (127, 1, (4, 1), (13, 64), Epilogue(bias=True, activation="gelu")),
     (16, 3, (16, 1), (5, 33), Epilogue(bias=True, residual=True)),
+    (70, 2, (4, 1), (13, 64), Epilogue(bias=True, residual=True, activation="gelu")),
+    (197, 1, (4, 1), (13, 64), Epilogue(bias=True)),
     (3, 1, (32, 1), (3, 24), Epilogue(residual=True)),
     (1, 3, (4, 4), (9, 7), Epilogue(bias=True, residual=True, activation="relu")),
     (127, 3, (3, 5), (7, 9), Epilogue(activation="tanh", residual=True)),

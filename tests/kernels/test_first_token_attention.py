@@ -21,6 +21,7 @@ pytestmark = pytest.mark.numeric
     [
         (1, 128, 64, 64, 0, False),
         (3, 37, 16, 24, 3, True),
+        (2, 70, 16, 16, 2, True),
         (2, 7, 5, 3, 1, False),
     ],
 )

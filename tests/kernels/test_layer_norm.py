@@ -44,6 +44,7 @@ def check(isa, seq_len, batch, features, residual, epsilon=1e-12, shift=0.0, vec
 CASES = [
     (128, 1, 768, False),
     (127, 3, 20, True),
+    (70, 2, 24, True),
     (16, 3, 32, True),
     (3, 1, 7, False),
     (1, 3, 129, True),

@@ -59,6 +59,7 @@ CASES = [
     (128, 1, 48, 64, Epilogue(bias=True)),
     (127, 1, 37, 33, Epilogue(bias=True, activation="gelu")),
     (16, 3, 64, 20, Epilogue(bias=True, residual=True)),
+    (70, 2, 37, 20, Epilogue(bias=True, residual=True, activation="gelu")),
     (3, 1, 1, 7, Epilogue()),
     (1, 3, 2, 96, Epilogue(bias=True, residual=True, activation="gelu_tanh")),
 ]

@@ -35,9 +35,10 @@ HIGH_BLOCK_ROWS = 4
 class TokenLayout:
     """How a (batch, seq_len, features) activation lies in memory, `token_tile` tokens a tile.
 
-    The tiled tensor is (batch * tiles_per_sequence, features, token_tile); the tokens past
-    `seq_len` in the last tile of a sequence hold finite values nobody reads. A tile is a multiple
-    of `lanes`, the float32 lanes of a vector register.
+    The tiled tensor is (batch * tiles_per_sequence, features, token_tile). A tile is a multiple of
+    `lanes`, the float32 lanes of a vector register. Where the last tile of a sequence has fewer
+    tokens, kernels compute the registers that have some (`last_vectors`), which finite values fill
+    up; the others hold anything.
 
     An *open* layout leaves batch and lengths to the run: both are 0 here. Its tiled tensor is
     (TILES, features, token_tile), and a `tile_map` (TILES, 4) of int32 says of each tile the number
@@ -77,6 +78,12 @@ class TokenLayout:
     def vectors(self) -> int:
         """Vector registers of tokens that kernels take together: a tile, or some of an open one."""
         return self.token_tile // self.lanes * self.together
+
+    @property
+    def last_vectors(self) -> int:
+        """Registers of the last tile of a sequence that have tokens, of a layout not open."""
+        unused = (self.tiles_per_sequence * self.token_tile - self.seq_len) // self.lanes
+        return self.vectors - unused
 
     @property
     def width(self) -> int:
@@ -127,16 +134,12 @@ def choose_open_layout(target: CpuTarget, block_rows: int = 0) -> TokenLayout:
 def fitting_vectors(seq_len: int, target: CpuTarget, block_rows: int = 0) -> list[int]:
     """Return the vectors of the token tiles that fit a sequence, the preferred one first.
 
-    They pad it by at most an eighth more than the least possible.
+    They cost at most an eighth more than those that leave nothing over: what is missing in the last
+    tile counts half, for a product is slower on few vectors, and threads share tiles.
     """
     vectors = -(-seq_len // target.lanes())
     preferred = _TILE_VECTORS[target.isa][product_kind(block_rows)]
-
-    def padded(tile: int) -> int:
-        return -(-vectors // tile) * tile
-
-    least = min(padded(tile) for tile in preferred)
-    return [tile for tile in preferred if padded(tile) * 8 <= least * 9]
+    return [tile for tile in preferred if (vectors + -vectors % tile / 2) * 8 <= vectors * 9]
 
 
 def split_rows(layout: TokenLayout, target: CpuTarget) -> int:

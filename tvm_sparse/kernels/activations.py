@@ -26,6 +26,10 @@ _EXP2_COEFFICIENTS = (
     6.931470037e-1,
     1.0,
 )
+#: What is less counts as this much. A softmax's weight of a hidden key is nothing beside the others
+#: and, times a value, still a normal number: a multiply-add of subnormal ones takes some hundred
+#: cycles on Intel's cores, and hidden keys in front of others, as in windows, make many of them.
+EXP2_END = -100.0
 #: Added to a number of less than 2**22, it rounds it to an integer in the lowest bits.
 _ROUNDING = 1.5 * 2**23
 
@@ -76,8 +80,8 @@ def _at_most(bind: Bind, high: float, x: Expr) -> Expr:
 
 
 def exp2(bind: Bind, x: Expr) -> Expr:
-    """Return 2**x for x <= 0, and 2**-126 below -126."""
-    x = _at_least(bind, -126.0, x)
+    """Return 2**x for x <= 0, and 2**`EXP2_END` below `EXP2_END`."""
+    x = _at_least(bind, EXP2_END, x)
     rounded = bind(x + bind.const(_ROUNDING))
     r = bind(x - (rounded - bind.const(_ROUNDING)))
     mantissa = _horner(bind, r, _EXP2_COEFFICIENTS)

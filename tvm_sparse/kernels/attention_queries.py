@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+import tvm
+
 from tvm_sparse.kernels.token_tiles import TokenTiles
-from tvm_sparse.kernels.vector import Buffer, Expr, T, flat, held, int64, parallel, scratch
+from tvm_sparse.kernels.vector import (
+    Buffer,
+    Expr,
+    T,
+    flat,
+    held,
+    int64,
+    own_registers,
+    parallel,
+    scratch,
+)
 from tvm_sparse.target import pays_in_parallel
 
 #: Emits attention of a head for some queries: head, tile and first token of the queries, how many
@@ -50,13 +62,28 @@ def _each_of_shares(
     parts, width = layout.vectors // vectors, vectors * layout.lanes
     per_share = layout.tiles_per_sequence // shares
     with parallel(tiles.count * heads * parts, "attention", pays) as unit:
-        first_token = T.floormod(unit, parts) * width
+        part = T.floormod(unit, parts)
         within_share = T.floormod(T.floordiv(unit, parts), per_share)
         head = T.floormod(T.floordiv(unit, parts * per_share), heads)
         share = T.floordiv(unit, parts * per_share * heads)
         # Of whole tiles: keys of a window are scored in groups, which may go past the last one.
         scores = scratch(layout.tiles_per_sequence * layout.token_tile * width)
-        attend(head, share * per_share + within_share, first_token, vectors, scores)
+        tile = share * per_share + within_share
+
+        def emit(count: int) -> None:
+            attend(head, tile, part * width, count, scores)
+
+        if layout.last_vectors == layout.vectors:
+            emit(vectors)
+            return
+        whole, rest = divmod(layout.last_vectors, vectors)
+        with T.If(tvm.tirx.Or(tvm.tirx.Not(tiles.is_last(tile)), part < whole)):
+            with T.Then(), own_registers():
+                emit(vectors)
+            with T.Else():
+                if rest:
+                    with T.If(part == whole), T.Then(), own_registers():
+                        emit(rest)
 
 
 def _each_of_sequence(tiles: TokenTiles, heads: int, vectors: int, attend: Attend) -> None:

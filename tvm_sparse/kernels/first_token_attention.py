@@ -92,11 +92,17 @@ def make_first_token_attention(layout: TokenLayout, shape: FirstTokenHeads) -> t
         tiles.declare_map()
         out = argument("out", (batches, shape.heads * shape.value_dim))
 
+        def placed(vector: Expr) -> tuple[Expr, Expr]:
+            """Return the tile of a vector of its sequence, and its first token there."""
+            of_tile = tile_size // lanes
+            tile, within = T.floordiv(vector, of_tile), T.floormod(vector, of_tile)
+            return tiles.held(tile), tiles.held(within * lanes)
+
         def attend(first_tile: Expr, head: Expr, scores: Buffer) -> None:
             sequence, _, length = tiles.sequence_of(first_tile)
-            many = T.floordiv(length + (tile_size - 1), tile_size)
-            count = held(many) if layout.is_open else -(-layout.seq_len // tile_size)
-            end = count * tile_size
+            many = T.floordiv(length + (lanes - 1), lanes)
+            count = held(many) if layout.is_open else -(-layout.seq_len // lanes)
+            end = count * lanes
             with serial(0, length) as j:
                 row = sequence if shape.mask_batch != 1 else 0
                 start = T.float32(0.0) if mask is None else mask[row, j] * T.float32(LOG2_E)
@@ -106,8 +112,8 @@ def make_first_token_attention(layout: TokenLayout, shape: FirstTokenHeads) -> t
             top = Registers(1, lanes)
             top.fill(-3.0e38)
             chains = math.gcd(shape.head_dim, _CHAINS)
-            with serial(0, count) as tile, serial(0, tile_size // lanes) as v:
-                tile, token = tiles.held(tile), tiles.held(v * lanes)
+            with serial(0, count) as v:
+                tile, token = placed(v)
                 acc = Registers(chains, lanes)
                 acc.fill(0.0)
                 with serial(0, shape.head_dim // chains) as group:
@@ -116,7 +122,7 @@ def make_first_token_attention(layout: TokenLayout, shape: FirstTokenHeads) -> t
                         place = [first_tile + tile, d + shape.offsets[0], token]
                         factor = broadcast(query[sequence, d], lanes)
                         acc[chain] = acc[chain] + factor * load(key, place, lanes)
-                place = [tile * tile_size + token]
+                place = [v * lanes]
                 score = acc[0]
                 for chain in range(1, chains):
                     score = score + acc[chain]
@@ -126,14 +132,14 @@ def make_first_token_attention(layout: TokenLayout, shape: FirstTokenHeads) -> t
                 top[0] = T.max(top[0], scaled)
             best = _over_lanes(top[0], lanes, T.max)
 
-            with serial(0, count * (tile_size // lanes)) as v:
+            with serial(0, count) as v:
                 place = [v * lanes]
                 weight = exp2(Bind(lanes), load(scores, place, lanes) - broadcast(best, lanes))
                 store(scores, weight, place, lanes)
             _fill(scores, length, end, 0.0)
             total = Registers(1, lanes)
             total.fill(0.0)
-            with serial(0, count * (tile_size // lanes)) as v:
+            with serial(0, count) as v:
                 total[0] = total[0] + load(scores, [v * lanes], lanes)
             weights = _over_lanes(total[0], lanes, operator.add)
 
@@ -142,9 +148,9 @@ def make_first_token_attention(layout: TokenLayout, shape: FirstTokenHeads) -> t
                 acc = Registers(together, lanes)
                 acc.fill(0.0)
                 first = head * shape.value_dim + group * together
-                with serial(0, count) as tile, serial(0, tile_size // lanes) as v:
-                    tile, token = tiles.held(tile), tiles.held(v * lanes)
-                    weight = Bind(lanes)(load(scores, [tile * tile_size + token], lanes))
+                with serial(0, count) as v:
+                    tile, token = placed(v)
+                    weight = Bind(lanes)(load(scores, [v * lanes], lanes))
                     for row in range(together):
                         place = [first_tile + tile, first + (row + shape.offsets[1]), token]
                         acc[row] = acc[row] + weight * load(value, place, lanes)

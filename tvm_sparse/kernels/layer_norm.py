@@ -101,8 +101,8 @@ def make_layer_norm(
                     result = centred * broadcast(gamma[f], lanes) + broadcast(beta[f], lanes)
                     store(out, result, place(f, vector), lanes)
 
-        def normalise_part(tile: Expr, part: Expr, _: int) -> None:
-            normalise(tile, part * (vectors * lanes), vectors)
+        def normalise_part(tile: Expr, part: Expr, count: int) -> None:
+            normalise(tile, part * (vectors * lanes), min(vectors, count))
 
         work = Work.of(layout, _OPERATIONS_PER_VALUE * features, features)
         tiles.compute("layer_norm", parts, work, normalise_part)

@@ -132,7 +132,7 @@ def make_quantize_tokens(
             "quantize_tokens",
             parts,
             work,
-            lambda tile, part, count: quantize(tile, part * (vectors * lanes), vectors),
+            lambda tile, part, count: quantize(tile, part * (vectors * lanes), min(vectors, count)),
         )
 
     return prim_func(body)

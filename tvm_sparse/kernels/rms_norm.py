@@ -63,8 +63,8 @@ def make_rms_norm(
         tiles.declare_map()
         out = argument("out", tiles.shape(groups * width))
 
-        def normalise(tile: Expr, part: Expr, _: int) -> None:
-            first_token = part * (vectors * lanes)
+        def normalise(tile: Expr, part: Expr, count: int) -> None:
+            first_token, taken = part * (vectors * lanes), min(vectors, count)
 
             def value(feature: Expr, vector: int) -> Expr:
                 return load(data, tiles.place(tile, offset + feature, vector, first_token), lanes)
@@ -76,14 +76,14 @@ def make_rms_norm(
                     x = Bind(lanes)(value(first + feature, vector))
                     return x * x
 
-                means = mean_over_features(width, vectors, lanes, square)
+                means = mean_over_features(width, taken, lanes, square)
                 inverse = [
                     Bind(lanes)(broadcast(1.0, lanes) / T.sqrt(mean + broadcast(epsilon, lanes)))
                     for mean in means
                 ]
                 with serial(0, width) as f:
                     factor = broadcast(gamma[f], lanes)
-                    for vector in range(vectors):
+                    for vector in range(taken):
                         result = value(first + f, vector) * inverse[vector] * factor
                         store(out, result, tiles.place(tile, first + f, vector, first_token), lanes)
 

@@ -143,7 +143,7 @@ class TokenTiles:
         if not self.layout.is_open:
             with parallel(self.count * parts, name, work.pays) as unit:
                 tile, part = T.floordiv(unit, parts), T.floormod(unit, parts)
-                emit(tile, part, self.layout.vectors)
+                self._filled(tile, lambda count: emit(tile, part, count))
             return
 
         def alone() -> None:
@@ -262,6 +262,23 @@ class TokenTiles:
             tile, tiles = held(T.floordiv(first, parts)), held(tiles)
             self.split(tile, tiles, most, lambda tile, count: emit(tile, run, count))
             finish(tile, run, tiles)
+
+    def is_last(self, tile: Expr) -> Expr:
+        """Return whether a tile is the last of its sequence, of a layout that is not open."""
+        per_sequence = self.layout.tiles_per_sequence
+        return T.floormod(tile, per_sequence) == per_sequence - 1
+
+    def _filled(self, tile: Expr, emit: Callable[[int], None]) -> None:
+        """Emit code for the registers of a tile that have tokens, a variant for the last tile."""
+        whole, last = self.layout.vectors, self.layout.last_vectors
+        if last == whole:
+            emit(whole)
+            return
+        with T.If(self.is_last(tile)):
+            with T.Then(), own_registers():
+                emit(last)
+            with T.Else(), own_registers():
+                emit(whole)
 
     def held(self, value: Expr) -> Expr:
         """Return an int64, on an open layout held in a register of its own, see `vector.held`."""
