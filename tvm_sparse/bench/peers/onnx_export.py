@@ -10,8 +10,9 @@ from typing import Any
 from tvm_sparse.bench.peers import distilbert
 from tvm_sparse.bench.peers.checkpoint import MODEL_FILE, read_inputs
 
-# The newest opset of the TorchScript exporter, whose graphs ONNX Runtime's optimiser knows.
-_OPSET = 17
+# The newest opset of the TorchScript exporter, whose graphs ONNX Runtime's optimiser knows, and the
+# first of the other one, for models that TorchScript cannot trace: those that make masks by `vmap`.
+_OPSETS = {"TorchScript": 17, "dynamo": 18}
 
 
 def prepare(checkpoint: Path) -> None:
@@ -43,14 +44,21 @@ def prepare(checkpoint: Path) -> None:
             outputs = self.model(**dict(zip(inputs, values, strict=True)))
             return tuple(outputs[name] for name in names)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    def export(exporter: str) -> None:
         torch.onnx.export(
             Positional(),
             tuple(inputs.values()),
             str(checkpoint / MODEL_FILE),
             input_names=list(inputs),
             output_names=names,
-            opset_version=_OPSET,
-            dynamo=False,
+            opset_version=_OPSETS[exporter],
+            dynamo=exporter == "dynamo",
+            verbose=False,
         )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            export("TorchScript")
+        except RuntimeError:
+            export("dynamo")

@@ -29,6 +29,8 @@ _DTYPES = {
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
 }
+# Weights that go into the file of the graph: protocol buffers end at 2 GiB.
+_MOST_BYTES = 2**31 - 2**24
 # What config files call the number of heads and the width, by model family.
 _HEADS = ("num_attention_heads", "n_heads")
 _WIDTH = ("hidden_size", "dim")
@@ -50,7 +52,10 @@ def prepare(checkpoint: Path) -> None:
         hidden_size=next((int(config[key]) for key in _WIDTH if key in config), 0),
         opt_level=0,
     )
-    fused.save_model_to_file(str(checkpoint / FUSED_FILE))
+    size = sum(len(tensor.raw_data) for tensor in fused.model.graph.initializer)
+    fused.save_model_to_file(
+        str(checkpoint / FUSED_FILE), use_external_data_format=size >= _MOST_BYTES
+    )
 
 
 def load(checkpoint: Path, threads: int, name: str) -> PeerModel:
