@@ -88,4 +88,10 @@ FAMILIES: dict[str, str | tuple[str, dict[str, Any]]] = {
 }
 
 #: By family: what the figures do not say, shown below the table.
-NOTES: dict[str, str] = {}
+NOTES: dict[str, str] = {
+    "DeBERTa v3": "attention with its relative positions, which no zeros in weights make shorter, "
+    "takes 57 % of the pruned build (23 of 41 ms, kernel by kernel on one thread).",
+    "ViT": "attention of 197 tokens takes 32 % of the pruned build (11 of 35 ms, kernel by kernel "
+    "on one thread), at 117 GFLOP/s where multiply-adds alone reach some 150; the product of the "
+    "patches, which is not pruned, takes 5 %.",
+}

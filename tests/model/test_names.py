@@ -49,6 +49,14 @@ def test_a_bare_encoder_has_no_prefix():
     assert torch_name("bert/pooler/dense/kernel", "BertModel") == "pooler.dense.weight"
 
 
+def test_the_encoder_of_t5_is_a_module():
+    wanted = "encoder.block.0.layer.0.SelfAttention.q.weight"
+    name = "encoder/block_._0/layer_._0/SelfAttention/q/kernel"
+    assert torch_name(name, "T5EncoderModel") == wanted
+    assert torch_name(f"transformer/{name}", "T5EncoderModel") == wanted
+    assert torch_name("shared/shared/embeddings", "T5EncoderModel") == "shared.weight"
+
+
 @pytest.mark.parametrize(
     ("name", "shape", "axes"),
     [

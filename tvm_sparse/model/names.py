@@ -42,7 +42,10 @@ def torch_name(name: str, architecture: str = "") -> str:
     # `_._` is an index into a list; of `a___b`, TensorFlow has a and PyTorch b.
     parts = [part.rpartition("___")[2] for part in name.replace("_._", "/").split("/")]
     parts[-1] = _LAST_PARTS.get(parts[-1], parts[-1])
-    return ".".join(parts[1:] if architecture.endswith("Model") else parts)
+    is_bare = architecture.endswith("Model")
+    if architecture.endswith("EncoderModel") and parts[0] == "encoder":
+        is_bare = False  # T5's: the encoder is a module in both, beside the embeddings
+    return ".".join(parts[1:] if is_bare else parts)
 
 
 def torch_value(name: str, value: NDArray[Any]) -> NDArray[Any]:
