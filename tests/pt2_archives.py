@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +30,14 @@ def _has_torch() -> bool:
 needs_torch = pytest.mark.skipif(
     not _has_torch(), reason="PyTorch 2.13 is not installed (the extra 'torch')"
 )
+
+
+def run_with_torch(code: str, *arguments: object) -> str:
+    """Run code in a process of its own, and return what it prints."""
+    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 def tensor(name: str) -> dict[str, Any]:

@@ -147,6 +147,17 @@ def test_weights_with_a_notable_share_of_zeros_are_not_replaced(model, zeros, pr
     assert bool(zero_share(found) == zero_share(own)) is (prune == "none")
 
 
+def test_a_pruned_model_keeps_its_weights_where_other_layers_are_chosen(model):
+    pruned = tvm_sparse.prune(model, method="magnitude", sparsity=0.75, block_shape=(4, 1)).model
+    again = tvm_sparse.sparsify(pruned, block_shape=(4, 1), sparsity_threshold=0.5)
+    assert again.sparsity.prune == "none"
+    for name, value in pruned.params.items():
+        assert again.params[name] is value
+    # Zeros that were made up are no model's own.
+    other = tvm_sparse.sparsify(tvm_sparse.sparsify(pruned, sparsity=0.9, prune="random"))
+    assert other.sparsity.prune == "random"
+
+
 def test_prunebert_keeps_its_own_zeros(cache_dir):
     model = tvm_sparse.load_model(
         "prunebert", seq_len=16, num_layers=1, weights="random", cache_dir=cache_dir

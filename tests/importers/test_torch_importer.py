@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pt2_archives import needs_torch
+from pt2_archives import needs_torch, run_with_torch
 from small_models import LAYERS, TORCH_CASES, small_config
 from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
@@ -35,14 +35,6 @@ pytestmark = [pytest.mark.e2e, needs_torch]
 
 #: What decides about speed; reshapes and transposes may differ.
 HEAVY = ("matmul", "nn.attention", "nn.attention_bias", "nn.gelu", "nn.layer_norm", "take")
-
-
-def run_with_torch(code: str, *arguments: object) -> str:
-    """Run code in a process of its own, and return what it prints."""
-    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 def operators(imported: Imported) -> Counter[str]:

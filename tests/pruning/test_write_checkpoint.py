@@ -10,11 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from example_pruning import example_report
+from made_models import make_model
 from safetensors.numpy import load_file, save_file
 
 from tvm_sparse.errors import CheckpointError, ConfigError
 from tvm_sparse.pruning.report import PruningReport
-from tvm_sparse.pruning.write_checkpoint import check_output, check_source, write_checkpoint
+from tvm_sparse.pruning.write_checkpoint import (
+    check_output,
+    check_saves,
+    check_source,
+    write_checkpoint,
+)
 from tvm_sparse.records.read import read_record
 from tvm_sparse.sources.stored_tensors import stored_tensors
 
@@ -119,6 +125,18 @@ def test_weights_in_two_parts_are_refused_before_the_work(tmp_path, part):
     save_file({name: np.ones((2, 2), np.float32)}, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=f"holds {name}.*made permanent"):
         check_source(tmp_path)
+
+
+def test_what_cannot_be_written_is_told_before_the_work(tmp_path):
+    model = make_model({})
+    check_saves(model)  # seeded weights are written by name
+    onnx = replace(model.facts, spec=model.spec.with_(model="model.onnx"))
+    with pytest.raises(ConfigError, match=r"is an ONNX file.*prune --onnx"):
+        check_saves(replace(model, facts=onnx))
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
+    weights = replace(model.facts.weights, kind="checkpoint", source=str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"holds pytorch_model\.bin: model\.safetensors is"):
+        check_saves(replace(model, facts=replace(model.facts, weights=weights)))
 
 
 def test_shards(tmp_path):

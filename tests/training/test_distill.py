@@ -1,13 +1,14 @@
-"""Training a pruned model: in a child process, and its parts in this one."""
+"""Training a pruned model with TensorFlow, and what all frameworks share."""
+
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from tvm_sparse.config import ModelSpec
-from tvm_sparse.errors import CheckpointError, ConfigError
-from tvm_sparse.records.write import json_text
+from tvm_sparse.errors import ConfigError
 from tvm_sparse.sources.source import resolve_source
-from tvm_sparse.training.distill import DistillSpec, distill
+from tvm_sparse.training.distill import DistillSpec, Student, distill
 from tvm_sparse.training.loop import rows_of_step, train
 from tvm_sparse.training.state import STATE_FILE, TrainingState, load_state, save_state
 
@@ -23,10 +24,10 @@ def tokens(count=20, seq_len=8):
 
 
 def models(config_dir, **changes):
-    """Return source, dense model and a pruned copy, its weights, and what was pruned."""
+    """Return the dense model and a pruned copy, its weights, and what was pruned."""
     from tvm_sparse.importers.tensorflow.huggingface import load_model
     from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_transformers
-    from tvm_sparse.training.steps import assign_params, named_variables
+    from tvm_sparse.training.tensorflow.training import assign_params, named_variables
 
     import_transformers()
     directory = config_dir(hidden_size=16, intermediate_size=32, **changes)
@@ -38,7 +39,7 @@ def models(config_dir, **changes):
     for name in masked:
         params[name] = np.where(rng.random(params[name].shape) < 0.6, 0, params[name] * 4)
     assign_params(student, params)
-    return source, teacher, student, params, masked
+    return teacher, student, params, masked
 
 
 @pytest.mark.e2e
@@ -49,13 +50,11 @@ def models(config_dir, **changes):
 def test_training_brings_the_models_together_and_keeps_the_zeros(
     config_dir, tmp_path, architecture
 ):
-    from dataclasses import asdict
+    from tvm_sparse.training.tensorflow.training import TensorFlowTraining, named_variables
 
-    from tvm_sparse.training.steps import Training, named_variables
-
-    _, teacher, student, params, masked = models(config_dir, architectures=[architecture])
+    teacher, student, params, masked = models(config_dir, architectures=[architecture])
     before = {name: v.numpy() for name, v in named_variables(teacher).items()}
-    training = Training(student, teacher, masked, SPEC.learning_rate, 30)
+    training = TensorFlowTraining(student, teacher, masked, SPEC.learning_rate, 30)
     lines = []
     spec = asdict(SPEC) | {"steps": 30}
     facts = train(training, tokens(), spec, tmp_path, "key", lines.append)
@@ -75,17 +74,15 @@ def test_training_brings_the_models_together_and_keeps_the_zeros(
 
 @pytest.mark.e2e
 def test_an_interrupted_training_ends_as_one_that_was_not(config_dir, tmp_path):
-    from dataclasses import asdict
+    from tvm_sparse.training.tensorflow.training import TensorFlowTraining, assign_params
 
-    from tvm_sparse.training.steps import Training, assign_params
-
-    _, teacher, student, params, masked = models(config_dir)
+    teacher, student, params, masked = models(config_dir)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir(), parts.mkdir()
 
     def run(directory, progress=lambda line: None):
         assign_params(student, params)
-        training = Training(student, teacher, masked, SPEC.learning_rate, SPEC.steps)
+        training = TensorFlowTraining(student, teacher, masked, SPEC.learning_rate, SPEC.steps)
         facts = train(training, tokens(), asdict(SPEC), directory, "key", progress)
         return facts, {name: v.numpy() for name, v in training.variables.items()}
 
@@ -121,31 +118,10 @@ def test_an_interrupted_training_ends_as_one_that_was_not(config_dir, tmp_path):
         np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.e2e
-def test_a_child_process_trains(config_dir, tmp_path):
-    source, _, _, params, masked = models(config_dir)
-    given = {name: value.copy() for name, value in params.items()}
-    lines = []
-    result = distill(
-        source, params, masked, tokens(), SPEC, tmp_path / "state", 1, progress=lines.append
-    )
-    assert list(result.params) == list(params)
-    assert result.facts.steps == SPEC.steps
-    assert any(line.startswith("training step") for line in lines)
-    json_text(result.facts)
-    for name in masked:
-        np.testing.assert_array_equal(result.params[name] == 0, params[name] == 0)
-        np.testing.assert_array_equal(params[name], given[name])
-    assert (tmp_path / "state" / STATE_FILE).is_file()
-    wrong = {**params, "bert/pooler/dense/bias": np.zeros(3, np.float32)}
-    with pytest.raises(CheckpointError, match="weights are those of another model"):
-        distill(source, wrong, masked, tokens(), SPEC, tmp_path / "other")
-
-
 @pytest.mark.unit
 def test_too_few_texts_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="5 texts given"):
-        distill(None, {}, [], tokens(5), SPEC, tmp_path)
+        distill(Student(None, "torch", {}, []), tokens(5), SPEC, tmp_path)
 
 
 @pytest.mark.unit

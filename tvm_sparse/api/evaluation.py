@@ -30,7 +30,7 @@ def evaluate(
     threads: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: ShareProgress = silent,
-    **shape: Any,
+    **fields: Any,
 ) -> EvaluationRecord:
     """Compare a pruned model with the dense one on texts.
 
@@ -50,8 +50,9 @@ def evaluate(
         Cache directory; by default $TVM_SPARSE_CACHE, then `cache`.
     progress : callable
         Receives a line of text and the finished share, 0..1.
-    **shape
-        batch, seq_len: by default those of an exported build of one shape, or 1 and 128.
+    **fields
+        Of `ModelSpec`: batch and seq_len, by default those of an exported build of one shape, or 1
+        and 128; importer, of what is no exported build.
 
     Raises
     ------
@@ -73,10 +74,10 @@ def evaluate(
         raise ConfigError(f"--quantize and {model} given: it is a build, give its model instead")
     texts = Texts.read(texts) if isinstance(texts, str) else texts
     own = [found for side in (against, model) if (found := artifact_shape(side))]
-    shape = {**dict(zip(("batch", "seq_len"), own[0] if own else _SHAPE, strict=True)), **shape}
+    fields = {**dict(zip(("batch", "seq_len"), own[0] if own else _SHAPE, strict=True)), **fields}
     spec, say = CompileSpec(threads=threads), steps(progress)
     sources = {
-        side: resolve_source(ModelSpec(side, **shape), say)
+        side: resolve_source(ModelSpec(side, **fields), say)
         for side in (against, model)
         if not is_artifact(side)
     }
@@ -84,8 +85,8 @@ def evaluate(
         load_tokenizer(tokenizer)
     elif {against, model} == set(sources):
         load_tokenizer(find_tokenizer(source.directory for source in sources.values()))
-    reference = open_side(against, spec, cache_dir, None, say, sources.get(against), **shape)
-    candidate = open_side(model, spec, cache_dir, reference, say, sources.get(model), **shape)
+    reference = open_side(against, spec, cache_dir, None, say, sources.get(against), **fields)
+    candidate = open_side(model, spec, cache_dir, reference, say, sources.get(model), **fields)
     if quantization is not None:
         candidate = _rounded(candidate, quantization, spec, progress)
     check_pair(candidate, reference)

@@ -87,7 +87,7 @@ def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> M
     Parameters
     ----------
     model : Model
-        As loaded; not changed.
+        As loaded, or pruned; not changed.
     spec : SparsitySpec, optional
         A whole spec.
     **fields
@@ -108,12 +108,15 @@ def sparsify(model: Model, spec: SparsitySpec | None = None, **fields: Any) -> M
     if spec is None:
         fields.setdefault("block_shape", pruned_blocks(model.spec.model) or (1, 1))
         spec = SparsitySpec(**fields)
+    # Zeros of a pruned model are its own; those that were made up here make room for others.
+    is_pruned = model.sparsity is not None and model.sparsity.prune == "none"
+    own = model.params if is_pruned else model.reference.params
     preset = find_preset(model.spec.model)
     comes_pruned = preset is not None and preset.element_sparsity is not None
     if spec.prune == "auto":
         refusals = eligible_layers(model.layers, spec.block_shape, spec.include, spec.exclude)
         eligible = [layer for layer in model.layers if not refusals[layer.name]]
-        comes_pruned = comes_pruned or come_pruned(layer.load(model.params) for layer in eligible)
+        comes_pruned = comes_pruned or come_pruned(layer.load(own) for layer in eligible)
         spec = replace(spec, prune="none" if comes_pruned else "random")
-    params = sparsify_params(model.reference.params, model.layers, spec, comes_pruned)
+    params = sparsify_params(own, model.layers, spec, comes_pruned)
     return replace(model, params=params, sparsity=spec)

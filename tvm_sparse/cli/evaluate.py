@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tvm_sparse.cli.options.builds import threads_option
-from tvm_sparse.cli.options.model import complete_model
+from tvm_sparse.cli.options.model import complete_model, importer_option
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import check_output_file
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Directory with tokenizer.json or vocab.txt; by default that of either model.",
 )
+@importer_option
 @threads_option
 @quantize_options
 @cache_option
@@ -80,7 +81,7 @@ def command(model: str, against: str, **flags: Any) -> None:
     from tvm_sparse.importers.import_model import check_packages
 
     for side in (model, against):
-        check_packages(ModelSpec(side))
+        check_packages(ModelSpec(side, importer=flags["importer"]))
     from tvm_sparse.cli.progress import ProgressDisplay
 
     with ProgressDisplay(flags["quiet"]) as display:
@@ -96,6 +97,7 @@ def command(model: str, against: str, **flags: Any) -> None:
             threads=threads,
             cache_dir=flags["cache_dir"],
             progress=display.measure,
+            importer=flags["importer"],
             **{n: flags[n] for n in ("batch", "seq_len") if flags[n] is not None},
         )
     from tvm_sparse.cli.results import deliver

@@ -15,6 +15,7 @@ from tvm_sparse.cli.options.choice import Choice
 from tvm_sparse.cli.options.model import (
     batch_option,
     complete_model,
+    importer_option,
     seed_option,
     seq_len_option,
 )
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
 )
 @batch_option
 @seq_len_option
+@importer_option
 @click.option(
     "--finetune",
     type=Choice(("distill",)),
@@ -175,6 +177,7 @@ def command(model: str, output: str | None, onnx_path: str | None, **flags: Any)
         batch=flags["batch"],
         seq_len=flags["seq_len"],
         seed=flags["seed"],
+        importer=flags["importer"],
     )
     check_output_directory("-o", output)
     check_output_file("--onnx", onnx_path)
@@ -194,7 +197,7 @@ def command(model: str, output: str | None, onnx_path: str | None, **flags: Any)
         from tvm_sparse.api import pruning
         from tvm_sparse.api.models import load_model
         from tvm_sparse.pruning.finetune import check_trains
-        from tvm_sparse.pruning.write_checkpoint import check_output
+        from tvm_sparse.pruning.write_checkpoint import check_output, check_saves
 
         if output is not None:
             check_output(Path(output).absolute())
@@ -204,6 +207,8 @@ def command(model: str, output: str | None, onnx_path: str | None, **flags: Any)
             progress=display.step,
             for_texts=spec.reads_texts or finetune is not None,
         )
+        if output is not None:
+            check_saves(loaded)
         if finetune is not None:
             check_trains(loaded)
         state_dir = _state_dir(target) if finetune is not None else None

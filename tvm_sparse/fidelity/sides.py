@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config import AUTO, CompileSpec, ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import DenseCode, Forward, compile_dense
 from tvm_sparse.fidelity.record import EvaluatedModel
@@ -98,6 +98,7 @@ def open_side(
     like: Side | None = None,
     progress: Progress = silent,
     source: ModelSource | None = None,
+    importer: str = AUTO,
     **shape: Any,
 ) -> Side:
     """Open a model for a comparison.
@@ -112,6 +113,8 @@ def open_side(
         A side that is open already: its code is used again if the architecture is the same.
     source : ModelSource, optional
         As `resolve_source` returned it for this model and shape.
+    importer : str
+        What reads the model, as `ModelSpec` takes it.
     **shape
         batch, seq_len to import it at, or to run an artifact of any length at; one of one shape has
         its own.
@@ -125,7 +128,8 @@ def open_side(
         return _open_artifact(model, compile_spec, **shape)
     from tvm_sparse.importers.load_model import load_model
 
-    loaded = load_model(ModelSpec(model, **shape), Cache(cache_dir, progress), progress, source)
+    spec = ModelSpec(model, importer=importer, **shape)
+    loaded = load_model(spec, Cache(cache_dir, progress), progress, source)
     import tvm_ffi  # after TVM, which `load_model` keeps PyTorch away from
 
     code = None

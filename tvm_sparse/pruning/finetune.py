@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.errors import ConfigError
+from tvm_sparse.importers.registry import find_importer
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.pruning.calibration import load_calibration, random_calibration
 from tvm_sparse.pruning.report import FinetuneFacts
 from tvm_sparse.sources.source import resolve_source
-from tvm_sparse.training.distill import DistillSpec, distill
+from tvm_sparse.training.distill import DistillSpec, Student, distill
+from tvm_sparse.training.registry import TRAINERS
 
 #: Texts to train on, where there are more.
 DEFAULT_SAMPLES = 2048
@@ -40,19 +43,25 @@ class FinetuneSpec:
 
 
 def check_trains(model: Model) -> None:
-    """Refuse a model that TensorFlow, which does the training, has not imported.
+    """Refuse a model that no framework here trains, before any work.
 
     Raises
     ------
     ConfigError
-        See above.
+        It takes no text, or came from a file that holds a graph and no class.
+    DependencyError
+        The framework is not installed.
     """
-    framework = model.reference.framework
-    if framework != "TensorFlow":
+    importer = find_importer(model.spec.importer)
+    if importer.name not in TRAINERS:
+        trainers = " or ".join(find_importer(name).framework for name in TRAINERS)
         raise ConfigError(
-            f"{model.facts.name} came through {framework}, and models are trained with TensorFlow: "
-            "prune it without --finetune, and train the directory where its framework is"
+            f"{model.facts.name} came through {importer.framework}, and models are trained with "
+            f"{trainers}: prune it without --finetune, or give the checkpoint it was exported from"
         )
+    if "vocab_size" not in model.facts.config:
+        raise ConfigError(f"--finetune given for {model.facts.name}, which takes no text")
+    check_dependencies(importer.requirements)
 
 
 def finetune_params(
@@ -89,8 +98,7 @@ def finetune_params(
     Raises
     ------
     ConfigError
-        The model takes no text, did not come through TensorFlow, or its weights changed since it
-        was imported.
+        The model takes no text, came from a file, or its weights changed since it was imported.
     InputError
         The text or the tokenizer cannot be used.
     BuildError
@@ -98,21 +106,18 @@ def finetune_params(
     """
     check_trains(model)
     facts = model.facts
-    seq_len, vocab_size = facts.spec.seq_len, facts.config.get("vocab_size")
-    if vocab_size is None:
-        raise ConfigError(f"--finetune given for {facts.name}, which takes no text")
+    seq_len, vocab_size = facts.spec.seq_len, int(facts.config["vocab_size"])
     source = resolve_source(facts.spec, progress)
     if source.fingerprint != facts.weights.fingerprint:
         raise ConfigError(f"the weights of {facts.name} changed on disk meanwhile: start again")
     if source.kind == "random":
-        texts = random_calibration(spec.training.seed, 64, seq_len, int(vocab_size))
+        texts = random_calibration(spec.training.seed, 64, seq_len, vocab_size)
     else:
-        texts = load_calibration(
-            source.directory, spec.text, spec.samples, seq_len, int(vocab_size)
-        )
-    params, ids = model.params, texts.tokens.arrays
+        texts = load_calibration(source.directory, spec.text, spec.samples, seq_len, vocab_size)
+    student = Student(source, facts.spec.importer, model.params, masked)
+    ids = texts.tokens.arrays
     try:
-        trained = distill(source, params, masked, ids, spec.training, state_dir, threads, progress)
+        trained = distill(student, ids, spec.training, state_dir, threads, progress)
     except KeyboardInterrupt:
         progress(f"the last checkpoint is kept in {state_dir}: the same command goes on there")
         raise

@@ -23,6 +23,7 @@ from tvm_sparse.records.write import write_json
 from tvm_sparse.sources.checkpoint import CheckpointFiles, find_weights
 from tvm_sparse.sources.onnx_file import ONNX_ENDING
 from tvm_sparse.sources.pruned_blocks import REPORT_FILE
+from tvm_sparse.sources.source import ARCHIVE_ENDING
 from tvm_sparse.sources.stored_tensors import FLOATS, StoredTensor, stored_tensors
 
 #: The same weights in other formats, which would contradict the pruned ones.
@@ -41,12 +42,8 @@ def save_pruned(model: Model, directory: str | os.PathLike[str], report: Pruning
     model, directory, report
         With the pruned weights; as `write_checkpoint` takes them, and with its errors.
     """
+    check_saves(model)
     facts, original, pruned = model.facts, model.reference.params, model.params
-    if facts.spec.model.endswith(ONNX_ENDING):
-        raise ConfigError(
-            f"{facts.name} is an ONNX file, and no directory of transformers comes of it: write "
-            "one again (prune --onnx, `save_onnx`)"
-        )
     if facts.weights.trained:
         source = Path(facts.weights.source)
         return write_checkpoint(source, directory, original, pruned, report)
@@ -88,6 +85,26 @@ def write_checkpoint(
         write_json(staging / REPORT_FILE, replace(report, files=tuple(names)))
 
     return place_directory(fill, out_path, "the pruned model")
+
+
+def check_saves(model: Model) -> None:
+    """Refuse a model of which no directory can be written, before hours of work.
+
+    Raises
+    ------
+    ConfigError
+        It is an ONNX file.
+    CheckpointError
+        As `check_source` does.
+    """
+    facts = model.facts
+    if facts.spec.model.endswith(ONNX_ENDING):
+        raise ConfigError(
+            f"{facts.name} is an ONNX file, and no directory of transformers comes of it: write "
+            "one again (prune --onnx, `save_onnx`)"
+        )
+    if facts.weights.trained and not facts.weights.source.endswith(ARCHIVE_ENDING):
+        check_source(Path(facts.weights.source))
 
 
 def check_source(source: Path) -> None:

@@ -2,7 +2,8 @@
 
 Distillation needs no labels: the dense model says what is right (Hinton et al. 2015, "Distilling
 the knowledge in a neural network"), at every layer (Sun et al. 2019, "Patient knowledge
-distillation for BERT model compression"). TensorFlow does the training, in a child process.
+distillation for BERT model compression"). The framework that the model came through does the
+training, in a child process.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tvm_sparse.progress import Progress, silent
 from tvm_sparse.records.read import check_record
 from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.training.facts import TrainingFacts
+from tvm_sparse.training.registry import TRAINERS
 from tvm_sparse.training.state import PARAMS_FILE, TOKENS_FILE
 
 #: Fewer texts than this leave nothing to hold out.
@@ -69,6 +71,28 @@ class DistillSpec:
 
 
 @dataclass(frozen=True)
+class Student:
+    """A pruned model that is to be trained, and the dense one that teaches it.
+
+    Attributes
+    ----------
+    source : ModelSource
+        The dense model, as `resolve_source` returns it.
+    importer : str
+        What imported it, a key of `registry.TRAINERS`.
+    params : mapping of str to ndarray
+        The pruned weights by name, as imported; not changed.
+    masked : collection of str
+        The weights whose zeros stay zero.
+    """
+
+    source: ModelSource
+    importer: str
+    params: Mapping[str, np.ndarray]
+    masked: Collection[str]
+
+
+@dataclass(frozen=True)
 class Distilled:
     """A trained model: all weights, under the names and in the order in which they came."""
 
@@ -77,9 +101,7 @@ class Distilled:
 
 
 def distill(
-    source: ModelSource,
-    params: Mapping[str, np.ndarray],
-    masked: Collection[str],
+    student: Student,
     tokens: Mapping[str, np.ndarray],
     spec: DistillSpec,
     state_dir: Path,
@@ -93,26 +115,22 @@ def distill(
 
     Parameters
     ----------
-    source : ModelSource
-        The dense model, as `resolve_source` returns it.
-    params : mapping of str to ndarray
-        The pruned weights by name, as imported; not changed.
-    masked : collection of str
-        The weights whose zeros stay zero.
+    student : Student
+        The pruned model, and whence the dense one comes.
     tokens : mapping of str to ndarray
         `input_ids`, `attention_mask`, `token_type_ids`, int32 (texts, seq_len).
     spec, state_dir
         Steps, batch, learning rate; receives the checkpoints.
     threads, progress
-        Threads TensorFlow may use, every core by default; receives one line a step of the work,
-        losses among them.
+        Threads to train on, every core by default; receives one line a step of the work, losses
+        among them.
 
     Raises
     ------
     ConfigError
         There are too few texts.
     CheckpointError
-        `params` are no weights of this model.
+        The student's are no weights of this model.
     BuildError
         The training failed.
     """
@@ -126,38 +144,32 @@ def distill(
 
     state_dir.mkdir(parents=True, exist_ok=True)
     with temporary_directory() as place:
-        arrays = {name: np.ascontiguousarray(value) for name, value in params.items()}
+        arrays = {name: np.ascontiguousarray(value) for name, value in student.params.items()}
         save_file(arrays, place / PARAMS_FILE)
         np.savez(place / TOKENS_FILE, **tokens)  # type: ignore[arg-type]
         request = {
-            "source": asdict(source),
-            "masked": sorted(masked),
+            "source": asdict(student.source),
+            "masked": sorted(student.masked),
             "spec": asdict(spec),
             "directory": str(place),
             "state_dir": str(state_dir),
             "threads": threads,
-            "key": _key(source, arrays, masked, tokens, spec),
+            "key": _key(student, tokens, spec),
         }
-        module, purpose = "tvm_sparse.training.worker", "trains the model"
-        facts = call(module, purpose, request, OFFLINE, progress)
+        worker = TRAINERS[student.importer]
+        facts = call(worker, "trains the model", request, OFFLINE, progress)
         trained = load_file(place / PARAMS_FILE)
     return Distilled(
-        {name: trained[name] for name in params},
+        {name: trained[name] for name in student.params},
         check_record(facts, TrainingFacts, "the result of the training", BuildError),
     )
 
 
-def _key(
-    source: ModelSource,
-    params: Mapping[str, np.ndarray],
-    masked: Collection[str],
-    tokens: Mapping[str, np.ndarray],
-    spec: DistillSpec,
-) -> str:
+def _key(student: Student, tokens: Mapping[str, np.ndarray], spec: DistillSpec) -> str:
     """Return a hash of all that a training depends on: only its own checkpoints continue it."""
-    basis = [source.fingerprint, sorted(masked), asdict(spec)]
+    basis = [student.source.fingerprint, student.importer, sorted(student.masked), asdict(spec)]
     digest = hashlib.sha256(json.dumps(basis, sort_keys=True).encode())
-    for arrays in (params, tokens):
+    for arrays in (student.params, tokens):
         for name in sorted(arrays):
             digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
 from tvm_sparse.progress import Progress
 from tvm_sparse.training.facts import TrainingFacts
 from tvm_sparse.training.state import load_state, save_state
-from tvm_sparse.training.steps import Training
+from tvm_sparse.training.training import Training
 
 _REPORT_S = 5.0
 
@@ -44,9 +43,9 @@ def train(
     recent: list[float] = []
     while state.step < spec["steps"]:
         rows = rows_of_step(kept, state.step, spec["batch"], spec["seed"])
-        recent.append(float(training.update(_features(tokens, rows))))
+        recent.append(training.update(_features(tokens, rows)))
         if state.step == resumed_at:
-            said = start = time.monotonic()  # the first step took its time to be traced
+            said = start = time.monotonic()  # a first step may take its time: it is traced
         state.step += 1
         last = state.step == spec["steps"]
         if time.monotonic() - said >= _REPORT_S or last:
@@ -86,9 +85,8 @@ def rows_of_step(kept: np.ndarray, step: int, batch: int, seed: int) -> np.ndarr
     return np.array([orders[int(place) // len(kept)][place % len(kept)] for place in places])
 
 
-def _features(tokens: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
-    tf = import_tensorflow()
-    return {name: tf.constant(value[rows]) for name, value in tokens.items()}
+def _features(tokens: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: value[rows] for name, value in tokens.items()}
 
 
 def _held_out_loss(
@@ -98,4 +96,4 @@ def _held_out_loss(
     count = -(-len(rows) // batch) * batch
     rows = np.resize(rows, count)
     parts = [training.loss(_features(tokens, rows[i : i + batch])) for i in range(0, count, batch)]
-    return float(np.mean([float(part) for part in parts]))
+    return float(np.mean(parts))

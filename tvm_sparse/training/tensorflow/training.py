@@ -1,4 +1,4 @@
-"""One training step: Adam on everything but the embeddings, zeros held where they are."""
+"""A training of TensorFlow's: both models in keras, each step traced once."""
 
 from __future__ import annotations
 
@@ -10,22 +10,37 @@ import numpy as np
 
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.importers.tensorflow.graphdef import variable_name
+from tvm_sparse.importers.tensorflow.huggingface import load_model
 from tvm_sparse.importers.tensorflow.quiet_tensorflow import import_tensorflow
-from tvm_sparse.training.losses import distance
+from tvm_sparse.progress import Progress
+from tvm_sparse.sources.source import ModelSource
 from tvm_sparse.training.state import TrainingState
-
-# Adam's decay rates and guard: its authors' values.
-_FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8
-#: Gradients are scaled to at most this norm: the first steps after hard pruning are steep.
-_CLIP_NORM = 1.0
+from tvm_sparse.training.tensorflow.losses import distance
+from tvm_sparse.training.training import CLIP_NORM, EPSILON, FIRST, SECOND, Training
 
 
-class Training:
-    """A pruned model, the dense one, and the state of training the first against the second.
+def begin(
+    source: ModelSource,
+    params: Mapping[str, np.ndarray],
+    masked: Collection[str],
+    spec: Mapping[str, Any],
+    progress: Progress,
+) -> TensorFlowTraining:
+    """Return a training from its beginning; see `train_request.Begin`.
 
-    Both are keras models built alike; the student's variables are trained in place, and the zeros
-    of those in `masked` stay zero. The learning rate falls to zero over `steps`.
+    Raises
+    ------
+    CheckpointError
+        `params` are no weights of the model.
     """
+    teacher, student = (load_model(source, spec["seed"]) for _ in range(2))
+    assign_params(student, params)
+    progress("tracing the training step")
+    return TensorFlowTraining(student, teacher, masked, spec["learning_rate"], spec["steps"])
+
+
+class TensorFlowTraining(Training):
+    """Both are keras models built alike; the student's variables are trained in place."""
 
     def __init__(
         self, student: Any, teacher: Any, masked: Collection[str], learning_rate: float, steps: int
@@ -52,23 +67,29 @@ class Training:
         wanted = {"output_hidden_states": True, "return_dict": True, "training": False}
         self._switches = {name: value for name, value in wanted.items() if name in accepted}
         # Traced once: autograph has nothing to turn into graph control flow here.
-        self.update = tf.function(self._update, autograph=False)
-        self.loss = tf.function(self._loss, autograph=False)
+        self._traced_update = tf.function(self._update, autograph=False)
+        self._traced_loss = tf.function(self._loss, autograph=False)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The arrays of a checkpoint."""
         return {name: tuple(variable.shape) for name, variable in self._arrays().items()}
 
     def save(self, state: TrainingState) -> None:
-        """Copy variables and moments into a state."""
         state.arrays = {name: variable.numpy() for name, variable in self._arrays().items()}
 
     def restore(self, state: TrainingState) -> None:
-        """Go on from a state."""
         for name, variable in self._arrays().items():
             variable.assign(state.arrays[name])
         self._step.assign(float(state.step))
+
+    def loss(self, features: Mapping[str, np.ndarray]) -> float:
+        return float(self._traced_loss(_tensors(features)))
+
+    def update(self, features: Mapping[str, np.ndarray]) -> float:
+        return float(self._traced_update(_tensors(features)))
+
+    def params(self) -> dict[str, np.ndarray]:
+        return {name: v.numpy() for name, v in named_variables(self.student).items()}
 
     def _arrays(self) -> dict[str, Any]:
         groups = {"value": self.variables, "first": self._first, "second": self._second}
@@ -91,18 +112,23 @@ class Training:
             for name, gradient in gradients.items()
             if gradient is not None  # a pooler that no loss reads has none
         }
-        clipped, _ = tf.clip_by_global_norm(list(found.values()), _CLIP_NORM)
+        clipped, _ = tf.clip_by_global_norm(list(found.values()), CLIP_NORM)
         done = self._step
         rate = self._learning_rate * (1 - done / self._steps)
-        rate *= tf.sqrt(1 - _SECOND ** (done + 1)) / (1 - _FIRST ** (done + 1))
+        rate *= tf.sqrt(1 - SECOND ** (done + 1)) / (1 - FIRST ** (done + 1))
         for name, gradient in zip(found, clipped, strict=True):
             first, second = self._first[name], self._second[name]
-            first.assign(_FIRST * first + (1 - _FIRST) * gradient)
-            second.assign(_SECOND * second + (1 - _SECOND) * tf.square(gradient))
+            first.assign(FIRST * first + (1 - FIRST) * gradient)
+            second.assign(SECOND * second + (1 - SECOND) * tf.square(gradient))
             # A masked weight has no gradient, so no moments, so it stays what it is: zero.
-            self.variables[name].assign_sub(rate * first / (tf.sqrt(second) + _EPSILON))
+            self.variables[name].assign_sub(rate * first / (tf.sqrt(second) + EPSILON))
         self._step.assign_add(1.0)
         return loss
+
+
+def _tensors(features: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    tf = import_tensorflow()
+    return {name: tf.constant(value) for name, value in features.items()}
 
 
 def named_variables(model: Any) -> dict[str, Any]:
