@@ -91,6 +91,7 @@ def _check(name: str, block: tuple[int, int], sparsity: float, steps: int) -> st
     from tvm_sparse.config import CompileSpec, ModelSpec
     from tvm_sparse.pruning.finetune import FinetuneSpec
     from tvm_sparse.sparsity.bsr import block_mask
+    from tvm_sparse.sparsity.prune_spec import PruneSpec
     from tvm_sparse.training.distill import DistillSpec
 
     architecture, config = MODELS[name]
@@ -103,9 +104,10 @@ def _check(name: str, block: tuple[int, int], sparsity: float, steps: int) -> st
         spec = ModelSpec(str(place / "dense"), "checkpoint", importer="torch", **_SHAPE)
         model = tvm_sparse.load_model(spec, cache_dir=place / "cache")
         method = "second-order" if is_text else "magnitude"
-        pruned = tvm_sparse.prune(
-            model, method=method, sparsity=sparsity, block_shape=block, calibration=_texts(place)
+        how = PruneSpec(
+            method, sparsity, block, calibration=_texts(place), samples=32, sequential=False
         )
+        pruned = tvm_sparse.prune(model, how)
         losses = ""
         if is_text and steps:
             training = FinetuneSpec(_texts(place), training=DistillSpec(steps=steps, batch=8))
