@@ -106,12 +106,12 @@ def build_ids_artifact(out_dir: Path) -> Path:
     from tvm import relax
     from tvm.script.ir_builder import tirx as T
 
-    from tvm_sparse.kernels.vector import argument, parallel, prim_func
+    from tvm_sparse.kernels.vector import argument, parallel, prim_func, store
 
     def body():
         out = argument("out", (8,), "int32")
         with parallel(8, "ids") as index:
-            T.buffer_store(out, T.call_extern("int32", "gettid"), [index])
+            store(out, T.call_extern("int32", "gettid"), [index], 1)
 
     builder = relax.BlockBuilder()
     kernel = builder.add_func(prim_func(body), "ids")

@@ -11,7 +11,7 @@ import tvm
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.token_tiles import TokenTiles
 from tvm_sparse.kernels.tvm_target import tvm_target
-from tvm_sparse.kernels.vector import T, argument, int64, parallel, prim_func, serial
+from tvm_sparse.kernels.vector import argument, int64, parallel, prim_func, serial, store
 from tvm_sparse.target import resolve_target
 
 PARTS = 3
@@ -30,7 +30,7 @@ def visit():
         def count(which, tile, run, registers) -> None:
             with serial(0, registers) as register, serial(run[0], run[0] + run[1]) as part:
                 place = [int64(which), tile + register, part]
-                T.buffer_store(visits, visits[tuple(place)] + 1, place)
+                store(visits, visits[tuple(place)] + 1, place, 1)
 
         with parallel(1, "visit"):
             tiles.split_range(

@@ -107,7 +107,7 @@ def test_products_of_open_models_share_kernels_and_calls_know_their_sizes():
     calls = calls_of(make_open_encoder(num_layers=1), (4, 1))
     by_layer = {call.layer.removeprefix("encoder/layer_._0/"): call for call in calls}
     short, long = by_layer["attention/output"], by_layer["outer"]
-    assert short.kernel == long.kernel == "sparse_dense_4x1_bias_residual"
+    assert short.kernel == long.kernel == "sparse_dense_4x1_bias"
     assert (short.facts.units, short.facts.depth) == (24, 24)
     assert (long.facts.units, long.facts.depth) == (24, 48)
 

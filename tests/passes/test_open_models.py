@@ -51,6 +51,13 @@ def test_an_encoder_lies_in_tiles_from_end_to_end() -> None:
     assert not main.attrs[MIXES_TOKENS]
 
 
+def test_layer_norms_add_the_residuals_so_that_products_share_kernels() -> None:
+    mod = make_open_encoder(num_layers=2)
+    lowered = lower(mod, random_values(mod)[1], resolve_target())
+    added = [call.kernel for call in lowered.calls if "residual" in call.kernel]
+    assert added == [f"layer_norm_{F}_residual"] * 4
+
+
 def rows_and_tokens(emit, x, mask, w, v_w, two_w, gamma, beta):
     """Tokens, the first of each sequence, and a mean of them, by few and by many outputs."""
     hidden = emit(op.nn.gelu(emit(op.matmul(x, w))))

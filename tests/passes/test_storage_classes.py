@@ -13,7 +13,7 @@ from tvm import relax
 
 from tvm_sparse.ir.dims import BATCH
 from tvm_sparse.kernels.tvm_target import tvm_target
-from tvm_sparse.kernels.vector import T, argument, parallel, prim_func
+from tvm_sparse.kernels.vector import T, argument, parallel, prim_func, store
 from tvm_sparse.passes.pipeline import LOWER, lower
 from tvm_sparse.passes.storage_classes import RoundStorage, SplitStorage, _next_power_of_two
 from tvm_sparse.target import resolve_target
@@ -58,7 +58,7 @@ def test_storage_is_rounded_to_powers_of_two(size: int, rounded: int) -> None:
     def body() -> None:
         given, out = argument("given", (1,), "int64"), argument("out", (1,))
         with parallel(1, "round"):
-            T.buffer_store(out, T.Cast("float32", _next_power_of_two(given[0])), [0])
+            store(out, T.Cast("float32", _next_power_of_two(given[0])), [0], 1)
 
     assert run(prim_func(body), [np.array([size])], (1,), RUNNABLE[-1]) == [rounded]
 

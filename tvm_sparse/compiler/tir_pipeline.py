@@ -1,8 +1,8 @@
 """TVM's passes from TIR to what LLVM takes: those that have something to do here.
 
 TVM's own list serves accelerators too. Kernels of ours are written as they are to run: their
-buffers lie where they are used, nothing is to be vectorised, unrolled or moved. What is left out
-does not change what LLVM makes of them.
+buffers have one axis and lie where they are used, nothing is to be vectorised, unrolled, moved or
+counted in fewer bits. What is left out does not change what LLVM makes of them.
 
 Functions do not check their arguments: they are called by the program of the virtual machine alone,
 which checks the inputs of a run and makes everything else itself. The checks were half of all code.
@@ -27,8 +27,6 @@ def _of_kernels() -> tvm.transform.Pass:
         [
             s_tir.transform.ConvertBlocksToOpaque(),
             s_tir.transform.LowerOpaqueBlock(),
-            tirx.transform.FlattenBuffer(),
-            tirx.transform.NarrowDataType(32),
             tirx.transform.StmtSimplify(),
             tirx.transform.MakePackedAPI(),
         ],

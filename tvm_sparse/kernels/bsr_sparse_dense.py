@@ -34,7 +34,6 @@ from tvm_sparse.kernels.vector import (
     Registers,
     T,
     argument,
-    flat,
     load,
     prefetch,
     prim_func,
@@ -115,12 +114,13 @@ def make_bsr_sparse_dense(
         weight_rows = argument("weight_rows", (num_groups, lanes), "int32")
         weight_chunks = argument("weight_chunks", (chunks, bounds), "int32")
         arithmetic.declare(data, units, depth)
-        tail = BoundEpilogue.declare(epilogue, num_units, tiles)
+        # Sums of floats begin with the bias: what is stored between panels and in the end is alike.
+        is_float = arithmetic.dtype == "float32"
+        tail = BoundEpilogue.declare(epilogue, num_units, tiles, bias_begins=is_float)
         tiles.declare_map()
         out = argument("out", tiles.shape(num_units))
-        # Offsets count floats or words, which only views of one axis allow.
-        inputs = flat(data, tiles.count * rows_of_tile * tile_size)
-        values = flat(weight_data, steps * num_values)
+        # Offsets count floats or words.
+        inputs, values = data.elements, weight_data.elements
 
         def column_of(panel: Expr | int) -> Expr:
             """Return the first block column of a panel."""
@@ -150,7 +150,7 @@ def make_bsr_sparse_dense(
             ]
             for is_first in _either(panel == 0):
                 if is_first:
-                    arithmetic.start(acc, places)
+                    (tail.begin if is_float else arithmetic.start)(acc, places)
                     # Rows of many lanes come in no order, and each lies in as many places as tiles.
                     if lanes > 1 and vectors > 1 and layout.is_open:
                         for place in places:
@@ -223,7 +223,7 @@ def make_bsr_sparse_dense(
                 rest = tiles.held(first_step + whole * span)
                 add_spans(rest, stop_step - rest, 1)
 
-            for is_last in _either(panel == panels - 1):
+            for is_last in _either((is_float and tail.is_store) or panel == panels - 1):
                 if is_last:
                     tail.store(out, arithmetic.finished(acc, places), places)
                 else:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tvm_sparse.formats.bsr import WORD_BITS, Field
-from tvm_sparse.kernels.vector import Bind, Buffer, Expr, T, broadcast, broadcast_four, int64
+from tvm_sparse.kernels.vector import (
+    Argument,
+    Bind,
+    Buffer,
+    Expr,
+    T,
+    broadcast,
+    broadcast_four,
+    int64,
+)
 
 
 class Factors:
@@ -34,7 +43,7 @@ class Factors:
 
 
 def packed_offset(
-    words: Buffer, step: Expr, taken: tuple[Expr | int, int], nth: int, field: Field
+    words: Argument, step: Expr, taken: tuple[Expr | int, int], nth: int, field: Field
 ) -> Expr:
     """Return one of the offsets that are taken of a step, which share words, in floats.
 

@@ -12,6 +12,7 @@ from tvm_sparse.kernels.vector import (
     Bind,
     Buffer,
     Expr,
+    Registers,
     argument,
     broadcast,
     load,
@@ -22,21 +23,41 @@ from tvm_sparse.kernels.vector import (
 
 @dataclass(frozen=True)
 class BoundEpilogue:
-    """An `Epilogue` with its buffers."""
+    """An `Epilogue` with its buffers.
+
+    If `bias_begins`, sums begin with the bias, and it is not added to them in the end.
+    """
 
     spec: Epilogue
     tiles: TokenTiles
     bias: Buffer | None
     residual: Buffer | None
+    bias_begins: bool = False
 
     @classmethod
-    def declare(cls, spec: Epilogue, units: int, tiles: TokenTiles) -> BoundEpilogue:
+    def declare(
+        cls, spec: Epilogue, units: int, tiles: TokenTiles, bias_begins: bool = False
+    ) -> BoundEpilogue:
         """Declare the operands as the next arguments of the function being built."""
         return cls(
             spec,
             tiles,
             argument("bias", (units,)) if spec.bias else None,
             argument("residual", tiles.shape(units)) if spec.residual else None,
+            bias_begins,
+        )
+
+    def begin(self, acc: Registers, places: Sequence[Sequence[Expr]]) -> None:
+        """Set sums, of outputs at these places, to what they begin with if `bias_begins`."""
+        for index, (_, unit, _) in enumerate(places):
+            value = 0.0 if self.bias is None else self.bias[unit]
+            acc[index] = broadcast(value, self.tiles.layout.lanes)
+
+    @property
+    def is_store(self) -> bool:
+        """Whether `store` does nothing but store."""
+        return self.in_second_loop or (
+            self.residual is None and (self.bias is None or self.bias_begins)
         )
 
     def store(
@@ -86,7 +107,7 @@ class BoundEpilogue:
             store(out, self._finish(value, index, lanes), index, lanes)
 
     def _finish(self, value: Expr, index: Sequence[Expr], lanes: int) -> Expr:
-        if self.bias is not None:
+        if self.bias is not None and not self.bias_begins:
             value = value + broadcast(self.bias[index[1]], lanes)
         if self.spec.activation != "none":
             bind = Bind(lanes)

@@ -106,7 +106,7 @@ def make_first_token_attention(layout: TokenLayout, shape: FirstTokenHeads) -> t
             with serial(0, length) as j:
                 row = sequence if shape.mask_batch != 1 else 0
                 start = T.float32(0.0) if mask is None else mask[row, j] * T.float32(LOG2_E)
-                T.buffer_store(scores, start, [j])
+                store(scores, start, [j], 1)
             _fill(scores, length, end, -3.0e38)
 
             top = Registers(1, lanes)
@@ -156,7 +156,7 @@ def make_first_token_attention(layout: TokenLayout, shape: FirstTokenHeads) -> t
                         acc[row] = acc[row] + weight * load(value, place, lanes)
                 if together == 1:
                     context = _over_lanes(acc[0], lanes, operator.add) / weights
-                    T.buffer_store(out, context, [sequence, first])
+                    store(out, context, [sequence, first], 1)
                 else:
                     columns = transpose([acc[row] for row in range(together)])
                     sums = functools.reduce(operator.add, columns)

@@ -6,7 +6,7 @@ import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.token_tiles import TokenTiles
-from tvm_sparse.kernels.vector import T, argument, parallel, prim_func, serial
+from tvm_sparse.kernels.vector import T, argument, parallel, prim_func, serial, store
 
 
 def make_first_tokens(layout: TokenLayout, features: int) -> tvm.tirx.PrimFunc:
@@ -23,6 +23,6 @@ def make_first_tokens(layout: TokenLayout, features: int) -> tvm.tirx.PrimFunc:
 
         with parallel(tiles.count, "first_tokens", pays=False) as tile:
             with T.If(tiles.position(tile) == 0), T.Then(), serial(0, features) as f:
-                T.buffer_store(out, data[tile, f, 0], [tiles.sequence_of(tile)[0], f])
+                store(out, data[tile, f, 0], [tiles.sequence_of(tile)[0], f], 1)
 
     return prim_func(body)

@@ -60,12 +60,14 @@ def make_row_dense(
         residual = argument("residual", (all_rows, units)) if epilogue.residual else None
         out = argument("out", (all_rows, units))
 
-        def finish(value: Expr, row: int | Expr, unit: Expr) -> Expr:
-            bind = Bind(lanes)
+        def finish(row: Expr, unit: Expr) -> None:
+            bind, value = Bind(lanes), load(out, [row, unit], lanes)
             if bias is not None:
                 value = value + load(bias, [unit], lanes)
             value = ACTIVATIONS[epilogue.activation](bind, bind(value))
-            return value if residual is None else value + load(residual, [row, unit], lanes)
+            if residual is not None:
+                value = value + load(residual, [row, unit], lanes)
+            store(out, value, [row, unit], lanes)
 
         def panel_of_rows(index: Expr, used: int, first_row: int | Expr, count: int) -> None:
             acc = Registers(steps * count * used, lanes)
@@ -90,9 +92,10 @@ def make_row_dense(
                     value = acc[row * used + v]
                     for step in range(1, steps):
                         value = value + acc[(step * count + row) * used + v]
-                    unit = index * panel + v * lanes
-                    place = first_row + row
-                    store(out, finish(value, place, unit), [place, unit], lanes)
+                    store(out, value, [first_row + row, index * panel + v * lanes], lanes)
+            # In a loop: an activation is a score of instructions.
+            with serial(0, count) as row, serial(0, used) as v:
+                finish(first_row + row, index * panel + v * lanes)
 
         def panel_of_all(index: Expr, used: int) -> None:
             if rows:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tvm
 
-from tvm_sparse.kernels.vector import T, argument, int32, int64, parallel, prim_func, serial
+from tvm_sparse.kernels.vector import T, argument, int32, int64, parallel, prim_func, serial, store
 
 
 def make_row_tile_map(token_tile: int, rest: Sequence[int], dtype: str) -> tvm.tirx.PrimFunc:
@@ -19,6 +19,6 @@ def make_row_tile_map(token_tile: int, rest: Sequence[int], dtype: str) -> tvm.t
         with parallel(1, "row_tile_map", pays=False), serial(0, tiles) as tile:
             columns = (int32(0), T.Cast("int32", tile * token_tile), int32(0))
             for column, value in enumerate((*columns, T.Cast("int32", batch))):
-                T.buffer_store(out, value, [tile, int64(column)])
+                store(out, value, [tile, int64(column)], 1)
 
     return prim_func(body)

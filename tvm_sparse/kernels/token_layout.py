@@ -108,14 +108,14 @@ def make_unpack_tokens(layout: TokenLayout, features: int) -> tvm.tirx.PrimFunc:
                     store(out, row, [batch, token + i, first], lanes)
             with serial(whole, features) as f:
                 for i, _ in _up_to(count, range(lanes)):
-                    T.buffer_store(out, data[tile, f, place + i], [batch, token + i, f])
+                    store(out, data[tile, f, place + i], [batch, token + i, f], 1)
             if layout.is_open:
                 with T.If(token + lanes >= tiles.length(tile)), T.Then():
                     with serial(tiles.length(tile), seq_len) as past:
                         with serial(0, whole // lanes) as block:
                             store(out, broadcast(0.0, lanes), [batch, past, block * lanes], lanes)
                         with serial(whole, features) as f:
-                            T.buffer_store(out, T.float32(0), [batch, past, f])
+                            store(out, T.float32(0), [batch, past, f], 1)
 
         _each_group(tiles, features, "unpack_tokens", move)
 
@@ -185,7 +185,7 @@ def _fill_tiles(
                 if i < len(owners):
                     elements = [(buffer, (*row, f)) for buffer, row in owners[i]]
                     value = total([buffer[element] for buffer, element in elements])
-                T.buffer_store(out, value, [tile, f, place + i])
+                store(out, value, [tile, f, place + i], 1)
 
     _each_group(tiles, features, name, move)
 

@@ -9,11 +9,13 @@ registers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import tvm
+import tvm.s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
@@ -31,10 +33,45 @@ def int32(value: int) -> Expr:
     return tvm.tirx.IntImm("int32", value)
 
 
-def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> Buffer:
-    """Declare a buffer argument of the function being built."""
+class Argument:
+    """A tensor that a function is given. Its elements are reached by their place on one axis.
+
+    TVM has a pass that finds these places, but it looks for bounds of the index of every access,
+    those of registers too, and takes as long as all other passes together.
+
+    Attributes
+    ----------
+    shape, dtype
+        As declared.
+    elements : Buffer
+        A view of one axis.
+    """
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.shape, self.dtype = buffer.shape, buffer.dtype
+        self.elements = T.Buffer((math.prod(self.shape[1:], start=self.shape[0]),), self.dtype)
+        _views.append((self.elements, buffer.data))
+
+    def __getitem__(self, indices: Any) -> Expr:
+        """Return one element."""
+        return self.elements[self.place(indices if isinstance(indices, tuple) else (indices,))]
+
+    def place(self, indices: Sequence[int | Expr]) -> Expr:
+        """Return the place of an element on the one axis."""
+        place, *others = (int64(index) for index in indices)
+        for extent, index in zip(self.shape[1:], others, strict=True):
+            place = place * extent + index
+        return place
+
+
+#: Views of the arguments of the function being built, which are declared where it begins.
+_views: list[tuple[Buffer, Expr]] = []
+
+
+def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> Argument:
+    """Declare an argument of the function being built."""
     extents = [int64(dim) for dim in shape]
-    return T.arg(name, T.Buffer(tuple(extents), dtype))
+    return Argument(T.arg(name, T.Buffer(tuple(extents), dtype)))
 
 
 def scratch(size: int | Expr, dtype: str = "float32") -> Buffer:
@@ -55,14 +92,24 @@ def broadcast(value: Expr | float, lanes: int, dtype: str = "float32") -> Expr:
 
 
 def flat(buffer: Buffer, size: int | Expr) -> Buffer:
-    """Return a view of an argument of `size` values as one axis."""
+    """Return a view of a buffer of `size` values."""
     extent = int64(size)
     return T.decl_buffer((extent,), buffer.dtype, data=buffer.data)
 
 
-def prefetch(buffer: Buffer, indices: Sequence[Expr | int], to_write: bool = False) -> None:
-    """Ask for the cache line of an element, which may lie past the buffer's end."""
-    place = tuple(int64(i) for i in indices)
+def _on_one_axis(tensor: Argument | Buffer, indices: Sequence[Expr | int]) -> tuple[Buffer, Expr]:
+    """Return a buffer of one axis, and the place of an element there."""
+    if isinstance(tensor, Argument):
+        return tensor.elements, tensor.place(indices)
+    (place,) = indices
+    return tensor, int64(place)
+
+
+def prefetch(
+    tensor: Argument | Buffer, indices: Sequence[Expr | int], to_write: bool = False
+) -> None:
+    """Ask for the cache line of an element, which may lie past the tensor's end."""
+    buffer, place = _on_one_axis(tensor, indices)
     # To be kept in all caches, as data.
     T.evaluate(
         T.call_llvm_intrin(
@@ -76,11 +123,10 @@ def prefetch(buffer: Buffer, indices: Sequence[Expr | int], to_write: bool = Fal
     )
 
 
-def load(buffer: Buffer, indices: Sequence[Expr | int], lanes: int) -> Expr:
+def load(tensor: Argument | Buffer, indices: Sequence[Expr | int], lanes: int) -> Expr:
     """Load `lanes` consecutive values along the last axis, starting at `indices`."""
-    *outer, last = (int64(i) for i in indices)
-    place = (*outer, T.ramp(last, int64(1), lanes))
-    return buffer[place]
+    buffer, first = _on_one_axis(tensor, indices)
+    return buffer[T.ramp(first, int64(1), lanes)]
 
 
 def broadcast_four(buffer: Buffer, first: Expr, lanes: int) -> list[Expr]:
@@ -126,10 +172,12 @@ def transpose(rows: Sequence[Expr]) -> list[Expr]:
     return vectors
 
 
-def store(buffer: Buffer, value: Expr, indices: Sequence[Expr | int], lanes: int) -> None:
-    """Store a vector along the last axis, starting at `indices`."""
-    *outer, last = (int64(i) for i in indices)
-    T.buffer_store(buffer, value, [*outer, T.ramp(last, int64(1), lanes)])
+def store(
+    tensor: Argument | Buffer, value: Expr, indices: Sequence[Expr | int], lanes: int
+) -> None:
+    """Store a vector along the last axis, starting at `indices`, or one value."""
+    buffer, first = _on_one_axis(tensor, indices)
+    T.buffer_store(buffer, value, [T.ramp(first, int64(1), lanes) if lanes > 1 else first])
 
 
 class _Pool:
@@ -261,12 +309,21 @@ def serial(start: int | Expr, stop: int | Expr) -> Iterator[Expr]:
         yield first + step
 
 
-def prim_func(body: Callable[[], None]) -> tvm.tirx.PrimFunc:
-    """Build a PrimFunc from `body`, which declares the arguments and emits the statements.
+def prim_func(emit: Callable[[], None]) -> tvm.tirx.PrimFunc:
+    """Build a PrimFunc from `emit`, which declares the arguments and emits the statements.
 
     The function is marked opaque (`op_pattern` 8): FuseOps must leave a hand-made kernel alone.
     """
     with IRBuilder() as builder, T.prim_func(s_tir=True, is_private=True):
         T.func_attr({"tirx.noalias": True, "op_pattern": 8})
-        body()
-    return builder.get()
+        emit()
+    function = builder.get()
+    root, block = function.body, function.body.block
+    declared = [tvm.tirx.DeclBuffer(view, data=data) for view, data in _views]
+    _views.clear()
+    body = tvm.tirx.SeqStmt([*declared, block.body])
+    whole = tvm.s_tir.SBlock(
+        *(block.iter_vars, block.reads, block.writes, block.name_hint, body, block.init),
+        *(block.alloc_buffers, block.match_buffers, block.annotations),
+    )
+    return function.with_body(tvm.s_tir.SBlockRealize(root.iter_values, root.predicate, whole))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tvm import relax
 
+from tvm_sparse.ir.dims import Dim
 from tvm_sparse.ir.expressions import MATMUL, PERMUTE_DIMS, op_name, tensor_shape
 from tvm_sparse.ir.functions import Uses, bindings
 from tvm_sparse.kernels.epilogue import Epilogue
@@ -122,6 +123,8 @@ def _follow(
             if vector and bias is None and activation == "none" and residual is None:
                 bias = other
             elif tensor_shape(other) == shape and other not in weights and residual is None:
+                if _is_left_to_norm(reader, shape, uses):
+                    break
                 residual = other
             else:
                 break
@@ -129,3 +132,15 @@ def _follow(
             break
         members.append(reader)
     return DenseChain(data, weight, bias, residual, activation, tuple(members))
+
+
+def _is_left_to_norm(total: relax.Var, shape: tuple[Dim, ...], uses: Uses) -> bool:
+    """Tell whether a layer norm adds what would be added to a product.
+
+    Of an open model: one kernel then serves products before a norm and those without a residual.
+    """
+    reader = uses.only_reader(total)
+    if reader is None or op_name(uses.value[reader]) != "relax.nn.layer_norm":
+        return False
+    is_open = len(shape) == 3 and not isinstance(shape[1], int)
+    return is_open and bool(uses.value[reader].args[0].same_as(total))
