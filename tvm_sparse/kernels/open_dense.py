@@ -75,13 +75,15 @@ def make_open_dense(
             """Multiply a group of panels by the tokens of a part of a tile."""
             acc = Registers(together * tokens, lanes)
             acc.fill(0.0)
+            # A panel of the next group meanwhile, in each pass another one: where a group has few
+            # passes, it would be waited for in the first of them. Not in L1, which is full.
+            nth_pass = tile * (lanes // tokens) + T.floordiv(first_token, tokens)
+            coming = held(first_panel + together + T.floormod(nth_pass, together))
             with serial(0, num_inputs) as k:
                 columns = []
+                prefetch(weight, [coming, k, 0], nearest=False)
                 for nth in range(together):
                     prefetch(weight, [first_panel + nth, k + PREFETCH_FLOATS // lanes, 0])
-                    # The next group meanwhile: where a group has few passes, it would be waited for
-                    # in the first of them.
-                    prefetch(weight, [first_panel + together + nth, k, 0])
                     columns.append(load(weight, [first_panel + nth, k, 0], lanes))
                 for token in range(tokens):
                     factor = broadcast(data[tile, k, first_token + token], lanes)

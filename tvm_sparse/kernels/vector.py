@@ -106,18 +106,24 @@ def _on_one_axis(tensor: Argument | Buffer, indices: Sequence[Expr | int]) -> tu
 
 
 def prefetch(
-    tensor: Argument | Buffer, indices: Sequence[Expr | int], to_write: bool = False
+    tensor: Argument | Buffer,
+    indices: Sequence[Expr | int],
+    to_write: bool = False,
+    nearest: bool = True,
 ) -> None:
-    """Ask for the cache line of an element, which may lie past the tensor's end."""
+    """Ask for the cache line of an element, which may lie past the tensor's end.
+
+    It is to be kept in all caches, or in all but the nearest.
+    """
     buffer, place = _on_one_axis(tensor, indices)
-    # To be kept in all caches, as data.
+    # The last one: as data.
     T.evaluate(
         T.call_llvm_intrin(
             "void",
             "llvm.prefetch",
             T.address_of(buffer[place]),
             int32(to_write),
-            int32(3),
+            int32(3 if nearest else 2),
             int32(1),
         )
     )
