@@ -31,9 +31,10 @@ from rich.console import Console
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.target import resolve_target
 
-#: Bochs' CPUs by target, none of which has the vectors or products of another one beside its own.
+#: Bochs' CPUs by target, those with AMX if it was configured with `--enable-amx`.
 CPUS = {
     "x86-64-v4": "corei7_skylake_x",
+    "x86-64-v4-amx": "sapphire_rapids",
     "x86-64-v4-vnni": "sapphire_rapids",
     "x86-64-v3-vnni": "arrow_lake",
 }

@@ -11,7 +11,7 @@ from tvm_sparse.host import detect_host
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.target import CpuTarget, resolve_target
 
-_TARGETS = ("x86-64-v2", "x86-64-v3", "x86-64-v3-vnni", "x86-64-v4", "x86-64-v4-vnni")
+_TARGETS = ("x86-64-v2", *(f"x86-64-{isa}" for isa in ("v3", "v3-vnni", "v4", "v4-vnni", "v4-amx")))
 #: What this machine can run.
 INT8_TARGETS = [
     name for name in _TARGETS if detect_host().isa != "aarch64" and resolve_target(name).runs_here

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse import host
+from tvm_sparse import amx, host
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import available_cores, threads_here
 
@@ -37,6 +37,15 @@ def test_the_quota_is_the_least_of_all_groups_around_the_process(root, limits, q
     for group, text in limits.items():
         (root / "sys/fs/cgroup" / group / "cpu.max").write_text(f"{text}\n")
     assert host.cpu_quota(root) == quota
+
+
+@pytest.mark.parametrize(("permitted", "refused"), [(True, set()), (False, {*amx.FLAGS})])
+def test_what_the_system_refuses_is_no_feature(permitted, refused, monkeypatch):
+    flags = {"avx2", *amx.FLAGS}
+    monkeypatch.setattr(host, "read_cpuinfo", lambda text: ("a CPU", frozenset(flags)))
+    monkeypatch.setattr(amx, "is_permitted", lambda: permitted)
+    found = host.detect_host.__wrapped__()
+    assert (found.features, found.refused) == (flags - refused, refused)
 
 
 def test_without_cgroups_there_is_no_quota(tmp_path):

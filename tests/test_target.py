@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tvm_sparse.errors import ConfigError
-from tvm_sparse.host import available_cores, detect_host
+from tvm_sparse.host import EXTENSIONS, available_cores, detect_host
 from tvm_sparse.target import check_threads, resolve_target
 
 pytestmark = pytest.mark.unit
@@ -36,6 +36,8 @@ def test_products_of_integers_are_asked_for_by_name():
     assert extended.isa == plain.isa == "x86-64-v4"
     assert set(extended.required_features) - set(plain.required_features) == {"avx512_vnni"}
     assert extended.without_extensions() == plain
+    tiled = resolve_target("x86-64-v4-amx")
+    assert {*tiled.required_features} - {*extended.required_features} == {"amx_tile", "amx_int8"}
     assert set(resolve_target().extensions) <= detect_host().features
 
 
@@ -45,6 +47,14 @@ def test_only_what_runs_here_is_held_to_the_cores_of_this_machine():
     check_threads("native", available_cores())
     with pytest.raises(ConfigError, match=f"threads {many} given: use 1 to {many - 1} on this"):
         check_threads("native", many)
+
+
+@pytest.mark.parametrize("flags", EXTENSIONS.values(), ids=str)
+def test_native_takes_all_that_this_machine_may_use(flags, monkeypatch):
+    host = replace(detect_host(), isa="x86-64-v4", features=frozenset({*flags, "avx_vnni"}))
+    monkeypatch.setattr("tvm_sparse.target.detect_host", lambda: host)
+    wanted = () if flags == EXTENSIONS["x86-64-v3-vnni"] else flags
+    assert resolve_target().extensions == wanted
 
 
 @pytest.mark.parametrize(

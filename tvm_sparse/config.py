@@ -274,8 +274,8 @@ class CompileSpec(_Spec):
     Parameters
     ----------
     target : str
-        `native`, an x86-64 level (`x86-64-v2`, `x86-64-v3`, `x86-64-v4`; with `-vnni` also
-        the instructions that builds of integers can use), or `aarch64`.
+        `native`, an x86-64 level (`x86-64-v2`, `x86-64-v3`, `x86-64-v4`; with `-vnni` or
+        `-amx` also the instructions that builds of integers can use), or `aarch64`.
     threads : int or None
         Threads the build is laid out for and run with; None means every core of this machine.
     dump_ir : str or None

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tvm_sparse import amx
 from tvm_sparse.aarch64 import core_name, features_by_hwcap, is_aarch64
 from tvm_sparse.errors import ConfigError
 
@@ -29,10 +30,12 @@ LEVEL_FEATURES: dict[str, tuple[str, ...]] = {
     # docs/decisions/0027-aarch64.md.
     "aarch64": ("asimd",),
 }
-#: What CPUs of a level may have beside it, that kernels use: products of u8 and s8.
-LEVEL_EXTENSIONS: dict[str, tuple[str, ...]] = {
-    "x86-64-v3": ("avx_vnni",),
-    "x86-64-v4": ("avx512_vnni",),
+#: What CPUs of a level may have beside it, by names of targets: products of u8 and s8 in words, and
+#: of whole tiles of such words.
+EXTENSIONS: dict[str, tuple[str, ...]] = {
+    "x86-64-v3-vnni": ("avx_vnni",),
+    "x86-64-v4-vnni": ("avx512_vnni",),
+    "x86-64-v4-amx": ("avx512_vnni", *amx.FLAGS),
 }
 #: Products of small integers and of bfloat16, and longer vectors: worth knowing of a machine.
 _FURTHER_FEATURES = (
@@ -54,11 +57,13 @@ class HostCpu:
     isa : str
         Highest level of `x86-64-v2`, `-v3`, `-v4` or `aarch64` that it supports; `unknown` if none.
     features : frozenset of str
-        Flags in /proc/cpuinfo's spelling.
+        Flags in /proc/cpuinfo's spelling, without `refused`.
     l1d_bytes, l2_bytes, l3_bytes : int
         Data cache sizes in bytes, as one core sees them; 0 when unknown.
     cores : int
         Cores this process may use.
+    refused : frozenset of str
+        Flags of what the CPU has, but the system does not let this process use.
     """
 
     model: str
@@ -68,12 +73,17 @@ class HostCpu:
     l2_bytes: int
     l3_bytes: int
     cores: int
+    refused: frozenset[str] = frozenset()
 
 
 @functools.cache
 def detect_host() -> HostCpu:
     """Return what this machine's CPU is and can do."""
     model, features = read_cpuinfo(_read(Path("/proc/cpuinfo")))
+    refused = features.intersection(amx.FLAGS)
+    if refused and amx.is_permitted():
+        refused = frozenset()
+    features -= refused
     return HostCpu(
         model=model,
         isa=_host_isa(features),
@@ -82,6 +92,7 @@ def detect_host() -> HostCpu:
         l2_bytes=_cache_bytes(2),
         l3_bytes=_cache_bytes(3),
         cores=available_cores(),
+        refused=refused,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tvm_sparse.aarch64 import is_aarch64
 from tvm_sparse.errors import ConfigError, check_word
 from tvm_sparse.host import (
-    LEVEL_EXTENSIONS,
+    EXTENSIONS,
     LEVEL_FEATURES,
     UNKNOWN_CPU,
     available_cores,
@@ -19,7 +19,7 @@ from tvm_sparse.tiles import NO_TILES, Tiles
 
 _LEVEL_VECTOR_BITS = {"x86-64-v2": 128, "x86-64-v3": 256, "x86-64-v4": 512, "aarch64": 128}
 #: Targets by the names of levels whose CPUs have their extensions.
-EXTENDED = {f"{isa}-vnni": isa for isa in LEVEL_EXTENSIONS}
+EXTENDED = {name: name.rpartition("-")[0] for name in EXTENSIONS}
 _LEAST_THREADS = 2
 _LEVEL_REGISTERS = {"x86-64-v2": 16, "x86-64-v3": 16, "x86-64-v4": 32, "aarch64": 32}
 #: Operations that take one core about as long as it takes to share them with another: 5 us.
@@ -95,7 +95,8 @@ def resolve_target(
     ----------
     text : str
         `native`, one of the levels `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `aarch64`, or a level
-        whose CPUs multiply words of integers, `x86-64-v3-vnni`, `x86-64-v4-vnni`.
+        whose CPUs multiply words of integers, `x86-64-v3-vnni`, `x86-64-v4-vnni`, or tiles of them,
+        `x86-64-v4-amx`.
     threads : int or None
         How many threads the build will mostly run on; None means all cores of this process. It
         is rounded up to a power of two from 2 on, so that few numbers share one build.
@@ -119,11 +120,11 @@ def resolve_target(
         lack = f"this CPU ({host.model}) supports none of them" if host.features else UNKNOWN_CPU
         raise ConfigError(f"target native given, of {', '.join(LEVEL_FEATURES)}: {lack}")
     check_word("target", isa, ("native", *LEVEL_FEATURES, *EXTENDED))
-    extensions = LEVEL_EXTENSIONS.get(isa, ())
+    extensions = EXTENSIONS.get(text, ())
     if text == "native":
-        extensions = extensions if host.features.issuperset(extensions) else ()
-    elif text not in EXTENDED:
-        extensions = ()
+        here = (name for name, level in EXTENDED.items() if level == isa)
+        for flags in map(EXTENSIONS.__getitem__, here):
+            extensions = flags if host.features.issuperset(flags) else extensions
     return CpuTarget(
         isa=isa,
         mcpu="generic" if isa == "aarch64" else isa,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 
 import pytest
@@ -11,6 +12,7 @@ from tvm_sparse.dependencies import FRONTEND, check_dependencies
 from tvm_sparse.diagnosis import diagnose as diagnosing
 from tvm_sparse.diagnosis import machine, places, software
 from tvm_sparse.errors import DependencyError
+from tvm_sparse.host import detect_host
 
 pytestmark = pytest.mark.unit
 
@@ -48,6 +50,15 @@ def test_a_runtime_that_does_not_load_is_broken(finding, monkeypatch):
 
     monkeypatch.setattr(software, "load_tvm_ffi", load)
     assert finding("runtime").state == "broken"
+
+
+def test_what_the_system_refuses_is_a_note(monkeypatch):
+    host = replace(detect_host(), isa="x86-64-v4", refused=frozenset({"amx_int8"}))
+    found = machine.look_at_cpu(host)
+    assert (found.state, found.found.rpartition(", but ")[2]) == (
+        "note",
+        "the system does not allow amx_int8",
+    )
 
 
 def test_without_a_linker_builds_cannot_be_made(finding, monkeypatch):

@@ -17,14 +17,17 @@ from tvm_sparse.formats.int8_panels import (
     Int8DenseFormat,
     WideInt8DenseFormat,
 )
+from tvm_sparse.formats.int8_tiles import pack_tiles
 from tvm_sparse.formats.quads import form_quads
 from tvm_sparse.formats.quantized import (
+    AMX,
     EXACT,
     FAST,
     GRADES,
     MOST_WEIGHT,
     VNNI,
     WIDE,
+    WORD,
     as_words,
     grade_of,
     overflowing,
@@ -153,6 +156,29 @@ def test_quads_hold_every_column_once(weight, width, panels):
 )
 def test_a_cpu_decides_about_the_grade(target, fast, grade):
     assert grade_of(resolve_target(target), fast) == grade
+    assert grade_of(resolve_target(target), fast, is_dense=True) == grade
+
+
+def test_tiles_are_for_dense_weights():
+    target = resolve_target("x86-64-v4-amx")
+    assert grade_of(target, is_dense=True) == grade_of(target, fast=True, is_dense=True) == AMX
+    assert grade_of(target) == VNNI
+
+
+@pytest.mark.parametrize(("units", "depth"), [(32, 64), (37, 36), (70, 128), (5, 772)])
+def test_tiles_hold_every_weight_once(units, depth):
+    values = np.random.default_rng(0).integers(-127, 128, (units, depth)).astype(np.int8)
+    packed = pack_tiles(values)
+    form = Int8DenseFormat(32, "amx")
+    assert packed.nbytes + 8 * units == form.size_bytes((units, depth))
+    pairs, steps, _, words = packed.shape
+    ends = [min((step + 1) * words, depth // WORD) for step in range(steps)]
+    found = np.zeros((pairs * 32, depth), np.int64)
+    for step, end in enumerate(ends):
+        tiles = packed[:, step].reshape(-1, words).view(np.int8)
+        found[:, (end - words) * WORD : end * WORD] += tiles
+    np.testing.assert_array_equal(found[:units], values)
+    assert not found[units:].any()
 
 
 def test_aarch64_is_told_what_to_do():

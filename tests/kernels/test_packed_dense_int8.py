@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import tvm
@@ -18,16 +20,28 @@ from tvm_sparse.formats.token_layout import TokenLayout, choose_layout
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue
 from tvm_sparse.kernels.packed_dense import make_packed_dense
+from tvm_sparse.kernels.tile_dense import make_tile_dense
 from tvm_sparse.kernels.tvm_target import tvm_target
+from tvm_sparse.ops.packed_dense_int8 import PackedDenseInt8
+from tvm_sparse.runtime.crew import on_threads
 from tvm_sparse.target import CpuTarget, resolve_target
 
 pytestmark = pytest.mark.numeric
 
 #: Tokens, batch, N, K: full tiles and tails of tokens, of panels, and of spans of words.
-SHAPES = [(128, 1, 48, 64), (21, 2, 37, 36), (3, 1, 1, 4), (16, 1, 26, 772)]
+SHAPES = [
+    *((128, 1, 48, 64), (21, 2, 37, 36), (3, 1, 1, 4), (16, 1, 26, 772)),
+    *((48, 3, 100, 132), (128, 16, 64, 2048)),
+]
 
 
 KINDS = [Int8DenseFormat, FastInt8DenseFormat, WideInt8DenseFormat]
+
+
+def kernel_of(
+    form: Int8DenseFormat, shape: ProductShape, epilogue: Epilogue | None = None
+) -> tvm.tirx.PrimFunc:
+    return PackedDenseInt8(shape, epilogue or Epilogue(), form).kernel()[1]
 
 
 def check(
@@ -40,7 +54,7 @@ def check(
     packed = form.pack([weight], depth)
     rounded, scales = quantize_rows(weight.reshape(units, -1, WORD), GRADES[form.grade])
     out = run_int8(
-        make_packed_dense(layout, units, depth, form.rows, Epilogue(), form.grade),
+        kernel_of(form, ProductShape(units, depth, layout)),
         [to_words(values, shifts, layout), *packed],
         layout.shape(units),
         target,
@@ -92,6 +106,55 @@ def test_targets_with_products_of_words_use_them(name):
     assert target.vector_bits == 512 or "%zmm" not in code
 
 
+def amx_code(layout: TokenLayout) -> list[str]:
+    """Instructions of a kernel, and its calls of the system."""
+    target = resolve_target("x86-64-v4-amx")
+    shape = ProductShape(64, 256, layout)
+    func = kernel_of(Int8DenseFormat.choose(shape, target), shape)
+    module = tvm.IRModule({"main": func.with_attr("global_symbol", "main")})
+    code = tvm.compile(module, target=tvm_target(target)).mod.inspect_source("asm")
+    words = (line.split() for line in code.splitlines())
+    return [" ".join(found) for found in words if found and not found[0].startswith((".", "#"))]
+
+
+@pytest.mark.parametrize("layout", [TokenLayout(1, 128, 64, 16), TokenLayout(0, 0, 16, 16, 4)])
+def test_tiles_are_multiplied_where_the_target_has_them(layout):
+    code = amx_code(layout)
+    count = Counter(line.split()[0] for line in code)
+    assert count["tdpbsud"]
+    assert not count["vpdpbusd"]
+    # A thread configures the registers, and leaves none of them in use.
+    assert count["ldtilecfg"] == count["tilerelease"] > 0
+    assert any("syscall" in line for line in code)
+
+
+@pytest.mark.skipif("x86-64-v4-amx" not in INT8_TARGETS, reason="no AMX here")
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(16, 1, 96, 64), (128, 1, 512, 512), (40, 5, 300, 320)], ids=str)
+def test_threads_share_tiles(shape, threads):
+    seq_len, batch, units, depth = shape
+    target = resolve_target("x86-64-v4-amx")
+    layout = choose_layout(batch, seq_len, target)
+    form = Int8DenseFormat.choose(ProductShape(units, depth, layout), target)
+    weight = normal(np.random.default_rng(0), units, depth)
+    on_threads(threads, lambda: check(target, layout, weight, form, "random"))
+
+
+@pytest.mark.skipif("x86-64-v4-amx" not in INT8_TARGETS, reason="no AMX here")
+def test_what_the_system_refuses_is_an_error(monkeypatch):
+    # The number of a register set that no process may ask for.
+    monkeypatch.setattr("tvm_sparse.kernels.amx.REQUEST", (158, 0x1023, 60))
+    target = resolve_target("x86-64-v4-amx")
+    layout = choose_layout(1, 16, target)
+    form = Int8DenseFormat.choose(ProductShape(32, 64, layout), target)
+    func = make_tile_dense(layout, 32, 64, Epilogue())
+    values, shifts = activations(np.random.default_rng(0), "random", 1, 16, 64)
+    packed = form.pack([limit_weight(32, 64)], 64)
+    arguments = [to_words(values, shifts, layout), *packed]
+    with pytest.raises(RuntimeError, match="this process may not use AMX: export the model with"):
+        run_int8(func, arguments, layout.shape(32), target)
+
+
 def test_without_the_proof_it_would_saturate():
     target = resolve_target(INT8_TARGETS[0])
     layout = choose_layout(1, 16, target)
@@ -121,7 +184,7 @@ def test_what_is_fused_behind_it(name, epilogue):
     residual = normal(rng, 2, 9, 20) if epilogue.residual else None
     rounded, scales = quantize_rows(weight.reshape(20, -1, WORD), GRADES[form.grade])
     out = run_int8(
-        make_packed_dense(layout, 20, 48, form.rows, epilogue, form.grade),
+        kernel_of(form, ProductShape(20, 48, layout), epilogue),
         [
             to_words(values, shifts, layout),
             *form.pack([weight], 48),

@@ -180,6 +180,14 @@ def test_a_cpu_without_the_features(copy_dir: Path) -> None:
     assert "lacks avx9000: export the model with --target" in message
 
 
+def test_what_the_system_refuses(copy_dir: Path, monkeypatch) -> None:
+    flags = frozenset({"amx_int8", "amx_tile"})
+    host = replace(detect_host(), features=detect_host().features - flags, refused=flags)
+    monkeypatch.setattr("tvm_sparse.runtime.artifact.detect_host", lambda: host)
+    edit_metadata(copy_dir, required_features=["sse4_2", "amx_int8"])
+    assert "this system does not let a process use amx_int8: export the" in refusal(copy_dir)
+
+
 def test_a_cpu_that_does_not_say_what_it_can(copy_dir: Path, monkeypatch) -> None:
     host = replace(detect_host(), isa="unknown", features=frozenset())
     monkeypatch.setattr("tvm_sparse.runtime.artifact.detect_host", lambda: host)

@@ -6,6 +6,7 @@ counted in fewer bits. What is left out does not change what LLVM makes of them.
 
 Functions do not check their arguments: they are called by the program of the virtual machine alone,
 which checks the inputs of a run and makes everything else itself. The checks were half of all code.
+Those that assert something themselves, such as that they may use AMX, keep theirs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tvm
 from tvm import s_tir, tirx
 from tvm.s_tir.pipeline import finalize_device_passes, finalize_host_passes
 
-from tvm_sparse.kernels.description import described
+from tvm_sparse.kernels.description import asserts, described
 
 #: The name by which TVM finds the list.
 NAME = "tvm_sparse"
@@ -74,8 +75,9 @@ def _lower(mod: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
     skip_checks = tirx.transform.SkipAssert()
     for is_ours, functions in sides.items():
         passes = _of_kernels() if is_ours else _of_others()
-        part = skip_checks(passes(tvm.IRModule(functions, attrs=mod.attrs)))
-        lowered |= dict(part.functions_items())
+        part = passes(tvm.IRModule(functions, attrs=mod.attrs))
+        lowered |= dict(skip_checks(part).functions_items())
+        lowered |= {name: f for name, f in part.functions_items() if asserts(f)}
     return tvm.IRModule(lowered, attrs=mod.attrs)
 
 

@@ -57,7 +57,11 @@ def look_at_cpu(host: HostCpu) -> Finding:
         vectors = sve_bits(host.features)
         long = f"SVE of {vectors} bits" if vectors else ""
         parts = (host.model, " ".join((host.isa, *sorted(further))), long, caches)
-        return Finding("cpu", "ok", ", ".join(filter(None, parts)))
+        found = ", ".join(filter(None, parts))
+        if host.refused:
+            refused = f"{found}, but the system does not allow {' '.join(sorted(host.refused))}"
+            return Finding("cpu", "note", refused, "builds of 8 bits do without it, slower")
+        return Finding("cpu", "ok", found)
     if not host.features:
         return Finding("cpu", "broken", f"{host.model}: {UNKNOWN_CPU}", "make it readable")
     return Finding(

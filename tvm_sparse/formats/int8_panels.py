@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_sparse.formats.int8_tiles import PAIR, pack_tiles, packed_depth
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.quantized import (
+    AMX,
     GRADES,
     WIDE,
     WORD,
@@ -38,7 +40,10 @@ _ROWS = {
 
 @dataclass(frozen=True)
 class Int8DenseFormat(DenseFormat):
-    """Panels of so many rows, rounded for a grade (`quantized.GRADES`)."""
+    """Panels of so many rows, rounded for a grade (`quantized.GRADES`).
+
+    For AMX they are pairs of tiles (`formats.int8_tiles`).
+    """
 
     grade: str
 
@@ -63,36 +68,45 @@ class Int8DenseFormat(DenseFormat):
     def choose(cls, shape: ProductShape, target: CpuTarget) -> Int8DenseFormat:
         """Choose the rows of a register tile."""
         grade = cls.grade_for(target)
+        if grade == AMX:
+            return cls(PAIR, grade.name)
         tuned = cls.tuned_rows(shape, target)
         return cls(tuned or int8_rows(shape.layout, target, grade), grade.name)
 
     @classmethod
     def most_rows(cls, layout: TokenLayout, target: CpuTarget) -> int:
         """Return the most rows that the registers accumulate at once beside tokens of a layout."""
-        return most_int8_rows(layout, target, cls.grade_for(target))
+        grade = cls.grade_for(target)
+        return PAIR if grade == AMX else most_int8_rows(layout, target, grade)
 
     @classmethod
     def grade_for(cls, target: CpuTarget) -> Grade:
         """Return the grade that a CPU has for this format."""
-        return grade_of(target)
+        return grade_of(target, is_dense=True)
 
     def pack(self, weight: Weight, depth: int) -> tuple[NDArray[Any], ...]:
         """Return panels, scales and sums.
 
-        Words int32 (ceil(N / rows), K / 4, rows), twice as many in 16 bits; float32 (N,); int32
-        (N,), of the integers of a row: what the zero point of the activations is taken times.
+        Words int32 (ceil(N / rows), K / 4, rows), twice as many in 16 bits, or as `pack_tiles` has
+        them; float32 (N,); int32 (N,), of the integers of a row: what the zero point of the
+        activations is taken times.
         """
         (matrix,) = weight
         grade = GRADES[self.grade]
         values, scales = quantize_rows(matrix.reshape(len(matrix), -1, WORD), grade)
-        (panels,) = super().pack([as_words(values, grade)], depth // WORD)
+        if grade == AMX:
+            panels = pack_tiles(values.reshape(matrix.shape))
+        else:
+            (panels,) = super().pack([as_words(values, grade)], depth // WORD)
         return panels.view(np.int32), scales, values.sum(axis=(1, 2), dtype=np.int32)
 
     def size_bytes(
         self, shape: tuple[int, int], block_shape: tuple[int, int] = (0, 0), density: float = 1.0
     ) -> float:
         """Return the bytes of whole panels, and of a scale and a sum for every row."""
-        return super().size_bytes(shape) + 8 * shape[0]
+        units, depth = shape
+        stored = packed_depth(depth) if self.grade == AMX.name else depth
+        return super().size_bytes((units, stored)) + 8 * units
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,7 @@ class FastInt8DenseFormat(Int8DenseFormat):
     @classmethod
     def grade_for(cls, target: CpuTarget) -> Grade:
         """Return the grade that a CPU has for this format."""
-        return grade_of(target, fast=True)
+        return grade_of(target, fast=True, is_dense=True)
 
 
 @dataclass(frozen=True)

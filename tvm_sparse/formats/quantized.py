@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tvm_sparse import amx
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.integer_rows import integer_steps
 from tvm_sparse.target import CpuTarget
@@ -25,6 +26,8 @@ from tvm_sparse.target import CpuTarget
 #: Values in a word, and words in memory behind those of a token: its zero point and its scale.
 WORD = 4
 TOKEN_WORDS = 2
+#: Outputs, words and tokens of a register of AMX's.
+TILE = 16
 #: Largest weight, of eight bits with a sign; the least is one below its negative.
 MOST_WEIGHT = 127
 #: What the weights of one sign in a sum may come to: 255 * 128 fits into 16 bits.
@@ -62,14 +65,18 @@ EXACT = Grade("exact", 1, 2.0)
 FAST = Grade("fast", 4, 2.5)
 #: CPUs that multiply words: nothing saturates.
 VNNI = Grade("vnni", 0, 4.0)
+#: CPUs that multiply tiles of words, for dense layers: 16 outputs by 16 tokens at once.
+AMX = Grade("amx", 0, 16.0)
 #: Weights of 16 bits, in which a pair of products always fits into 32: for integers that come with
 #: a checkpoint and that pairs of 16 bits have no room for.
 WIDE = Grade("wide", 0, 1.5, 16)
-GRADES: dict[str, Grade] = {grade.name: grade for grade in (EXACT, FAST, VNNI, WIDE)}
+GRADES: dict[str, Grade] = {grade.name: grade for grade in (EXACT, FAST, VNNI, AMX, WIDE)}
 
 
-def grade_of(target: CpuTarget, fast: bool = False) -> Grade:
+def grade_of(target: CpuTarget, fast: bool = False, is_dense: bool = False) -> Grade:
     """Return how a CPU multiplies words; `fast` asks for `FAST` where nothing is both.
+
+    Tiles of words are for dense weights.
 
     Raises
     ------
@@ -81,6 +88,8 @@ def grade_of(target: CpuTarget, fast: bool = False) -> Grade:
             f"int8 given for target {target.isa}, whose products of u8 and s8 are not used yet: "
             "choose a target of x86-64, or a build of float32"
         )
+    if is_dense and amx.FLAGS[-1] in target.extensions:
+        return AMX
     if target.extensions:
         return VNNI
     return FAST if fast else EXACT

@@ -75,7 +75,7 @@ class BoundEpilogue:
         lanes = lanes or self.tiles.layout.lanes
         for value, place in zip(products, places, strict=True):
             if not self.in_second_loop:
-                value = self._finish(value, place, lanes)
+                value = self.finished(value, place, lanes)
             store(out, value, place, lanes)
 
     @property
@@ -104,9 +104,10 @@ class BoundEpilogue:
         lanes = self.tiles.layout.lanes
         for index in self._each(tile, units, registers):
             value = load(out, index, lanes)
-            store(out, self._finish(value, index, lanes), index, lanes)
+            store(out, self.finished(value, index, lanes), index, lanes)
 
-    def _finish(self, value: Expr, index: Sequence[Expr], lanes: int) -> Expr:
+    def finished(self, value: Expr, index: Sequence[Expr], lanes: int) -> Expr:
+        """Return what becomes of so many lanes of a product at a (tile, unit, token)."""
         if self.bias is not None and not self.bias_begins:
             value = value + broadcast(self.bias[index[1]], lanes)
         if self.spec.activation != "none":

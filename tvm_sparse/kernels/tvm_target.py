@@ -21,10 +21,14 @@ def tvm_target(target: CpuTarget, num_cores: int | None = None, level: int | Non
         # LLVM prefers 256-bit vectors for this level unless told otherwise.
         config["vector-width"] = 512
     if target.extensions:
-        # LLVM's names have no underscores.
-        config["mattr"] = [f"+{flag.replace('_', '')}" for flag in target.extensions]
+        config["mattr"] = [f"+{_llvm_name(flag)}" for flag in target.extensions]
     if level is not None:
         config["opt-level"] = level
     if num_cores:
         config["num-cores"] = num_cores
     return Target(config)
+
+
+def _llvm_name(flag: str) -> str:
+    """Return LLVM's name of a CPU flag: amx-int8, but avx512vnni."""
+    return flag.replace("_", "-" if flag.startswith("amx") else "")

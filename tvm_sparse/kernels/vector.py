@@ -105,6 +105,12 @@ def _on_one_axis(tensor: Argument | Buffer, indices: Sequence[Expr | int]) -> tu
     return tensor, int64(place)
 
 
+def address(tensor: Argument | Buffer, indices: Sequence[Expr | int]) -> Expr:
+    """Return where an element lies."""
+    buffer, place = _on_one_axis(tensor, indices)
+    return T.address_of(buffer[place])
+
+
 def prefetch(
     tensor: Argument | Buffer,
     indices: Sequence[Expr | int],
@@ -115,13 +121,12 @@ def prefetch(
 
     It is to be kept in all caches, or in all but the nearest.
     """
-    buffer, place = _on_one_axis(tensor, indices)
     # The last one: as data.
     T.evaluate(
         T.call_llvm_intrin(
             "void",
             "llvm.prefetch",
-            T.address_of(buffer[place]),
+            address(tensor, indices),
             int32(to_write),
             int32(3 if nearest else 2),
             int32(1),

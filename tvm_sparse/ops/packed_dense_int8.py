@@ -12,9 +12,11 @@ from tvm_sparse.formats.int8_panels import (
     Int8DenseFormat,
     WideInt8DenseFormat,
 )
+from tvm_sparse.formats.quantized import AMX
 from tvm_sparse.formats.weight_format import ProductShape
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.kernels.packed_dense import make_packed_dense
+from tvm_sparse.kernels.tile_dense import make_tile_dense
 from tvm_sparse.ops.operator import Expr, made
 from tvm_sparse.ops.product import ProductOperator
 from tvm_sparse.target import CpuTarget
@@ -36,6 +38,9 @@ class PackedDenseInt8(ProductOperator, name="packed_dense_int8", weights=Int8Den
 
     def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         shape, form = self.shape, self.form
+        if form.grade == AMX.name:
+            product = (shape.layout, shape.units, shape.depth, self.epilogue)
+            return self.facts("packed_dense", form), made(make_tile_dense, *product)
         return self.facts("packed_dense", form), made(
             *(make_packed_dense, shape.layout, shape.units, shape.depth),
             *(form.rows, self.epilogue, form.grade),

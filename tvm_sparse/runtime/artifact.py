@@ -110,6 +110,8 @@ def check_cpu(metadata: ArtifactMetadata, features: frozenset[str] | None = None
     if missing:
         lack = f"this CPU ({host.model}) lacks {', '.join(missing)}"
         advice = f"export the model with --target {host.isa}"
+        if host.refused.issuperset(missing):
+            lack = f"this system does not let a process use {', '.join(missing)}"
         if not available:
             lack, advice = UNKNOWN_CPU, "make it readable"
         elif host.isa not in LEVEL_FEATURES:

@@ -19,8 +19,8 @@ import numpy as np
 
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import SPARSE, BuildSpec
-from tvm_sparse.formats.registry import weights_of, widened
-from tvm_sparse.host import detect_host, threads_here
+from tvm_sparse.formats.registry import target_of, weights_of, widened
+from tvm_sparse.host import threads_here
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Model
@@ -99,7 +99,7 @@ def choose_layers(
     BuildError
         If timing fails.
     """
-    same = resolve_target(compile_spec.target).isa == detect_host().isa
+    same = _is_timed_here(compile_spec.target, build)
     layers, params, sparsity = model.layers, model.params, model.sparsity
     assert sparsity is not None  # the caller has checked it
     method = sparsity.select
@@ -133,6 +133,12 @@ def choose_layers(
     return _decide(
         _predicted(jobs, params, blocks, setting.threads, records, progress), "predicted"
     )
+
+
+def _is_timed_here(target: str, build: BuildSpec) -> bool:
+    """Whether a build for a target has the kernels whose times this machine tells."""
+    here, there = (target_of(build, resolve_target(name)) for name in ("native", target))
+    return (here.isa, here.extensions) == (there.isa, there.extensions)
 
 
 def _decide(times: Mapping[Layer, LayerTimes], how: str) -> dict[str, LayerChoice]:

@@ -38,7 +38,7 @@ def compile_options(command: Command) -> Command:
         defaulted(
             *("--target", "native", "ISA"),
             "native, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512), either of these with -vnni, "
-            "or aarch64.",
+            "x86-64-v4-amx, or aarch64.",
         ),
         optional(
             *("--threads", int, "N"),
