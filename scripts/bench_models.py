@@ -233,12 +233,13 @@ def _measure(place: Path, facts: Facts, threads: int, bench: BenchSpec, out: Pat
         peer(_ENGINE, place / _CHECKPOINT, *known),
     ]
     results = compare(contenders, threads, bench, silent)
-    metadata = load_metadata(Path(directories["sparse"]))
+    weights = load_metadata(Path(directories["sparse"])).weights
     record = PeersRecord(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         subject=facts.example,
         spec={"facts": asdict(facts), "bench": asdict(bench), "threads": [threads]},
-        weights=replace(metadata.weights, source=""),
+        # Why they are random is of where they were prepared: a folder, or a hub out of reach.
+        weights=replace(weights, source="", detail=weights.detail.partition(":")[0]),
         results=tuple(results),
         environment=detect_environment(threads),
     )
