@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tvm
+import tvm_ffi
 from kernel_runner import widest
 
 from tvm_sparse.kernels.tvm_target import tvm_target
@@ -12,6 +13,7 @@ from tvm_sparse.kernels.vector import (
     Bind,
     Registers,
     argument,
+    broadcast,
     load,
     parallel,
     prim_func,
@@ -42,3 +44,20 @@ def test_registers_hold_values_of_a_dtype(dtype):
     out = tvm.runtime.tensor(np.zeros_like(data))
     tvm.compile(module, target=tvm_target(target))["main"](tvm.runtime.tensor(data), out)
     np.testing.assert_array_equal(out.numpy(), 2 + 3 * data)
+
+
+def test_a_function_that_failed_leaves_nothing_to_the_next():
+    def kernel(fails: bool = False) -> tvm.tirx.PrimFunc:
+        def body() -> None:
+            out = argument("out", (4,))
+            if fails:
+                raise RuntimeError("a kernel that cannot be built")
+            with parallel(1, "all"):
+                store(out, broadcast(1.0, 4), [0], 4)
+
+        return prim_func(body)
+
+    first = kernel()
+    with pytest.raises(RuntimeError, match="cannot be built"):
+        kernel(fails=True)
+    assert tvm_ffi.structural_equal(kernel(), first, map_free_vars=True)

@@ -325,13 +325,14 @@ def prim_func(emit: Callable[[], None]) -> tvm.tirx.PrimFunc:
 
     The function is marked opaque (`op_pattern` 8): FuseOps must leave a hand-made kernel alone.
     """
+    # Before, not after: a function whose kernel failed leaves nothing to the next one.
+    _views.clear()
     with IRBuilder() as builder, T.prim_func(s_tir=True, is_private=True):
         T.func_attr({"tirx.noalias": True, "op_pattern": 8})
         emit()
     function = builder.get()
     root, block = function.body, function.body.block
     declared = [tvm.tirx.DeclBuffer(view, data=data) for view, data in _views]
-    _views.clear()
     body = tvm.tirx.SeqStmt([*declared, block.body])
     whole = tvm.s_tir.SBlock(
         *(block.iter_vars, block.reads, block.writes, block.name_hint, body, block.init),
