@@ -30,7 +30,8 @@ def test_absent_index_fails_in_ci_and_skips_elsewhere(tmp_path, ci, outcome):
     test.write_text("def test_it(minilm_dir): pass\n")
     conftest = Path(__file__).parent / "conftest.py"
     (tmp_path / "conftest.py").write_text(conftest.read_text())
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    ours = {"CI", "PYTEST_ADDOPTS"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
     environment |= {"TVM_SPARSE_TEST_CACHE": str(tmp_path / "cache")}
     environment.pop("PIP_FIND_LINKS", None)

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ _STORE_BYTES = 80 << 20
 #: A machine that has not answered by then will not.
 _CHECK_S = 60.0
 _CONNECT_S = 10.0
+#: Cores of a job that has just ended come back within seconds.
+_FREE_S, _LOOK_S = 10.0, 0.2
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_USAGE_DISABLED": "1",
@@ -156,22 +159,24 @@ def check_room(nodes: list[Node], actors: int | None, threads: int) -> int:
 
 
 def check_free(actors: int, threads: int) -> None:
-    """Refuse to start where others have the cores.
+    """Refuse to start where others have the cores, and keep them.
 
     Raises
     ------
     ConfigError
-        There are not so many free cores.
+        There are not so many free cores, nor were there within seconds.
     """
     import ray
 
-    free = float(ray.available_resources().get("CPU", 0))
-    if free < actors * threads:
-        raise ConfigError(
-            f"{counted(actors, 'actor')} of {counted(threads, 'core')} need {actors * threads} "
-            f"free cores, {free:g} of the cluster's are: give --actors a smaller value, or wait "
-            "until other jobs have ended"
-        )
+    stop = time.monotonic() + _FREE_S
+    while (free := float(ray.available_resources().get("CPU", 0))) < actors * threads:
+        if time.monotonic() >= stop:
+            raise ConfigError(
+                f"{counted(actors, 'actor')} of {counted(threads, 'core')} need "
+                f"{actors * threads} free cores, {free:g} of the cluster's are: give --actors a "
+                "smaller value, or wait until other jobs have ended"
+            )
+        time.sleep(_LOOK_S)
 
 
 def check_nodes(nodes: list[Node], artifact: str, task: str) -> None:
