@@ -1,12 +1,14 @@
 /* Have a process see a CPU without the extensions behind x86-64-v3 or v4: scripts/hold_cpu.
  *
  * Libraries choose their kernels by the CPUID instruction. Linux lets a thread make it fault (arch_prctl(2),
- * ARCH_SET_CPUID, where the CPU can); threads it starts inherit that. The handler runs the instruction in its
- * place and takes bits of leaf 7 away (Intel SDM, volume 2A, "CPUID"). Handlers that a program sets for its
- * own faults get those alone. Kernels that were chosen before this library is loaded, those of the C library,
- * stay as they are.
+ * ARCH_SET_CPUID, where the CPU can); threads it starts inherit that. Where the CPU cannot, the instruction is
+ * written over in the engines' libraries as they are loaded (mark_cpuid.c), and what it is written over with is
+ * illegal. The handler runs CPUID in its place and takes bits of leaf 7 away (Intel SDM, volume 2A, "CPUID").
+ * Handlers that a program sets for its own faults get those alone. Kernels that were chosen before this library
+ * is loaded, those of the C library, stay as they are.
  */
 #define _GNU_SOURCE
+#include "hold_cpu.h"
 #include <cpuid.h>
 #include <dlfcn.h>
 #include <signal.h>
@@ -17,7 +19,6 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define ARCH_SET_CPUID 0x1012
 #define BIT(n) (1u << (n))
 
 typedef struct {
@@ -26,6 +27,7 @@ typedef struct {
 
 static const char *const levels[] = {"x86-64-v3", "x86-64-v3-vnni", "x86-64-v4", "x86-64-v4-vnni"};
 static Registers hidden[2]; /* by subleaf of leaf 7 */
+static int fault = SIGSEGV; /* what CPUID raises: SIGILL where it is written over */
 static struct sigaction programs; /* what the program wants done with its own faults */
 static int (*set_action)(int, const struct sigaction *, struct sigaction *);
 
@@ -54,7 +56,9 @@ static void hide_avx512(void) {
 static void answer(int signal_number, siginfo_t *info, void *context) {
     greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
     const unsigned char *code = (const unsigned char *)r[REG_RIP];
-    if (info->si_addr == code || code[0] != 0x0F || code[1] != 0xA2) { /* a fault of the program's own */
+    int is_cpuid = fault == SIGSEGV ? info->si_addr != code && code[0] == 0x0F && code[1] == 0xA2
+                                    : code[0] == MARK[0] && code[1] == MARK[1];
+    if (!is_cpuid) { /* a fault of the program's own */
         if (programs.sa_handler == SIG_DFL || programs.sa_handler == SIG_IGN)
             set_action(signal_number, &programs, NULL);
         else
@@ -78,7 +82,7 @@ static void answer(int signal_number, siginfo_t *info, void *context) {
 
 int sigaction(int signal_number, const struct sigaction *action, struct sigaction *before) {
     if (!set_action) set_action = dlsym(RTLD_NEXT, "sigaction");
-    if (signal_number != SIGSEGV) return set_action(signal_number, action, before);
+    if (signal_number != fault) return set_action(signal_number, action, before);
     struct sigaction last = programs;
     if (action) programs = *action;
     if (before) *before = last;
@@ -103,11 +107,8 @@ __attribute__((constructor)) static void hold(void) {
     if (strncmp(level, "x86-64-v4", 9)) hide_avx512();
     if (strcmp(level, "x86-64-v3-vnni")) hide_vex_vnni();
     if (strcmp(level, "x86-64-v4-vnni")) hidden[0].ecx |= BIT(11);
+    if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0)) fault = SIGILL;
     struct sigaction action = {.sa_sigaction = answer, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
     if (!set_action) set_action = dlsym(RTLD_NEXT, "sigaction");
-    set_action(SIGSEGV, &action, NULL);
-    if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0)) {
-        fprintf(stderr, "this CPU or kernel cannot have CPUID fault: nothing is held back\n");
-        _exit(2);
-    }
+    set_action(fault, &action, NULL);
 }
