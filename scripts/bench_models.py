@@ -59,7 +59,8 @@ Written by `scripts/bench_models.py` from its [records](benchmarks/models): an e
 family at its real size, with seeded weights, of which 95 % of those of the encoder's layers are
 zero in blocks of 4x1. The dense build and ONNX Runtime multiply them as if they were not. All had
 the same weights and inputs, gave the same outputs, and took turns in one run; times are medians in
-milliseconds, with no more digits than the medians of rounds allow.
+milliseconds, with no more digits than the medians of rounds allow. There is a table for each
+machine; times and ratios of different ones do not compare.
 
 *Coverage* is the share of the floating-point operations of all products (dense layers, attention,
 convolutions) that runs in kernels on token tiles; the rest is what TVM generates. ONNX Runtime
@@ -156,7 +157,7 @@ def main(
             if not out.exists() and not is_late:
                 _measure(place, _read_facts(facts), count, bench, out)
     if page is not None:
-        page.write_text(_PAGE + _machines(records) + _table(records), encoding="utf-8")
+        page.write_text(_PAGE + _tables(records), encoding="utf-8")
         click.echo(f"wrote {page}")
 
 
@@ -250,23 +251,29 @@ def _measure(place: Path, facts: Facts, threads: int, bench: BenchSpec, out: Pat
         )
 
 
-def _table(records: Path) -> str:
-    """Return a row for each model that was measured or refused, and the names of the others."""
+def _tables(records: Path) -> str:
+    """Return a table for each machine, then why models were refused, and who is not measured."""
     known = {path.name.removesuffix(".facts.json"): path for path in records.glob("*.facts.json")}
     stems = {_stem(family): family for family in FAMILIES}
-    rows, missing = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS))], []
+    tables: dict[str, list[str]] = {}
+    told, missing = [], []
     for stem in [*stems, *sorted(known.keys() - stems.keys())]:
         family = stems.get(stem, stem)
         facts = _read_facts(known[stem]) if stem in known else Facts(family, _example(family))
         measured = _records(records, stem)
-        rows += [_row(facts, record) for record in measured]
-        if not measured and facts.refused:
-            rows.append(_row(facts))
-        elif not measured:
+        for record in measured:
+            tables.setdefault(_machine(record), []).append(_row(facts, record))
+        if measured:
+            told += [f"- {family}: {NOTES[family]}\n"] if family in NOTES else []
+        elif facts.refused:
+            told.append(f"- {family}: not built: {facts.refused}\n")
+        else:
             missing.append(family)
-    told = f"\nNot measured yet: {', '.join(missing)}.\n" if missing else ""
-    notes = [f"- {family}: {note}\n" for family, note in NOTES.items() if family not in missing]
-    return "\n".join(rows) + "\n" + "".join(["\n" * bool(notes), *notes, told])
+    head = _line(_COLUMNS), _line(["---"] * len(_COLUMNS))
+    parts = ["\n".join([f"Measured on {m}.\n", *head, *rows, ""]) for m, rows in tables.items()]
+    parts += ["".join(told)] * bool(told)
+    parts += [f"Not measured yet: {', '.join(missing)}.\n"] * bool(missing)
+    return "\n".join(parts)
 
 
 def _records(directory: Path, stem: str) -> list[PeersRecord]:
@@ -275,27 +282,22 @@ def _records(directory: Path, stem: str) -> list[PeersRecord]:
     return [load_peers_record(p) for p in paths if p.stem.rpartition("-")[2].isdigit()]
 
 
-def _row(facts: Facts, record: PeersRecord | None = None) -> str:
-    cells = [facts.family, facts.example]
-    if facts.importer:
-        cells += [facts.importer, facts.taken, f"{facts.covered:.0%}"]
-    if record is not None:
-        dense, sparse, other = record.results
-        cells += [str(record.spec["threads"][0]), _median(dense), _median(sparse)]
-        cells += [_ratio(dense, sparse), _median(other), other.facts.get("attention", "fused")]
-        cells += [_ratio(other, dense), _ratio(other, sparse)]
-    else:
-        cells.append(facts.refused.replace("|", "/"))
-    return _line([*cells, *[""] * (len(_COLUMNS) - len(cells))])
+def _row(facts: Facts, record: PeersRecord) -> str:
+    dense, sparse, other = record.results
+    return _line(
+        [
+            *(facts.family, facts.example, facts.importer, facts.taken, f"{facts.covered:.0%}"),
+            *(str(record.spec["threads"][0]), _median(dense), _median(sparse)),
+            *(_ratio(dense, sparse), _median(other), other.facts.get("attention", "fused")),
+            *(_ratio(other, dense), _ratio(other, sparse)),
+        ]
+    )
 
 
-def _machines(records: Path) -> str:
-    """Say where records were measured, and with what beside our builds."""
-    told = []
-    for record in _records(records, "*"):
-        place, version = record.environment, record.results[-1].version
-        told.append(f"{place.cpu_model}, {place.isa}, {_ENGINE.label} {version}")
-    return "".join(f"Measured on {one}.\n\n" for one in dict.fromkeys(told))
+def _machine(record: PeersRecord) -> str:
+    """Say where a record was measured, and with what beside our builds."""
+    place, version = record.environment, record.results[-1].version
+    return f"{place.cpu_model}, {place.isa}, {_ENGINE.label} {version}"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -258,7 +258,7 @@ def told(label: str, imported: Any, build: Any, start: float) -> bool:
     from tvm_sparse.ir.dense_layers import dense_layers
     from tvm_sparse.sparsity.layers import select_layers
 
-    (results,) = _run(build, [imported.input_values], 2)
+    (results,) = _run(build, [imported.input_values], 1)
     gap = max(
         float(np.abs(result - wanted).max() / np.abs(wanted).max())
         for result, wanted in zip(results, imported.output_values.values(), strict=True)
