@@ -28,6 +28,7 @@ PHASES = [
     "simplify_fc_transpose",
     "bsr_dense",
     "patch_products",
+    "constant_factors",
     "first_tokens_only",
     "tile_tokens",
     "split_batch",
@@ -174,8 +175,8 @@ def test_phases_are_told_timed_and_dumped(tmp_path):
     assert files == [f"{index:02d}_{name}.txt" for index, name in enumerate(PHASES, start=1)]
     text = (tmp_path / "dump" / "04_bsr_dense.txt").read_text()
     assert "tvm_sparse.sparse_dense" in text
-    assert "tvm_sparse.sparse_dense" not in (tmp_path / "dump" / "10_legalize.txt").read_text()
-    tiled = (tmp_path / "dump" / "07_tile_tokens.txt").read_text()
+    assert "tvm_sparse.sparse_dense" not in (tmp_path / "dump" / "11_legalize.txt").read_text()
+    tiled = (tmp_path / "dump" / "08_tile_tokens.txt").read_text()
     assert "RowProduct refused: the weight is BSR float32" in tiled
 
 

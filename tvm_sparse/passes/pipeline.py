@@ -22,6 +22,7 @@ from tvm_sparse.model.decision import Decision
 from tvm_sparse.model.quantization import Quantization
 from tvm_sparse.passes import (
     bsr_dense,
+    constant_factors,
     fast_math,
     first_tokens_only,
     fold_weights,
@@ -191,8 +192,13 @@ def pack(
                 plan.choices,
             ),
         )
-    # 4. Convolutions of patches are products; what nobody reads is not computed.
+    # 4. Convolutions of patches are products, those with constants have weights; what nobody reads
+    # is not computed.
     mod, params = phases.run("patch_products", lambda: patch_products.convert(mod, params))
+    mod, params, names = phases.run(
+        "constant_factors", lambda: constant_factors.convert(mod, params)
+    )
+    build = replace(build, kept=(*build.kept, *((name, "a constant") for name in names)))
     mod = phases.run("first_tokens_only", lambda: first_tokens_only.convert(mod))
     # 5. Token tiles through the encoder, fused kernels, packed weights.
     mod, packed, refusals = phases.run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,19 @@ def prepare(checkpoint: Path) -> None:
     fused = optimizer.optimize_model(
         str(checkpoint / MODEL_FILE),
         model_type="bert",
-        num_heads=next((int(config[key]) for key in _HEADS if key in config), 0),
-        hidden_size=next((int(config[key]) for key in _WIDTH if key in config), 0),
+        num_heads=_number(config, _HEADS),
+        hidden_size=_number(config, _WIDTH),
         opt_level=0,
     )
     size = sum(len(tensor.raw_data) for tensor in fused.model.graph.initializer)
     fused.save_model_to_file(
         str(checkpoint / FUSED_FILE), use_external_data_format=size >= _MOST_BYTES
     )
+
+
+def _number(config: Mapping[str, Any], keys: Sequence[str]) -> int:
+    """Return what a config says of all layers, 0 for what it leaves open or each layer has."""
+    return next((n for key in keys if isinstance(n := config.get(key), int)), 0)
 
 
 def load(checkpoint: Path, threads: int, name: str) -> PeerModel:

@@ -14,10 +14,11 @@ from tvm_sparse.importers.raising.layer_norm import raise_layer_norm
 from tvm_sparse.importers.raising.masks import drop_zeroing, narrow_masks
 from tvm_sparse.importers.raising.rms_norm import raise_rms_norm
 from tvm_sparse.importers.raising.shared_heads import raise_shared_heads
-from tvm_sparse.importers.raising.slices import slice_features
+from tvm_sparse.importers.raising.slices import slice_features, take_joined_part
 from tvm_sparse.importers.raising.transposes import sink_transposes
 
 RULES: tuple[Rule, ...] = (
+    take_joined_part,
     simplify_identity,
     raise_gelu,
     raise_layer_norm,

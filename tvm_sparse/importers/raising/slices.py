@@ -1,4 +1,4 @@
-"""A slice of features that were split before is a slice of all of them."""
+"""A slice of features that were split before is a slice of all of them, one of parts is a part."""
 
 from __future__ import annotations
 
@@ -32,3 +32,29 @@ def slice_features(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
     inner = product(shape[place + 1 :])
     cut = relax.op.strided_slice(source, [len(lead)], [begin * inner], [end * inner])
     return relax.op.reshape(emit(cut), tensor_shape(call))
+
+
+def take_joined_part(flow: Dataflow, call: relax.Call, emit: Emit) -> Expr | None:
+    """Return what was joined with others if `call` is the slice that holds just that.
+
+    Real and imaginary parts are joined so, and only the real ones read.
+    """
+    if op_name(call) != "relax.strided_slice":
+        return None
+    joined = flow.match(call.args[0], "relax.concat")
+    cuts = [tuple(dim(one) for one in part.fields) for part in call.args[1:]]
+    if joined is None or any(len(cut) != 1 for cut in cuts):
+        return None
+    (axis,), (begin,), (end,), *strides = cuts
+    rank = len(tensor_shape(call))
+    if strides not in ([], [(1,)]) or int(axis) % rank != int(joined.attrs.axis) % rank:
+        return None
+    start = 0
+    for part in joined.args[0].fields:
+        stop = start + tensor_shape(part)[int(axis)]
+        if (start, stop) == (begin, end):
+            widened = flow.match(part, "relax.expand_dims")
+            part = part if widened is None else widened.args[0]
+            return relax.op.reshape(flow.resolve(part), tensor_shape(call))
+        start = stop
+    return None

@@ -31,8 +31,9 @@ def check_source(source: ModelSource) -> None:
     check_config(source)
 
 
-#: Models whose attention TensorFlow's classes write with masks of bytes, which no kernel takes.
-_BETTER_THROUGH_PYTORCH = {"deberta", "deberta-v2"}
+#: Models whose attention TensorFlow's classes write with masks of bytes, which no kernel takes, or
+#: that branch on values there.
+_BETTER_THROUGH_PYTORCH = {"deberta", "deberta-v2", "swin"}
 
 
 def knows(source: ModelSource) -> bool:
