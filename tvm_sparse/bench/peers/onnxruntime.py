@@ -45,11 +45,12 @@ def prepare(checkpoint: Path) -> None:
     from onnxruntime.transformers import optimizer
 
     config = read_config(checkpoint)
+    heads, width = _number(config, _HEADS), _number(config, _WIDTH)
     fused = optimizer.optimize_model(
         str(checkpoint / MODEL_FILE),
         model_type="bert",
-        num_heads=_number(config, _HEADS),
-        hidden_size=_number(config, _WIDTH),
+        num_heads=heads,
+        hidden_size=width if heads else 0,
         opt_level=0,
     )
     size = sum(len(tensor.raw_data) for tensor in fused.model.graph.initializer)
