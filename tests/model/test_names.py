@@ -79,6 +79,8 @@ def test_what_pytorch_has_under_two_names():
     weights = torch_weights({"predictions/decoder/bias": bias}, "AlbertForMaskedLM")
     assert list(weights) == ["predictions.decoder.bias", "predictions.bias"]
     assert all(value is bias for value in weights.values())
+    separable = {"key/bias": bias, "key/depthwise_kernel": np.ones((9, 3, 1), np.float32)}
+    assert torch_weights(separable, "ConvBertModel")["bias"].shape == (3, 1)
 
 
 @pytest.mark.parametrize(
