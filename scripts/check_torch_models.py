@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,17 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
          "d_inner": 256},
     ),
 }  # fmt: skip
+#: Those of transformers 5 alone, for an environment that has it and no TensorFlow.
+NEWER: dict[str, tuple[str, dict[str, Any]]] = {
+    "EuroBERT": (
+        "EuroBertModel", {"model_type": "eurobert", "mask_token_id": 4, **_SMALL_IDS, **_TEXT}
+    ),
+    "GTE": ("GteModel", {"model_type": "gte", **_TEXT}),
+    "Jina v3": ("JinaEmbeddingsV3Model", {"model_type": "jina_embeddings_v3", **_TEXT}),
+    "NomicBERT": ("NomicBertModel", {"model_type": "nomic_bert", **_TEXT}),
+}  # fmt: skip
+if int(version("transformers").partition(".")[0]) > 4:
+    MODELS |= NEWER
 
 
 @click.command(help=__doc__)

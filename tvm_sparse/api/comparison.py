@@ -24,7 +24,6 @@ from tvm_sparse.bench.inputs import random_inputs
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
 from tvm_sparse.bench.peers.compare import (
     OWN_REFERENCE,
-    TOLERANCE,
     max_error,
     prepare_engines,
     run_artifact,
@@ -32,7 +31,7 @@ from tvm_sparse.bench.peers.compare import (
 )
 from tvm_sparse.bench.peers.compare import compare as measure_contenders
 from tvm_sparse.bench.peers.contender import Arrays, Contender, own_build, peer
-from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
+from tvm_sparse.bench.peers.engine import ENGINES, TOLERANCE, Engine, find_engines
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
 from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, QuantizeScheme, SparsitySpec
 from tvm_sparse.errors import ArtifactError

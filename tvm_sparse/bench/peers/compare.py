@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tvm_sparse.bench.disturbance import until_quiet
 from tvm_sparse.bench.output_error import output_errors
 from tvm_sparse.bench.peers.contender import Arrays, Contender
-from tvm_sparse.bench.peers.engine import Engine
+from tvm_sparse.bench.peers.engine import TOLERANCE, Engine
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.record import EngineResult, summarise
 from tvm_sparse.bench.rounds import measure_rounds
@@ -24,8 +24,6 @@ from tvm_sparse.errors import BuildError, TvmSparseError
 from tvm_sparse.progress import ShareProgress, steps
 from tvm_sparse.runtime.compare import difference
 
-#: fp32 engines add in different orders; INT8 is not held to this, its error is shown.
-TOLERANCE = 1e-3
 #: What outputs are compared with that our own dense build computed.
 OWN_REFERENCE = "tvm_sparse dense"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.bench.peers.checkpoint import MODEL_FILE, read_config
-from tvm_sparse.bench.peers.engine import Inputs, PeerModel
+from tvm_sparse.bench.peers.checkpoint import MODEL_FILE, read_config, read_inputs
+from tvm_sparse.bench.peers.engine import TOLERANCE, Inputs, PeerModel
 
 FUSED_FILE = "fused.onnx"
 #: By name of the engine: its weights have one scale, or one for each output.
@@ -40,7 +41,9 @@ def prepare(checkpoint: Path) -> None:
     """Fuse the exported graph into a file of its own.
 
     `opt_level=0` keeps ONNX Runtime's general passes away until the optimiser has seen the graph
-    as exported: they rewrite the patterns that attention is recognised by.
+    as exported: they rewrite the patterns that attention is recognised by. Where the fused graph
+    computes something else, as that of ConvNeXt with its layer norms over channels does, the file
+    holds the graph as exported.
     """
     from onnxruntime.transformers import optimizer
 
@@ -54,9 +57,20 @@ def prepare(checkpoint: Path) -> None:
         opt_level=0,
     )
     size = sum(len(tensor.raw_data) for tensor in fused.model.graph.initializer)
-    fused.save_model_to_file(
-        str(checkpoint / FUSED_FILE), use_external_data_format=size >= _MOST_BYTES
-    )
+    is_large = size >= _MOST_BYTES
+    fused.save_model_to_file(str(checkpoint / FUSED_FILE), use_external_data_format=is_large)
+    if not is_large and not _same(checkpoint):
+        shutil.copyfile(checkpoint / MODEL_FILE, checkpoint / FUSED_FILE)
+
+
+def _same(checkpoint: Path) -> bool:
+    """Whether the fused graph gives what the exported one does, on the inputs of a checkpoint."""
+    found = []
+    for file in (MODEL_FILE, FUSED_FILE):
+        model = _Session(checkpoint / file, threads=1)
+        found.append(model.outputs(model.bind(read_inputs(checkpoint))()))
+    wanted, fused = found
+    return all(np.allclose(fused[n], one, atol=TOLERANCE, rtol=0) for n, one in wanted.items())
 
 
 def _number(config: Mapping[str, Any], keys: Sequence[str]) -> int:
