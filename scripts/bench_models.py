@@ -193,13 +193,8 @@ def _prepare(
     pruned = sparsify(model, _SPARSITY)
     builds = compile(pruned, CompileSpec(threads=threads), progress=silent).directories
     checkpoint = write_checkpoint(place / _CHECKPOINT, pruned)
-    failure = prepare_engines([_ENGINE], checkpoint, silent)
-    if failure:
-        raise BuildError(f"{_ENGINE.label} cannot run it: {failure}")
     outputs = run_artifact(builds["dense"], model.reference.inputs)
     np.savez(place / _OUTPUTS, **outputs)  # type: ignore[arg-type]
-    for path in (path for name in _NEEDLESS for path in checkpoint.glob(name)):
-        path.unlink()
     config = model.facts.config
     facts = Facts(
         family,
@@ -209,6 +204,13 @@ def _prepare(
         _covered(model),
         load_metadata(builds["sparse"]).block_sparsity,
     )
+    # Their memory is wanted: what exports a graph holds several copies of its weights.
+    del model, pruned
+    failure = prepare_engines([_ENGINE], checkpoint, silent)
+    if failure:
+        raise BuildError(f"{_ENGINE.label} cannot run it: {failure}")
+    for path in (path for name in _NEEDLESS for path in checkpoint.glob(name)):
+        path.unlink()
     return facts, {name: str(directory) for name, directory in builds.items()}
 
 

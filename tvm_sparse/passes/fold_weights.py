@@ -1,7 +1,9 @@
-"""Multiply weights with each other at compile time where a model would do it at every inference.
+"""Compute at compile time what a model would compute of its weights at every inference.
 
 Disentangled attention projects a table of relative positions in each layer, with the weights of its
-queries and keys: as many operations as half of all dense layers have on a short text.
+queries and keys: as many operations as half of all dense layers have on a short text. PyTorch's
+`MultiheadAttention` cuts the weights of queries, keys and values out of one, and a part that is a
+parameter runs on token tiles.
 """
 
 from __future__ import annotations
@@ -40,10 +42,10 @@ Array = np.ndarray[Any, Any]
 def convert(
     mod: tvm.IRModule, params: Mapping[str, Array]
 ) -> tuple[tvm.IRModule, dict[str, Array]]:
-    """Replace what is computed from products of weights alone by parameters, the last of `main`.
+    """Replace products of weights alone, and parts of weights, by parameters, the last of `main`.
 
-    Each is named after the weight that was multiplied last. Weights that nobody reads any more are
-    gone. Neither `mod`, as imported, nor `params` is changed.
+    Each is named after the weight that was multiplied last, or cut. Weights that nobody reads any
+    more are gone. Neither `mod`, as imported, nor `params` is changed.
 
     Raises
     ------
@@ -62,7 +64,11 @@ def convert(
             continue
         products = [multiplied[var] for var in sources if var in multiplied]
         if op_name(value) == "relax.matmul":
-            products = [_weight_of(value.args[1], uses, weights)]
+            products = [f"{_weight_of(value.args[1], uses, weights)}.{FOLDED}"]
+        elif _is_part(binding.var, uses):
+            # A name of its own: parts of one weight are different ones.
+            begin = dim(value.args[2].fields[0])
+            products = [f"{_weight_of(binding.var, uses, weights)}/from{begin}"]
         if products:
             multiplied[binding.var] = products[-1]
     # What somebody reads who cannot be computed now.
@@ -73,7 +79,7 @@ def convert(
         return mod, given
     folded: dict[relax.Var, relax.Var] = {}
     for var in wanted:
-        name = f"{multiplied[var]}.{FOLDED}"
+        name = multiplied[var]
         while name in given:
             name += "'"
         given[name] = np.ascontiguousarray(folding.value(var))
@@ -89,6 +95,14 @@ def convert(
     main = with_read_params(relax.analysis.remove_all_unused(whole), given)
     names = {var.name for var in main.params}
     return with_main(mod, main), {name: value for name, value in given.items() if name in names}
+
+
+def _is_part(var: relax.Var, uses: Uses) -> bool:
+    """Whether a slice of known values is a bias, or turned for a product."""
+    if op_name(uses.value[var]) != "relax.strided_slice":
+        return False
+    turned = [op_name(uses.value[reader]) == "relax.permute_dims" for reader in uses.readers(var)]
+    return len(tensor_shape(var)) == 1 or (bool(turned) and all(turned))
 
 
 def _weight_of(expr: relax.Expr, uses: Uses, weights: Mapping[relax.Var, str]) -> str:
