@@ -41,6 +41,11 @@ def dim(value: Any) -> Dim:
     """Return an extent in its one form: an integer if it is one."""
     if isinstance(value, int):
         return value
+    # Most extents are numbers, most others a variable: read at every turn, and nothing to compute.
+    if isinstance(value, tirx.IntImm):
+        return int(value)
+    if isinstance(value, tirx.Var) and value.name in _VARIABLES:
+        return _VARIABLES[value.name]
     return _object(_polynomial(value))
 
 
