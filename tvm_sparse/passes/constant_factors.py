@@ -15,6 +15,9 @@ from tvm import relax
 from tvm_sparse.ir.expressions import op_name, substitute, tensor_shape
 from tvm_sparse.ir.functions import bindings, main_function, with_main, with_params
 
+#: Shape and bytes of a matrix.
+_Key = tuple[tuple[int, ...], bytes]
+
 
 def convert(
     mod: tvm.IRModule, params: Mapping[str, np.ndarray]
@@ -34,7 +37,7 @@ def convert(
         If the module has no function `main`.
     """
     func, given = main_function(mod), dict(params)
-    matrices: dict[bytes, relax.Var] = {}
+    matrices: dict[_Key, relax.Var] = {}
     builder = relax.BlockBuilder()
     value_of: dict[relax.Var, relax.Expr] = {}
     with builder.function("main", func.params, attrs=dict(func.attrs)):
@@ -71,10 +74,10 @@ def _is_product(value: relax.Expr) -> bool:
 
 
 def _weight(
-    matrix: np.ndarray, matrices: dict[bytes, relax.Var], params: dict[str, np.ndarray]
+    matrix: np.ndarray, matrices: dict[_Key, relax.Var], params: dict[str, np.ndarray]
 ) -> relax.Var:
     """Return the parameter, (outputs, inputs), that holds a matrix; a new one has a new name."""
-    key = matrix.tobytes()
+    key = matrix.shape, matrix.tobytes()
     if key not in matrices:
         name = f"constant_{len(matrices)}/matrix"
         params[name] = np.ascontiguousarray(matrix.T)
