@@ -114,6 +114,7 @@ class Facts:
 @click.option("--layers", type=int, help="Only so many encoder layers.")
 @click.option("--time", "time_s", default=10.0, show_default=True, help="Seconds per engine.")
 @click.option("--iterations", type=int, help="Exact number of iterations instead.")
+@click.option("--warmup", default=1.0, show_default=True, help="Seconds per engine before.")
 @click.option("--importer", default="auto", show_default=True)
 @click.option("--cache-dir", help="Cache of imported models and builds.")
 @click.option("--page", type=click.Path(path_type=Path), help="Markdown page to write.")
@@ -126,6 +127,7 @@ def main(
     threads: str,
     time_s: float,
     iterations: int | None,
+    warmup: float,
     cache_dir: str | None,
     page: Path | None,
     layers: int | None,
@@ -136,7 +138,7 @@ def main(
         raise click.UsageError("--prepare needs --work, where to")
     records.mkdir(parents=True, exist_ok=True)
     start, counts = time.monotonic(), [int(count) for count in threads.split(",")]
-    bench = BenchSpec(time_s=time_s, iterations=iterations)
+    bench = BenchSpec(time_s=time_s, iterations=iterations, warmup_s=warmup)
     for family in (only or FAMILIES) if work is not None else ():
         assert work is not None
         stem, place = _stem(family), work / _stem(family)

@@ -61,6 +61,7 @@ def split(text: str) -> list[str]:
 @click.option("--engines", default=",".join(ENGINES), show_default=True)
 @click.option("--time", "time_s", default=10.0, show_default=True, help="Seconds per engine.")
 @click.option("--iterations", type=int, help="Exact number of iterations instead.")
+@click.option("--warmup", default=1.0, show_default=True, help="Seconds per engine before.")
 @click.option("--cache-dir", help="Cache of imported models and builds.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON record; a PNG goes beside it.")
 def main(
@@ -77,12 +78,13 @@ def main(
     engines: str,
     time_s: float,
     iterations: int | None,
+    warmup: float,
     cache_dir: str | None,
     out: Path | None,
 ) -> None:
     """Run the comparison that the options ask for."""
     try:
-        bench = BenchSpec(time_s=time_s, iterations=iterations)
+        bench = BenchSpec(time_s=time_s, iterations=iterations, warmup_s=warmup)
         model_spec = ModelSpec(model, batch=batch, seq_len=seq_len)
         shares, schemes = split(sparsity), split(quantize)
         builds = [

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from kept_processes import KeptProcesses
 
 # Set before TVM starts its threads: two, so that parallel code runs in parallel, and none that
 # spins or sits on a core while the other test worker wants it.
@@ -36,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files of whole ways first: at the end short ones keep all workers busy."""
+    long = {item.path for item in items if item.get_closest_marker("e2e")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture
 def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache that this test alone uses, also in child processes."""
@@ -54,6 +62,16 @@ def open_artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     sparsity = SparsitySpec(block_shape=(4, 1), sparsity_threshold=0.3)
     cache = tmp_path_factory.mktemp("open") / "cache"
     return {name: open_build(cache, name, sparsity) for name in ("dense", "sparse")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_importers() -> Iterator[KeptProcesses]:
+    """Import models in processes that are kept, where this process imports them."""
+    kept = KeptProcesses()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tvm_sparse.importers.import_model.call", kept.call)
+        yield kept
+    kept.close()
 
 
 @pytest.fixture

@@ -333,6 +333,19 @@ class BenchSpec(_Spec):
                 _require_whole("streams", streams)
 
 
+def bench_spec(time_s: float = 10.0, warmup_s: float | None = None, **fields: Any) -> BenchSpec:
+    """Return a spec that warms up for a second, or for a quarter of a shorter measurement.
+
+    Parameters
+    ----------
+    time_s, warmup_s, **fields
+        As `BenchSpec` takes them; None for that warm-up.
+    """
+    return BenchSpec(
+        time_s, warmup_s=min(1.0, time_s / 4) if warmup_s is None else warmup_s, **fields
+    )
+
+
 def nominal_length(most: int) -> int:
     """Return the tokens of the text that figures of a model are for which takes up to `most`."""
     return min(most, NOMINAL_SEQ_LEN)

@@ -8,21 +8,31 @@ import json
 import pytest
 from command_line import Sandbox
 
+from tvm_sparse.api import analysis
+from tvm_sparse.api.builds import compile, export
+from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.cache.store import Cache
+from tvm_sparse.config import BenchSpec
 
 pytestmark = pytest.mark.e2e
 
 SHAPE = ("--weights", "random", "--seq-len", "16")
 
 
+@pytest.fixture(autouse=True)
+def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis, "_BENCH", BenchSpec(time_s=0.1, warmup_s=0))
+
+
 @pytest.fixture(scope="module")
 def exported(tiny, tmp_path_factory: pytest.TempPathFactory):
     """A sparse and a dense build of one model."""
     folder = tmp_path_factory.mktemp("analyzed")
+    model = load_model(str(tiny.directory), weights="random", seq_len=16, cache_dir=tiny.cache_dir)
+    pruned = sparsify(model, sparsity=0.95, block_shape=(4, 1), sparsity_threshold=0.5)
+    builds = compile(pruned, threads=1)
     for build in ("sparse", "dense"):
-        flags = ("--bs-r", "4", "--build", build, "-o", folder / build, "-q")
-        done = Sandbox(folder).run("export", *tiny.flags, *flags)
-        assert done.returncode == 0, done.stderr
+        export(builds, folder / build, build)
     return folder
 
 

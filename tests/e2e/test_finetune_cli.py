@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-_STEPS = 1500
+_STEPS = 600
 _WAIT_S = 240
 
 

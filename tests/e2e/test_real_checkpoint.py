@@ -12,6 +12,7 @@ from tvm_sparse.model.model import Model
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 BLOCK = (4, 1)
+THRESHOLD = 0.5  # which times no kernels, and has every layer of the encoder run sparse
 SPARSITY = 0.8
 SHAPE = {"batch": 2, "seq_len": 24, "weights": "checkpoint"}
 
@@ -40,7 +41,8 @@ def cache_dir(tmp_path_factory):
 def test_magnitude_pruned_in_memory(minilm_dir, cache_dir):
     model = tvm_sparse.load_model(str(minilm_dir), cache_dir=cache_dir, **SHAPE)
     assert model.facts.weights.kind == "checkpoint"
-    pruned = tvm_sparse.sparsify(model, prune="magnitude", sparsity=SPARSITY, block_shape=BLOCK)
+    fields = {"sparsity": SPARSITY, "block_shape": BLOCK, "sparsity_threshold": THRESHOLD}
+    pruned = tvm_sparse.sparsify(model, prune="magnitude", **fields)
     builds = tvm_sparse.compile(pruned)
     assert builds.check["dense_against_tensorflow"]["last_hidden_state"] < 1e-4
     assert builds.check["sparse_against_dense"]["last_hidden_state"] < 1e-4
@@ -53,7 +55,7 @@ def test_pruned_written_and_imported_again(minilm_dir, cache_dir, tmp_path):
     directory = tmp_path / "pruned"
     result.save(directory)
     model = tvm_sparse.load_model(str(directory), cache_dir=cache_dir, **SHAPE)
-    sparse = tvm_sparse.sparsify(model, block_shape=BLOCK)
+    sparse = tvm_sparse.sparsify(model, block_shape=BLOCK, sparsity_threshold=THRESHOLD)
     assert sparse.sparsity is not None
     assert sparse.sparsity.prune == "none"  # it came with its zeros
     builds = tvm_sparse.compile(sparse)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tvm_sparse.api.builds import Builds
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config import BenchSpec, bench_spec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.model import Arrays
 from tvm_sparse.progress import ShareProgress, silent
@@ -44,7 +44,7 @@ def benchmark(
     progress : callable
         Receives a line of text and the finished share, 0..1.
     **fields
-        Fields of `BenchSpec`: time_s, iterations, warmup_s, streams.
+        As `bench_spec` takes them: time_s, iterations, warmup_s, streams.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def benchmark(
     record = run(
         directories,
         inputs,
-        spec or BenchSpec(**fields),
+        spec or bench_spec(**fields),
         threads,
         profile_repeats=profile_repeats,
         progress=progress,

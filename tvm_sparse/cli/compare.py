@@ -14,7 +14,7 @@ from tvm_sparse.cli.options.output import cache_option, json_option, quiet_optio
 from tvm_sparse.cli.options.quantize import quantize_option
 from tvm_sparse.cli.options.streams import streams_option
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
-from tvm_sparse.config import BenchSpec, ModelSpec
+from tvm_sparse.config import ModelSpec, bench_spec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.host import threads_here
 
@@ -73,7 +73,7 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
     check_output_file("--json", flags["json_path"])
     check_output_file("--chart", flags["chart"])
     check_cache_directory(flags["cache_dir"])
-    bench_spec = BenchSpec(time_s=flags["time_s"], streams=flags["streams"])
+    spec = bench_spec(flags["time_s"], streams=flags["streams"])
     check_dependencies()
     from tvm_sparse.bench.peers.engine import find_engines
     from tvm_sparse.bench.throughput import stream_counts
@@ -83,7 +83,7 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
 
     if flags["chart"] is not None:
         check_renderer()  # a missing library is told before the measurement
-    stream_counts(bench_spec, threads_here(flags["threads"]))
+    stream_counts(spec, threads_here(flags["threads"]))
     names = [name.strip() for name in against.split(",") if name.strip()]
     find_engines(names)
     if flags["quantize"] is not None:
@@ -101,7 +101,7 @@ def command(directory: str, against: str, model: str | None, **flags: Any) -> No
             model=model,
             shape=flags["shape"],
             threads=flags["threads"],
-            bench=bench_spec,
+            bench=spec,
             cache_dir=flags["cache_dir"],
             progress=display.measure,
         )

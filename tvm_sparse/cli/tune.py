@@ -12,7 +12,7 @@ from tvm_sparse.cli.options.model import model_options
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
-from tvm_sparse.config import BenchSpec, ModelSpec, QuantizationSpec, SparsitySpec
+from tvm_sparse.config import ModelSpec, QuantizationSpec, SparsitySpec, bench_spec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.formats.builds import build_spec
 
@@ -55,7 +55,7 @@ def command(
     model_spec.check_fixed("tuning")
     check_output_file("--json", flags["json_path"])
     check_cache_directory(flags["cache_dir"])
-    bench_spec = BenchSpec(time_s=flags["time_s"])
+    spec = bench_spec(flags["time_s"])
     check_dependencies()
     from tvm_sparse.cli.progress import ProgressDisplay
 
@@ -77,7 +77,7 @@ def command(
             model,
             builds=names,
             threads=flags["threads"],
-            bench=bench_spec,
+            bench=spec,
             progress=display.measure,
         )
     from tvm_sparse.cli.results import deliver

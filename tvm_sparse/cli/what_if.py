@@ -16,7 +16,7 @@ from tvm_sparse.cli.options.model import complete_model, layers_option, seed_opt
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.options.quantize import quantize_option
 from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
-from tvm_sparse.config import BenchSpec, ModelSpec
+from tvm_sparse.config import ModelSpec, bench_spec
 from tvm_sparse.sizes import block_name
 from tvm_sparse.sparsity.prune_spec import METHODS
 
@@ -160,7 +160,7 @@ def command(model: str, **flags: Any) -> None:
     check_output_file("--markdown", flags["markdown_path"])
     check_output_directory("-o", flags["output"])
     spec = ModelSpec(model, flags["weights"], seed=flags["seed"], num_layers=flags["layers"])
-    bench = BenchSpec(time_s=flags["time_s"], warmup_s=min(0.5, flags["time_s"] / 4))
+    bench = bench_spec(flags["time_s"], min(0.5, flags["time_s"] / 4))
     from tvm_sparse.whatif.economy import Pricing
     from tvm_sparse.whatif.grid import Targets
     from tvm_sparse.whatif.grid_file import load_grid, make_grid, parse_axes

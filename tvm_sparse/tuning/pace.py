@@ -36,6 +36,8 @@ _SLICE_S = 0.002
 _LEAST_CALLS, _LEAST_S = 10, 0.02
 #: Waiting for good moments ends after so long; then the better half has to do.
 _MOST_S = 0.6
+#: Where the kernel before waited in vain, so many slices do.
+_ENOUGH_SLICES = 20
 
 
 def make_reference() -> tvm.tirx.PrimFunc:
@@ -68,6 +70,7 @@ class Pace:
         self._arguments = [tvm.runtime.tensor(np.ones(shape, np.float32)) for shape in shapes]
         self._reference = reference
         self.best_ms = float("inf")
+        self._stays_busy = False
         for _ in range(_FIRST_LOOKS):
             time.sleep(_BETWEEN_LOOKS_S)
             self._look_ms()
@@ -98,8 +101,11 @@ class Pace:
             good = [s for s in slices if s.reference_ms <= _GOOD_MOMENT * self.best_ms]
             times_ms = [ms for s in good for ms in s.calls_ms]
             if len(times_ms) >= _LEAST_CALLS and sum(times_ms) / 1e3 >= _LEAST_S:
+                self._stays_busy = False
                 break
-            if time.perf_counter() - begin_s > _MOST_S and len(slices) > 1:
+            is_long = time.perf_counter() - begin_s > _MOST_S and len(slices) > 1
+            if is_long or (self._stays_busy and len(slices) >= _ENOUGH_SLICES):
+                self._stays_busy = True
                 good = sorted(slices, key=lambda s: s.reference_ms)[: len(slices) // 2]
                 times_ms = [ms for s in good for ms in s.calls_ms]
                 break

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tvm_sparse.processes.child import OnEvent, call
+from tvm_sparse.processes.child import Child, OnEvent
 from tvm_sparse.progress import silent
+
+
+def timing_process(module: str, threads: int) -> Child:
+    """Start a module of this room in a child process that times kernels."""
+    # Bound as in the benchmark's workers, whose builds the kernels stand for.
+    environment = {"TVM_NUM_THREADS": str(threads), "TVM_BIND_THREADS": "0"}
+    return Child(f"tvm_sparse.tuning.{module}", "times kernels", environment)
 
 
 def time_kernels(
     module: str, request: Mapping[str, Any], threads: int, on_event: OnEvent = silent
 ) -> Any:
-    """Have a module of this room carry out a request in a child process; return its result.
+    """Have a module of this room carry out one request in a child process; return its result.
 
     The request is JSON-ready, as the module says, and so is what `on_event` receives on the way.
     Raises BuildError if the process dies.
     """
-    # Bound as in the benchmark's workers, whose builds the kernels stand for.
-    environment = {"TVM_NUM_THREADS": str(threads), "TVM_BIND_THREADS": "0"}
-    name = f"tvm_sparse.tuning.{module}"
-    return call(name, "times kernels", request, environment, on_event)
+    with timing_process(module, threads) as child:
+        return child.ask(request, on_event)

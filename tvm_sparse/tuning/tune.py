@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.formats.bsr_tiles import LOOKAHEAD_STEPS, fitting_lanes
@@ -25,16 +24,14 @@ from tvm_sparse.formats.token_layout import (
 from tvm_sparse.formats.weight_format import ProductShape, WeightFormat
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.progress import Progress, silent
-from tvm_sparse.provenance import code_fingerprint
 from tvm_sparse.runtime.metadata import KernelCall
 from tvm_sparse.sparsity.bsr import divides
 from tvm_sparse.target import CpuTarget, resolve_target
 from tvm_sparse.tiles import DenseTile, SparseTile, Tiles, TokenTile
 from tvm_sparse.tuning.kernel_job import KernelJob, build_kernel
+from tvm_sparse.tuning.races import Races
 from tvm_sparse.tuning.records import Records
-from tvm_sparse.tuning.timing_process import time_kernels
 from tvm_sparse.tuning.tuned_build import TunedProduct
-from tvm_sparse.words import counted
 
 #: What is faster by less is noise.
 _LEAST_GAIN = 0.02
@@ -122,7 +119,8 @@ def tune_build(
         if block_shape is None or divides(block_shape, (job.kernel.units, job.kernel.depth))
     }
     dtype = weights_of(build, is_sparse=False).dtype
-    rivals = {job: _race_all(job, dtype, density, threads, records, progress) for job in jobs}
+    with Races(density, threads, records, progress) as races:
+        rivals = {job: _race_all(job, dtype, races) for job in jobs}
     if not rivals:
         return []
     default = next(iter(rivals.values()))[0].vectors
@@ -156,19 +154,12 @@ def _best(rivals: Sequence[_Rival], vectors: int) -> _Rival:
     return min((r for r in rivals if r.vectors == vectors), key=lambda rival: rival.ms)
 
 
-def _race_all(
-    job: KernelJob,
-    dtype: str,
-    density: float,
-    threads: int,
-    records: Records,
-    progress: Progress,
-) -> list[_Rival]:
+def _race_all(job: KernelJob, dtype: str, races: Races) -> list[_Rival]:
     """Return all rivals of a product with their times, first the one of the table.
 
     `dtype` is what the dense layers of its build multiply in.
     """
-    target = resolve_target(threads=threads)
+    target, density = resolve_target(threads=races.threads), races.density
     tokens = [
         TokenTile(job.layout_rows, job.seq_len, vectors, dtype)
         for vectors in fitting_vectors(job.seq_len, target, job.layout_rows)
@@ -179,7 +170,7 @@ def _race_all(
         for token in tokens
         for tiles in _distinct(job, density, _sizes(job, density, token, target), target)
     ]
-    rivals = _race(job, first, density, threads, records, progress)
+    rivals = _race(job, first, races)
     if job.kernel.kind == "sparse_dense":
         best = [_best(rivals, vectors).tiles for vectors in options]
         second = [
@@ -190,44 +181,15 @@ def _race_all(
         if second:
             # The table's is the measure of both races.
             table = rivals[0]
-            others = _race(job, [table.tiles, *second], density, threads, records, progress)
+            others = _race(job, [table.tiles, *second], races)
             scale = table.ms / others[0].ms
             rivals += [_Rival(rival.tiles, rival.ms * scale) for rival in others[1:]]
     return rivals
 
 
-@dataclass(frozen=True)
-class RaceTimes:
-    """What is kept of a race: the time of each rival in milliseconds."""
-
-    latency_ms: tuple[float, ...]
-
-
-def _race(
-    job: KernelJob,
-    tiles: list[Tiles],
-    density: float,
-    threads: int,
-    records: Records,
-    progress: Progress,
-) -> list[_Rival]:
-    jobs = [replace(job, tiles=one) for one in tiles]
-    identity: dict[str, Any] = {
-        "jobs": [asdict(one) for one in jobs],
-        "density": density,
-        "threads": threads,
-        "code": code_fingerprint("race"),
-    }
-    found = records.load("race", identity, RaceTimes)
-    if found is None:
-        facts = job.kernel
-        kind = "dense" if facts.kind == "packed_dense" else "{}x{}".format(*facts.block_shape)
-        kind += f" {facts.dtype}" * (facts.dtype != "float32")
-        progress(f"trying {counted(len(jobs), 'tile')} of {kind} {facts.units} x {facts.depth}")
-        request = {"jobs": identity["jobs"], "density": density}
-        found = RaceTimes(tuple(time_kernels("race", request, threads)))
-        records.save("race", identity, found)
-    return [_Rival(*pair) for pair in zip(tiles, found.latency_ms, strict=True)]
+def _race(job: KernelJob, tiles: list[Tiles], races: Races) -> list[_Rival]:
+    times_ms = races.run([replace(job, tiles=one) for one in tiles])
+    return [_Rival(*pair) for pair in zip(tiles, times_ms, strict=True)]
 
 
 def _sizes(job: KernelJob, density: float, token: TokenTile, target: CpuTarget) -> list[Tiles]:

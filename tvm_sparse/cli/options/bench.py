@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from tvm_sparse.cli.options.declare import Command, add, defaulted, optional
+from tvm_sparse.cli.options.declare import Command, add, optional
 from tvm_sparse.cli.options.output import json_option
 from tvm_sparse.cli.options.streams import streams_option
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config import bench_spec
 
 
 def bench_options(command: Command) -> Command:
@@ -21,19 +21,22 @@ def bench_options(command: Command) -> Command:
         time_s, iterations = flags.pop("time"), flags.pop("iterations")
         if time_s is not None and iterations is not None:
             raise click.UsageError("--time and --iterations exclude each other: give one of them")
-        bench_spec = BenchSpec(
+        spec = bench_spec(
             time_s=10.0 if time_s is None else time_s,
             iterations=iterations,
             warmup_s=flags.pop("warmup"),
             streams=flags.pop("streams"),
         )
-        return command(bench_spec=bench_spec, **flags)
+        return command(bench_spec=spec, **flags)
 
     return add(
         with_spec,
         optional("--time", float, "SECONDS", "Seconds of measuring per build.  [default: 10]"),
         optional("--iterations", int, "N", "Measured runs per build, instead of --time."),
-        defaulted("--warmup", 1.0, "SECONDS", "Seconds of unmeasured runs before, per build."),
+        optional(
+            *("--warmup", float, "SECONDS"),
+            "Seconds of unmeasured runs before, per build.  [default: 1, or a quarter of --time]",
+        ),
         click.option(
             "--profile",
             is_flag=True,
