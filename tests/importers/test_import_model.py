@@ -21,7 +21,6 @@ from tvm_sparse.errors import CacheError, CheckpointError
 from tvm_sparse.importers.import_model import import_model, ir_key
 from tvm_sparse.importers.load_model import load_cached_model
 from tvm_sparse.model.facts import TensorSpec
-from tvm_sparse.processes.child import call
 from tvm_sparse.sources.source import resolve_source
 
 pytestmark = pytest.mark.e2e
@@ -29,12 +28,6 @@ pytestmark = pytest.mark.e2e
 
 def spec_of(directory, **fields) -> ModelSpec:
     return ModelSpec(str(directory), batch=2, seq_len=8, **fields)
-
-
-@pytest.fixture(autouse=True)
-def own_processes(monkeypatch):
-    """Processes are what this file is about: none is kept."""
-    monkeypatch.setattr("tvm_sparse.importers.import_model.call", call)
 
 
 @pytest.fixture
