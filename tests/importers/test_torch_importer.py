@@ -89,18 +89,15 @@ def test_newer_encoders_stay_in_tiles(preset, tmp_path):
     assert not [kernel for kernel in kernels if "matmul" in kernel or "softmax" in kernel]
 
 
-PICKLE = """
-import sys, torch
+PICKLES = """
+import os, sys, torch
 from safetensors.torch import load_file
 directory = sys.argv[1]
 torch.save(load_file(f"{directory}/model.safetensors"), f"{directory}/pytorch_model.bin")
-"""
-CODE = """
-import os, sys, torch
 class Evil:
     def __reduce__(self):
-        return (os.mkdir, (sys.argv[1] + "/ran",))
-torch.save({"a": Evil()}, sys.argv[1] + "/pytorch_model.bin")
+        return (os.mkdir, (directory + "/ran",))
+torch.save({"a": Evil()}, f"{directory}/evil")
 """
 
 
@@ -132,7 +129,7 @@ def test_archives_and_pickled_weights_are_read_as_data(tmp_path, cache_dir):
     assert list(imported.params) == list(wanted.params)
     for name, value in wanted.output_values.items():
         np.testing.assert_allclose(imported.output_values[name], value, atol=1e-6)
-    run_with_torch(PICKLE, directory)
+    run_with_torch(PICKLES, directory)
     (directory / "model.safetensors").unlink()
     with pytest.raises(FrontendError, match=r"has only pytorch_model\.bin.*--importer torch"):
         load_model(spec.with_(importer="tensorflow"), Cache(cache_dir))
@@ -142,7 +139,7 @@ def test_archives_and_pickled_weights_are_read_as_data(tmp_path, cache_dir):
     assert model.reference.framework == "PyTorch"
     for name, value in wanted.output_values.items():
         np.testing.assert_array_equal(model.reference.outputs[name], value)
-    run_with_torch(CODE, directory)
+    (directory / "evil").replace(directory / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin cannot be read"):
         import_model(spec, resolve_source(spec), silent)
     assert not (directory / "ran").exists()
