@@ -56,6 +56,18 @@ def test_each_weight_goes_where_it_came_from(names, tmp_path):
         np.testing.assert_array_equal(written[own], wanted, err_msg=own)
 
 
+def test_weights_that_are_stored_as_one(tmp_path):
+    """As NomicBERT has queries, keys and values on the hub."""
+    path = tmp_path / "model.safetensors"
+    params = {f"layers/{n}/kernel": RNG.standard_normal((3, 4)).astype("float32") for n in "qkv"}
+    whole = np.ascontiguousarray(np.concatenate([value.T for value in params.values()]))
+    save_file({"layers.Wqkv.weight": whole, "other": np.zeros((4, 5), np.float32)}, path)
+    for found in find_tensors(stored_tensors(path), params, list(params)[1:]):
+        found.tensor.write(found.stored(params[found.weight] * 2), path)
+    scales = np.repeat([1, 2, 2], 4)[:, np.newaxis]
+    np.testing.assert_array_equal(load_file(path)["layers.Wqkv.weight"], whole * scales)
+
+
 @pytest.mark.parametrize("turned", [True, False])
 def test_a_square_weight_is_found_in_either_orientation(turned, tmp_path):
     path = tmp_path / "model.safetensors"

@@ -40,7 +40,8 @@ def find_tensors(
     """Find the tensor that holds each of the weights `names`.
 
     A tensor is taken only if its values are the original ones, as imported, and none twice: layer
-    norms that start out alike are told apart by their names.
+    norms that start out alike are told apart by their names. Where no tensor is a weight, rows of
+    one may be: queries, keys and values are stored as one tensor by some.
 
     Raises
     ------
@@ -50,6 +51,7 @@ def find_tensors(
     left: dict[tuple[int, ...], list[StoredTensor]] = {}
     for tensor in tensors:
         left.setdefault(tuple(sorted(tensor.shape)), []).append(tensor)
+    parts: dict[tuple[int, ...], list[StoredTensor]] = {}
     found = []
     for name in names:
         value = original[name]
@@ -57,6 +59,13 @@ def find_tensors(
         # Those whose names end alike first; the values decide.
         candidates.sort(key=lambda tensor: -_likeness(tensor.name, name))
         match = next((hit for tensor in candidates for hit in _holding(tensor, name, value)), None)
+        if match is None:
+            rows, width = torch_value(name, value).shape[0], torch_value(name, value).shape[1:]
+            candidates = parts.setdefault(
+                (rows, *width),
+                [p for t in tensors if t.shape[1:] == width for p in t.parts(rows) if p != t],
+            )
+            match = next((hit for one in candidates for hit in _holding(one, name, value)), None)
         if match is None:
             raise CheckpointError(
                 f"no tensor of the checkpoint holds the weight {name}: looked for "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,17 @@ class StoredTensor:
         if self.dtype == "BF16":
             return (raw.astype(np.uint32) << 16).view(np.float32)
         return raw.astype(np.float32) if self.dtype == "F16" else raw
+
+    def parts(self, rows: int) -> list[StoredTensor]:
+        """Return the tensor cut into parts of so many rows, which lie one after the other."""
+        if not self.shape or rows <= 0 or self.shape[0] % rows:
+            return []
+        shape = (rows, *self.shape[1:])
+        size = int(np.prod(shape)) * np.dtype(FLOATS[self.dtype]).itemsize
+        return [
+            replace(self, shape=shape, offset=self.offset + number * size)
+            for number in range(self.shape[0] // rows)
+        ]
 
     def write(self, values: np.ndarray, path: Path) -> None:
         """Write other values over a floating-point tensor in `path`, a copy of its file.

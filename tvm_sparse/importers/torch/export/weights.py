@@ -15,6 +15,7 @@ from tvm_sparse.errors import CheckpointError
 from tvm_sparse.importers.random_weights import pruned_nonzeros, random_value
 from tvm_sparse.importers.shape_faults import ShapeFault, describe_faults
 from tvm_sparse.importers.torch.export.archive import prefix_of
+from tvm_sparse.importers.torch.export.conversions import converted
 from tvm_sparse.importers.torch.names import canonical_name
 from tvm_sparse.model.facts import WeightGaps
 from tvm_sparse.model.names import tensorflow_value, torch_value
@@ -35,6 +36,11 @@ def assign_weights(model: Any, weights: Mapping[str, Weight]) -> WeightGaps:
         Weights have other shapes than their parameters, or one is not finite.
     """
     prefix = str(getattr(model, "base_model_prefix", ""))
+    known = {
+        other for names, _ in _tensors(model) for n in names for other in _spellings(n, prefix)
+    }
+    strange = {name: weight for name, weight in weights.items() if name not in known}
+    weights = {n: w for n, w in weights.items() if n in known} | converted(model, strange)
     used: set[str] = set()
     missing, faults = [], []
     for names, tensor in _tensors(model):
