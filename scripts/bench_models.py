@@ -292,10 +292,17 @@ def _row(facts: Facts, record: PeersRecord) -> str:
         [
             *(facts.family, facts.example, facts.importer, facts.taken, f"{facts.covered:.0%}"),
             *(str(record.spec["threads"][0]), _median(dense), _median(sparse)),
-            *(_ratio(dense, sparse), _median(other), other.facts.get("attention", "fused")),
+            *(_ratio(dense, sparse), _median(other), _attention(other)),
             *(_ratio(other, dense), _ratio(other, sparse)),
         ]
     )
+
+
+def _attention(other: EngineResult) -> str:
+    """Say whether the other engine's graph has attention as one operator."""
+    if "attention" not in other.facts:
+        return "fused"
+    return str(other.facts["attention"]) if "Softmax" in other.facts["operators"] else "none"
 
 
 def _machine(record: PeersRecord) -> str:

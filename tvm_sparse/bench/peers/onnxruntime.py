@@ -42,8 +42,7 @@ def prepare(checkpoint: Path) -> None:
 
     `opt_level=0` keeps ONNX Runtime's general passes away until the optimiser has seen the graph
     as exported: they rewrite the patterns that attention is recognised by. Where the fused graph
-    computes something else, as that of ConvNeXt with its layer norms over channels does, the file
-    holds the graph as exported.
+    computes something else, as that of ConvNeXt does, the file holds the graph as exported.
     """
     from onnxruntime.transformers import optimizer
 
