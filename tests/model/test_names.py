@@ -80,7 +80,8 @@ def test_what_pytorch_has_under_two_names():
     assert list(weights) == ["predictions.decoder.bias", "predictions.bias"]
     assert all(value is bias for value in weights.values())
     separable = {"key/bias": bias, "key/depthwise_kernel": np.ones((9, 3, 1), np.float32)}
-    assert torch_weights(separable, "ConvBertModel")["bias"].shape == (3, 1)
+    found = torch_weights(separable, "ConvBertModel")
+    assert {n: v.shape for n, v in found.items()} == {"bias": (3, 1), "depthwise.weight": (3, 1, 9)}
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,11 @@ def torch_weights(params: Mapping[str, NDArray[Any]], architecture: str) -> dict
     weights = {}
     for own, own_value in params.items():
         name, value = torch_name(own, architecture), torch_value(own, own_value)
-        if f"{own.removesuffix('bias')}depthwise_kernel" in params:
-            value = value[:, np.newaxis]  # ConvBERT's separable convolutions have a column
+        # Of ConvBERT's separable convolutions: a filter for each feature, and a column of biases.
+        if own.endswith("depthwise_kernel"):
+            value = np.ascontiguousarray(value.swapaxes(0, 1))
+        elif f"{own.removesuffix('bias')}depthwise_kernel" in params:
+            value = value[:, np.newaxis]
         weights[name] = value
         if name.endswith("decoder.bias"):
             # One parameter under two names; ALBERT's TensorFlow class reads the other one.

@@ -33,14 +33,7 @@ def load_model(checkpoint: Path, attention: str | None = None) -> Any:
 
     model_class = getattr(transformers, read_config(checkpoint)["architectures"][0])
     options = {"attn_implementation": attention} if attention else {}
-    model, told = model_class.from_pretrained(str(checkpoint), output_loading_info=True, **options)
-    # Tables that a class computes, which no weights are, come back empty where no file has them:
-    # Swin's distances in windows.
-    missing = dict(model.named_buffers()).keys() & set(told["missing_keys"])
-    computed = dict(model_class(model.config).named_buffers()) if missing else {}
-    for name in missing:
-        model.get_buffer(name).copy_(computed[name])
-    return model.eval()
+    return model_class.from_pretrained(str(checkpoint), **options).eval()
 
 
 def as_tensors(inputs: Inputs) -> dict[str, Any]:

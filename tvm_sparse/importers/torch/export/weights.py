@@ -67,7 +67,12 @@ def assign_random(model: Any, seed: int, element_sparsity: float | None) -> None
     """Assign seeded weights, those of the TensorFlow importer where it knows the model."""
     prefix = prefix_of(model)
     tensors = {_seeded_name(model, names[0], prefix): tensor for names, tensor in _tensors(model)}
-    tensors = {name: t for name, t in tensors.items() if not _BUFFERS.search(name)}
+    # Integers are computed: where things lie, as Swin's distances in windows.
+    tensors = {
+        name: t
+        for name, t in tensors.items()
+        if t.is_floating_point() and not _BUFFERS.search(name)
+    }
     shapes = {
         name: tensorflow_value(name, np.broadcast_to(np.float32(0), tuple(t.shape))).shape
         for name, t in tensors.items()
