@@ -61,6 +61,7 @@ CASES = [
     (16, 3, 64, 20, Epilogue(bias=True, residual=True)),
     (70, 2, 37, 20, Epilogue(bias=True, residual=True, activation="gelu")),
     (3, 1, 1, 7, Epilogue()),
+    (197, 2, 130, 8, Epilogue(bias=True)),  # several parts of the last tile are a unit of work
     (1, 3, 2, 96, Epilogue(bias=True, residual=True, activation="gelu_tanh")),
 ]
 

@@ -121,6 +121,7 @@ def make_packed_dense(
             tail.finish(out, tile, (first_unit, stop_unit), count)
 
         work = Work.of(layout, 2.0 * units * depth / arithmetic.speed, units)
-        tiles.compute("packed_dense", -(-panels // per_chunk), work, chunk_times_tile)
+        parts = -(-panels // per_chunk)
+        tiles.compute("packed_dense", parts, work, chunk_times_tile, evenly=True)
 
     return prim_func(body)

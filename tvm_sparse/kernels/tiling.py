@@ -72,16 +72,17 @@ def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int, in
 
     Two vectors of scores stay in L1 where four do not, and a power of two of rows divides the
     usual extents of a head. Threads share the tiles of a sequence where there are fewer sequences
-    than threads.
+    than threads, or its heads where the last tile has fewer registers than the others.
     """
     vectors = 2 if layout.vectors % 2 == 0 or layout.is_open else layout.vectors
     most = target.num_registers // 2 // vectors
-    if layout.is_open:
-        return vectors, 1 << (most.bit_length() - 1), 1
+    rows = 1 << (most.bit_length() - 1)
+    if layout.is_open or layout.last_vectors < layout.vectors:
+        return vectors, rows, 1
     tiles = layout.tiles_per_sequence
     wanted = -(-target.threads // math.gcd(target.threads, layout.batch))
     shares = next(n for n in range(1, tiles + 1) if n == tiles or (n >= wanted and tiles % n == 0))
-    return vectors, 1 << (most.bit_length() - 1), shares
+    return vectors, rows, shares
 
 
 def chunk_size(rows: Any) -> Any:

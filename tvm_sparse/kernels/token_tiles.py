@@ -135,15 +135,17 @@ class TokenTiles:
         """Return the floats from a register to the next one of the same feature."""
         return self.layout.lanes * (features if self.layout.is_open else 1)
 
-    def compute(self, name: str, parts: int, work: Work, emit: Compute) -> None:
+    def compute(
+        self, name: str, parts: int, work: Work, emit: Compute, evenly: bool = False
+    ) -> None:
         """Compute all tiles, each in so many parts of work, on all threads where that pays.
 
-        `emit` is called with a tile, a part, and how many registers from there on.
+        `emit` is called with a tile, a part, and how many registers from there on. Threads take as
+        many registers where there is so much work in them that it pays to cut a tile for it
+        (`evenly`), and as many tiles elsewhere.
         """
         if not self.layout.is_open:
-            with parallel(self.count * parts, name, work.pays) as unit:
-                tile, part = T.floordiv(unit, parts), T.floormod(unit, parts)
-                self._filled(tile, lambda count: emit(tile, part, count))
+            self._compute_fixed(name, parts, work, emit, evenly)
             return
 
         def alone() -> None:
@@ -268,17 +270,31 @@ class TokenTiles:
         per_sequence = self.layout.tiles_per_sequence
         return T.floormod(tile, per_sequence) == per_sequence - 1
 
-    def _filled(self, tile: Expr, emit: Callable[[int], None]) -> None:
-        """Emit code for the registers of a tile that have tokens, a variant for the last tile."""
-        whole, last = self.layout.vectors, self.layout.last_vectors
-        if last == whole:
-            emit(whole)
-            return
-        with T.If(self.is_last(tile)):
-            with T.Then(), own_registers():
-                emit(last)
-            with T.Else(), own_registers():
-                emit(whole)
+    def _compute_fixed(
+        self, name: str, parts: int, work: Work, emit: Compute, evenly: bool
+    ) -> None:
+        """Compute the tiles of a layout that is not open, in units of about equal work.
+
+        A unit is a part of a tile; of a last one with fewer registers several, if `evenly`.
+        """
+        layout, last_tile = self.layout, self.layout.tiles_per_sequence - 1
+        whole, last = layout.vectors, layout.last_vectors
+        run = min(whole // last, parts) if evenly else 1
+        units = last_tile * parts + -(-parts // run)
+        with parallel(layout.batch * units, name, work.pays) as unit:
+            nth = T.floormod(unit, units)
+            within = T.min(T.floordiv(nth, parts), int64(last_tile))
+            tile = T.floordiv(unit, units) * layout.tiles_per_sequence + within
+            part = nth - within * parts
+            if last == whole:
+                emit(tile, part, whole)
+                return
+            with T.If(within == last_tile):
+                with T.Then(), own_registers():
+                    with serial(0, T.min(int64(run), parts - part * run)) as offset:
+                        emit(tile, part * run + offset, last)
+                with T.Else(), own_registers():
+                    emit(tile, part, whole)
 
     def held(self, value: Expr) -> Expr:
         """Return an int64, on an open layout held in a register of its own, see `vector.held`."""
