@@ -86,6 +86,8 @@ def make_attention(
             first_query = tiles.position(query_tile) + first_token
             width = vectors * lanes
             keys = Keys(tiles, shape, first_query, width, length)
+            # The fewer vectors, the more rows keep as many sums in flight.
+            together = rows * (most // vectors)
             top = Registers(vectors, lanes)
             top.fill(-3.0e38)
 
@@ -129,8 +131,7 @@ def make_attention(
                 lambda key_tile, first, end: _in_groups(
                     first,
                     end,
-                    # No more than a tile has: where the run says how many, every group is whole.
-                    min(rows, tile_size),
+                    keys.together(together),
                     lambda first_key, count: score_rows(key_tile, first_key, count),
                 ),
                 top,
@@ -178,7 +179,7 @@ def make_attention(
                         place = tiles.place(query_tile, feature, v, first_token)
                         store(out, acc[row * vectors + v] * total[v], place, lanes)
 
-            _in_groups(0, shape.value_dim, rows * (most // vectors), context_rows)
+            _in_groups(0, shape.value_dim, together, context_rows)
 
         operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
         features = shape.heads * shape.value_dim

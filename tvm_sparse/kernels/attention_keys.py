@@ -47,6 +47,16 @@ class Keys:
         """Whether keys are visited that are none: those of a group behind the last key."""
         return self.layout.is_open or self.shape.is_windowed
 
+    def together(self, most: int) -> int:
+        """Return how many keys are scored together, at most so many.
+
+        Where the run says which there are, groups are whole, and so few that little passes the end.
+        """
+        size = self.layout.token_tile
+        if not self.may_pass_end:
+            return min(most, size)
+        return next(n for n in (8, 4, 2, 1) if n <= most and size % n == 0)
+
     def score(self, emit: EmitKeys, top: Registers) -> None:
         """Emit the code that scores keys, and keeps the largest score of each query in `top`.
 

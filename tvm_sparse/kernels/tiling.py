@@ -70,13 +70,16 @@ def row_panel(rows: int, units: int, target: CpuTarget) -> int | None:
 def attention_tile(layout: TokenLayout, target: CpuTarget) -> tuple[int, int, int]:
     """Return the vectors of queries and the keys or features attention takes together, and shares.
 
-    Two vectors of scores stay in L1 where four do not, and a power of two of rows divides the
-    usual extents of a head. Threads share the tiles of a sequence where there are fewer sequences
-    than threads, or its heads where the last tile has fewer registers than the others.
+    Two vectors of scores stay in L1 where four do not. Rows are powers of two, which divide the
+    usual extents of a head, or six, which leave less of 16 registers idle. Threads share the tiles
+    of a sequence where there are fewer sequences than threads, or its heads where the last tile has
+    fewer registers than the others.
     """
     vectors = 2 if layout.vectors % 2 == 0 or layout.is_open else layout.vectors
-    most = target.num_registers // 2 // vectors
-    rows = 1 << (most.bit_length() - 1)
+    # Beside sums there are vectors, a factor, and without multiply-adds a product.
+    others = 2 if target.isa == "x86-64-v2" else 1
+    most = (target.num_registers - others) // vectors - 1
+    rows = next(n for n in (16, 8, 6, 4, 2, 1) if n <= most)
     if layout.is_open or layout.last_vectors < layout.vectors:
         return vectors, rows, 1
     tiles = layout.tiles_per_sequence
