@@ -9,13 +9,13 @@ visit a window, and count for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import tvm
 
 from tvm_sparse.formats.token_layout import TokenLayout
 from tvm_sparse.kernels.activations import exp2
-from tvm_sparse.kernels.attention_keys import NOTHING_SEEN, Keys
+from tvm_sparse.kernels.attention_keys import NOTHING_SEEN, Keys, in_groups
 from tvm_sparse.kernels.attention_queries import each_query
 from tvm_sparse.kernels.attention_shape import AttentionShape
 from tvm_sparse.kernels.attention_terms import LOG2_E, ScoreTerms
@@ -28,7 +28,6 @@ from tvm_sparse.kernels.vector import (
     T,
     argument,
     broadcast,
-    held,
     load,
     prim_func,
     serial,
@@ -91,9 +90,11 @@ def make_attention(
             top = Registers(vectors, lanes)
             top.fill(-3.0e38)
 
-            def score_rows(key_tile: int | Expr, first_key: Expr | int, count: int) -> None:
-                """Scores of `count` keys of one tile as powers of two, and their maximum."""
-                acc = Registers(count * vectors, lanes)
+            def score_rows(
+                key_tile: int | Expr, first_key: Expr | int, behind: Sequence[int]
+            ) -> None:
+                """Scores of keys so far behind one of a tile as powers of two, and their maximum."""
+                acc = Registers(len(behind) * vectors, lanes)
                 acc.fill(0.0)
                 of_tile, first_key = tiles.held(first_tile + key_tile), tiles.held(first_key)
                 first_position = tiles.held(key_tile * tile_size + first_key)
@@ -104,17 +105,17 @@ def make_attention(
                         load(query, tiles.place(query_tile, of_query, v, first_token), lanes)
                         for v in range(vectors)
                     ]
-                    for row in range(count):
+                    for nth, row in enumerate(behind):
                         factor = broadcast(key[of_tile, of_key, first_key + row], lanes)
                         for v in range(vectors):
-                            index = row * vectors + v
+                            index = nth * vectors + v
                             apart = first_query + v * lanes - (first_position + row)
                             acc[index] = terms.product(acc[index], q[v], factor, head, d, apart)
-                for row in range(count):
+                for nth, row in enumerate(behind):
                     position = tiles.held(first_position + row)
                     blocked = terms.of_key(batch, position, length)
                     for v in range(vectors):
-                        score = acc[row * vectors + v] * broadcast(shape.scale * LOG2_E, lanes)
+                        score = acc[nth * vectors + v] * broadcast(shape.scale * LOG2_E, lanes)
                         for term in (
                             blocked,
                             terms.of_pair(batch, head, first_query + v * lanes, position),
@@ -127,15 +128,19 @@ def make_attention(
                             higher = T.if_then_else(position < length, higher, top[v])
                         top[v] = higher
 
-            keys.score(
-                lambda key_tile, first, end: _in_groups(
-                    first,
-                    end,
-                    keys.together(together),
-                    lambda first_key, count: score_rows(key_tile, first_key, count),
-                ),
-                top,
-            )
+            def score_keys(key_tile: int | Expr, first: int | Expr, end: int | Expr) -> None:
+                count = keys.together(together)
+                if not terms.are_by_distance or keys.may_pass_end or end != tile_size:
+                    in_groups(first, end, count, lambda row, n: score_rows(key_tile, row, range(n)))
+                    return
+                # Of a whole tile keys that lie as far apart as vectors of queries: what is loaded
+                # for a distance then serves several.
+                few = next(n for n in (16, 8, 4, 2, 1) if n <= max(1, min(count // vectors, lanes)))
+                behind = [v * lanes + row for v in range(vectors) for row in range(few)]
+                with serial(0, tile_size // width) as block, serial(0, lanes // few) as group:
+                    score_rows(key_tile, block * width + group * few, behind)
+
+            keys.score(score_keys, top)
 
             total = Registers(vectors, lanes)
             total.fill(0.0)
@@ -179,7 +184,7 @@ def make_attention(
                         place = tiles.place(query_tile, feature, v, first_token)
                         store(out, acc[row * vectors + v] * total[v], place, lanes)
 
-            _in_groups(0, shape.value_dim, together, context_rows)
+            in_groups(0, shape.value_dim, together, context_rows)
 
         operations = 2.0 * shape.heads * (shape.head_dim + shape.value_dim)
         features = shape.heads * shape.value_dim
@@ -191,24 +196,3 @@ def make_attention(
 def _feature(shape: AttentionShape, operand: int, head: Expr, d: Expr | int) -> Expr:
     dim = shape.value_dim if operand == 2 else shape.head_dim
     return head * dim + (shape.offsets[operand] + d)
-
-
-def _in_groups(
-    first: int | Expr, end: int | Expr, most: int, emit: Callable[[int | Expr, int], None]
-) -> None:
-    """Call emit(first, count) for groups of `most` in a loop, and for what is left.
-
-    Groups begin at multiples of `most`. Where only the run knows how many, the first and the last
-    are whole too.
-    """
-    if not (isinstance(first, int) and isinstance(end, int)):
-        last = held(T.floordiv(end + (most - 1), most))
-        with serial(first if isinstance(first, int) else T.floordiv(first, most), last) as group:
-            emit(group * most, most)
-        return
-    groups, rest = divmod(end, most)
-    if groups:
-        with serial(0, groups) as group:
-            emit(group * most, most)
-    if rest:
-        emit(groups * most, rest)

@@ -115,3 +115,24 @@ class Keys:
     def _set(self, index: int, start: Expr, end: Expr) -> None:
         T.buffer_store(self._bounds, start, [int64(index)])
         T.buffer_store(self._bounds, T.Cast("int64", end), [int64(index + 1)])
+
+
+def in_groups(
+    first: int | Expr, end: int | Expr, most: int, emit: Callable[[int | Expr, int], None]
+) -> None:
+    """Call emit(first, count) for groups of `most` in a loop, and for what is left.
+
+    Groups begin at multiples of `most`. Where only the run knows how many, the first and the last
+    are whole too.
+    """
+    if not (isinstance(first, int) and isinstance(end, int)):
+        last = held(T.floordiv(end + (most - 1), most))
+        with serial(first if isinstance(first, int) else T.floordiv(first, most), last) as group:
+            emit(group * most, most)
+        return
+    groups, rest = divmod(end, most)
+    if groups:
+        with serial(0, groups) as group:
+            emit(group * most, most)
+    if rest:
+        emit(groups * most, rest)

@@ -43,6 +43,11 @@ class ScoreTerms:
             for name in names
         )
 
+    @property
+    def are_by_distance(self) -> bool:
+        """Whether queries or keys meet features of distances."""
+        return self._to is not None or self._from is not None
+
     def product(self, acc: Expr, q: Expr, k: Expr, head: Expr, d: Expr, apart: Expr) -> Expr:
         """Return `acc` with feature `d` of a register of queries and of a key multiplied in.
 
