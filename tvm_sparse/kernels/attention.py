@@ -93,7 +93,7 @@ def make_attention(
             def score_rows(
                 key_tile: int | Expr, first_key: Expr | int, behind: Sequence[int]
             ) -> None:
-                """Scores of keys so far behind one of a tile as powers of two, and their maximum."""
+                """Scores of keys so far behind one of a tile, as powers of two; their maximum."""
                 acc = Registers(len(behind) * vectors, lanes)
                 acc.fill(0.0)
                 of_tile, first_key = tiles.held(first_tile + key_tile), tiles.held(first_key)
