@@ -47,6 +47,8 @@ _PRODUCTS = (
     ("up", 4 * _HIDDEN, _HIDDEN, Epilogue(bias=True, activation="gelu")),
     ("down", _HIDDEN, 4 * _HIDDEN, Epilogue(bias=True)),
 )
+#: What the kernel of all of them computes on an open layout.
+_SHARED = Epilogue(bias=True, activation="gelu")
 _ATTENTION = AttentionShape(
     _HEADS, _DIM, _DIM, (3 * _HIDDEN,) * 3, (0, _HIDDEN, 2 * _HIDDEN), _DIM**-0.5, 1
 )
@@ -111,7 +113,11 @@ class Kernels:
                 shape = ProductShape(units, depth, layout)
                 form, operator = DenseFormat.choose(shape, target), PackedDense
             self.forms[name] = form, depth
-            functions[name] = operator.choose(shape, epilogue, form, target).kernel()[1]
+            asked = [tvm.tirx.IntImm("int64", flag) for flag in self.activates(name)]
+            if asked:
+                epilogue = _SHARED
+            product = operator.choose(shape, epilogue, form, target)
+            functions[name] = product.kernel(*asked)[1]
         vectors = norm_vectors(layout, target)
         functions["norm"] = make_layer_norm(layout, _HIDDEN, 1e-12, vectors, residual=True)
         tile = attention_tile(layout, target)
@@ -133,6 +139,10 @@ class Kernels:
             for line in self.executable.mod.inspect_source("asm").splitlines()
         )
         self.packed: list[dict[str, Any]] = []
+
+    def activates(self, name: str) -> list[int]:
+        """Return what products of an open layout are given: whether this one has the activation."""
+        return [int(name == "up")] if self.layout.is_open else []
 
     def pack(self, weights: Sequence[dict[str, Any]]) -> None:
         """Pack the layers' weights."""
@@ -164,13 +174,16 @@ class Kernels:
             func = self.executable[name]
             steps.append((name, lambda: func(*operands)))
 
+        def multiply(name: str, data: Any, layer: dict[str, Any], out: Any) -> None:
+            add(name, data, *layer[name], bias[name], *self.activates(name), *chart, out)
+
         for layer in self.packed:
-            add("qkv", hidden, *layer["qkv"], bias["qkv"], *chart, stacked)
+            multiply("qkv", hidden, layer, stacked)
             add("attention", stacked, stacked, stacked, mask, *chart, other)
-            add("out", other, *layer["out"], bias["out"], *chart, hidden)
+            multiply("out", other, layer, hidden)
             add("norm", hidden, ones, ones, other, *chart, hidden)
-            add("up", hidden, *layer["up"], bias["up"], *chart, wide)
-            add("down", wide, *layer["down"], bias["down"], *chart, other)
+            multiply("up", hidden, layer, wide)
+            multiply("down", wide, layer, other)
             add("norm", other, ones, ones, hidden, *chart, hidden)
         return Stack(steps, self.compile_s, self.instructions)
 

@@ -37,13 +37,17 @@ def _compile(func: tvm.tirx.PrimFunc, isa: str):
 
 
 def run(
-    func: tvm.tirx.PrimFunc, args: list[np.ndarray | None], out_shape: tuple[int, ...], isa: str
+    func: tvm.tirx.PrimFunc,
+    args: list[np.ndarray | int | None],
+    out_shape: tuple[int, ...],
+    isa: str,
 ) -> np.ndarray:
     """Run a kernel; `None` arguments are operands it was made without."""
-    tensors = [tvm.runtime.tensor(arg) for arg in args if arg is not None]
+    given = [arg for arg in args if arg is not None]
+    operands = [arg if isinstance(arg, int) else tvm.runtime.tensor(arg) for arg in given]
     # What the kernel leaves out shows as NaN.
     out = tvm.runtime.tensor(np.full(out_shape, np.nan, np.float32))
-    _compile(func, isa)["main"](*tensors, out)
+    _compile(func, isa)["main"](*operands, out)
     return out.numpy()
 
 

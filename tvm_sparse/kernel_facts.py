@@ -81,7 +81,8 @@ class KernelFacts:
     units, depth : int
         N and K of a product, heads and features of a head for attention and rotation, features and
         0 for a norm, a gated unit or what quantises tokens; 0 for everything else. Kernels that
-        take products of any size say 0; what is said of their calls has the sizes.
+        take products of any size say 0; what is said of their calls has the sizes, and no
+        activation where a call leaves out that of the kernel.
     block_shape : (int, int)
         (bs_r, bs_c) of a sparse product, (0, 0) otherwise.
     epilogue : Epilogue

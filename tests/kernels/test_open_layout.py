@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tvm
 from attention_truth import padding, truth
 from kernel_runner import RUNNABLE, dense_tolerance, dense_truth, normal, run
 from ragged import BATCHES, rectangle, tile_map, to_sequences, to_tiles
@@ -29,6 +30,7 @@ from tvm_sparse.kernels.token_layout import (
     make_pack_tokens,
     make_unpack_tokens,
 )
+from tvm_sparse.ops.packed_dense import PackedDense
 from tvm_sparse.ops.tiled_sparse_dense import TiledSparseDense
 from tvm_sparse.sparsity.patterns import fill_random
 from tvm_sparse.target import resolve_target
@@ -97,6 +99,46 @@ def test_bsr_sparse_dense(isa, block_shape):
         make = make_bsr_sparse_dense(layout, 96, 64, block_shape, rows, epilogue, form)
         arrays = form.pack((blocks.data, blocks.indices, blocks.indptr), 64)
         check_product(make, arrays, weight, layout, isa, epilogue)
+
+
+@pytest.mark.parametrize("isa", RUNNABLE)
+@pytest.mark.parametrize("block_shape", [(0, 0), (4, 1)])
+def test_one_kernel_multiplies_with_an_activation_and_without(isa, block_shape):
+    """To the bit what kernels compute that always have it, or never."""
+    target = resolve_target(isa)
+    layout = choose_open_layout(target, block_shape[0])
+    rng = np.random.default_rng(0)
+    weight, bias = normal(rng, 96, 64), normal(rng, 96)
+    given = [weight]
+    if block_shape[0]:
+        weight = fill_random(weight, block_shape, 0.7, rng)
+        blocks = sparse.bsr_matrix(weight, blocksize=block_shape)
+        blocks.sort_indices()
+        given = [blocks.data, blocks.indices, blocks.indptr]
+    operator, weights = (
+        (TiledSparseDense, SparseFormat) if block_shape[0] else (PackedDense, DenseFormat)
+    )
+    shape = ProductShape(96, 64, layout, block_shape, 0.3)
+    form = weights.choose(shape, target)
+    both, never = (
+        operator.choose(shape, Epilogue(bias=True, activation=activation), form, target)
+        for activation in ("gelu", "none")
+    )
+    asked = tvm.tirx.IntImm("int64", 1)
+    for lengths in BATCHES:
+        data, chart = to_tiles(sequences_of(lengths, 64), layout), tile_map(lengths, layout)
+        for activates, own in enumerate((never, both)):
+            outs = [
+                run(
+                    multiply.kernel(*flags)[1],
+                    [data, *form.pack(given, 64), bias, *(activates for _ in flags), chart],
+                    (len(chart), 96, layout.token_tile),
+                    isa,
+                )
+                for multiply, flags in ((both, [asked]), (own, []))
+            ]
+            for pair in zip(*(to_sequences(out, lengths, layout) for out in outs), strict=True):
+                np.testing.assert_array_equal(*pair)
 
 
 @pytest.mark.parametrize("isa", RUNNABLE)

@@ -103,13 +103,15 @@ def test_calls_say_what_they_compute():
             assert call.kernel.rstrip("0123456789") == call.facts.name.rstrip("0123456789")
 
 
-def test_products_of_open_models_share_kernels_and_calls_know_their_sizes():
-    calls = calls_of(make_open_encoder(num_layers=1), (4, 1))
+def test_products_of_open_models_share_kernels_and_calls_know_what_they_are():
+    calls = calls_of(make_open_encoder(num_layers=1, width=48), (4, 1))
     by_layer = {call.layer.removeprefix("encoder/layer_._0/"): call for call in calls}
-    short, long = by_layer["attention/output"], by_layer["outer"]
-    assert short.kernel == long.kernel == "sparse_dense_4x1_bias"
-    assert (short.facts.units, short.facts.depth) == (24, 24)
-    assert (long.facts.units, long.facts.depth) == (24, 48)
+    short, wide, long = (by_layer[name] for name in ("attention/output", "inner", "outer"))
+    assert {call.kernel for call in (short, wide, long)} == {"sparse_dense_4x1_bias_gelu"}
+    plain, activated = Epilogue(bias=True), Epilogue(bias=True, activation="gelu")
+    assert short.facts == KernelFacts("sparse_dense", 48, 48, (4, 1), plain)
+    assert wide.facts == KernelFacts("sparse_dense", 96, 48, (4, 1), activated)
+    assert long.facts == KernelFacts("sparse_dense", 48, 96, (4, 1), plain)
 
 
 def test_a_product_that_tvm_multiplies_is_one_all_the_same():

@@ -78,9 +78,9 @@ def make_bsr_sparse_dense(
     Returns
     -------
     PrimFunc
-        (data (tiles, K, T), the five arrays of a `PackedBSR`, [bias (N,)], [residual], [tile_map],
-        out (tiles, N, T)). Of words: (data (tiles, K / 4 + 2, T), the arrays, scales (N,),
-        sums (N,), ...).
+        (data (tiles, K, T), the five arrays of a `PackedBSR`, [bias (N,)], [residual], [activates],
+        [tile_map], out (tiles, N, T)). Of words: (data (tiles, K / 4 + 2, T), the arrays,
+        scales (N,), sums (N,), ...).
     """
     arithmetic = arithmetic_of(layout, form.grade if isinstance(form, Int8SparseFormat) else None)
     bs_r = block_shape[0]

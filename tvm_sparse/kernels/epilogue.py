@@ -16,16 +16,26 @@ from tvm_sparse.kernels.vector import (
     argument,
     broadcast,
     load,
+    number,
     serial,
     store,
 )
 
 
 @dataclass(frozen=True)
+class SharedEpilogue(Epilogue):
+    """That of products with an activation and of those without, on an open layout.
+
+    Each call says which it is with an argument, `activates`, 1 or 0. There is no residual.
+    """
+
+
+@dataclass(frozen=True)
 class BoundEpilogue:
     """An `Epilogue` with its buffers.
 
-    If `bias_begins`, sums begin with the bias, and it is not added to them in the end.
+    If `bias_begins`, sums begin with the bias, and it is not added to them in the end. `activates`
+    is that of a `SharedEpilogue`.
     """
 
     spec: Epilogue
@@ -33,6 +43,7 @@ class BoundEpilogue:
     bias: Buffer | None
     residual: Buffer | None
     bias_begins: bool = False
+    activates: Expr | None = None
 
     @classmethod
     def declare(
@@ -45,6 +56,7 @@ class BoundEpilogue:
             argument("bias", (units,)) if spec.bias else None,
             argument("residual", tiles.shape(units)) if spec.residual else None,
             bias_begins,
+            number("activates") if isinstance(spec, SharedEpilogue) else None,
         )
 
     def begin(self, acc: Registers, places: Sequence[Sequence[Expr]]) -> None:
@@ -56,9 +68,8 @@ class BoundEpilogue:
     @property
     def is_store(self) -> bool:
         """Whether `store` does nothing but store."""
-        return self.in_second_loop or (
-            self.residual is None and (self.bias is None or self.bias_begins)
-        )
+        has_nothing = self.residual is None and (self.bias is None or self.bias_begins)
+        return has_nothing or (self.in_second_loop and self.activates is None)
 
     def store(
         self,
@@ -70,11 +81,13 @@ class BoundEpilogue:
         """Store products in out (tiles, N, T), at the (tile, unit, token) of their first lanes.
 
         They have so many lanes, or those of the layout. Without an activation they are finished on
-        the way. With one, `finish` must follow.
+        the way. With one, `finish` must follow; one that calls have or leave out is all it does.
         """
         lanes = lanes or self.tiles.layout.lanes
         for value, place in zip(products, places, strict=True):
-            if not self.in_second_loop:
+            if self.activates is not None:
+                value = self._biased(value, place, lanes)
+            elif not self.in_second_loop:
                 value = self.finished(value, place, lanes)
             store(out, value, place, lanes)
 
@@ -102,20 +115,33 @@ class BoundEpilogue:
         if not self.in_second_loop:
             return
         lanes = self.tiles.layout.lanes
+        if self.activates is not None:
+            registers = self.tiles.held(registers * self.activates)
         for index in self._each(tile, units, registers):
             value = load(out, index, lanes)
-            store(out, self.finished(value, index, lanes), index, lanes)
+            if self.activates is None:
+                value = self.finished(value, index, lanes)
+            else:
+                value = self._activated(value, lanes)
+            store(out, value, index, lanes)
 
     def finished(self, value: Expr, index: Sequence[Expr], lanes: int) -> Expr:
         """Return what becomes of so many lanes of a product at a (tile, unit, token)."""
-        if self.bias is not None and not self.bias_begins:
-            value = value + broadcast(self.bias[index[1]], lanes)
-        if self.spec.activation != "none":
-            bind = Bind(lanes)
-            value = ACTIVATIONS[self.spec.activation](bind, bind(value))
+        value = self._activated(self._biased(value, index, lanes), lanes)
         if self.residual is not None:
             value = value + load(self.residual, index, lanes)
         return value
+
+    def _biased(self, value: Expr, index: Sequence[Expr], lanes: int) -> Expr:
+        if self.bias is None or self.bias_begins:
+            return value
+        return value + broadcast(self.bias[index[1]], lanes)
+
+    def _activated(self, value: Expr, lanes: int) -> Expr:
+        if self.spec.activation == "none":
+            return value
+        bind = Bind(lanes)
+        return ACTIVATIONS[self.spec.activation](bind, bind(value))
 
     def _each(
         self, tile: Expr, units: tuple[Expr, Expr], registers: int | Expr

@@ -53,8 +53,8 @@ def make_open_dense(
     Returns
     -------
     PrimFunc
-        (data (tiles, K, T), weight (panels, K, lanes), [bias (N,)], [residual], tile_map,
-        out (tiles, N, T)).
+        (data (tiles, K, T), weight (panels, K, lanes), [bias (N,)], [residual], [activates],
+        tile_map, out (tiles, N, T)).
     """
     lanes = layout.lanes
     tokens = part_tokens(lanes)

@@ -74,6 +74,11 @@ def argument(name: str, shape: Sequence[int | Expr], dtype: str = "float32") -> 
     return Argument(T.arg(name, T.Buffer(tuple(extents), dtype)))
 
 
+def number(name: str) -> Expr:
+    """Declare an int64 as the next argument of the function being built."""
+    return T.arg(name, tvm.tirx.Var(name, "int64"))
+
+
 def scratch(size: int | Expr, dtype: str = "float32") -> Buffer:
     """Allocate `size` values private to one parallel iteration.
 

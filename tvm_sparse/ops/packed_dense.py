@@ -36,12 +36,17 @@ class PackedDense(ProductOperator, name="packed_dense", weights=DenseFormat):
         together = panels_together(shape.layout, shape.units, target)
         return cls(shape, epilogue, form, together)
 
-    def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
+    @property
+    def takes_any_size(self) -> bool:
+        layout = self.shape.layout
+        return layout.is_open and self.shape.units % layout.lanes == 0
+
+    def kernel(self, *operands: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         shape, sizes = self.shape, (self.shape.units, self.shape.depth)
         if not shape.layout.is_open:
             product = (shape.layout, *sizes, self.form.rows, self.epilogue)
             return self.facts("packed_dense", self.form), made(make_packed_dense, *product)
-        if shape.units % shape.layout.lanes == 0:
+        if self.takes_any_size:
             sizes = 0, 0
-        product = (shape.layout, *sizes, self.together, self.epilogue)
+        product = (shape.layout, *sizes, self.together, self.tail(operands))
         return self.facts("packed_dense", self.form, sizes), made(make_open_dense, *product)

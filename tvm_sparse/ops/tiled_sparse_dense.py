@@ -39,14 +39,18 @@ class TiledSparseDense(ProductOperator, name="tiled_sparse_dense", weights=Spars
         pays = pays_in_parallel(shape.flops, shape.layout.kept_values(shape.units))
         return cls(shape, epilogue, form, rows, replace(work, pays=pays))
 
-    def kernel(self, *_: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
+    @property
+    def takes_any_size(self) -> bool:
+        return self.shape.layout.is_open
+
+    def kernel(self, *operands: Expr) -> tuple[KernelFacts, tvm.tirx.PrimFunc]:
         shape, sizes, form = self.shape, (self.shape.units, self.shape.depth), self.form
         work, columns = self.work, shape.block_shape[1]
-        if shape.layout.is_open:
+        if self.takes_any_size:
             sizes, form = (0, 0), form.of_any_size(shape.depth // columns, columns)
             work = Work(pays=True, alone=min(work.alone, 1))
         return self.facts("sparse_dense", self.form, sizes), made(
             make_bsr_sparse_dense,
-            *(shape.layout, *sizes, shape.block_shape, self.rows, self.epilogue),
+            *(shape.layout, *sizes, shape.block_shape, self.rows, self.tail(operands)),
             *(form, work),
         )

@@ -13,6 +13,7 @@ from tvm_sparse.ir.expressions import op_name, tensor_shape
 from tvm_sparse.ir.functions import bindings, parameters
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.kernels.description import described
+from tvm_sparse.ops.product import activates_in
 from tvm_sparse.passes.packed_weights import base_name, stacked_in
 from tvm_sparse.runtime.metadata import KernelCall
 
@@ -71,11 +72,14 @@ def _facts(kernel: tvm.tirx.PrimFunc) -> KernelFacts:
 
 
 def _of_call(facts: KernelFacts, call: relax.Call) -> KernelFacts:
-    """Return what a kernel computes in a call, of one that takes products of any size."""
+    """Return what a kernel computes in a call, of one that serves several products."""
     if facts.part != "products" or facts.units or facts.kind == "tvm_matmul":
         return facts
     units, depth = (int(tensor_shape(tiled)[1]) for tiled in (call, call.args[1].fields[0]))
-    return replace(facts, units=units, depth=depth)
+    facts = replace(facts, units=units, depth=depth)
+    if activates_in(call.args[1].fields) is False:
+        facts = replace(facts, epilogue=replace(facts.epilogue, activation="none"))
+    return facts
 
 
 def _common_path(names: list[str]) -> str:

@@ -101,12 +101,34 @@ class TiledProduct(Rule):
         weight, form = self.values.weights.packed(stack, weights.choose(shape, self.target))
         operator = product_operator(weights)
         multiply = operator.choose(shape, chain.epilogue, form, self.target)
+        activates = None
+        if multiply.takes_any_size and (activation := self._shared_activation()):
+            epilogue = replace(chain.epilogue, activation=activation)
+            multiply = replace(multiply, epilogue=epilogue)
+            activates = chain.activation != "none"
         tokens = self._words(chain.data, data) if operator.takes_words else data.var
-        var = self.values.emit(multiply(tokens, weight, bias, residual, tile_map))
+        var = self.values.emit(multiply(tokens, weight, bias, residual, tile_map, activates))
         offset = 0
         for member, width in zip(stack, widths, strict=True):
             self.values.tiled[member.result] = Tiled(var, data.layout, offset, width)
             offset += width
+
+    def _shared_activation(self) -> str:
+        """Return the activation of products that are like this one but for it.
+
+        One kernel serves those with it and those without. Empty if this has another one.
+        """
+
+        def rest(chain: DenseChain) -> tuple[object, ...]:
+            rank = len(tensor_shape(chain.data))
+            return chain.is_sparse, chain.bias is None, chain.residual is None, rank
+
+        chain = self.walk.chains[self.var]
+        if chain.residual is not None:
+            return ""
+        others = (other for other in self.walk.chains.values() if other.activation != "none")
+        shared = next((other.activation for other in others if rest(other) == rest(chain)), "")
+        return shared if chain.activation in ("none", shared) else ""
 
     def _words(self, data: relax.Var, tiled: Tiled) -> relax.Var:
         """Return the words of what is multiplied; factors of its features are taken along."""
