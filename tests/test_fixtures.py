@@ -34,6 +34,7 @@ def test_absent_index_fails_in_ci_and_skips_elsewhere(tmp_path, ci, outcome):
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
     environment |= {"TVM_SPARSE_TEST_CACHE": str(tmp_path / "cache")}
+    environment["PYTHONPATH"] = str(conftest.parent)  # what it imports
     environment.pop("PIP_FIND_LINKS", None)
     if ci:
         environment["CI"] = ci

@@ -31,7 +31,7 @@ STAGES = [
 def imported(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that holds the import and no builds."""
     folder = tmp_path_factory.mktemp("imported") / "cache"
-    shutil.copytree(tiny.cache_dir / "ir", folder / "ir")
+    shutil.copytree(tiny.import_dir, folder / "ir" / tiny.import_dir.name)
     return folder
 
 
