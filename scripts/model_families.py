@@ -95,7 +95,7 @@ NOTES: dict[str, str] = {
     "products with constant matrices on token tiles, 3 % in what TVM generates.",
     "ViT": "attention of 197 tokens takes 35 % of the pruned build (Zen 5, kernel by kernel on one "
     "thread), at 222 GFLOP/s where multiply-adds alone reach 264; the product of the patches, "
-    "which is not pruned, takes 5 %. On two threads the 13 registers of tokens do not share evenly.",
+    "which is not pruned, takes 5 %. Two threads cannot share its 13 registers of tokens evenly.",
     "ConvNeXt": "its depthwise convolutions are what TVM generates. ONNX Runtime's transformer "
     "optimiser leaves 5 of 9 means of the graph and changes what is computed: its session runs the "
     "graph as exported.",
