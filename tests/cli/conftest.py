@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from command_line import QUICK, Sandbox, write_config
-from filelock import FileLock
 
 from tvm_sparse.cli.main import main
 
@@ -65,18 +63,12 @@ class TinyModel:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
-    """The smallest model, imported once for all test workers."""
-    root = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        root = root.parent
-    root = root / "tiny-model"
-    with FileLock(f"{root}.lock"):
-        directory, cache_dir, note = root / "tiny-bert", root / "cache", root / "import.txt"
-        if not root.exists():
-            write_config(directory)
-            flags = TinyModel(directory, cache_dir, root).flags
-            done = Sandbox(root).run("run", *flags, *QUICK)
-            assert done.returncode == 0, done.stderr
-            [entry] = (cache_dir / "ir").iterdir()
-            note.write_text(entry.name)
-    return TinyModel(directory, cache_dir, cache_dir / "ir" / note.read_text())
+    """The smallest model, imported once for each test worker: tests look at all of its cache."""
+    root = tmp_path_factory.getbasetemp() / "tiny-model"
+    directory, cache_dir = root / "tiny-bert", root / "cache"
+    write_config(directory)
+    flags = TinyModel(directory, cache_dir, root).flags
+    done = Sandbox(root).run("run", *flags, *QUICK)
+    assert done.returncode == 0, done.stderr
+    [entry] = (cache_dir / "ir").iterdir()
+    return TinyModel(directory, cache_dir, entry)

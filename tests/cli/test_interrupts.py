@@ -87,13 +87,14 @@ def test_a_run_after_an_interrupt(imported, tiny, tmp_path) -> None:
 
 
 def test_interrupted_bench(tiny, tmp_path) -> None:
-    sandbox = Sandbox(tmp_path)
-    artifact = next(tiny.cache_dir.glob("lib/*/artifact"))
-    process = sandbox.popen("bench", artifact, "--time", "600")
+    sandbox, cache_dir = Sandbox(tmp_path), tmp_path / "cache"
+    entry = next(tiny.cache_dir.glob("lib/*/artifact")).parent
+    shutil.copytree(entry, cache_dir / "lib" / entry.name)
+    process = sandbox.popen("bench", cache_dir / "lib" / entry.name / "artifact", "--time", "600")
     said = stop_at("measuring", process)
     assert (process.returncode, said.splitlines()[-1]) == (130, "interrupted")
     assert sandbox.processes() == []
-    assert sandbox.leftovers(tiny.cache_dir) == []
+    assert sandbox.leftovers(cache_dir) == []
 
 
 def test_interrupted_export_leaves_the_older_artifact(tiny, imported, tmp_path) -> None:
