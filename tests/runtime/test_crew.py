@@ -52,8 +52,9 @@ def test_short_threads_leave_nothing_behind(ids_dir: Path, threads: int) -> None
     before = count_os_threads()
     for _ in range(40):
         in_a_thread(model.run)
-    # The last one may still be ending.
-    assert count_os_threads() <= before + 1
+    # Some may still be ending, and the process has other threads that come and go; what stayed
+    # behind would be one for each of the 40, or more.
+    assert count_os_threads() < before + 20
     assert len(model._idle) == 1
 
 
