@@ -49,4 +49,4 @@ def test_what_a_stream_cannot_load_ends_all() -> None:
     running = threading.active_count()
     with pytest.raises(ConfigError, match="no such model"):
         Streams(make, core_shares(2, 1))
-    assert threading.active_count() == running
+    assert threading.active_count() <= running
