@@ -48,6 +48,15 @@ def test_what_the_system_refuses_is_no_feature(permitted, refused, monkeypatch):
     assert (found.features, found.refused) == (flags - refused, refused)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("AMD EPYC", "AMD EPYC (cpu family 25, model 17)"), ("AMD EPYC 9654", "AMD EPYC 9654")],
+)
+def test_a_name_without_a_number_is_told_apart_by_the_generation(name, told):
+    text = f"cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: {name}\nflags\t\t: avx2\n"
+    assert host.read_cpuinfo(text) == (told, frozenset({"avx2"}))
+
+
 def test_without_cgroups_there_is_no_quota(tmp_path):
     assert host.cpu_quota(tmp_path) is None
 

@@ -111,8 +111,16 @@ def read_cpuinfo(text: str) -> tuple[str, frozenset[str]]:
     if is_aarch64():
         name = core_name(fields.get("CPU implementer", ""), fields.get("CPU part", ""))
         return name, frozenset(fields.get("Features", "").split()) or features_by_hwcap()
+    return _model_name(fields), frozenset(fields.get("flags", "").split())
+
+
+def _model_name(fields: dict[str, str]) -> str:
+    """Return a name that differs for CPUs that do: a hypervisor may say "AMD EPYC" of them all."""
     name = fields.get("model name") or platform.processor() or platform.machine()
-    return name, frozenset(fields.get("flags", "").split())
+    generation = ", ".join(f"{k} {fields[k]}" for k in ("cpu family", "model") if k in fields)
+    if generation and not any(character.isdigit() for character in name):
+        return f"{name} ({generation})"
+    return name
 
 
 def available_cores() -> int:
