@@ -35,7 +35,7 @@ def told_at_every_shape(
         When it was begun, as `time.monotonic` says it.
     """
     from tvm_sparse.compiler.compile import compile_model
-    from tvm_sparse.config import CompileSpec
+    from tvm_sparse.config.compile import CompileSpec
 
     build = compile_model(imported.mod, imported.params, CompileSpec())
     run = _runner(build)

@@ -33,7 +33,10 @@ from tvm_sparse.bench.peers.compare import OWN_REFERENCE, compare, prepare_engin
 from tvm_sparse.bench.peers.contender import own_build, peer
 from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord, load_peers_record
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config.bench import BenchSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import BuildError, TvmSparseError
 from tvm_sparse.ir.flops import product_flops
 from tvm_sparse.model.facts import input_words

@@ -19,7 +19,9 @@ from tvm_sparse.api.comparison import compare_model, renamed
 from tvm_sparse.api.models import load_model
 from tvm_sparse.bench.peers.engine import ENGINES, find_engines
 from tvm_sparse.bench.peers.record import PeersRecord
-from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config.bench import BenchSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import DependencyError, TvmSparseError
 from tvm_sparse.formats.builds import BuildSpec, build_of
 from tvm_sparse.records.write import write_json

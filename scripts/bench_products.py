@@ -24,7 +24,7 @@ from tvm_sparse.bench.peers.contender import Contender, peer
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.records.write import write_json

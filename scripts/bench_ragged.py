@@ -27,7 +27,7 @@ import numpy as np
 from tvm_sparse.api.builds import compile
 from tvm_sparse.api.models import load_model
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.artifact import load

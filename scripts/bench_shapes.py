@@ -25,7 +25,9 @@ from tvm_sparse.api.builds import Builds, compile
 from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
-from tvm_sparse.config import BenchSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config.bench import BenchSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.progress import silent

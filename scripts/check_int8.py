@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import tvm_sparse
-from tvm_sparse.config import QuantizationSpec
+from tvm_sparse.config.quantization import QuantizationSpec
 from tvm_sparse.host import detect_host
 from tvm_sparse.model.model import Model
 from tvm_sparse.pruning.calibration import Calibration, built_in_texts

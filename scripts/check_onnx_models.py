@@ -105,7 +105,8 @@ def _export(folder: str, name: str, exporter: str, batch: int, seq_len: int) -> 
 @without_torch()
 def _check(name: str, exporter: str, batch: int, seq_len: int) -> bool:
     from tvm_sparse.compiler.compile import compile_model
-    from tvm_sparse.config import CompileSpec, ModelSpec
+    from tvm_sparse.config.compile import CompileSpec
+    from tvm_sparse.config.model import ModelSpec
     from tvm_sparse.importers.contract import verify
     from tvm_sparse.importers.onnx.importer import import_model
     from tvm_sparse.progress import silent

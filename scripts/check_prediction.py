@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 import tvm_sparse
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.records.write import write_json
 from tvm_sparse.report.study_table import LEGEND, render_study

@@ -88,7 +88,8 @@ def main(only: tuple[str, ...], block: str, sparsity: float, steps: int) -> None
 def _check(name: str, block: tuple[int, int], sparsity: float, steps: int) -> str:
     """Return what came out, AssertionError if it is wrong."""
     import tvm_sparse
-    from tvm_sparse.config import CompileSpec, ModelSpec
+    from tvm_sparse.config.compile import CompileSpec
+    from tvm_sparse.config.model import ModelSpec
     from tvm_sparse.pruning.finetune import FinetuneSpec
     from tvm_sparse.sparsity.bsr import block_mask
     from tvm_sparse.sparsity.prune_spec import PruneSpec

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import TvmSparseError
 from tvm_sparse.sources.presets import load_presets
 from tvm_sparse.sources.source import resolve_source

@@ -197,7 +197,8 @@ def main(only: tuple[str, ...], batch: int, seq_len: int, shapes: bool) -> None:
 @without_torch()
 def _check(name: str, batch: int, seq_len: int) -> bool:
     from tvm_sparse.compiler.compile import compile_model
-    from tvm_sparse.config import CompileSpec, ModelSpec
+    from tvm_sparse.config.compile import CompileSpec
+    from tvm_sparse.config.model import ModelSpec
     from tvm_sparse.importers.contract import verify
     from tvm_sparse.importers.torch.importer import import_model
     from tvm_sparse.progress import silent
@@ -223,7 +224,7 @@ def _check(name: str, batch: int, seq_len: int) -> bool:
 def _check_shapes(name: str) -> bool:
     from any_shape import MOST, told_at_every_shape
 
-    from tvm_sparse.config import ModelSpec
+    from tvm_sparse.config.model import ModelSpec
     from tvm_sparse.importers.contract import verify
     from tvm_sparse.importers.torch.importer import import_model
     from tvm_sparse.progress import silent

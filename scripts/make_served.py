@@ -26,7 +26,7 @@ from bench_ragged import export_onnx
 
 from tvm_sparse.api.models import load_model
 from tvm_sparse.bench.peers.checkpoint import write_checkpoint
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.runtime.metadata import FileEntry, file_sha256, load_metadata, save_metadata
 from tvm_sparse.serve.backends.onnxruntime import GRAPH_FILE

@@ -57,7 +57,7 @@ def open_artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Dense and sparse builds of a small encoder of any batch and length, by name."""
     from encoder_builds import open_build
 
-    from tvm_sparse.config import SparsitySpec
+    from tvm_sparse.config.sparsity import SparsitySpec
 
     sparsity = SparsitySpec(block_shape=(4, 1), sparsity_threshold=0.3)
     cache = tmp_path_factory.mktemp("open") / "cache"

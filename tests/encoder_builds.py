@@ -22,7 +22,9 @@ from relax_modules import (
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.build_cache import CachedArtifact, build_artifact
-from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.formats.builds import build_spec
 from tvm_sparse.ir.dense_layers import dense_layers
 from tvm_sparse.model.facts import TensorSpec

@@ -41,7 +41,8 @@ from tvm_sparse.bench.inputs import random_inputs
 from tvm_sparse.bench.peers.record import load_peers_record
 from tvm_sparse.bench.record import load_record
 from tvm_sparse.cli.results import describe_pruning
-from tvm_sparse.config import ModelSpec, SparsitySpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import ConfigError, TvmSparseError
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.model.decision import Decision

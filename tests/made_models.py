@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.model.facts import ModelFacts, TensorSpec, WeightsFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Model, Reference

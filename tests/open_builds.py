@@ -10,7 +10,7 @@ from tolerances import MODEL
 from tvm import relax
 
 from tvm_sparse.compiler.compile import Build, compile_model
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.runtime.tile_map import make_tile_map
 

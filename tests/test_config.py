@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.sizes import (
     Extent,

@@ -73,7 +73,8 @@ def test_a_weight_format(example, monkeypatch):
 def test_an_importer(example):
     from tvm_sparse.compiler.compile import compile_model
     from tvm_sparse.compiler.reference_check import check_against_reference
-    from tvm_sparse.config import CompileSpec, ModelSpec
+    from tvm_sparse.config.compile import CompileSpec
+    from tvm_sparse.config.model import ModelSpec
     from tvm_sparse.ir.dense_layers import dense_layers
     from tvm_sparse.model.model import Reference
 

@@ -14,7 +14,8 @@ from tiny_artifact import tiny_metadata
 import tvm_sparse
 from tvm_sparse.api.builds import Builds
 from tvm_sparse.compiler.export import export_artifact
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
 from tvm_sparse.tasks.registry import task_of
 

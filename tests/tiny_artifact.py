@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tvm_sparse.compiler.export import export_artifact
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.kernel_facts import KernelFacts
 from tvm_sparse.model.facts import ModelDescription, TensorSpec, WeightsFacts
 from tvm_sparse.provenance import TVM, versions_of

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.importers.full_config import full_config
 from tvm_sparse.importers.reference_shapes import OPEN_AXES, check_open, reference_shapes

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from tvm_sparse.api.models import load_model
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.model.torch_checkpoint import write_torch_checkpoint
 from tvm_sparse.sources.presets import load_presets
 

@@ -12,7 +12,7 @@ from study_parts import BIAS, RESIDUAL, other, product
 
 from tvm_sparse.analysis import layers as analysis
 from tvm_sparse.analysis.layer_prediction import predict_layers
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import SparsityError
 from tvm_sparse.formats.bsr import SparseFormat
 from tvm_sparse.formats.panels import DenseFormat

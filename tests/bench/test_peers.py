@@ -17,7 +17,7 @@ from tvm_sparse.bench.peers.engine import ENGINES, Engine, find_engines
 from tvm_sparse.bench.peers.process import PeerProcess
 from tvm_sparse.bench.peers.product import PRODUCT_ENGINES, Product
 from tvm_sparse.bench.peers.record import best_rival, load_peers_record, summarise
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.records.write import write_json
 from tvm_sparse.sparsity.patterns import fill_random

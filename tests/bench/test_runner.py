@@ -13,7 +13,7 @@ from tiny_artifact import tiny_inputs, tiny_reference
 from tvm_sparse.bench.rounds import MIN_ROUNDS
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.bench.worker_process import WorkerProcess
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.errors import ArtifactError, BuildError, InputError
 
 pytestmark = pytest.mark.e2e

@@ -19,7 +19,7 @@ from tvm_sparse.bench.record import load_record
 from tvm_sparse.bench.runner import benchmark
 from tvm_sparse.bench.throughput import stream_counts
 from tvm_sparse.bench.worker_process import WorkerProcess
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.progress import silent
 from tvm_sparse.records.write import write_json

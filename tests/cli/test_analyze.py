@@ -12,7 +12,7 @@ from tvm_sparse.api import analysis
 from tvm_sparse.api.builds import compile, export
 from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 
 pytestmark = pytest.mark.e2e
 

@@ -11,7 +11,7 @@ from tvm_sparse.api.comparison import compare
 from tvm_sparse.api.models import load_model, sparsify
 from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.bench.peers.record import load_peers_record
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.runtime.metadata import load_metadata
 

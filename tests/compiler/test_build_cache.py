@@ -13,7 +13,7 @@ from tolerances import MODEL
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler import build_cache
 from tvm_sparse.compiler.linker import find_linker
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import BuildError, CheckError
 from tvm_sparse.runtime.artifact import load
 from tvm_sparse.runtime.metadata import load_metadata

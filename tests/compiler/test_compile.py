@@ -12,7 +12,8 @@ from tolerances import MODEL
 
 from tvm_sparse.compiler import compile as compiling
 from tvm_sparse.compiler.compile import Build, compile_model
-from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import BuildError, ConfigError, SparsityError
 
 pytestmark = pytest.mark.ir

@@ -11,7 +11,8 @@ from relax_modules import evaluate, random_values
 
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.compile import compile_model
-from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.formats.builds import INT8
 from tvm_sparse.host import detect_host

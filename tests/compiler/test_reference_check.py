@@ -15,7 +15,7 @@ from tvm_sparse.compiler.reference_check import (
     check_against_reference,
     first_differing_layer,
 )
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.errors import CheckError
 from tvm_sparse.model.model import Reference
 

@@ -7,7 +7,8 @@ from tvm import relax
 
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.reference_check import check_against_reference
-from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import BuildError, CheckError
 from tvm_sparse.model.model import Reference
 

@@ -14,7 +14,7 @@ from relax_modules import (
 from tvm import relax
 
 from tvm_sparse.compiler import tir_pipeline
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes.pipeline import LOWER, lower
 from tvm_sparse.target import resolve_target

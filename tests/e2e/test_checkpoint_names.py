@@ -14,7 +14,7 @@ import pytest
 from example_pruning import example_report
 from small_models import CASES, RESNET, VIT, small_config
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.importers.tensorflow.from_graphdef import import_graph
 from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, variable_name
 from tvm_sparse.importers.tensorflow.huggingface import load_model

@@ -11,7 +11,8 @@ from encoder_builds import build, encoder, prune
 from tvm_sparse.bench.check import check_builds
 from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.compiler.export import export_artifact
-from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import CheckError
 from tvm_sparse.runtime.metadata import load_metadata
 

@@ -18,7 +18,9 @@ from tolerances import MODEL
 
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.reference_check import check_against_reference
-from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.importers.reference_inputs import reference_inputs
 from tvm_sparse.importers.tensorflow.from_graphdef import from_graphdef
 from tvm_sparse.importers.tensorflow.graphdef import freeze, input_signature, run_reference

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 import tvm_sparse
 from tvm_sparse.api.models import sparsify
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CheckpointError, ConfigError, InputError, SparsityError
 from tvm_sparse.model.model import Model
 from tvm_sparse.pruning.calibration import load_calibration

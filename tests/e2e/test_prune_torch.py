@@ -15,7 +15,8 @@ import tvm_sparse
 from tvm_sparse.api.models import sparsify
 from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.compiler.reference_check import check_against_reference
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.sparsity.bsr import block_mask
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, needs_torch]

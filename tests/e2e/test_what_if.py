@@ -11,7 +11,7 @@ from command_line import Sandbox, write_config
 
 import tvm_sparse
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.whatif.study import load_study
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

@@ -45,7 +45,7 @@ def text_file(tiny_root) -> Path:
 @pytest.fixture(scope="session")
 def dense_side(dense_dir, shared_cache):
     """The dense model, imported and compiled once."""
-    from tvm_sparse.config import CompileSpec
+    from tvm_sparse.config.compile import CompileSpec
     from tvm_sparse.fidelity.sides import open_side
 
     return open_side(str(dense_dir), CompileSpec(threads=1), shared_cache, batch=4, seq_len=16)

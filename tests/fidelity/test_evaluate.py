@@ -5,7 +5,8 @@ import pytest
 from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 
 from tvm_sparse.api.evaluation import evaluate as evaluate_models
-from tvm_sparse.config import CompileSpec, QuantizationSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.quantization import QuantizationSpec
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.fidelity.evaluate import Texts, evaluate, find_tokenizer, run_side
 from tvm_sparse.fidelity.sides import open_side

@@ -9,7 +9,7 @@ import pytest
 from encoder_builds import OUTPUTS, open_encoder
 from relax_modules import random_values
 
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.sides import artifact_shape, open_side
 from tvm_sparse.runtime.artifact import load

@@ -15,7 +15,7 @@ from tvm import relax
 from tvm_sparse.api.builds import compile, export
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.compile import compile_model
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.formats.builds import BUILDS, BuildSpec
 from tvm_sparse.formats.panels import DenseFormat
 from tvm_sparse.formats.registry import FORMATS, format_of

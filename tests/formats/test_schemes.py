@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from tvm_sparse.config import QuantizeScheme
+from tvm_sparse.config.quantization import QuantizeScheme
 from tvm_sparse.formats.builds import BUILDS, DENSE, SPARSE, build_of
 from tvm_sparse.formats.registry import weights_of
 

@@ -11,7 +11,8 @@ from tensorflow_graphs import op_counts
 
 from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.compiler.reference_check import check_against_reference
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.importers.contract import verify
 from tvm_sparse.importers.torch.importer import import_model
 from tvm_sparse.model.model import Reference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.importers.reference_inputs import reference_inputs
 from tvm_sparse.importers.tensorflow.graphdef import (
     FrozenGraph,

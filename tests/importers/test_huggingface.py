@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CheckpointError, FrontendError
 from tvm_sparse.importers.random_weights import pruned_nonzeros, random_value
 from tvm_sparse.importers.tensorflow.graphdef import variable_name

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CacheError, CheckpointError
 from tvm_sparse.importers.import_model import import_model, ir_key
 from tvm_sparse.importers.load_model import load_cached_model
@@ -96,7 +96,7 @@ POISONED = """
                 raise AssertionError(f"{name} was imported")
     sys.meta_path.insert(0, Poison())
     from tvm_sparse.cache.store import Cache
-    from tvm_sparse.config import ModelSpec
+    from tvm_sparse.config.model import ModelSpec
     from tvm_sparse.importers.load_model import load_model
     spec = ModelSpec(sys.argv[1], batch=2, seq_len=8)
     print(len(load_model(spec, Cache()).params))
@@ -188,7 +188,7 @@ def test_a_full_disk_in_the_child_is_a_cache_error(config_dir, store, monkeypatc
 IMPORTER = """
     import sys
     from tvm_sparse.cache.store import Cache
-    from tvm_sparse.config import ModelSpec
+    from tvm_sparse.config.model import ModelSpec
     from tvm_sparse.importers.import_model import import_model
     from tvm_sparse.sources.source import resolve_source
     spec = ModelSpec(sys.argv[1], batch=2, seq_len=8)

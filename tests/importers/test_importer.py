@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.importers.tensorflow.importer import import_model
 from tvm_sparse.model.facts import WeightGaps

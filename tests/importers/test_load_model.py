@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.importers import load_model as module
 
 pytestmark = pytest.mark.unit

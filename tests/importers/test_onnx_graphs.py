@@ -11,7 +11,7 @@ import tvm
 from onnx_graphs import GraphMaker, needs_onnx
 from tvm import relax
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import FrontendError
 from tvm_sparse.formats.quantized import VNNI, quantize_rows
 from tvm_sparse.importers.contract import verify

@@ -15,7 +15,9 @@ from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 from tvm_sparse.bench.peers.engine import ENGINES
 from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.compiler.reference_check import check_against_reference, first_differing_layer
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec
+from tvm_sparse.config.bench import BenchSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError, FrontendError, UnsupportedOpError
 from tvm_sparse.importers.contract import verify
 from tvm_sparse.importers.importer import Imported

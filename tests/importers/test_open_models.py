@@ -11,7 +11,7 @@ from small_models import VIT, small_config
 from tensorflow_graphs import compiled, graph_of
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import FrontendError
 from tvm_sparse.importers.load_model import load_model
 from tvm_sparse.importers.tensorflow.from_graphdef import import_graph

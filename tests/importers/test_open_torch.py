@@ -13,7 +13,7 @@ from pt2_archives import needs_torch
 from small_models import small_config
 from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import FrontendError
 from tvm_sparse.importers.contract import verify
 from tvm_sparse.importers.torch.importer import import_model

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pt2_archives import node, tensor, write_archive
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import (
     CheckpointError,
     ConfigError,

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from config_dirs import BERT
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import BuildError, ConfigError, FrontendError
 from tvm_sparse.importers.refusal import reason, refusing
 from tvm_sparse.importers.tensorflow.huggingface import check_tensors, load_model

@@ -7,7 +7,7 @@ import pytest
 from pytorch_truth import read_truth, sample, write_checkpoint
 from small_models import CASES, VARIANTS
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.importers.full_config import full_config
 from tvm_sparse.importers.tensorflow.graphdef import input_signature, run_reference
 from tvm_sparse.importers.tensorflow.huggingface import load_model

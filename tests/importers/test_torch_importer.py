@@ -17,7 +17,8 @@ from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.compile import compile_model
 from tvm_sparse.compiler.reference_check import check_against_reference, first_differing_layer
-from tvm_sparse.config import CompileSpec, ModelSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CheckpointError, FrontendError
 from tvm_sparse.importers.contract import verify
 from tvm_sparse.importers.importer import Imported

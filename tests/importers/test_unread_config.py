@@ -6,7 +6,7 @@ import pytest
 from small_models import VIT
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError, FrontendError
 from tvm_sparse.importers.import_model import import_model
 from tvm_sparse.importers.tensorflow.unread_config import UNREAD

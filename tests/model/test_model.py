@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_models import make_model
 
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.model.facts import WeightsFacts
 
 pytestmark = pytest.mark.unit

@@ -6,7 +6,7 @@ import pytest
 from relax_modules import make_encoder, make_module, make_open_encoder, random_values
 from tvm import relax
 
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.kernel_facts import Epilogue, KernelFacts
 from tvm_sparse.passes.pipeline import lower
 from tvm_sparse.runtime.metadata import KernelCall

@@ -13,7 +13,7 @@ from relax_modules import evaluate, make_encoder, make_module, random_values, ru
 from tolerances import MODEL
 from tvm import relax
 
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import PassError, SparsityError
 from tvm_sparse.kernels.tvm_target import tvm_target
 from tvm_sparse.passes.pipeline import LOWER, Phases, lower

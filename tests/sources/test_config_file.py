@@ -5,7 +5,7 @@ import json
 import pytest
 from config_dirs import CONFIGS
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CheckpointError, ConfigError
 from tvm_sparse.sources.architecture import check_size
 from tvm_sparse.sources.config_file import load_config

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from source_checkpoints import make_checkpoint, resolve
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.sources import hub
 from tvm_sparse.sources.presets import load_presets

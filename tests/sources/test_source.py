@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 from source_checkpoints import CONFIG, make_checkpoint, resolve
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CheckpointError, ConfigError, FrontendError, ModelNotFoundError
 from tvm_sparse.sources.architecture import with_num_layers
 from tvm_sparse.sources.presets import load_presets
@@ -247,7 +247,7 @@ def test_text_generators_are_refused(tmp_path):
 def test_resolving_imports_no_framework():
     code = (
         "import sys\n"
-        "from tvm_sparse.config import ModelSpec\n"
+        "from tvm_sparse.config.model import ModelSpec\n"
         "from tvm_sparse.sources.source import resolve_source\n"
         "resolve_source(ModelSpec('prunebert'))\n"
         "heavy = {'tensorflow', 'transformers', 'tvm', 'torch', 'keras'} & set(sys.modules)\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from placed_layers import placed
 
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import SparsityError
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.sparsity.sparsify import sparsify

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.sources.source import resolve_source
 from tvm_sparse.training.distill import DistillSpec, Student, distill

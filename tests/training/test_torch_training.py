@@ -11,7 +11,7 @@ from pt2_archives import needs_torch, run_with_torch
 from small_models import small_config
 from tiny_bert import CONFIG, bert_tensors, write_checkpoint
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.importers.torch.names import canonical_name
 from tvm_sparse.records.write import json_text
@@ -85,7 +85,7 @@ RESUMED = """
 import sys
 from pathlib import Path
 import numpy as np
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.importers.torch.export.archive import prefix_of
 from tvm_sparse.importers.torch.export.huggingface import load_with_gaps
 from tvm_sparse.importers.torch.export.quiet_torch import import_transformers

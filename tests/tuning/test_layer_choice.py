@@ -10,7 +10,9 @@ from made_models import make_model
 from placed_layers import placed
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.sparsity.patterns import fill_random

@@ -5,7 +5,7 @@ import pytest
 from tiny_bert import CONFIG, TEXTS, bert_tensors, write_checkpoint
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.host import detect_host
 from tvm_sparse.tuning.records import Records

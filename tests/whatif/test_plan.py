@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tvm_sparse.bench.disturbance import ATTEMPTS
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.whatif.grid import Grid
 from tvm_sparse.whatif.plan import Inventory, describe_cost, estimate_cost
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.tuning.setting import Setting
 from tvm_sparse.whatif import subject as module

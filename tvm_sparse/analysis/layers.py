@@ -14,7 +14,7 @@ from tvm_sparse.bench.disturbance import Disturbance
 from tvm_sparse.bench.environment import Environment
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity
 from tvm_sparse.formats.int8_panels import Int8DenseFormat
 from tvm_sparse.model.decision import Decision

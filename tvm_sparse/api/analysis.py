@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvm_sparse.api.builds import compile
-from tvm_sparse.config import BenchSpec, QuantizationSpec, SparsitySpec
+from tvm_sparse.config.bench import BenchSpec
+from tvm_sparse.config.quantization import QuantizationSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import DENSE, build_of
 from tvm_sparse.formats.registry import rounds_blocks

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tvm_sparse.api.builds import Builds
-from tvm_sparse.config import BenchSpec, bench_spec
+from tvm_sparse.config.bench import BenchSpec, bench_spec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.model import Arrays
 from tvm_sparse.progress import ShareProgress, silent

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.errors import ArtifactError, ConfigError
 from tvm_sparse.formats.builds import DENSE, SPARSE, build_spec
 from tvm_sparse.host import threads_here

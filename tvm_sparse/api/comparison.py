@@ -33,7 +33,11 @@ from tvm_sparse.bench.peers.compare import compare as measure_contenders
 from tvm_sparse.bench.peers.contender import Arrays, Contender, own_build, peer
 from tvm_sparse.bench.peers.engine import ENGINES, TOLERANCE, Engine, find_engines
 from tvm_sparse.bench.peers.record import EngineResult, PeersRecord
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, QuantizeScheme, SparsitySpec
+from tvm_sparse.config.bench import BenchSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.quantization import QuantizeScheme
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.formats.builds import DENSE, BuildSpec, build_of, build_spec
 from tvm_sparse.host import threads_here

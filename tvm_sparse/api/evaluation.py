@@ -6,7 +6,9 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tvm_sparse.config import CompileSpec, ModelSpec, QuantizationSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.quantization import QuantizationSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 from tvm_sparse.progress import ShareProgress, silent, steps

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec, SparsitySpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, ShareProgress, silent

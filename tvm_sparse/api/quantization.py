@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tvm_sparse.config import QuantizationSpec, nominal_length
+from tvm_sparse.config.micro_batches import nominal_length
+from tvm_sparse.config.quantization import QuantizationSpec
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import ShareProgress, silent, steps
 

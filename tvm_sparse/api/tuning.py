@@ -13,7 +13,8 @@ from tvm_sparse.api.builds import Builds, compile
 from tvm_sparse.bench.disturbance import until_quiet
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
-from tvm_sparse.config import BenchSpec, CompileSpec
+from tvm_sparse.config.bench import BenchSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.formats.builds import DENSE, SPARSE, build_spec
 from tvm_sparse.host import threads_here
 from tvm_sparse.model.model import Model

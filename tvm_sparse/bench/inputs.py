@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.runtime.metadata import ArtifactMetadata

@@ -11,7 +11,7 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax
 
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.formats.registry import format_of
 from tvm_sparse.kernels.tvm_target import tvm_target

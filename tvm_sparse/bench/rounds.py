@@ -11,7 +11,7 @@ import numpy as np
 from tvm_sparse.bench.contention import Contention
 from tvm_sparse.bench.disturbance import Disturbance, Timed, judge
 from tvm_sparse.bench.worker_process import WorkerProcess
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.progress import ShareProgress
 
 #: Long enough that the dropped first iteration costs little, short enough for many pairs.

@@ -20,7 +20,7 @@ from tvm_sparse.bench.record import BenchRecord, BuildRecord, Speedup, paired_sp
 from tvm_sparse.bench.rounds import RoundSamples, measure_rounds
 from tvm_sparse.bench.throughput import measure_streams
 from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.host import threads_here
 from tvm_sparse.progress import ShareProgress, silent, steps

@@ -13,7 +13,7 @@ from tvm_sparse.bench.contention import Contention
 from tvm_sparse.bench.disturbance import Disturbance, Timed, judge, until_quiet
 from tvm_sparse.bench.rounds import DROPPED_PER_ROUND, MIN_ROUNDS
 from tvm_sparse.bench.worker_process import Arrays, WorkerProcess
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.progress import ShareProgress, steps
 from tvm_sparse.runtime.measure import LatencyStats, measure_summary
 from tvm_sparse.runtime.streams import runs_per_s, threads_of_each

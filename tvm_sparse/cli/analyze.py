@@ -22,7 +22,9 @@ from tvm_sparse.cli.options.model import model_argument
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import check_output_file
-from tvm_sparse.config import ModelSpec, QuantizationSpec, SparsitySpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.quantization import QuantizationSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 from tvm_sparse.sources.pruned_blocks import pruned_blocks

@@ -11,7 +11,7 @@ from tvm_sparse.cli.options.builds import threads_option
 from tvm_sparse.cli.options.extent import shapes_option
 from tvm_sparse.cli.options.output import output_options
 from tvm_sparse.cli.output_paths import check_output_file
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.builds import DENSE
 from tvm_sparse.host import threads_here

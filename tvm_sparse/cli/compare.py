@@ -14,7 +14,8 @@ from tvm_sparse.cli.options.output import cache_option, json_option, quiet_optio
 from tvm_sparse.cli.options.quantize import quantize_option
 from tvm_sparse.cli.options.streams import streams_option
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
-from tvm_sparse.config import ModelSpec, bench_spec
+from tvm_sparse.config.bench import bench_spec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.host import threads_here
 

@@ -11,7 +11,7 @@ from tvm_sparse.cli.options.model import complete_model, importer_option
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import check_output_file
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.host import threads_here
 
 if TYPE_CHECKING:

@@ -12,7 +12,10 @@ from tvm_sparse.cli.options.model import model_options
 from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_directory
-from tvm_sparse.config import CompileSpec, ModelSpec, QuantizationSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.quantization import QuantizationSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import BuildError, ConfigError
 from tvm_sparse.formats.builds import BUILDS, DENSE, SPARSE, build_of, build_spec
 

@@ -21,7 +21,7 @@ from tvm_sparse.cli.options.model import (
 )
 from tvm_sparse.cli.options.output import cache_option, output_options
 from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.sources.onnx_file import ONNX_ENDING
 from tvm_sparse.sources.pruned_blocks import pruned_blocks

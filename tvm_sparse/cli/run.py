@@ -17,7 +17,11 @@ from tvm_sparse.cli.output_paths import (
     check_output_directory,
     check_output_file,
 )
-from tvm_sparse.config import BenchSpec, CompileSpec, ModelSpec, QuantizationSpec, SparsitySpec
+from tvm_sparse.config.bench import BenchSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.quantization import QuantizationSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import threads_here
 from tvm_sparse.target import resolve_target

@@ -12,7 +12,10 @@ from tvm_sparse.cli.options.model import model_options
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.options.quantize import quantize_options
 from tvm_sparse.cli.output_paths import check_cache_directory, check_output_file
-from tvm_sparse.config import ModelSpec, QuantizationSpec, SparsitySpec, bench_spec
+from tvm_sparse.config.bench import bench_spec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.quantization import QuantizationSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.dependencies import check_dependencies
 from tvm_sparse.formats.builds import build_spec
 

@@ -16,7 +16,8 @@ from tvm_sparse.cli.options.model import complete_model, layers_option, seed_opt
 from tvm_sparse.cli.options.output import cache_option, json_option, quiet_option
 from tvm_sparse.cli.options.quantize import quantize_option
 from tvm_sparse.cli.output_paths import check_output_directory, check_output_file
-from tvm_sparse.config import ModelSpec, bench_spec
+from tvm_sparse.config.bench import bench_spec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.sizes import block_name
 from tvm_sparse.sparsity.prune_spec import METHODS
 

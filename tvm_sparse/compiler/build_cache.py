@@ -14,7 +14,7 @@ from tvm_sparse.cache.store import Cache
 from tvm_sparse.compiler.compile import Build, compile_model, replace_weights
 from tvm_sparse.compiler.export import export_artifact
 from tvm_sparse.compiler.reference_check import check_against_reference, first_differing_layer
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.errors import CheckError
 from tvm_sparse.formats.builds import BuildSpec
 from tvm_sparse.formats.registry import target_of

@@ -12,7 +12,8 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.compiler import tir_pipeline
-from tvm_sparse.config import CompileSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.formats.builds import SPARSE, BuildSpec
 from tvm_sparse.formats.registry import target_of

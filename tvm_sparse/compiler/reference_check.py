@@ -11,7 +11,7 @@ from tvm import relax
 from tvm_sparse.compiler.compile import Build, compile_model
 from tvm_sparse.compiler.export import link_library
 from tvm_sparse.compiler.layer_outputs import expose_layer_norms
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.errors import CheckError
 from tvm_sparse.model.model import Reference
 from tvm_sparse.processes.temporary import temporary_directory

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.errors import BuildError
 from tvm_sparse.formats.builds import DENSE, BuildSpec
 from tvm_sparse.model.model import Model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import compile_dense
 from tvm_sparse.fidelity.sensitivity import Probe, measure_sensitivity

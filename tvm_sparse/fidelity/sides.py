@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import AUTO, CompileSpec, ModelSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import AUTO, ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.fidelity.forward import DenseCode, Forward, compile_dense
 from tvm_sparse.fidelity.record import EvaluatedModel

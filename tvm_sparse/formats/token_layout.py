@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvm_sparse.config import NOMINAL_SEQ_LEN
+from tvm_sparse.config.micro_batches import NOMINAL_SEQ_LEN
 from tvm_sparse.target import CpuTarget
 
 #: (vectors in a token tile) in order of preference, by ISA and kind of product. Low blocks read an

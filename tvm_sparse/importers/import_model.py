@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tvm_sparse.cache.store import Cache, CacheEntry
-from tvm_sparse.config import AUTO, ModelSpec
+from tvm_sparse.config.model import AUTO, ModelSpec
 from tvm_sparse.dependencies import ONNX_FILES, RUNTIME, WEIGHTS, check_dependencies, fit_together
 from tvm_sparse.importers.importer import Importer
 from tvm_sparse.importers.registry import IMPORTERS, choose_importer, find_importer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tvm_sparse.cache.store import Cache, CacheEntry
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.dependencies import RUNTIME, WEIGHTS, check_dependencies
 from tvm_sparse.errors import CacheError
 from tvm_sparse.host import available_cores

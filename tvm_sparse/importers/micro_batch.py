@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 
 
 def micro_batch_size(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tvm import relax
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import FrontendError
 from tvm_sparse.ir.dims import axes_of, evaluate
 from tvm_sparse.ir.expressions import tensor_shape

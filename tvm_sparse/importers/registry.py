@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tvm_sparse.config import AUTO
+from tvm_sparse.config.model import AUTO
 from tvm_sparse.dependencies import FRONTEND, ONNX_FILES, TORCH, fit_together
 from tvm_sparse.errors import FrontendError, check_word
 from tvm_sparse.importers.importer import Importer

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.registry import find_importer
 from tvm_sparse.processes.serve import serve

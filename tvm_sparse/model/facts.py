@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CacheError
 from tvm_sparse.records.read import check_record
 from tvm_sparse.words import counted

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from numpy.typing import NDArray
 
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import ModelSpec, SparsitySpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.model.facts import ModelFacts
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.model.quantization import Quantization

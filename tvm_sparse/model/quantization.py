@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tvm_sparse.config import QuantizationSpec
+from tvm_sparse.config.quantization import QuantizationSpec
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.formats.builds import SPARSE, BuildSpec
 from tvm_sparse.ir.dense_layers import dense_layers
 from tvm_sparse.ir.functions import parameters

@@ -10,7 +10,7 @@ import tvm
 from tvm import relax
 
 from tvm_sparse.compiler.compile import compile_model, replace_weights, without_weights
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.errors import PassError
 from tvm_sparse.ir.dense_layers import find_dense_weights
 from tvm_sparse.ir.expressions import static_shape

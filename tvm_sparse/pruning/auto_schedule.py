@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.fidelity.forward import compile_dense
 from tvm_sparse.fidelity.sensitivity import Probe, measure_sensitivity
 from tvm_sparse.fidelity.sensitivity_record import Sensitivity

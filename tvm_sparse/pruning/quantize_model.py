@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.config import BUILT_IN, QuantizationSpec
+from tvm_sparse.config.quantization import BUILT_IN, QuantizationSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.formats.quantized import WIDE, WORD, Grade
 from tvm_sparse.model.layer import Layer

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.errors import BuildError, CheckpointError, ConfigError
 from tvm_sparse.importers.onnx.write import write_model
 from tvm_sparse.model.model import Model, Reference

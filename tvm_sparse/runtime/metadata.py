@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tvm_sparse.config import CompileSpec, ModelSpec, QuantizationSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.quantization import QuantizationSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import ArtifactError
 from tvm_sparse.host import memory_bytes
 from tvm_sparse.kernel_facts import KernelFacts

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.config import MICRO_BATCH_TOKENS
+from tvm_sparse.config.micro_batches import MICRO_BATCH_TOKENS
 
 
 @functools.lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from tvm_sparse.config import QuantizeScheme
+from tvm_sparse.config.quantization import QuantizeScheme
 
 #: Behind the name of a model of texts, the name under which it takes tensors.
 TENSORS = "-tensors"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tvm_sparse.config import MICRO_BATCH_TOKENS
+from tvm_sparse.config.micro_batches import MICRO_BATCH_TOKENS
 from tvm_sparse.errors import InputError
 from tvm_sparse.model.facts import TensorSpec
 from tvm_sparse.serve.backends.backend import Build

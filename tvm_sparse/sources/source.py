@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import CheckpointError, ConfigError, ModelNotFoundError, did_you_mean
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.sources.architecture import (

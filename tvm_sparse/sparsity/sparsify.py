@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.model.layer import Layer
 from tvm_sparse.sparsity.decision import eligible_layers
 from tvm_sparse.sparsity.patterns import fill_random, layer_rng

@@ -39,7 +39,7 @@ from tvm_sparse.tuning.tuned_tiles import load_tiles
 
 if TYPE_CHECKING:
     from tvm_sparse.bench.product_kernel import ProductKernel
-    from tvm_sparse.config import CompileSpec
+    from tvm_sparse.config.compile import CompileSpec
     from tvm_sparse.tiles import Tiles
 
 Arrays = Mapping[str, "np.ndarray[Any, Any]"]

@@ -16,7 +16,7 @@ from tvm_sparse.bench.peers.compare import (
 from tvm_sparse.bench.peers.contender import own_build, peer
 from tvm_sparse.bench.peers.engine import Engine, find_engines
 from tvm_sparse.bench.peers.record import EngineResult
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint

@@ -13,7 +13,7 @@ from statistics import median_low
 
 from tvm_sparse.bench.parts import latency_by_part, profile_scale
 from tvm_sparse.bench.record import BenchRecord
-from tvm_sparse.config import nominal_length
+from tvm_sparse.config.micro_batches import nominal_length
 from tvm_sparse.formats.builds import DENSE, SPARSE, BuildSpec
 from tvm_sparse.formats.registry import weights_of
 from tvm_sparse.formats.weight_format import ProductShape, WeightFormat

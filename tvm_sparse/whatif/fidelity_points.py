@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
 from tvm_sparse.fidelity.views import collect, compare
 from tvm_sparse.formats.builds import build_of

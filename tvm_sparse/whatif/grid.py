@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any, Literal
 
-from tvm_sparse.config import ModelSpec, choose_micro_batch
+from tvm_sparse.config.micro_batches import choose_micro_batch
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.host import available_cores, threads_here
 from tvm_sparse.sizes import Extent, block_name

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tvm_sparse.config import nominal_length
+from tvm_sparse.config.micro_batches import nominal_length
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.records.yaml_file import read_yaml
 from tvm_sparse.sizes import Extent, parse_block_shape, parse_extent, parse_shape

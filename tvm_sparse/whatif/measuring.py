@@ -13,7 +13,7 @@ from tvm_sparse.bench.disturbance import AGAIN
 from tvm_sparse.bench.parts import latency_by_part
 from tvm_sparse.bench.record import BenchRecord, paired_speedups
 from tvm_sparse.bench.runner import benchmark
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.formats.builds import DENSE, SPARSE
 from tvm_sparse.progress import Progress, ShareProgress, silent
 from tvm_sparse.provenance import code_fingerprint

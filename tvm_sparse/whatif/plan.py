@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tvm_sparse.bench.disturbance import ATTEMPTS
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.tuning.calibrate import TRIES
 from tvm_sparse.whatif.grid import Grid, Mode, Point
 from tvm_sparse.words import counted

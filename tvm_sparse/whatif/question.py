@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from tvm_sparse.bench.peers.engine import find_engines
-from tvm_sparse.config import BenchSpec, QuantizeScheme
+from tvm_sparse.config.bench import BenchSpec
+from tvm_sparse.config.quantization import QuantizeScheme
 from tvm_sparse.errors import check_word
 from tvm_sparse.sources.architecture import estimate_weights
 from tvm_sparse.tuning.calibrate import count_missing

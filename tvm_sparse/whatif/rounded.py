@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from tvm_sparse.bench.runner import benchmark
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.formats.builds import DENSE, BuildSpec, build_of
 from tvm_sparse.formats.registry import rounds_blocks, weights_of
 from tvm_sparse.kernel_facts import KernelFacts

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
 from tvm_sparse.bench.environment import detect_environment
-from tvm_sparse.config import nominal_length
+from tvm_sparse.config.micro_batches import nominal_length
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.tuning.calibrate import measured_ceilings
 from tvm_sparse.tuning.records import Records

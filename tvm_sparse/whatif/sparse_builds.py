@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from tvm_sparse.config import ModelSpec, SparsitySpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.formats.builds import SPARSE
 from tvm_sparse.whatif.grid import Point
 from tvm_sparse.whatif.subject import Subject

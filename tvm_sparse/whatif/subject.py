@@ -8,7 +8,9 @@ from typing import Any
 
 from tvm_sparse.bench.inputs import inputs_of
 from tvm_sparse.cache.store import Cache
-from tvm_sparse.config import CompileSpec, ModelSpec, SparsitySpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.model import ModelSpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.formats.builds import DENSE, BuildSpec
 from tvm_sparse.importers.import_model import ir_key
 from tvm_sparse.importers.load_model import load_model

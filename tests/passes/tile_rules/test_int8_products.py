@@ -8,7 +8,7 @@ from relax_modules import make_module, random_values, run_executable
 from tvm import relax
 
 from tvm_sparse.compiler.compile import compile_model
-from tvm_sparse.config import CompileSpec
+from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.formats.builds import INT8
 from tvm_sparse.host import detect_host
 

@@ -19,7 +19,7 @@ from tvm_sparse.bench.peers.record import EngineResult, summarise
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.throughput import measure_streams
 from tvm_sparse.bench.worker_process import WorkerProcess
-from tvm_sparse.config import BenchSpec
+from tvm_sparse.config.bench import BenchSpec
 from tvm_sparse.errors import BuildError, TvmSparseError
 from tvm_sparse.progress import ShareProgress, steps
 from tvm_sparse.runtime.compare import difference

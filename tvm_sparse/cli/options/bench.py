@@ -10,7 +10,7 @@ import click
 from tvm_sparse.cli.options.declare import Command, add, optional
 from tvm_sparse.cli.options.output import json_option
 from tvm_sparse.cli.options.streams import streams_option
-from tvm_sparse.config import bench_spec
+from tvm_sparse.config.bench import bench_spec
 
 
 def bench_options(command: Command) -> Command:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tvm_sparse.cli.options.declare import Command, Option, add, optional
-from tvm_sparse.config import SparsitySpec
+from tvm_sparse.config.sparsity import SparsitySpec
 from tvm_sparse.errors import ConfigError
 from tvm_sparse.sizes import block_name, parse_block_shapes
 

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from tvm_sparse.cli.options.declare import Command, Option, add, defaulted, optional
-from tvm_sparse.config import CompileSpec, QuantizationSpec
+from tvm_sparse.config.compile import CompileSpec
+from tvm_sparse.config.quantization import QuantizationSpec
 from tvm_sparse.formats.builds import build_of
 from tvm_sparse.host import threads_here
 from tvm_sparse.target import check_threads

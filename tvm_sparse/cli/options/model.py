@@ -16,15 +16,8 @@ from tvm_sparse.cli.options.blocks import (
 )
 from tvm_sparse.cli.options.declare import Command, add, chosen, defaulted, optional
 from tvm_sparse.cli.options.extent import extent_option
-from tvm_sparse.config import (
-    ImporterChoice,
-    InputForm,
-    ModelSpec,
-    PruneMethod,
-    SelectMethod,
-    SparsitySpec,
-    WeightsPolicy,
-)
+from tvm_sparse.config.model import ImporterChoice, InputForm, ModelSpec, WeightsPolicy
+from tvm_sparse.config.sparsity import PruneMethod, SelectMethod, SparsitySpec
 from tvm_sparse.sources.pruned_blocks import pruned_blocks
 
 

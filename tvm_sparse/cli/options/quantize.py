@@ -10,7 +10,7 @@ import click
 
 from tvm_sparse.cli.options.choice import Choice
 from tvm_sparse.cli.options.declare import Command, add, optional
-from tvm_sparse.config import QuantizationSpec, QuantizeScheme
+from tvm_sparse.config.quantization import QuantizationSpec, QuantizeScheme
 
 #: The scheme alone, as `quantize`, for commands that take builds as they come.
 quantize_option = click.option(

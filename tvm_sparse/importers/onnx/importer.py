@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tvm
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import UnsupportedOpError
 from tvm_sparse.importers.extents import Limits
 from tvm_sparse.importers.importer import Imported

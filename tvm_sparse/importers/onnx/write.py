@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.processes.child import Child
 from tvm_sparse.processes.temporary import temporary_directory
 from tvm_sparse.progress import Progress

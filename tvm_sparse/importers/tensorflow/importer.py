@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.importers.full_config import full_config
 from tvm_sparse.importers.importer import Imported
 from tvm_sparse.importers.left_out import find_left_out

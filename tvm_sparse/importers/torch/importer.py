@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import tvm
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import FrontendError
 from tvm_sparse.importers.extents import Limits
 from tvm_sparse.importers.importer import Imported

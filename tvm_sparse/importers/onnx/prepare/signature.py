@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx.helper import tensor_dtype_to_np_dtype
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import FrontendError
 from tvm_sparse.importers.onnx.prepare.graph import Graph, op_of
 from tvm_sparse.importers.reference_inputs import reference_inputs

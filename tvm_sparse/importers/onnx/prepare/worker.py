@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from onnx.helper import tensor_dtype_to_np_dtype
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import FrontendError
 from tvm_sparse.importers.micro_batch import micro_batch_size
 from tvm_sparse.importers.onnx.prepare.branches import take_branches

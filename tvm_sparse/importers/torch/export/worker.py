@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tvm_sparse.config import ModelSpec
+from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.importers.full_config import full_config
 from tvm_sparse.importers.left_out import find_left_out
 from tvm_sparse.importers.micro_batch import micro_batch_size
