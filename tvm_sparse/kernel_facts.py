@@ -19,6 +19,7 @@ Kind = Literal[
     "rms_norm",
     "rotation",
     "gated_unit",
+    "token_window",
     "pack_tokens",
     "unpack_tokens",
     "gather_tokens",
@@ -80,7 +81,8 @@ class KernelFacts:
         Which kernel.
     units, depth : int
         N and K of a product, heads and features of a head for attention and rotation, features and
-        0 for a norm, a gated unit or what quantises tokens; 0 for everything else. Kernels that
+        0 for a norm, a gated unit or what quantises tokens, features and summed tokens of a
+        convolution along tokens; 0 for everything else. Kernels that
         take products of any size say 0; what is said of their calls has the sizes, and no
         activation where a call leaves out that of the kernel.
     block_shape : (int, int)

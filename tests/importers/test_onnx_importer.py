@@ -158,9 +158,12 @@ def test_another_shape_than_the_file_has_is_refused(tmp_path, spec, message):
         load(maker.save(tmp_path / "model.onnx"), **{"batch": 2, "seq_len": 16, **spec})
 
 
-def test_any_shape(bert):
-    """Of a file that leaves both axes open."""
-    assert_right_at_every_shape(load(bert, batch=4, seq_len=20, is_open=True))
+@pytest.mark.parametrize("inputs", ["full", "single"])
+def test_any_shape(bert, inputs):
+    """Of a file that leaves both axes open; what stands for masks is as long as the ids."""
+    imported = load(bert, batch=4, seq_len=20, is_open=True, inputs=inputs)
+    assert len(imported.inputs) == {"full": 3, "single": 1}[inputs]
+    assert_right_at_every_shape(imported)
 
 
 def test_a_value_that_is_no_sum_of_extents_is_named(tmp_path):

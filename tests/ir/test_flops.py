@@ -47,11 +47,28 @@ HEADS = {"q": (2, 5, 4, 8), "k": (2, 7, 4, 8), "v": (2, 7, 4, 8)}
             lambda emit, x, w: emit(op.nn.conv2d(x, w, groups=2)),
             (2 * 16 * 7 * 7) * (4 * 3 * 3),
         ),
+        (
+            {"x": (2, 9, 9, 8)},
+            {"w": (3, 3, 1, 8)},
+            lambda emit, x, w: emit(
+                op.nn.conv2d(x, w, groups=8, data_layout="NHWC", kernel_layout="HWIO")
+            ),
+            (2 * 8 * 7 * 7) * (3 * 3),
+        ),
         (HEADS, {}, attention, 2 * (2 * 4 * 5 * 7 * 8)),
         ({**HEADS, "bias": (2, 4, 5, 7)}, {}, attention_with_bias, 2 * (2 * 4 * 5 * 7 * 8)),
         ({"x": (6, 8)}, {}, lambda emit, x: emit(op.add(x, x)), 0),
     ],
-    ids=["matrix", "stack", "activations", "convolution", "attention", "biased attention", "sum"],
+    ids=[
+        "matrix",
+        "stack",
+        "activations",
+        "convolution",
+        "channels last",
+        "attention",
+        "biased attention",
+        "sum",
+    ],
 )
 def test_products_count_whatever_they_multiply(inputs, weights, body, multiplications):
     module = make_module(inputs, weights, body)

@@ -36,8 +36,10 @@ def _flops(value: relax.Expr) -> Dim:
     name = op_name(value).removeprefix("relax.")
     if name == "matmul":
         return 2 * product(tensor_shape(value)) * tensor_shape(value.args[0])[-1]
-    if name.startswith("nn.conv"):  # the kernel is (outputs, inputs of a group, ...)
-        return 2 * product(tensor_shape(value)) * product(tensor_shape(value.args[1])[1:])
+    if name.startswith("nn.conv"):  # an output takes all of a kernel but what makes the others
+        kernel = zip(str(value.attrs.kernel_layout), tensor_shape(value.args[1]), strict=True)
+        window = product([extent for axis, extent in kernel if axis != "O"])
+        return 2 * product(tensor_shape(value)) * window
     if name.startswith("nn.attention"):  # (batch, tokens, heads, width of a head)
         queries, keys, values = (tensor_shape(arg) for arg in value.args[:3])
         return 2 * product(queries[:3]) * keys[1] * (keys[3] + values[3])

@@ -34,6 +34,7 @@ from tvm_sparse.ops.tiled_sparse_dense_int8 import (
     TiledSparseDenseInt8,
     TiledSparseDenseWideInt8,
 )
+from tvm_sparse.ops.token_window import TokenWindow
 from tvm_sparse.ops.unpack_tokens import UnpackTokens
 
 OPERATORS: tuple[type[Operator], ...] = (
@@ -59,6 +60,7 @@ OPERATORS: tuple[type[Operator], ...] = (
     TiledRmsNorm,
     TiledRotation,
     GatedUnit,
+    TokenWindow,
 )
 
 

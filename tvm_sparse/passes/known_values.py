@@ -91,7 +91,8 @@ class KnownValues:
             return None if data is None else _front(call, data)
         if name not in _MOVES and name not in ELEMENTWISE:
             return None
-        operands = [self.of(arg) for arg in call.args if isinstance(arg.ty, relax.TensorType)]
+        parts = [part for arg in call.args for part in getattr(arg, "fields", [arg])]
+        operands = [self.of(part) for part in parts if isinstance(part.ty, relax.TensorType)]
         if any(operand is None for operand in operands):
             return None
         if name in _MOVES:
@@ -138,11 +139,34 @@ def _taken(call: Any, data: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return np.take(data, indices, axis, mode="clip")
 
 
+def _joined(call: Any, *parts: np.ndarray) -> np.ndarray | None:
+    """Return parts one after another; fronts of tables would not be those of the whole."""
+    axis = int(call.attrs.axis or 0)
+    whole = np.concatenate(parts, axis)
+    return whole if whole.shape[axis] == tensor_shape(call)[axis] else None
+
+
+def _padded(call: Any, data: np.ndarray) -> np.ndarray | None:
+    if str(call.attrs.pad_mode) != "constant":
+        return None
+    widths = np.reshape(ints(call.attrs.pad_width), (-1, 2))
+    whole = np.pad(data, widths, constant_values=float(call.attrs.pad_value))
+    return whole if whole.shape == tensor_shape(call) else None
+
+
+def _squeezed(call: Any, data: np.ndarray) -> np.ndarray:
+    axes = call.attrs.axis
+    return np.squeeze(data, None if axes is None else tuple(ints(axes)))
+
+
 _MOVES: dict[str, Callable[..., np.ndarray | None]] = {
     "astype": lambda call, data: data.astype(str(call.ty.dtype)),
     "broadcast_to": _broadcast,
+    "concat": _joined,
     "expand_dims": lambda call, data: np.expand_dims(data, tuple(ints(call.attrs.axis))),
+    "nn.pad": _padded,
     "permute_dims": lambda call, data: data.transpose(permutation(call)),
     "reshape": _reshaped,
+    "squeeze": _squeezed,
     "take": _taken,
 }

@@ -79,8 +79,7 @@ class OpenSplit:
         name = op_name(call)
         array, row = self._known.of(term), self._row(term)
         if array is not None and array.ndim == _RANK:
-            terms.known.append(array)
-            terms.weights |= self._known.weights_of(term)
+            self._know(array, term, terms)
         elif row is not None:
             terms.rows.append(row)
         elif (name == "relax.add" or (name == "relax.minimum" and self._is_mask(term))) and all(
@@ -100,6 +99,12 @@ class OpenSplit:
             self._add(call.args[2], terms)
         else:
             terms.unknown.append(term)
+
+    def _know(self, array: np.ndarray, term: relax.Expr, terms: OpenTerms) -> None:
+        """Add a tensor that is known; what is added to all keys alike changes no softmax."""
+        if array.shape[-1] > 1:
+            terms.known.append(array)
+            terms.weights |= self._known.weights_of(term)
 
     def _is_mask(self, term: relax.Expr) -> bool:
         """Return whether all that a term adds is zero, or hides."""
@@ -123,8 +128,7 @@ class OpenSplit:
         array, row = self._known.of(condition), self._row(condition, is_batched)
         if array is not None and array.ndim == len(shape):
             hidden = (array.astype(bool) == where).reshape(_four_axes(array.shape, is_batched))
-            terms.known.append(np.where(hidden, _LOWEST, 0).astype(np.float32))
-            terms.weights |= self._known.weights_of(condition)
+            self._know(np.where(hidden, _LOWEST, 0).astype(np.float32), condition, terms)
         elif row is not None:
             low, zero = relax.const(_LOWEST), relax.const(0.0)
             choice = (low, zero) if where else (zero, low)

@@ -18,6 +18,7 @@ from tvm_sparse.formats.builds import SPARSE, BuildSpec
 from tvm_sparse.ir.functions import bindings, main_function, with_main, with_read_params
 from tvm_sparse.passes.packed_weights import STACKS
 from tvm_sparse.passes.tile_rules.attention import Attention
+from tvm_sparse.passes.tile_rules.concat import FeatureConcat
 from tvm_sparse.passes.tile_rules.elementwise import Elementwise
 from tvm_sparse.passes.tile_rules.embeddings import Embeddings
 from tvm_sparse.passes.tile_rules.first_token_attention import FirstTokenAttention
@@ -30,6 +31,7 @@ from tvm_sparse.passes.tile_rules.rms_norm import RmsNorm
 from tvm_sparse.passes.tile_rules.rotations import Rotate
 from tvm_sparse.passes.tile_rules.rule import Refusal, Rule, Walk
 from tvm_sparse.passes.tile_rules.slices import FeatureSlice
+from tvm_sparse.passes.tile_rules.token_windows import SumOfNeighbours
 from tvm_sparse.passes.token_mixing import mixing_operator
 from tvm_sparse.target import CpuTarget
 
@@ -49,7 +51,9 @@ RULES: tuple[type[Rule], ...] = (
     Gated,
     FirstTokenAttention,
     Attention,
+    SumOfNeighbours,
     FeatureSlice,
+    FeatureConcat,
     FirstToken,
     Reshape,
     Elementwise,

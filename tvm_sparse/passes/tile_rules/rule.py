@@ -22,6 +22,7 @@ from tvm_sparse.passes.rotations import Rotation, find_rotations
 from tvm_sparse.passes.stacks import find_stacks
 from tvm_sparse.passes.tiled_values import TiledValues
 from tvm_sparse.passes.token_gathers import TokenGather, find_token_gathers
+from tvm_sparse.passes.token_windows import TokenSum, find_token_sums
 from tvm_sparse.passes.unseen_queries import ZeroedAttention, find_zeroed
 from tvm_sparse.target import CpuTarget
 
@@ -59,6 +60,7 @@ class Walk:
     rotations: dict[relax.Var, Rotation]
     gated: dict[relax.Var, GatedPair]
     zeroed: dict[relax.Var, ZeroedAttention]
+    sums: dict[relax.Var, TokenSum]
     stacks: dict[relax.Var, list[DenseChain]]
     known: KnownValues
     values: TiledValues
@@ -89,6 +91,7 @@ class Walk:
         uses = Uses(func)
         weights = {var for var in func.params if var.name in params}
         rotations = find_rotations(func, uses)
+        known = KnownValues(uses.value, params)
         gated, chains = find_gated_units(func, uses, find_dense_chains(func, uses, weights))
         return cls(
             uses,
@@ -98,20 +101,28 @@ class Walk:
             rotations,
             gated,
             find_zeroed(func, uses),
+            find_token_sums(func, uses, known),
             find_stacks(chains.values(), uses, rotations.values(), gated.values()),
-            KnownValues(uses.value, params),
+            known,
             TiledValues(func, params, target, block_rows),
             build,
         )
 
     def inner(self) -> set[relax.Var]:
         """Return the variables that are computed inside a group of them."""
-        results = [*self.chains, *self.gathers, *self.rotations, *self.gated, *self.zeroed]
+        results = [
+            *self.chains,
+            *self.gathers,
+            *self.rotations,
+            *self.gated,
+            *self.zeroed,
+            *self.sums,
+        ]
         return {var for result in results for var in self.members(result)[:-1]}
 
     def members(self, var: relax.Var) -> tuple[relax.Var, ...]:
         """Return the variables of the group whose result is `var`, or `var` alone."""
-        kinds = (self.chains, self.gathers, self.rotations, self.gated, self.zeroed)
+        kinds = (self.chains, self.gathers, self.rotations, self.gated, self.zeroed, self.sums)
         return next((kind[var].members for kind in kinds if var in kind), (var,))
 
 

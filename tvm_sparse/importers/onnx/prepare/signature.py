@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from onnx.helper import tensor_dtype_to_np_dtype
+from onnx.helper import make_node, tensor_dtype_to_np_dtype
+from onnx.numpy_helper import from_array
 
 from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import FrontendError
@@ -71,29 +72,38 @@ def signature(
     return tuple(specs)
 
 
-def bind_single(graph: Graph, values: Mapping[str, np.ndarray]) -> None:
+def bind_single(graph: Graph, inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     """Have a model of texts take `input_ids` alone: masks keep all, segments are the first.
+
+    They are made as large as the ids are, whatever their shape.
+
+    Returns
+    -------
+    tuple of TensorSpec
+        The inputs that are left.
 
     Raises
     ------
     FrontendError
         It takes something else besides.
     """
-    if "input_ids" not in values:
-        return
-    for name, value in values.items():
-        if name == "input_ids":
-            continue
-        if name not in _TEXT:
+    shapes = {one.name: one.shape for one in inputs}
+    if "input_ids" not in shapes:
+        return tuple(inputs)
+    made = [make_node("Shape", ["input_ids"], ["input_ids/shape"])]
+    for given in [one for one in graph.inputs if one.name != "input_ids"]:
+        name = given.name
+        if name not in _TEXT or shapes[name] != shapes["input_ids"]:
             raise FrontendError(f"--inputs single given, but the model takes {name} besides ids")
-        filled = np.full(value.shape, name == "attention_mask")
-        (given,) = (i for i in graph.inputs if i.name == name)
         dtype = tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
-        graph.arrays[name] = filled.astype(dtype)
+        value = from_array(np.array([name == "attention_mask"]).astype(dtype))
+        made.append(make_node("ConstantOfShape", ["input_ids/shape"], [name], value=value))
         graph.inputs.remove(given)
+    graph.nodes[:0] = made
     kept = list(graph.inputs)
     del graph.model.graph.input[:]
     graph.model.graph.input.extend(kept)
+    return tuple(one for one in inputs if one.name == "input_ids")
 
 
 def is_batched(file: OnnxFile) -> bool:

@@ -66,27 +66,20 @@ class _Preparation:
     def _read(self, progress: Progress) -> list[list[str]]:
         spec, source = self._spec, self._source
         assert source.archive is not None  # the importer is for files alone
-        if spec.is_open and spec.inputs == "single":
-            raise FrontendError(
-                f"{source.name} given with --inputs single and ranges for --batch or --seq-len: "
-                "of an ONNX file single inputs are imported at one shape"
-            )
         progress(f"reading {source.name}")
         self._file = read_onnx_file(Path(source.archive))
         graph = self._graph = read_graph(self._file)
         # Signature first: quantised tables of words are looked up by integers.
         self._inputs = signature(self._file, graph, spec, source.config)
+        self._is_rewritten = spec.inputs == "single"
+        if self._is_rewritten:
+            self._inputs = bind_single(graph, self._inputs)
         runs = [
             [i.at(*shape) if i.is_open else i for i in self._inputs]
             for shape in reference_shapes(spec)
         ]
         self._runs = [make_values(inputs, source.config, spec.seed) for inputs in runs]
         self._values = self._runs[0]
-        self._is_rewritten = spec.inputs == "single"
-        if self._is_rewritten:
-            bind_single(graph, self._values)
-            self._inputs = tuple(i for i in self._inputs if i.name not in graph.arrays)
-            self._values = {i.name: self._values[i.name] for i in self._inputs}
         self._is_rewritten |= widen(graph)
         self._is_quantised = dequantise(graph)
         if self._is_quantised:
@@ -110,8 +103,7 @@ class _Preparation:
         names = name_weights(graph, known.weights, _prefix(source))
         norms = find_layer_norms(graph, names)
         layers = run_graph(graph, source.name, list(norms.values()), self._feeds(values))
-        # What stands for other inputs is of the whole batch.
-        is_whole = spec.inputs == "single" or not is_batched(self._file)
+        is_whole = not is_batched(self._file)
         size = spec.batch if is_whole else micro_batch_size(spec, values, outputs)
         part = {name: value[:size] for name, value in values.items()}
         if spec.is_open:
