@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from tvm_sparse.errors import CheckpointError
 from tvm_sparse.records.read import check_types, read_json
+from tvm_sparse.sources.checkpoint import WEIGHT_FILES
 from tvm_sparse.sources.other_formats import find_other_weights
 
 _Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -73,7 +74,9 @@ def load_config(directory: Path) -> dict[str, Any]:
     """
     path = directory / "config.json"
     if not path.exists():
-        held = find_other_weights(directory)
+        # Weights that are read are not what is wrong.
+        is_read = any((directory / name).is_file() for name in WEIGHT_FILES)
+        held = "" if is_read else find_other_weights(directory)
         but = f", but {held}" if held else ""
         raise CheckpointError(
             f"directory {directory} has no config.json{but}: give a directory as "

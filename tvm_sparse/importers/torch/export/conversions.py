@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 from tvm_sparse.sources.weight import Weight
 
+_TRIED = "transformers 5.24"
+_MOST_CHARACTERS = 200
 
-def converted(model: Any, weights: Mapping[str, Weight]) -> dict[str, Weight]:
+
+def converted(model: Any, weights: Mapping[str, Weight]) -> tuple[dict[str, Weight], str]:
     """Return weights as a model knows them.
 
     Parameters
@@ -24,13 +28,28 @@ def converted(model: Any, weights: Mapping[str, Weight]) -> dict[str, Weight]:
 
     Returns
     -------
-    dict of str to Weight
+    weights : dict of str to Weight
         By the model's names; what is stored in yet another way keeps its own.
+    fault : str
+        Why all keep their own names though some may have others; empty if that is known.
     """
+    installed = version("transformers")
+    # Classes of transformers 4 have the names of their checkpoints.
+    if not weights or int(installed.partition(".")[0]) < 5:
+        return dict(weights), ""
     try:
-        from transformers import conversion_mapping, core_model_loading
-    except ImportError:  # transformers 4: its classes have the names of their checkpoints
-        return dict(weights)
+        return _converted(model, weights), ""
+    except Exception as error:  # none of this is transformers' public interface
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        return dict(weights), (
+            f"under which names transformers {installed} has a checkpoint's weights cannot be "
+            f"asked in the way of {_TRIED} ({told[:_MOST_CHARACTERS]})"
+        )
+
+
+def _converted(model: Any, weights: Mapping[str, Weight]) -> dict[str, Weight]:
+    from transformers import conversion_mapping, core_model_loading
+
     mapping = conversion_mapping.get_model_conversion_mapping(model)
     renamings, converters = (
         [one for one in mapping if isinstance(one, kind)]

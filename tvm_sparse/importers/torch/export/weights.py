@@ -33,14 +33,16 @@ def assign_weights(model: Any, weights: Mapping[str, Weight]) -> WeightGaps:
     Raises
     ------
     CheckpointError
-        Weights have other shapes than their parameters, or one is not finite.
+        Weights have other shapes than their parameters, or one is not finite; or one is missing
+        that may have another name, which the installed transformers does not tell.
     """
     prefix = str(getattr(model, "base_model_prefix", ""))
     known = {
         other for names, _ in _tensors(model) for n in names for other in _spellings(n, prefix)
     }
     strange = {name: weight for name, weight in weights.items() if name not in known}
-    weights = {n: w for n, w in weights.items() if n in known} | converted(model, strange)
+    renamed, fault = converted(model, strange)
+    weights = {n: w for n, w in weights.items() if n in known} | renamed
     used: set[str] = set()
     missing, faults = [], []
     for names, tensor in _tensors(model):
@@ -59,6 +61,8 @@ def assign_weights(model: Any, weights: Mapping[str, Weight]) -> WeightGaps:
             tensor.copy_(_tensor(weight.read_finite()))
     if faults:
         raise CheckpointError(describe_faults(faults))
+    if missing and fault:
+        raise CheckpointError(f"the checkpoint has no {missing[0]}, and {fault}")
     left = [name for name in weights if name not in used and not _BUFFERS.search(name)]
     return WeightGaps(tuple(missing), unused=tuple(left))
 
