@@ -118,6 +118,17 @@ def test_the_reason_is_what_keras_wraps():
 
 
 @pytest.mark.unit
+def test_the_line_that_pytorch_cannot_export_is_named():
+    error = RuntimeError(
+        "Could not guard on data-dependent expression Eq(u0, 1) (unhinted: Eq(u0, 1)).\n\n"
+        "Caused by: (transformers/models/longformer/modeling_longformer.py:554 in forward)\nFor"
+    )
+    wanted = "it branches on the values of tensors, which is not imported"
+    assert reason(error) == f"{wanted} (modeling_longformer.py:554)"
+    assert reason(RuntimeError("Could not guard on data-dependent expression u0")) == wanted
+
+
+@pytest.mark.unit
 def test_a_tensor_that_no_graph_holds_is_named():
     dtype = SimpleNamespace(size=4)
     variable = SimpleNamespace(name="bert/embeddings/weight:0", shape=(2**20, 512), dtype=dtype)

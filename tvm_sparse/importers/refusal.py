@@ -16,6 +16,9 @@ _MOST_CHARACTERS = 300
 _LAYER = re.compile(r"Exception encountered when calling layer '.*?' \(type (\w+)\)\. ")
 _NOISE = re.compile(r"\{\{function_node .*?\}\} | ?\[Op:\w+\].*| Call arguments received by .*")
 _BRANCH = "it branches on the values of tensors, which is not imported"
+#: How PyTorch's export begins to say so, and where it says which line does.
+_GUARD = "Could not guard on data-dependent expression"
+_LINE = re.compile(r"Caused by: \((?:\S*/)?(\S+:\d+) in ")
 
 
 @contextmanager
@@ -49,6 +52,9 @@ def reason(error: Exception) -> str:
     text = _NOISE.sub("", _LAYER.sub("", text))
     if type(error).__name__ == "OperatorNotAllowedInGraphError":
         text = _BRANCH
+    elif text.startswith(_GUARD):
+        line = _LINE.search(text)
+        text = f"{_BRANCH} ({line[1]})" if line else _BRANCH
     elif isinstance(error, LookupError):
         text = f"{type(error).__name__}: {text}"
     text = f"{layer[1]}: {text}" if layer else text
