@@ -58,6 +58,9 @@ def test_four_builds_with_their_errors(invoke, tiny, tmp_path) -> None:
     alone = invoke("run", *tiny.flags, "--calibration", "texts.txt")
     assert alone.code == 2
     assert "--calibration given without --quantize" in alone.err
+    absent = invoke("run", "--model", "nowhere", "--quantize", "int8", "--calibration", "texts.txt")
+    assert absent.code == 2
+    assert absent.err == "error: texts.txt cannot be read: No such file or directory\n"
 
 
 def test_json_holds_what_was_asked_for(invoke, tiny, tmp_path) -> None:

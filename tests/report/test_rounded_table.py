@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from example_study import example_study
@@ -12,6 +13,7 @@ from rich.console import Console
 from tvm_sparse.bench.output_error import OutputError
 from tvm_sparse.report.charts.pareto import pareto_chart
 from tvm_sparse.report.charts.speedup import speedup_chart
+from tvm_sparse.report.markdown import render_markdown
 from tvm_sparse.report.rounded_table import render_rounded
 from tvm_sparse.report.study_rows import blocks_of
 from tvm_sparse.report.study_view import view_of
@@ -41,7 +43,7 @@ def test_a_table_of_them() -> None:
     console = Console(file=io.StringIO(), width=100, color_system=None)
     console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "int8: dense takes  5  2.00x !" in text
+    assert "INT8: dense takes 5 ms, 2.00x !" in text
     assert "4x4 INT8" in text
     assert "90.0%" in text
     assert "~2.5  4.00x" in text
@@ -67,8 +69,28 @@ def test_the_chart_of_speed_over_sparsity_has_their_curve() -> None:
     assert expected["4x4 INT8"] == pytest.approx(4.0)
 
 
-def test_the_chart_of_speed_over_fidelity_has_them() -> None:
+def test_the_chart_of_speed_over_fidelity_has_them_in_the_same_colours() -> None:
     rows = view_of(rounded_study()).rows
-    drawn = str(pareto_chart(rows, rows[0].shape))
-    assert "dense INT8" in drawn
-    assert "4x4 INT8" in drawn
+    shape = next(row.shape for row in rows if "INT8" in row.block_shape)
+    drawn = pareto_chart(rows, shape)
+    assert "dense INT8" in str(drawn)
+    assert "4x4 INT8" in str(drawn)
+    colours = [_colours(chart) for chart in (speedup_chart(rows, shape), drawn)]
+    assert len(colours[0]) > len(colours[1])
+    assert colours[0] | colours[1] == colours[0]
+
+
+def _colours(chart: Any) -> dict[str, str]:
+    """Return the colour of each block shape."""
+    scales = [one["encoding"].get("color", {}).get("scale") for one in chart["layer"]]
+    (scale, *_) = filter(None, scales)
+    return dict(zip(scale["domain"], scale["range"], strict=True))
+
+
+def test_predictions_of_them_are_judged_and_a_pull_request_has_them() -> None:
+    row = next(r for r in view_of(rounded_study()).rows if r.block_shape == "dense INT8")
+    assert row.prediction_error == pytest.approx(2.0 / 1.8 - 1)
+    assert row.adjusted_ms == pytest.approx(5.0 * 2.0 / 1.8)
+    text = render_markdown(rounded_study())
+    assert ", INT8: dense takes 5 ms, 2.00x !" in text
+    assert "| 90.0% | \\~2.5 4.00x |" in text

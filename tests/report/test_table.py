@@ -39,6 +39,16 @@ def test_decisions(check_golden) -> None:
     check_golden("decisions-table.txt", render(render_decisions(record.decisions)) + line + "\n")
 
 
+def test_a_build_of_8_bits_without_any_says_why() -> None:
+    record = example_record()
+    told = [replace(one, dtype_reason="blocks of 1x1") for one in record.decisions]
+    assert describe_decisions(told, 0.5).endswith("; none in INT8 (blocks of 1x1)")
+    told[0] = replace(told[0], dtype="int8")
+    assert describe_decisions(told, 0.5).endswith("; 1 layer in INT8")
+    told[1] = replace(told[1], dtype="int16")
+    assert describe_decisions(told, 0.5).endswith("; 1 layer in INT16, 1 layer in INT8")
+
+
 def test_profile(check_golden) -> None:
     check_golden("profile-table.txt", render(render_profile(example_record()), width=120))
 

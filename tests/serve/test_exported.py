@@ -9,7 +9,7 @@ import pytest
 from command_line import write_config as write_model
 from serving_process import serving
 
-from tvm_sparse.errors import ConfigError
+from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.serve.check import check_config
 from tvm_sparse.serve.config import ServeConfig
 from tvm_sparse.serve.config_file import read_config
@@ -68,6 +68,13 @@ def test_how_it_is_exported(tmp_path: Path) -> None:
     assert arguments(ExportConfig())[-2:] == ["--prune", "none"]
     rounded = arguments(ExportConfig(quantize="int8", int8_error=0.05))
     assert rounded[-6:-2] == ["--quantize", "int8", "--int8-error", "0.05"]
+    assert arguments(ExportConfig(quantize="int8", rescale=True))[-3] == "--rescale"
+    path.write_text(start + "{int8_error: 0.1}}]")
+    with pytest.raises(ConfigError, match=r"models\[0\].export.int8_error given without quantize"):
+        check_config(read_config(path)[0])
+    path.write_text(start + "{quantize: int8, calibration: nowhere.txt}}]")
+    with pytest.raises(InputError, match=r"nowhere.txt cannot be read"):
+        check_config(read_config(path)[0])
     path.write_text(start + "{sparsity: 2}}]")
     with pytest.raises(ConfigError, match=r"models\[0\].export.sparsity: Expected float <= 1"):
         read_config(path)

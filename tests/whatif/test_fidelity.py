@@ -1,4 +1,5 @@
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,12 +9,15 @@ from tvm_sparse.cache.store import Cache
 from tvm_sparse.config.model import ModelSpec
 from tvm_sparse.errors import ConfigError, InputError
 from tvm_sparse.host import detect_host
+from tvm_sparse.target import resolve_target
 from tvm_sparse.tuning.records import Records
 from tvm_sparse.tuning.setting import Setting
+from tvm_sparse.whatif import fidelity_points as module
 from tvm_sparse.whatif.fidelity import FidelityQuestion, check_judged
 from tvm_sparse.whatif.fidelity_answer import fidelity_answer
 from tvm_sparse.whatif.fidelity_points import fidelity_points, places_of
 from tvm_sparse.whatif.grid import Point
+from tvm_sparse.whatif.rounded_point import NO_BLOCKS
 from tvm_sparse.whatif.study import FidelityPoint
 from tvm_sparse.whatif.subject import Fill, Subject
 
@@ -67,6 +71,18 @@ def test_the_answer_says_when_nothing_is_close():
 def test_a_limit_of_no_texts_is_refused():
     with pytest.raises(ConfigError, match="limit 0 given"):
         FidelityQuestion("texts.txt", limit=0)
+
+
+@pytest.mark.unit
+def test_quads_are_judged_rounded_where_a_dense_build_rounds_alike(monkeypatch):
+    points = [((1, 1), 0.5), ((4, 1), 0.5), ((4, 4), 0.5), ((4, 4), 0.0)]
+    for target, blocks in (
+        ("x86-64-v4-vnni", [(4, 1), (4, 4), NO_BLOCKS]),
+        ("x86-64-v3", [(4, 4), NO_BLOCKS]),
+    ):
+        monkeypatch.setattr(module, "resolve_target", partial(resolve_target, target))
+        places = places_of(points, "int8")
+        assert [place.block for place in places if place.scheme] == blocks
 
 
 @pytest.mark.e2e

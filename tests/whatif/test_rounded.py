@@ -62,14 +62,14 @@ def test_predictions_go_through_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alone", "both", "best"),
+    ("alone", "both", "best", "verb"),
     [
-        (5.0, 5.1, "rounding alone"),  # nearly as fast, and simpler
-        (1.2, 1.3, "pruning alone"),
-        (1.9, 9.0, "both together"),
+        (5.0, 5.1, "rounding alone", "is"),  # nearly as fast, and simpler
+        (1.2, 1.3, "pruning alone", "is"),
+        (1.9, 9.0, "both together", "are"),
     ],
 )
-def test_the_answer_says_which_way_is_best(alone, both, best) -> None:
+def test_the_answer_says_which_way_is_best(alone, both, best, verb) -> None:
     error = OutputError(0.042, 0.9991)
     points = [
         RoundedPoint(SETTING, "int8", shape, sparsity, 1.0, speedup, 1)
@@ -78,7 +78,7 @@ def test_the_answer_says_which_way_is_best(alone, both, best) -> None:
     points[0] = replace(points[0], measured=MeasuredRounding(1.0, alone, error, False))
     answer = rounding_answer(make_curves(factors={(4, 1): 1.0}), points)
     assert answer.facts["best"] == best
-    assert answer.text.startswith(f"INT8: {best} is best")
+    assert answer.text.startswith(f"INT8: for speed {best} {verb} best")
     assert f"rounding alone {alone:.2f}x (dense INT8, measured)" in answer.text
     assert f"both together {both:.2f}x (90 % in 4x4 with INT8, predicted)" in answer.text
     assert answer.text.endswith("off by 4.2% (relative L2), cosine 0.9991.")

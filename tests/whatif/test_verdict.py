@@ -38,12 +38,12 @@ def test_prune_to_the_fastest_that_is_faithful():
     verdict = verdict_of(make_study(lambda s: 0.97 if s <= 0.95 else 0.8))
     # Measured at 95 %: 2.60x dense, and dense is 1.6 times as slow as INT8.
     assert verdict.text == (
-        f"Prune to 95 % in 16x1: 1.6x faster than {INT8}, cosine 0.97 with wanda pruning, "
+        f"Prune to 95 % in 16x1: 1.6x faster than {INT8}, fidelity 0.970 with wanda pruning, "
         "saves 38 % of the bill."
     )
     assert verdict.gain == pytest.approx(verdict.choice.speedup / 1.6)
     assert any("cosine on 64 texts" in caveat for caveat in verdict.caveats)
-    assert any("INT8 changes outputs too" in caveat for caveat in verdict.caveats)
+    assert any("accuracy is not judged on texts" in caveat for caveat in verdict.caveats)
     assert not any("predicted" in caveat for caveat in verdict.caveats)
 
 
@@ -52,7 +52,7 @@ def test_what_loses_too_much_is_not_to_be_pruned_without_training():
     assert text.startswith("Do not prune without training afterwards: the most faithful point")
     # The first that beats INT8 by 5 %.
     assert "is 70 % in 16x1 (1.1x faster (predicted)" in text
-    assert "keeps cosine 0.55 with wanda pruning" in text
+    assert "keeps a fidelity of 0.550 with wanda pruning" in text
 
 
 def test_where_todays_engine_is_faster_nothing_is_to_be_pruned():

@@ -41,7 +41,7 @@ def quantize(
     progress : callable
         Receives a line of text and the finished share, 0..1.
     **fields
-        Fields of `QuantizationSpec`: scheme, calibration, samples, smoothing, max_error.
+        Fields of `QuantizationSpec`: scheme, calibration, samples, smoothing, max_error, rescale.
 
     Raises
     ------

@@ -42,7 +42,7 @@ def what_if(
         (batch, seq_len), one build that takes any up to one length and one batch); how its points
         become sparse (seed, include, exclude); target_latency_ms, target_items_per_s_per_core;
         price_per_core_hour, requests_per_day; and fields of `Question`: mode, bench, against,
-        fidelity, keep_builds, measure_again.
+        fidelity, keep_builds, measure_again, and scheme: int8 or int8-fast adds builds of 8 bits.
 
     Returns
     -------
@@ -107,12 +107,14 @@ def plan_what_if(
 def _question(**parts: Any) -> Question:
     """Return the question that is asked in parts."""
     from tvm_sparse.whatif.economy import Pricing
-    from tvm_sparse.whatif.grid import Grid, Targets
+    from tvm_sparse.whatif.grid import ROUNDED_BLOCK_SHAPES, Grid, Targets
     from tvm_sparse.whatif.question import Question
     from tvm_sparse.whatif.subject import Fill
 
     targets = Targets(**{name: parts.pop(f"target_{name}", None) for name in _TARGETS})
     pricing = Pricing(parts.pop("price_per_core_hour", None), parts.pop("requests_per_day", None))
+    if parts.get("scheme"):
+        parts.setdefault("block_shapes", ROUNDED_BLOCK_SHAPES)
     kinds: dict[str, Any] = {"grid": Grid, "fill": Fill}
     for name, kind in kinds.items():
         given = {field.name: parts.pop(field.name) for field in fields(kind) if field.name in parts}

@@ -32,7 +32,7 @@ class QuantizationSpec(Spec):
         A layer whose outputs are off by more, relative in L2 norm, stays float32; None keeps none.
     rescale : bool
         Whether layers of weights that come quantised are rounded anew where their rows are too
-        fine for the sums of a machine, instead of staying float32.
+        fine for the sums of a machine, instead of keeping integers of 16 bits or float32.
     """
 
     scheme: QuantizeScheme = "int8"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tvm_sparse.report.economy_table import economy_cells
+from tvm_sparse.report.rounded_table import rounded_cells
 from tvm_sparse.report.study_shapes import shape_cells
 from tvm_sparse.report.study_table import LEGEND, point_cell
 from tvm_sparse.report.study_view import view_of
@@ -48,6 +49,8 @@ def render_markdown(study: Study) -> str:
             [[f"{s:.1%}", *(cells[s, shape] for shape in shapes)] for s in sparsities],
         )
         lines.append("")
+    for title, header, body in rounded_cells(study):
+        lines += [f"### {title}", "", *_table(header, body), ""]
     lines += [LEGEND, ""]
     if study.fidelity is not None:
         header = ["method", "blocks", "sparsity", study.fidelity.measure]

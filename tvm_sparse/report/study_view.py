@@ -229,6 +229,15 @@ def _sparse_row(result: PointResult, setting: SettingResult) -> StudyRow:
 
 def _rounded_row(point: RoundedPoint) -> StudyRow:
     measured = point.measured
+    by_measurement: dict[str, Any] = {}
+    if measured is not None:
+        by_measurement = {
+            "measured_ms": measured.latency_ms,
+            "adjusted_ms": measured.latency_ms * measured.speedup / point.predicted_speedup,
+            "prediction_error": point.error,
+            "measured_speedup": measured.speedup,
+            "disturbed": measured.disturbed,
+        }
     return StudyRow(
         **asdict(_shape(point.setting)),
         build=point.build.name,
@@ -239,12 +248,10 @@ def _rounded_row(point: RoundedPoint) -> StudyRow:
         predicted_ms=point.predicted_ms,
         predicted_speedup=point.predicted_speedup,
         expected_speedup=point.expected_speedup,
-        measured_ms=measured.latency_ms if measured else None,
-        measured_speedup=measured.speedup if measured else None,
-        disturbed=measured.disturbed if measured else False,
         weights_bytes=point.weights_bytes,
         parts_from="predicted" if point.parts_ms else "",
         **_parts(point.parts_ms),
+        **by_measurement,
     )
 
 

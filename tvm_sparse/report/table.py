@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rich.text import Text
@@ -113,12 +114,25 @@ def describe_decisions(decisions: Sequence[Decision], sparse_flops_share: float)
     """
     eligible = sum(decision.eligible for decision in decisions)
     converted = sum(decision.action == "sparse" for decision in decisions)
-    rounded = sum(decision.dtype != "float32" for decision in decisions)
-    in_integers = f"; {counted(rounded, 'layer')} in INT8" if rounded else ""
     return (
         f"{converted} of {counted(len(decisions), 'layer')} run sparse ({eligible} eligible), "
-        f"{sparse_flops_share:.1%} of the model's FLOPs{in_integers}"
+        f"{sparse_flops_share:.1%} of the model's FLOPs{_describe_integers(decisions)}"
     )
+
+
+def _describe_integers(decisions: Sequence[Decision]) -> str:
+    """Return how many layers multiply integers, or why none does; empty for a build of floats."""
+    widths = Counter("INT16" if one.dtype == "int16" else "INT8" for one in _rounded(decisions))
+    if widths:
+        return "; " + ", ".join(
+            f"{counted(count, 'layer')} in {width}" for width, count in sorted(widths.items())
+        )
+    reasons = Counter(one.dtype_reason for one in decisions if one.eligible and one.dtype_reason)
+    return f"; none in INT8 ({reasons.most_common(1)[0][0]})" if reasons else ""
+
+
+def _rounded(decisions: Sequence[Decision]) -> list[Decision]:
+    return [decision for decision in decisions if decision.dtype != "float32"]
 
 
 def render_profile(record: BenchRecord) -> FittedTable:

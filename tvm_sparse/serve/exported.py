@@ -106,8 +106,9 @@ def arguments(settings: ExportConfig) -> list[str]:
     found: list[str] = []
     for one in fields(settings):
         value: Any = getattr(settings, one.name)
-        if value is not None:
-            found += [f"--{one.name.replace('_', '-')}", str(value)]
+        if value is not None and value is not False:
+            flag = f"--{one.name.replace('_', '-')}"
+            found += [flag] if value is True else [flag, str(value)]
     if settings.sparsity is None and settings.prune is None:
         # Weights stay as they come: nobody serves a model that was pruned at random by accident.
         found += ["--prune", "none"]

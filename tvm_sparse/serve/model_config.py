@@ -53,6 +53,8 @@ class ExportConfig:
     quantize, calibration, int8_error : str, str, float or None
         What its products are rounded to, the texts that smooth inputs, and the error from which
         layers stay float32.
+    rescale : bool
+        Whether weights that come quantised are rounded anew where that is faster.
     """
 
     seq_len: str | int = "1:512"
@@ -66,6 +68,7 @@ class ExportConfig:
     quantize: QuantizeScheme | None = None
     calibration: str | None = None
     int8_error: Annotated[float, Meta(gt=0, le=1)] | None = None
+    rescale: bool = False
 
 
 @dataclass(frozen=True)

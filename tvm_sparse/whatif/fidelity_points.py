@@ -11,7 +11,8 @@ from tvm_sparse.config.compile import CompileSpec
 from tvm_sparse.fidelity.forward import DenseCode, compile_dense
 from tvm_sparse.fidelity.views import collect, compare
 from tvm_sparse.formats.builds import build_of
-from tvm_sparse.formats.quantized import WORD
+from tvm_sparse.formats.quantized import WORD, grade_of
+from tvm_sparse.formats.registry import rounds_blocks
 from tvm_sparse.model.model import Model
 from tvm_sparse.progress import Progress, silent
 from tvm_sparse.provenance import code_fingerprint
@@ -19,6 +20,7 @@ from tvm_sparse.pruning.moments import MomentCollector
 from tvm_sparse.pruning.prune_model import prune_model
 from tvm_sparse.sizes import block_name
 from tvm_sparse.sparsity.prune_spec import PruneSpec
+from tvm_sparse.target import resolve_target
 from tvm_sparse.tasks.registry import on_texts
 from tvm_sparse.tasks.task import View
 from tvm_sparse.text.tokens import Tokens, load_tokenizer
@@ -46,9 +48,20 @@ def places_of(points: Iterable[tuple[tuple[int, int], float]], scheme: str) -> l
     """Return where a study is judged: its points, and the same rounded as a scheme says."""
     places = [Place(*point) for point in points]
     if scheme:
-        places += [Place(*one[:2], scheme) for one in places if one.block[1] % WORD == 0]
+        places += [Place(*one[:2], scheme) for one in places if _rounds_as_dense(one.block, scheme)]
         places.append(Place(NO_BLOCKS, 0.0, scheme))
     return [place for place in places if place.sparsity > 0 or place.block == NO_BLOCKS]
+
+
+def _rounds_as_dense(block: tuple[int, int], scheme: str) -> bool:
+    """Return whether a dense build, which is what is judged, rounds weights in such blocks alike.
+
+    Words that kernels put together from narrower blocks are others than its own, to which only
+    sums of 32 bits are indifferent.
+    """
+    if not rounds_blocks(build_of(True, scheme), block):
+        return False
+    return block[1] % WORD == 0 or grade_of(resolve_target()).span == 0
 
 
 def fidelity_points(

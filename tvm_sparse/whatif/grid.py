@@ -23,6 +23,8 @@ DEFAULT_SPARSITIES = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 #: A year's work on most machines.
 _MOST_POINTS = 100_000
 DEFAULT_BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1))
+#: Beside products of 8 bits, for which blocks of whole words of four inputs are best.
+ROUNDED_BLOCK_SHAPES = ((1, 1), (4, 1), (1, 4), (4, 4))
 
 
 def usual_sparsity(sparsities: Iterable[float]) -> float:

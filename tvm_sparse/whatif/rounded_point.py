@@ -87,6 +87,11 @@ class RoundedPoint:
         return self.measured.latency_ms if self.measured else self.predicted_ms * self.correction
 
     @property
+    def error(self) -> float | None:
+        """Of the prediction: the measured speed-up over the predicted one, less 1."""
+        return self.measured.speedup / self.predicted_speedup - 1 if self.measured else None
+
+    @property
     def build(self) -> BuildSpec:
         """Which build it is."""
         return build_of(self.block_shape != NO_BLOCKS, self.scheme)

@@ -11,6 +11,8 @@ from tvm_sparse.whatif.grid import usual_sparsity
 from tvm_sparse.whatif.rounded_point import RoundedPoint
 from tvm_sparse.whatif.study import Answer
 
+_BOTH = "both together"
+
 
 def rounding_answer(curve: Curves, rounded: Sequence[RoundedPoint]) -> Answer:
     """Tell which of the two ways, or both, make a setting's builds fastest at a usual sparsity.
@@ -33,7 +35,7 @@ def rounding_answer(curve: Curves, rounded: Sequence[RoundedPoint]) -> Answer:
     both = [point for point in here if point.build.is_sparse and point.sparsity == near]
     if both:
         most = max(both, key=lambda point: point.speedup)
-        ways["both together"] = (most.speedup, most.recipe, most.measured is not None)
+        ways[_BOTH] = (most.speedup, most.recipe, most.measured is not None)
     fastest = max(speedup for speedup, *_ in ways.values())
     winner = next(name for name, found in ways.items() if found[0] * SAME_SPEED >= fastest)
     listed = ", ".join(
@@ -47,6 +49,7 @@ def rounding_answer(curve: Curves, rounded: Sequence[RoundedPoint]) -> Answer:
             f" Rounding alone puts outputs off by {error.relative_l2:.1%} (relative L2), cosine "
             f"{error.cosine:.4f}."
         )
-    text = f"INT8: {winner} is best, as multiples of dense float32: {listed}.{price}"
+    verb = "are" if winner == _BOTH else "is"
+    text = f"INT8: for speed {winner} {verb} best, as multiples of dense float32: {listed}.{price}"
     facts = {name: {"speedup": found[0], "recipe": found[1]} for name, found in ways.items()}
     return Answer("rounding", text, {"best": winner, **facts})

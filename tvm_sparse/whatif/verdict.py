@@ -104,15 +104,14 @@ def _text(
             f"{f'Pruned to {what}' if is_pruned else 'Rounded to 8 bits and not pruned'} it would "
             f"be {speed}, and save {saved}; what that costs in accuracy is not known yet."
         )
-    kept = f"{study.fidelity.measure} {fidelity.fidelity:.2f}"
-    kept += f" with {fidelity.method} pruning" * is_pruned
+    kept = f"{fidelity.fidelity:.3f}" + f" with {fidelity.method} pruning" * is_pruned
     if fidelity.fidelity < KEPT[-1]:
         return (
             f"Do not prune without training afterwards: the most faithful point that gains is "
-            f"{what} ({speed}), and it keeps {kept}."
+            f"{what} ({speed}), and it keeps a fidelity of {kept}."
         )
     what = f"Prune to {what}" if is_pruned else "Round to 8 bits, and do not prune"
-    return f"{what}: {speed}, {kept}, saves {saved}."
+    return f"{what}: {speed}, fidelity {kept}, saves {saved}."
 
 
 def _caveats(
@@ -129,8 +128,11 @@ def _caveats(
             f"The machine was busy while {', '.join(busy)} took turns with our dense build: "
             "measure again when it is quiet (--measure-again)."
         )
-    if any("INT8" in engine.engine for engine in engines):
-        found.append("INT8 changes outputs too, and how much is not judged on texts here.")
+    if rounding := [engine.engine for engine in engines if "INT8" in engine.engine]:
+        found.append(
+            f"What {' and '.join(rounding)} {'cost' if len(rounding) > 1 else 'costs'} in accuracy "
+            "is not judged on texts here."
+        )
     if study.fidelity is not None and fidelity is not None:
         found.append(f"Fidelity: {study.fidelity.meaning}. Pruned without training afterwards.")
     else:

@@ -46,7 +46,7 @@ def block_option(command: Command) -> Command:
 
 def block_list_option(command: Command) -> Command:
     """Add a list of blocks, as `block_shapes`, None where there is none."""
-    described = "Block shapes.  [default: 1x1,4x1,16x1,32x1]"
+    described = "Block shapes.  [default: 1x1,4x1,16x1,32x1, with --quantize 1x1,4x1,1x4,4x4]"
     return _block_options("LIST", described, "block_shapes", lambda shapes: shapes)(command)
 
 

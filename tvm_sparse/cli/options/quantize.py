@@ -10,7 +10,7 @@ import click
 
 from tvm_sparse.cli.options.choice import Choice
 from tvm_sparse.cli.options.declare import Command, add, optional
-from tvm_sparse.config.quantization import QuantizationSpec, QuantizeScheme
+from tvm_sparse.config.quantization import BUILT_IN, QuantizationSpec, QuantizeScheme
 
 #: The scheme alone, as `quantize`, for commands that take builds as they come.
 quantize_option = click.option(
@@ -36,6 +36,10 @@ def quantize_options(command: Command) -> Command:
                     "--rescale": rescale,
                 }
             )
+        elif calibration not in (None, BUILT_IN):
+            from tvm_sparse.text.texts import read_texts
+
+            read_texts(calibration)  # before the work: a file of the wrong kind is told at once
         spec = None
         if scheme is not None:
             spec = QuantizationSpec(
@@ -60,8 +64,9 @@ def quantize_options(command: Command) -> Command:
         click.option(
             "--rescale",
             is_flag=True,
-            help="Of weights that come quantised: round rows anew that are too fine for this "
-            "machine's sums of integers; without it, their layers stay float32.",
+            help="Of weights that come quantised: round rows anew that are too fine for the "
+            "machine's sums of 8 bits; without it, their layers take 16 bits, which are slower, "
+            "or stay float32.",
         ),
     )
 

@@ -83,15 +83,22 @@ def sparsity_axis(rows: Sequence[StudyRow]) -> Chart:
     return {**logarithmic, "field": "density", "axis": ticks}
 
 
-def by_block(blocks: Sequence[str], values: Sequence[object]) -> Chart:
-    """Return an encoding that gives each block shape a value of its own, shown in a legend."""
-    scale = {"domain": list(blocks), "range": repeat(values, len(blocks))}
+def by_block(
+    blocks: Sequence[str], values: Sequence[object], among: Sequence[str] | None = None
+) -> Chart:
+    """Return an encoding that gives each block shape a value of its own, shown in a legend.
+
+    Charts that draw some of a study's blocks give them the values they have `among` all.
+    """
+    of = dict(zip(among or blocks, repeat(values, len(among or blocks)), strict=True))
+    scale = {"domain": list(blocks), "range": [of[block] for block in blocks]}
     return {"field": "blocks", "type": "nominal", "title": None, "scale": scale}
 
 
-def block_symbols(blocks: Sequence[str]) -> Chart:
+def block_symbols(blocks: Sequence[str], among: Sequence[str] | None = None) -> Chart:
     """Return the encodings of symbols by block shape: colour and form."""
-    return {"color": by_block(blocks, SERIES), "shape": by_block(blocks, SHAPES)}
+    looks = {"color": SERIES, "shape": SHAPES}
+    return {channel: by_block(blocks, values, among) for channel, values in looks.items()}
 
 
 def tooltip(**fields: str) -> list[Chart]:

@@ -52,7 +52,7 @@ def pareto_chart(rows: Sequence[StudyRow], shape: Shape) -> Chart:
     forms = {"domain": methods, "range": repeat(SHAPES, len(methods))}
     marks = {
         **at,
-        "color": by_block(blocks_of(known), SERIES),
+        "color": by_block(blocks_of(known), SERIES, blocks_of(rows)),
         "shape": {"field": "method", "type": "nominal", "title": None, "scale": forms},
         "opacity": FADED,
         "tooltip": tooltip(

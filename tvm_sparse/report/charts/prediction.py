@@ -48,7 +48,7 @@ def prediction_chart(rows: Sequence[StudyRow]) -> Chart:
     marks = {
         "x": {**x, "field": "measured"},
         "y": {**y, "field": "predicted"},
-        **block_symbols(blocks_of(both)),
+        **block_symbols(blocks_of(both), blocks_of(rows)),
         "opacity": FADED,
         "tooltip": tooltip(
             blocks="blocks",

@@ -58,7 +58,7 @@ def shapes_chart(rows: Sequence[StudyRow]) -> Chart:
         "axis": {"labelAngle": 0, "labelLimit": 180, "labelExpr": "split(datum.value, ', ')"},
     }
     y = {**axis("speed-up over dense (times)"), "field": "speedup"}
-    look = block_symbols(blocks_of(used))
+    look = block_symbols(blocks_of(used), blocks_of(rows))
     encoding = {"x": x, "y": y, "color": look["color"], "opacity": FADED}
     tips = tooltip(blocks="blocks", where="at", text="speed-up")
     layers = [
