@@ -167,7 +167,7 @@ def read_tokenizer(folder: Path) -> Any:
             return load_word_pieces(folder)
     raise InputError(
         f"{folder} has no tokenizer: {TOKENIZER_FILE} or {VOCABULARY_FILE} is needed "
-        "beside the model (--tokenizer names another directory)"
+        "beside the model (`evaluate --tokenizer` names another directory)"
     )
 
 
