@@ -3,7 +3,8 @@
 
     python scripts/bench_shapes.py --model bert-base --shapes 1x16,1x61,8x128 --blocks dense,4x1
 
-At each shape both take turns, each in a process of its own. Then a ragged batch: texts of many
+At each shape both take turns, each in a process of its own, again where something else had the
+cores; what is disturbed all the same has a question mark. Then a ragged batch: texts of many
 lengths in one call, in tokens per second, beside a batch of full sequences. Compile time and size
 of both are those in the artifacts. What is printed last are the tables of docs/shapes.md.
 `--prepare` makes the builds alone, which takes long, for a run on a quiet machine later.
@@ -23,6 +24,7 @@ from rich.console import Console
 from tvm_sparse.api.benchmark import inputs_at
 from tvm_sparse.api.builds import Builds, compile
 from tvm_sparse.api.models import load_model, sparsify
+from tvm_sparse.bench.disturbance import until_quiet
 from tvm_sparse.bench.rounds import measure_rounds
 from tvm_sparse.bench.worker_process import WorkerProcess
 from tvm_sparse.config.bench import BenchSpec
@@ -64,8 +66,8 @@ class Bench:
 
     def compare(
         self, any_shape: Builds, one_shape: Builds, shape: tuple[int, int], threads: int
-    ) -> tuple[float, float]:
-        """Return the median latencies in milliseconds, in turns."""
+    ) -> tuple[float, float, bool]:
+        """Return the median latencies in milliseconds, in turns, and whether they are in doubt."""
         inputs = inputs_at(any_shape, shape)
         with contextlib.ExitStack() as stack:
             workers = {}
@@ -73,9 +75,11 @@ class Bench:
                 worker = WorkerProcess(directory_of(builds), threads)
                 workers[name] = stack.enter_context(worker)
                 workers[name].bind(inputs)
-            found, _ = measure_rounds(workers, self.spec, silent)
+            found, disturbance = until_quiet(
+                lambda: measure_rounds(workers, self.spec, silent), console.print
+            )
         medians = [float(np.median(found[name].samples_ms)) for name in workers]
-        return medians[0], medians[1]
+        return medians[0], medians[1], disturbance.is_high
 
 
 def directory_of(builds: Builds) -> Path:
@@ -161,8 +165,9 @@ def main(
             for count in () if prepare else counts:
                 row = [f"{label}, {counted(count, 'thread')}"]
                 for shape, one_shape in fixed.items():
-                    ours, static = bench.compare(any_shape, one_shape, shape, count)
-                    row.append(f"{ours:.3g} / {static:.3g} ({ours / static - 1:+.0%})")
+                    ours, static, doubtful = bench.compare(any_shape, one_shape, shape, count)
+                    mark = "?" if doubtful else ""
+                    row.append(f"{ours:.3g} / {static:.3g} ({ours / static - 1:+.0%}{mark})")
                     console.print(f"{row[0]}, {shape[0]}x{shape[1]}: {row[-1]}")
                 ragged, full = ragged_rates(any_shape, count, 4 * time_s)
                 latencies.append([*row, f"{ragged / full:.2f}"])
