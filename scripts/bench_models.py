@@ -8,7 +8,8 @@
 The first imports, compiles and exports, which may run beside anything; the second measures what is
 prepared and has no record, and begins nothing after `--within`; the third writes the page. All of
 them go on where they ended. What cannot be prepared is a row that says why; an environment
-with another transformers may prepare it, into the same directories.
+with another transformers may prepare it, into the same directories. Records of another machine lie
+in a folder below those of the first: the page has a table for each.
 """
 
 from __future__ import annotations
@@ -284,8 +285,8 @@ def _tables(records: Path) -> str:
 
 
 def _records(directory: Path, stem: str) -> list[PeersRecord]:
-    """Return the records of models, whose files end in numbers of threads."""
-    paths = sorted(directory.glob(f"{stem}-*.json"))
+    """Return the records of a model on all machines; their files end in numbers of threads."""
+    paths = sorted(directory.rglob(f"{stem}-*.json"))
     return [load_peers_record(p) for p in paths if p.stem.rpartition("-")[2].isdigit()]
 
 
