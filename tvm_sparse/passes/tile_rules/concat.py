@@ -17,15 +17,14 @@ class FeatureConcat(Rule):
         if op_name(self.value) != "relax.concat" or not hasattr(self.value.args[0], "fields"):
             return False
         self.parts = list(self.value.args[0].fields)
-        return all(part in self.values.tiled for part in self.parts)
+        is_of_features = int(self.value.attrs.axis) % len(tensor_shape(self.var)) == 2
+        return is_of_features and all(part in self.values.tiled for part in self.parts)
 
     def check(self) -> str:
         tiled = [self.values.tiled[part] for part in self.parts]
-        shape, axis = tensor_shape(self.var), int(self.value.attrs.axis)
-        if len({one.layout for one in tiled}) > 1 or shape[:2] != rectangle(tiled[0].layout):
+        tokens = tensor_shape(self.var)[:2]
+        if len({one.layout for one in tiled}) > 1 or tokens != rectangle(tiled[0].layout):
             return "the parts do not lie in tiles of one layout"
-        if axis % len(shape) != 2:
-            return f"parts of rank {len(shape)} are joined along axis {axis}"
         return ""
 
     def rewrite(self) -> None:
