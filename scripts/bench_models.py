@@ -64,7 +64,8 @@ family at its real size, with seeded weights, of which 95 % of those of the enco
 zero in blocks of 4x1. The dense build and ONNX Runtime multiply them as if they were not. All had
 the same weights and inputs, gave the same outputs, and took turns in one run; times are medians in
 milliseconds, with no more digits than the medians of rounds allow. There is a table for each
-machine; times and ratios of different ones do not compare.
+machine, the first two cores of a Zen 4, the second two of a Zen 5; times and ratios of different
+ones do not compare.
 
 *Coverage* is the share of the floating-point operations of all products (dense layers, attention,
 convolutions) that runs in kernels on token tiles; the rest is what TVM generates. ONNX Runtime
