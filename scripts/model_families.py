@@ -95,7 +95,7 @@ NOTES: dict[str, str] = {
     "ModernBERT": "on two threads the pruned build takes 73 % of its time on one on the Zen 5, in "
     "every round, and 55 % on the Zen 4. The cause on the Zen 5 was not found.",
     "DeBERTa v3": "attention with its relative positions, which no zeros in weights make shorter, "
-    "takes 57 % of the pruned build (23 of 41 ms on an Intel Xeon, kernel by kernel on one thread).",
+    "takes 57 % of the pruned build (23 of 41 ms on an Intel Xeon, by kernel on one thread).",
     "FNet": "Fourier transforms, which nothing prunes, have 22 % of the operations: 19 % as "
     "products with constant matrices on token tiles, 3 % in what TVM generates.",
     "ViT": "attention of 197 tokens takes 35 % of the pruned build (Zen 5, kernel by kernel on one "
