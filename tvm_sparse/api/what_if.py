@@ -107,14 +107,13 @@ def plan_what_if(
 def _question(**parts: Any) -> Question:
     """Return the question that is asked in parts."""
     from tvm_sparse.whatif.economy import Pricing
-    from tvm_sparse.whatif.grid import ROUNDED_BLOCK_SHAPES, Grid, Targets
+    from tvm_sparse.whatif.grid import Grid, Targets, usual_block_shapes
     from tvm_sparse.whatif.question import Question
     from tvm_sparse.whatif.subject import Fill
 
     targets = Targets(**{name: parts.pop(f"target_{name}", None) for name in _TARGETS})
     pricing = Pricing(parts.pop("price_per_core_hour", None), parts.pop("requests_per_day", None))
-    if parts.get("scheme"):
-        parts.setdefault("block_shapes", ROUNDED_BLOCK_SHAPES)
+    parts.setdefault("block_shapes", usual_block_shapes(parts.get("scheme")))
     kinds: dict[str, Any] = {"grid": Grid, "fill": Fill}
     for name, kind in kinds.items():
         given = {field.name: parts.pop(field.name) for field in fields(kind) if field.name in parts}

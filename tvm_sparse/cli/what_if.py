@@ -163,15 +163,14 @@ def command(model: str, **flags: Any) -> None:
     spec = ModelSpec(model, flags["weights"], seed=flags["seed"], num_layers=flags["layers"])
     bench = bench_spec(flags["time_s"], min(0.5, flags["time_s"] / 4))
     from tvm_sparse.whatif.economy import Pricing
-    from tvm_sparse.whatif.grid import ROUNDED_BLOCK_SHAPES, Targets
+    from tvm_sparse.whatif.grid import Targets, usual_block_shapes
     from tvm_sparse.whatif.grid_file import load_grid, make_grid, parse_axes
 
     axes = load_grid(flags["grid_path"]) if flags["grid_path"] else {}
     axes |= parse_axes({name: flags[name] for name in ("sparsity", "seq_len", "batch", "threads")})
     if flags["block_shapes"] is not None:
         axes["block_shapes"] = flags["block_shapes"]
-    elif flags["quantize"] is not None:
-        axes.setdefault("block_shapes", ROUNDED_BLOCK_SHAPES)
+    axes.setdefault("block_shapes", usual_block_shapes(flags["quantize"]))
     if flags["shapes"] is not None:
         axes["shapes"] = flags["shapes"]
     grid = make_grid(axes)

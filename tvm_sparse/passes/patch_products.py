@@ -96,7 +96,8 @@ def convert(
         If the module has no function `main`.
     """
     func = main_function(mod)
-    uses, known = Uses(func), KnownValues(Uses(func).value, params)
+    uses = Uses(func)
+    known = KnownValues(uses.value, params)
     patches: dict[relax.Var, _Patches] = {}
     arrays: dict[str, np.ndarray] = {}
     for patch in (_patches(binding, uses, known) for binding in bindings(func)):

@@ -24,7 +24,12 @@ DEFAULT_SPARSITIES = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99)
 _MOST_POINTS = 100_000
 DEFAULT_BLOCK_SHAPES = ((1, 1), (4, 1), (16, 1), (32, 1))
 #: Beside products of 8 bits, for which blocks of whole words of four inputs are best.
-ROUNDED_BLOCK_SHAPES = ((1, 1), (4, 1), (1, 4), (4, 4))
+_ROUNDED_BLOCK_SHAPES = ((1, 1), (4, 1), (1, 4), (4, 4))
+
+
+def usual_block_shapes(scheme: str | None) -> tuple[tuple[int, int], ...]:
+    """Return the block shapes of a study that names none, with products of 8 bits or without."""
+    return DEFAULT_BLOCK_SHAPES if scheme is None else _ROUNDED_BLOCK_SHAPES
 
 
 def usual_sparsity(sparsities: Iterable[float]) -> float:
