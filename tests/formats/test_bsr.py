@@ -23,7 +23,7 @@ def pack(weight: np.ndarray, block_shape: tuple[int, int], form: SparseFormat) -
 def unpack(packed: PackedBSR, shape: tuple[int, int], form: SparseFormat) -> np.ndarray:
     """Follow the arrays as the kernel does, one element at a time."""
     weight = np.zeros(shape, np.float32)
-    steps, lanes, bs_c, bs_r = packed.data.shape
+    steps, abreast, bs_c, bs_r = packed.data.shape
     num_block_cols = shape[1] // bs_c
     field = form.field(num_block_cols, bs_c)
     offsets = packed.offsets
@@ -33,10 +33,11 @@ def unpack(packed: PackedBSR, shape: tuple[int, int], form: SparseFormat) -> np.
     for first_unit, stop_unit, *bounds in packed.chunks:
         for panel in range(form.panels):
             first_input = panel_start(panel, form.panels, num_block_cols) * bs_c
-            for group in range(bounds[panel], bounds[panel + 1]):
-                for step in range(packed.groups[group], packed.groups[group + 1]):
-                    for lane in range(lanes):
-                        unit = packed.rows[group, lane]
+            units = packed.rows[bounds[panel] : bounds[panel + 1]].reshape(-1, abreast)
+            first = bounds[panel] * form.lanes // abreast
+            for nth, rows in enumerate(units, first):
+                for step in range(packed.groups[nth], packed.groups[nth + 1]):
+                    for lane, unit in enumerate(rows):
                         assert first_unit <= unit < stop_unit
                         k = first_input + int(offsets[step, lane]) // form.token_tile
                         weight[unit : unit + bs_r, k : k + bs_c] += packed.data[step, lane].T
@@ -62,13 +63,14 @@ def random_weight(blocks, block_shape, share, seed=0) -> np.ndarray:
     panels=st.integers(1, 6),
     chunks=st.integers(1, 5),
     lookahead=st.integers(0, 3),
+    lane_major=st.booleans(),
 )
 def test_every_block_is_found_again(
-    block_shape, groups, block_cols, share, lanes, panels, chunks, lookahead
+    block_shape, groups, block_cols, share, lanes, panels, chunks, lookahead, lane_major
 ):  # fmt: skip
     blocks = (groups * lanes, block_cols)
     weight = random_weight(blocks, block_shape, share)
-    form = SparseFormat(TOKEN_TILE, lanes, panels, chunks, lookahead)
+    form = SparseFormat(TOKEN_TILE, lanes, panels, chunks, lookahead, lane_major=lane_major)
     packed = pack(weight, block_shape, form)
     np.testing.assert_array_equal(unpack(packed, weight.shape, form), weight)
 
@@ -81,6 +83,18 @@ def test_rows_of_equal_length_share_a_group():
     packed = pack(weight, (1, 1), SparseFormat(TOKEN_TILE, lanes=2))
     np.testing.assert_array_equal(packed.rows, [[1, 3], [0, 2]])
     np.testing.assert_array_equal(packed.groups, [0, 7, 8])
+    np.testing.assert_array_equal(packed.chunks, [[0, 4, 0, 2]])
+
+
+def test_lanes_one_by_one_are_neighbours():
+    """In order, the longer one first, and nothing is padded."""
+    weight = np.zeros((4, 8), np.float32)
+    for row, count in enumerate((1, 7, 3, 2)):
+        weight[row, :count] = row + 1
+    packed = pack(weight, (1, 1), SparseFormat(TOKEN_TILE, lanes=2, lane_major=True))
+    np.testing.assert_array_equal(packed.rows, [[1, 0], [2, 3]])
+    np.testing.assert_array_equal(packed.groups, [0, 7, 8, 11, 13])
+    np.testing.assert_array_equal(packed.data.ravel(), np.repeat([2, 1, 3, 4], [7, 1, 3, 2]))
     np.testing.assert_array_equal(packed.chunks, [[0, 4, 0, 2]])
 
 

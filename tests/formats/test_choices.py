@@ -59,7 +59,8 @@ def test_a_layout_covers_every_token_and_little_more(isa, batch, seq_len, block_
     assert seq_len <= padded < seq_len + layout.token_tile
     assert layout.shape(7) == (batch * layout.tiles_per_sequence, 7, layout.token_tile)
     least = -(-seq_len // target.lanes()) * target.lanes()
-    assert padded <= max(least * 9 / 8, least + 2 * target.lanes())
+    # What is missing in the last tile counts half, and costs an eighth at most.
+    assert padded - least <= least / 4
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -90,6 +91,7 @@ def test_a_sparse_format_fits_registers_and_rows(
     assert blocks[0] % form.lanes == 0
     assert 1 <= form.panels <= max(1, blocks[1])
     assert 1 <= form.chunks <= blocks[0] // form.lanes
+    assert not form.lane_major or form.lanes > 1
     if form.lanes > 1:
         assert form.lanes * block_shape[0] * layout.vectors < target.num_registers
 

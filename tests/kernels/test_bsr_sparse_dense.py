@@ -163,18 +163,21 @@ GROUPS = ((1, 1), (1, 12), (2, 4), (3, 5), (4, 1), (4, 4), (8, 1), (8, 3), (12, 
     panels=st.integers(1, 5),
     chunks=st.integers(1, 4),
     lookahead=st.integers(0, 20),
+    lane_major=st.booleans(),
     bias=st.booleans(),
     residual=st.booleans(),
 )
 def test_any_shape(
     seq_len, batch, group, bs_c, groups, block_cols, sparsity, vectors, rows, panels, chunks,
-    lookahead, bias, residual,
+    lookahead, lane_major, bias, residual,
 ):  # fmt: skip
     """Correct for every register tile and format, whatever the tuning picks."""
     width = widest().lanes()
     lanes, bs_r = group
     layout = TokenLayout(batch, seq_len, vectors * width, width)
-    form = SparseFormat(layout.token_tile, lanes, panels, chunks, lookahead)
+    form = SparseFormat(
+        *(layout.token_tile, lanes, panels, chunks, lookahead), lane_major=lane_major
+    )
     blocks = (groups * lanes, block_cols)
     weight = block_sparse(np.random.default_rng(6), blocks, (bs_r, bs_c), sparsity)
     check(widest().isa, layout, [weight], (bs_r, bs_c), Epilogue(bias, residual), rows, form)

@@ -2,20 +2,22 @@
 
 The kernel accumulates a few block rows at a time, the *lanes* of a group, and takes one block of
 each per *step*. Rows of about equally many blocks share a group, so that little is padded and a
-loop ends where the one before it did, which the branch predictor learns. The inputs may be cut
-into *panels* that stay in L1, the rows into *chunks* of equal work for the threads.
+loop ends where the one before it did, which the branch predictor learns. Where a kernel takes one
+lane at a time as well, groups are of neighbours, in the order in which outputs are best written,
+and the blocks of each lane lie together (*lane-major*). The inputs may be cut into *panels* that
+stay in L1, the rows into *chunks* of equal work for the threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_sparse.formats.bsr_tiles import choose_packing
+from tvm_sparse.formats.bsr_tiles import choose_packing, lanes_one_by_one
 from tvm_sparse.formats.weight_format import ProductShape, Weight, WeightFormat
 from tvm_sparse.target import CpuTarget
 from tvm_sparse.tiles import SparseTile
@@ -48,6 +50,8 @@ class SparseFormat(WeightFormat):
         Parts of the block rows, about equal in blocks.
     lookahead : int
         Steps between asking for a block's inputs and using them; 0 for never asking.
+    lane_major : bool
+        Whether the blocks of a group lie lane after lane instead of step after step.
     """
 
     token_tile: int
@@ -55,6 +59,8 @@ class SparseFormat(WeightFormat):
     panels: int = 1
     chunks: int = 1
     lookahead: int = 0
+    _: KW_ONLY
+    lane_major: bool = False
 
     name = "BSR float32"
     is_sparse = True
@@ -63,10 +69,14 @@ class SparseFormat(WeightFormat):
 
     @classmethod
     def choose(cls, shape: ProductShape, target: CpuTarget) -> SparseFormat:
-        """Choose lanes, panels, chunks and lookahead."""
-        return cls(
-            shape.layout.token_tile, *choose_packing(shape, target, cls.tuned(shape, target))
-        )
+        """Choose lanes and how they lie, panels, chunks and lookahead."""
+        tuned = cls.tuned(shape, target)
+        form = cls(shape.layout.token_tile, *choose_packing(shape, target, tuned))
+        alone = lanes_one_by_one(shape, target)
+        # What was tuned are lanes of a build for one shape.
+        is_found = tuned is not None and not shape.layout.is_open
+        lanes = form.lanes if is_found or not alone else alone
+        return replace(form, lanes=lanes, lane_major=1 < lanes <= alone)
 
     @classmethod
     def tuned(cls, shape: ProductShape, target: CpuTarget) -> SparseTile | None:
@@ -87,9 +97,14 @@ class SparseFormat(WeightFormat):
         return 1
 
     @property
+    def abreast(self) -> int:
+        """Lanes that have a block in each step of what is packed."""
+        return 1 if self.lane_major else self.lanes
+
+    @property
     def offsets(self) -> int:
         """Offsets of a step."""
-        return self.lanes * self.inputs
+        return self.abreast * self.inputs
 
     def pack(self, weight: Weight, depth: int) -> tuple[NDArray[Any], ...]:
         """Return the arrays of a `PackedBSR`."""
@@ -119,7 +134,7 @@ class SparseFormat(WeightFormat):
         """Return the bytes of blocks, rows, and the steps behind them that a kernel looks at."""
         units, depth = shape
         bs_r, bs_c = block_shape
-        stored = units * depth * density + self.lookahead * self.lanes * bs_r * bs_c
+        stored = units * depth * density + self.lookahead * self.abreast * bs_r * bs_c
         return stored * self.bytes_per_weight(block_shape) + 4 * units / bs_r
 
     def field(self, num_block_cols: int, bs_c: int) -> Field | None:
@@ -140,7 +155,8 @@ class SparseFormat(WeightFormat):
     def of_any_size(self, num_block_cols: int, bs_c: int) -> SparseFormat:
         """Return what a kernel knows of it that takes products of any size."""
         known = self.field(num_block_cols, bs_c)
-        return _OfAnySize(self.token_tile, self.lanes, 0, 0, self.lookahead, known)
+        sizes = self.token_tile, self.lanes, 0, 0, self.lookahead
+        return _OfAnySize(*sizes, known, lane_major=self.lane_major)
 
     def lanes_together(self, tiles: int) -> int:
         """Return the lanes that a kernel takes together with so many tiles of an open layout.
@@ -174,13 +190,15 @@ class PackedBSR:
 
     Attributes
     ----------
-    data : ndarray of float32 or int32, (steps, lanes, bs_c, bs_r)
+    data : ndarray of float32 or int32, (steps, abreast, bs_c, bs_r)
         Blocks, column by column; zero where a lane has fewer blocks than its group has steps.
-    offsets : ndarray of int32 (steps, lanes * inputs), or int64 (steps, words)
+    offsets : ndarray of int32 (steps, abreast * inputs), or int64 (steps, words)
         Floats from the panel's first input to the block's; int64 where several share a word
         (`SparseFormat.field`).
-    groups : ndarray of int32, (num_groups + 1,)
-        First step of each group. Groups come chunk by chunk, panel by panel, long ones first.
+    groups : ndarray of int32, (num_groups * lanes / abreast + 1,)
+        First step of each group, or of each of its lanes one by one. Groups come chunk by chunk,
+        panel by panel, long ones first. Those of lanes one by one are of neighbours and come in
+        order, with the longest lane first.
     rows : ndarray of int32, (num_groups, lanes)
         First output unit of each lane.
     chunks : ndarray of int32, (chunks, panels + 3)
@@ -222,6 +240,7 @@ def pack_bsr(
     """
     _, bs_r, bs_c = data.shape
     num_block_rows, panels, lanes = len(indptr) - 1, form.panels, form.lanes
+    abreast = form.abreast
     starts = panel_start(np.arange(panels), panels, num_block_cols)
     row_of = np.repeat(np.arange(num_block_rows), np.diff(indptr))
     indices = indices.reshape(len(indices), form.inputs)
@@ -232,35 +251,38 @@ def pack_bsr(
     chunk_of = np.repeat(np.arange(form.chunks), np.diff(bounds))
 
     # The groups of one panel, all chunks: rows by falling count, chunk by chunk. A single lane has
-    # nobody to wait for; its rows stay in order, in which outputs are best written.
+    # nobody to wait for, and lanes one by one are taken alone too: their rows, or groups, stay in
+    # order, in which outputs are best written.
     length = counts if lanes > 1 else np.zeros_like(counts)
+    near = np.arange(num_block_rows) // (lanes if form.lane_major else num_block_rows)
     by_panel = [
-        np.lexsort((-length[:, panel], chunk_of)).reshape(-1, lanes) for panel in range(panels)
+        np.lexsort((-length[:, panel], near, chunk_of)).reshape(-1, lanes)
+        for panel in range(panels)
     ]
     groups_before = bounds // lanes
     groups_of = np.diff(groups_before)
     # Where the groups of (chunk, panel) begin when all panels of a chunk come together.
     first_group = groups_before[:-1, None] * panels + np.arange(panels) * groups_of[:, None]
     rows = np.empty((num_block_rows // lanes * panels, lanes), np.int64)
-    steps = np.empty(len(rows), np.int64)
+    steps = np.empty((len(rows), lanes // abreast), np.int64)
     place = np.empty((num_block_rows, panels), np.int64)  # group * lanes + lane of a row
     for panel, members in enumerate(by_panel):
         chunk = chunk_of[members[:, 0]]
         group = first_group[chunk, panel] + np.arange(len(members)) - groups_before[chunk]
         rows[group] = members
-        steps[group] = counts[members[:, 0], panel]
+        steps[group] = counts[members[:, ::abreast], panel]
         place[members, panel] = group[:, None] * lanes + np.arange(lanes)
     group_starts = np.concatenate([[0], np.cumsum(steps)])
 
     # Rank of each block among those of its row in its panel: they follow each other.
     first_block = np.cumsum(counts.ravel()) - counts.ravel()
     rank = np.arange(len(row_of)) - first_block[row_of * panels + panel_of]
-    group, lane = np.divmod(place[row_of, panel_of], lanes)
-    step = group_starts[group] + rank
+    of_steps, lane = np.divmod(place[row_of, panel_of], abreast)
+    step = group_starts[of_steps] + rank
     num_steps = max(1, int(group_starts[-1]) + form.lookahead)
-    packed = np.zeros((num_steps, lanes, bs_c, bs_r), data.dtype)
+    packed = np.zeros((num_steps, abreast, bs_c, bs_r), data.dtype)
     packed[step, lane] = data.transpose(0, 2, 1)
-    columns = np.zeros((num_steps, lanes, form.inputs), np.int32)
+    columns = np.zeros((num_steps, abreast, form.inputs), np.int32)
     columns[step, lane] = indices - starts[panel_of, None]
     return PackedBSR(
         packed,

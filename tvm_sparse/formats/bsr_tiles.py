@@ -13,6 +13,9 @@ from tvm_sparse.tiles import SparseTile
 _SPARSE_ACCUMULATORS = {16: 12, 32: 24}
 #: Block rows accumulated together: multiples of four share loads of values and of block columns.
 _LANES = (16, 12, 8, 4, 2, 1)
+#: Sums that keep the multiply-adds of a core busy, each of which waits for the one before it, by
+#: width of a vector register: of two a cycle that take four cycles each, of narrow ones four.
+_SUMS_IN_FLIGHT = {512: 8, 256: 8, 128: 16}
 #: Inputs of a panel in bytes by width of a vector register. Of low blocks: what L1 holds beside
 #: sums and weights. Of high ones: what L2 holds beside the weights that pass; where it is large,
 #: as on CPUs with AVX-512, what the first-level TLB reaches (48 pages): blocks far apart would miss
@@ -69,6 +72,20 @@ def choose_packing(
     if panels > 1 and kind == "low":
         chunks = min(chunks, num_block_rows // _ROWS_PER_PANEL_CHUNK)
     return lanes, panels, max(1, min(chunks, num_block_rows // lanes)), lookahead
+
+
+def lanes_one_by_one(shape: ProductShape, target: CpuTarget) -> int:
+    """Return how many lanes lie one by one in memory, 0 where lanes lie step by step.
+
+    High blocks have as many as keep a core busy with one register of tokens. Registers of an open
+    layout are taken together with one lane, which is read front to back then.
+    """
+    (bs_r, _), layout = shape.block_shape, shape.layout
+    if bs_r < HIGH_BLOCK_ROWS or not (layout.is_open or layout.vectors == 1):
+        return 0
+    most = -(-_SUMS_IN_FLIGHT[target.vector_bits] // bs_r)
+    fitting = fitting_lanes(shape.units // bs_r, bs_r, layout, target)
+    return next(lanes for lanes in fitting if lanes <= most)
 
 
 def fitting_lanes(

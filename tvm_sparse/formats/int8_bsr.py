@@ -7,7 +7,7 @@ they treat floats. Narrower ones come apart into columns, four of which make one
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,7 @@ class FastInt8SparseFormat(Int8SparseFormat):
     @classmethod
     def choose(cls, shape: ProductShape, target: CpuTarget) -> FastInt8SparseFormat:
         """Choose lanes, chunks and lookahead; spans of words lie in one panel."""
-        form = cls(*astuple(super().choose(shape, target)))
+        form = cls(**vars(super().choose(shape, target)))
         bs_r, bs_c = shape.block_shape
         # Sums of both widths need registers side by side.
         most = _FAST_ACCUMULATORS[target.num_registers] // (bs_r * shape.layout.vectors)

@@ -44,7 +44,7 @@ from tvm_sparse.kernels.vector import (
 #: Multiply-adds of a step that leave room beside them for asking for weights. Shorter steps are
 #: faster without, although the processor's own prefetching stops at the end of every page; unless
 #: lanes are taken in parts, which it does not follow.
-_PREFETCHING_STEP = 12
+_PREFETCHING_STEP = 8
 #: Inputs of a run that lie in L2 or close to it, where high blocks find them soon enough.
 _NEAR_BYTES = 512 * 1024
 
@@ -87,8 +87,8 @@ def make_bsr_sparse_dense(
     # Where a step reads several inputs, they are columns of one word.
     bs_c = arithmetic.steps(block_shape[1]) if form.inputs == 1 else 1
     width, tile_size = layout.lanes, layout.token_tile
-    lanes = form.lanes
-    num_values = lanes * bs_c * bs_r * arithmetic.factors
+    lanes, abreast = form.lanes, form.abreast
+    num_values = abreast * bs_c * bs_r * arithmetic.factors
     field = form.field(arithmetic.steps(depth) // bs_c, bs_c)
     span = max(1, arithmetic.span // bs_c)
 
@@ -98,13 +98,13 @@ def make_bsr_sparse_dense(
         chunks, bounds = form.chunks or T.int64(), form.panels + 3 if units else T.int64()
         panels = form.panels if units else bounds - 3
         num_groups = units // bs_r // lanes * panels if units else T.int64()
-        bounds_of_groups = num_groups + 1 if units else T.int64()
+        bounds_of_groups = num_groups * (lanes // abreast) + 1 if units else T.int64()
         rows_of_tile = arithmetic.rows(num_inputs)
         num_block_cols = arithmetic.steps(num_inputs) // bs_c
         apart = tiles.apart(rows_of_tile)
         data = argument("data", tiles.shape(rows_of_tile), arithmetic.dtype)
         of_column = bs_r * arithmetic.factors
-        weight_data = argument("weight_data", (steps, lanes, bs_c, of_column), arithmetic.dtype)
+        weight_data = argument("weight_data", (steps, abreast, bs_c, of_column), arithmetic.dtype)
         weight_offsets = (
             argument("weight_offsets", (steps, form.offsets), "int32")
             if field is None
@@ -152,17 +152,19 @@ def make_bsr_sparse_dense(
                 if is_first:
                     (tail.begin if is_float else arithmetic.start)(acc, places)
                     # Rows of many lanes come in no order, and each lies in as many places as tiles.
-                    if lanes > 1 and vectors > 1 and layout.is_open:
+                    if abreast > 1 and vectors > 1 and layout.is_open:
                         for place in places:
                             prefetch(out, place, to_write=True)
                 else:
                     for index, place in enumerate(places):
                         acc[index] = arithmetic.resumed(load(out, place, width))
             first_input = tile * rows_of_tile + first_column * bs_c
-            first_value = first_lane * (bs_c * of_column)
+            # Lanes one by one are each a column of blocks, which steps pass by themselves.
+            first_abreast = 0 if form.lane_major else first_lane
+            first_value = first_abreast * (bs_c * of_column)
 
             def offsets_of(step: Expr, lane: int) -> Iterator[Expr]:
-                first_offset = first_lane * form.inputs
+                first_offset = first_abreast * form.inputs
                 taken = first_offset, num_lanes * form.inputs
                 for nth in range(lane * form.inputs, (lane + 1) * form.inputs):
                     yield first_input * tile_size + (
@@ -174,7 +176,23 @@ def make_bsr_sparse_dense(
             # A broadcast of AVX2 is an instruction of its own, beside the multiply-add.
             reused = vectors if width == 8 and layout.is_open else layout.vectors
             few = bs_r < HIGH_BLOCK_ROWS or reused < layout.vectors
-            in_fours = few and num_lanes * bs_c * of_column % 4 == 0
+            taken_abreast = 1 if form.lane_major else num_lanes
+            in_fours = few and taken_abreast * bs_c * of_column % 4 == 0
+
+            def add_lane(sums: Registers, factors: Factors, step: Expr, lane: int, at: int) -> None:
+                """Add the blocks of a lane, that many abreast with those of others at a step."""
+                offsets = [tiles.held(offset) for offset in offsets_of(step, at)]
+                for column in range(bs_c):
+                    apart_by = [column * tile_size + v * apart for v in range(vectors)]
+                    tokens = arithmetic.tokens(
+                        [[load(inputs, [o + p], width) for p in apart_by] for o in offsets]
+                    )
+                    for row in range(count):
+                        first = (at * bs_c + column) * bs_r + start
+                        row_factors = factors.get(first + row, arithmetic.factors)
+                        for vector in range(vectors):
+                            index = (lane * count + row) * vectors + vector
+                            sums[index] = arithmetic.add(sums[index], row_factors, tokens[vector])
 
             def add_step(sums: Registers, step: Expr) -> None:
                 step = tiles.held(step)
@@ -192,20 +210,7 @@ def make_bsr_sparse_dense(
                         for offset in offsets_of(coming, lane):
                             prefetch(inputs, [offset + (nth * apart + line)])
                 for lane in range(num_lanes):
-                    offsets = [tiles.held(offset) for offset in offsets_of(step, lane)]
-                    for column in range(bs_c):
-                        apart_by = [column * tile_size + v * apart for v in range(vectors)]
-                        tokens = arithmetic.tokens(
-                            [[load(inputs, [o + p], width) for p in apart_by] for o in offsets]
-                        )
-                        for row in range(count):
-                            first = (lane * bs_c + column) * bs_r + start
-                            row_factors = factors.get(first + row, arithmetic.factors)
-                            for vector in range(vectors):
-                                index = (lane * count + row) * vectors + vector
-                                sums[index] = arithmetic.add(
-                                    sums[index], row_factors, tokens[vector]
-                                )
+                    add_lane(sums, factors, step, lane, lane)
 
             def add_spans(first: Expr, spans: Expr, length: int) -> None:
                 with serial(0, spans) as nth:
@@ -214,14 +219,40 @@ def make_bsr_sparse_dense(
                         add_step(sums, first + nth * length + step)
                     arithmetic.collect(acc, sums)
 
-            first_step, stop_step = (
-                tiles.held(T.Cast("int64", weight_groups[group + edge])) for edge in (0, 1)
-            )
-            whole = tiles.held(T.floordiv(stop_step - first_step, span))
-            add_spans(first_step, whole, span)
-            if span > 1:
-                rest = tiles.held(first_step + whole * span)
-                add_spans(rest, stop_step - rest, 1)
+            def bounds_of(nth: Expr) -> tuple[Expr, Expr]:
+                first, stop = (T.Cast("int64", weight_groups[nth + edge]) for edge in (0, 1))
+                return tiles.held(first), tiles.held(stop)
+
+            def add_lanes_together() -> None:
+                """Add the blocks that all lanes one by one have, then what the longer ones have."""
+                edges = [bounds_of(group * lanes + first_lane + n) for n in range(num_lanes)]
+                common = tiles.held(edges[-1][1] - edges[-1][0])
+                # Neighbours in memory are read at once: what comes next is asked for in its order.
+                ahead = tiles.held(edges[-1][1] + PREFETCH_FLOATS // num_values)
+                with serial(0, common) as nth:
+                    coming = tiles.held(ahead + nth * num_lanes)
+                    prefetch(values, [coming * num_values])
+                    prefetch(weight_offsets, [coming, 0])
+                    for lane, (first, _) in enumerate(edges):
+                        add_block(tiles.held(first + nth), lane)
+                for lane, (first, stop) in enumerate(edges[:-1]):
+                    with serial(first + common, stop) as step:
+                        add_block(tiles.held(step), lane)
+
+            def add_block(step: Expr, lane: int) -> None:
+                place = tiles.held(step * num_values)
+                add_lane(acc, Factors(values, place, width, in_fours), step, lane, 0)
+
+            if form.lane_major and num_lanes > 1:
+                add_lanes_together()
+            else:
+                nth_bound = group * lanes + first_lane if form.lane_major else group
+                first_step, stop_step = bounds_of(nth_bound)
+                whole = tiles.held(T.floordiv(stop_step - first_step, span))
+                add_spans(first_step, whole, span)
+                if span > 1:
+                    rest = tiles.held(first_step + whole * span)
+                    add_spans(rest, stop_step - rest, 1)
 
             for is_last in _either((is_float and tail.is_store) or panel == panels - 1):
                 if is_last:
