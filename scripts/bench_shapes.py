@@ -4,7 +4,9 @@
     python scripts/bench_shapes.py --model bert-base --shapes 1x16,1x61,8x128 --blocks dense,4x1
 
 At each shape both take turns, each in a process of its own, again where something else had the
-cores; what is disturbed all the same has a question mark. Then a ragged batch: texts of many
+cores; what is disturbed all the same has a question mark. Pages lie elsewhere in every process,
+and collide elsewhere in the caches: figures are medians of several pairs of processes. Then a
+ragged batch: texts of many
 lengths in one call, in tokens per second, beside a batch of full sequences. Compile time and size
 of both are those in the artifacts. What is printed last are the tables of docs/shapes.md.
 `--prepare` makes the builds alone, which takes long, for a run on a quiet machine later.
@@ -47,8 +49,11 @@ _TEXTS, _FULL = 32, 128
 class Bench:
     """The options that all measurements share."""
 
-    def __init__(self, model: str, sparsity: float, spec: BenchSpec, cache_dir: str | None) -> None:
+    def __init__(
+        self, model: str, sparsity: float, spec: BenchSpec, pairs: int, cache_dir: str | None
+    ) -> None:
         self.model, self.sparsity, self.spec, self.cache_dir = model, sparsity, spec, cache_dir
+        self.pairs = pairs
 
     def build(self, blocks: str, batch: int, seq_len: int, is_open: bool) -> Builds:
         """Compile a build, or take it from the cache."""
@@ -66,20 +71,27 @@ class Bench:
 
     def compare(
         self, any_shape: Builds, one_shape: Builds, shape: tuple[int, int], threads: int
-    ) -> tuple[float, float, bool]:
-        """Return the median latencies in milliseconds, in turns, and whether they are in doubt."""
+    ) -> str:
+        """Return both median latencies in milliseconds, their ratio, and a mark of doubt."""
         inputs = inputs_at(any_shape, shape)
-        with contextlib.ExitStack() as stack:
-            workers = {}
-            for name, builds in (("open", any_shape), ("static", one_shape)):
-                worker = WorkerProcess(directory_of(builds), threads)
-                workers[name] = stack.enter_context(worker)
-                workers[name].bind(inputs)
-            found, disturbance = until_quiet(
-                lambda: measure_rounds(workers, self.spec, silent), console.print
-            )
-        medians = [float(np.median(found[name].samples_ms)) for name in workers]
-        return medians[0], medians[1], disturbance.is_high
+        pairs, doubtful = [], False
+        for _ in range(self.pairs):
+            with contextlib.ExitStack() as stack:
+                workers = {}
+                for name, builds in (("open", any_shape), ("static", one_shape)):
+                    worker = WorkerProcess(directory_of(builds), threads)
+                    workers[name] = stack.enter_context(worker)
+                    workers[name].bind(inputs)
+                found, disturbance = until_quiet(
+                    lambda workers=workers: measure_rounds(workers, self.spec, silent),
+                    console.print,
+                )
+            pairs.append([np.median(found[name].samples_ms) for name in workers])
+            doubtful |= disturbance.is_high
+        latencies = np.array(pairs)
+        ours, static = np.median(latencies, axis=0)
+        more = np.median(latencies[:, 0] / latencies[:, 1]) - 1
+        return f"{ours:.3g} / {static:.3g} ({more:+.0%}{'?' if doubtful else ''})"
 
 
 def directory_of(builds: Builds) -> Path:
@@ -133,6 +145,7 @@ def ragged_rates(builds: Builds, threads: int, seconds: float) -> tuple[float, f
 @click.option("--sparsity", default=0.95, show_default=True)
 @click.option("--threads", default="1,2", show_default=True)
 @click.option("--time", "time_s", default=2.0, show_default=True, help="Seconds per build.")
+@click.option("--pairs", default=3, show_default=True, help="Pairs of processes a figure.")
 @click.option("--prepare", is_flag=True, help="Make the builds, measure nothing.")
 @click.option("--cache-dir", help="Cache of imported models and builds.")
 def main(
@@ -143,6 +156,7 @@ def main(
     sparsity: float,
     threads: str,
     time_s: float,
+    pairs: int,
     prepare: bool,
     cache_dir: str | None,
 ) -> None:
@@ -151,7 +165,7 @@ def main(
     latencies: list[list[str]] = []
     compiling: list[list[str]] = []
     try:
-        bench = Bench(model, sparsity, BenchSpec(time_s=time_s, warmup_s=0.2), cache_dir)
+        bench = Bench(model, sparsity, BenchSpec(time_s=time_s, warmup_s=0.2), pairs, cache_dir)
         ((most, longest),) = parse_shapes(limit)
         for kind in blocks.split(","):
             label = kind if kind == DENSE.name else f"{sparsity:.0%} {kind}".replace("%", " %")
@@ -160,14 +174,12 @@ def main(
                 shape: bench.build(kind, *shape, is_open=False) for shape in parse_shapes(shapes)
             }
             usual = fixed.get((1, _FULL)) or next(iter(fixed.values()))
-            pairs = zip(facts(any_shape), facts(usual), strict=True)
-            compiling.append([label, *(f"{ours:.2f} / {static:.2f}" for ours, static in pairs)])
+            both = zip(facts(any_shape), facts(usual), strict=True)
+            compiling.append([label, *(f"{ours:.2f} / {static:.2f}" for ours, static in both)])
             for count in () if prepare else counts:
                 row = [f"{label}, {counted(count, 'thread')}"]
                 for shape, one_shape in fixed.items():
-                    ours, static, doubtful = bench.compare(any_shape, one_shape, shape, count)
-                    mark = "?" if doubtful else ""
-                    row.append(f"{ours:.3g} / {static:.3g} ({ours / static - 1:+.0%}{mark})")
+                    row.append(bench.compare(any_shape, one_shape, shape, count))
                     console.print(f"{row[0]}, {shape[0]}x{shape[1]}: {row[-1]}")
                 ragged, full = ragged_rates(any_shape, count, 4 * time_s)
                 latencies.append([*row, f"{ragged / full:.2f}"])
