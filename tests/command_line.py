@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,8 +92,18 @@ class Sandbox:
         log = self.folder / "poison.log"
         return log.read_text() if log.exists() else ""
 
-    def processes(self) -> list[str]:
-        """Return the command lines of the processes that still live."""
+    def processes(self, within_s: float = 20.0) -> list[str]:
+        """Return the command lines of the processes that still live after so many seconds.
+
+        One that was just being started when its parent ended finds that nobody will ask it
+        anything as soon as it runs.
+        """
+        end = time.monotonic() + within_s
+        while (found := self._alive()) and time.monotonic() < end:
+            time.sleep(0.1)
+        return found
+
+    def _alive(self) -> list[str]:
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
