@@ -6,9 +6,9 @@
 At each shape both take turns, each in a process of its own, again where something else had the
 cores; what is disturbed all the same has a question mark. Pages lie elsewhere in every process,
 and collide elsewhere in the caches: figures are medians of several pairs of processes. Then a
-ragged batch: texts of many
-lengths in one call, in tokens per second, beside a batch of full sequences. Compile time and size
-of both are those in the artifacts. What is printed last are the tables of docs/shapes.md.
+ragged batch: texts of many lengths in one call, in tokens per second, beside a batch of full
+sequences. Compile time and size of both are those in the artifacts. What is printed last are the
+tables of docs/shapes.md.
 `--prepare` makes the builds alone, which takes long, for a run on a quiet machine later.
 """
 

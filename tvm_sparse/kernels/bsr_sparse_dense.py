@@ -2,7 +2,8 @@
 
 Every non-zero block is a (bs_r, bs_c) patch of the weight. Its values are broadcast against
 vectors of tokens, so that a loaded activation serves bs_r outputs. Low blocks come several rows at
-a time, high ones a part of their rows at a time, so that about as many accumulators as registers
+a time, high ones a part of their rows at a time or, with one vector of tokens, two rows of blocks
+(`formats.bsr`, lane-major), so that about as many accumulators as registers or as keep a core busy
 are in use. How many steps there are is symbolic: one kernel serves all layers of a shape.
 
 Threads take token tiles, one after the other, not rows: what a kernel computes of a token then
@@ -159,7 +160,7 @@ def make_bsr_sparse_dense(
                     for index, place in enumerate(places):
                         acc[index] = arithmetic.resumed(load(out, place, width))
             first_input = tile * rows_of_tile + first_column * bs_c
-            # Lanes one by one are each a column of blocks, which steps pass by themselves.
+            # Lanes one by one have steps of their own, with nothing beside.
             first_abreast = 0 if form.lane_major else first_lane
             first_value = first_abreast * (bs_c * of_column)
 
@@ -180,7 +181,7 @@ def make_bsr_sparse_dense(
             in_fours = few and taken_abreast * bs_c * of_column % 4 == 0
 
             def add_lane(sums: Registers, factors: Factors, step: Expr, lane: int, at: int) -> None:
-                """Add the blocks of a lane, that many abreast with those of others at a step."""
+                """Add the block of a lane, which is the one at that place of a step."""
                 offsets = [tiles.held(offset) for offset in offsets_of(step, at)]
                 for column in range(bs_c):
                     apart_by = [column * tile_size + v * apart for v in range(vectors)]
